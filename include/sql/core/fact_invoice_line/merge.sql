@@ -1,0 +1,35 @@
+-- grain: one line of an invoice, one row per event_id
+-- source: staging.online_retail, from which the event ids that core has are already deleted
+-- idempotent: an event id that is there keeps its row
+-- re-run: inserts nothing
+MERGE INTO core.fact_invoice_line
+USING staging.online_retail AS source
+ON core.fact_invoice_line.event_id = source.event_id
+WHEN MATCHED THEN UPDATE SET event_id = source.event_id
+WHEN NOT MATCHED THEN INSERT (
+    event_id,
+    event_time,
+    invoice_no,
+    stock_code,
+    description,
+    quantity,
+    unit_price,
+    amount,
+    customer_id,
+    country,
+    line_type,
+    is_zero_price
+) VALUES (
+    source.event_id,
+    source.event_time,
+    source.invoice_no,
+    source.stock_code,
+    source.description,
+    source.quantity,
+    source.unit_price,
+    source.amount,
+    source.customer_id,
+    source.country,
+    source.line_type,
+    source.is_zero_price
+)

@@ -1,0 +1,38 @@
+-- grain: one batch
+-- source: counts of the cleaning; events that core already has are duplicates, not clean
+-- idempotent: a batch that is in the audit gets no second row
+-- re-run: inserts nothing
+INSERT INTO ops.batch_audit (batch_id, feed, accepted, clean, quarantined, duplicates, committed_at)
+WITH loaded AS (
+    SELECT COUNT(*) AS events
+    FROM {staging} AS staged
+    INNER JOIN {fact} AS fact ON staged.event_id = fact.event_id
+),
+fresh AS (
+    SELECT COUNT(*) AS events
+    FROM {staging} AS staged
+    LEFT JOIN {fact} AS fact ON staged.event_id = fact.event_id
+    WHERE fact.event_id IS NULL
+),
+counted AS (
+    SELECT
+        batch_id,
+        feed,
+        SUM(accepted) AS accepted,
+        SUM(quarantined) AS quarantined,
+        SUM(duplicates) AS duplicates
+    FROM batch_object_staged
+    GROUP BY batch_id, feed
+)
+SELECT
+    counted.batch_id,
+    counted.feed,
+    counted.accepted,
+    fresh.events,
+    counted.quarantined,
+    counted.duplicates + loaded.events,
+    GETDATE()
+FROM counted
+CROSS JOIN loaded
+CROSS JOIN fresh
+WHERE counted.batch_id NOT IN (SELECT batch_id FROM ops.batch_audit)

@@ -1,0 +1,39 @@
+"""Lambda raw_writer: Kinesis records to gzip JSON lines in S3, once per key.
+
+A write that fails is reported as the batch's lowest sequence number that is not stored, so that the event source
+mapping retries from there (ReportBatchItemFailures). Nothing is caught and forgotten.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from logic import RawFile, files_of
+
+log = logging.getLogger()
+log.setLevel(logging.INFO)
+
+BUCKET = os.environ["BUCKET"]
+s3 = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 4}))
+
+
+def _put(file: RawFile) -> None:
+    s3.put_object(Bucket=BUCKET, Key=file.key, Body=file.body, ContentType="application/gzip")
+
+
+def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
+    """Returns the partial batch response: no failures, or the first record that is not stored."""
+    for file in files_of(event["Records"]):
+        try:
+            _put(file)
+        except (ClientError, BotoCoreError) as error:
+            # Files come in order of their first record: all before it are stored, this and those after it come again.
+            log.error("put failed key=%s records=%s error=%s", file.key, file.records, error)
+            return {"batchItemFailures": [{"itemIdentifier": file.first_sequence_number}]}
+        log.info("stored key=%s records=%s bytes=%s", file.key, file.records, len(file.body))
+    return {"batchItemFailures": []}

@@ -1,0 +1,38 @@
+"""Serves the stand-in: `python -m local.redshift --port 4567 --database-file state/warehouse.duckdb`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import boto3
+import typer
+import uvicorn
+from botocore.config import Config
+
+from local.redshift.api import DataApi, application
+from local.redshift.engine import Engine
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")],
+    database_file: Annotated[Path, typer.Option(help="The DuckDB file that holds the database.")],
+    workgroup: Annotated[str, typer.Option()] = "ecommerce",
+    database: Annotated[str, typer.Option()] = "ecommerce",
+) -> None:
+    """Serve the Redshift Data API on loopback. S3 is where boto3's own variables say."""
+    s3 = boto3.client("s3", config=Config(max_pool_connections=32, retries={"mode": "standard"}))
+    with contextlib.closing(Engine(database_file, s3)) as engine:
+        api = DataApi(engine, workgroup, database)
+        try:
+            uvicorn.run(application(api), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+        finally:
+            api.statements.close()
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,203 @@
+"""Batches: which raw objects belong together, written down before anything is done with them.
+
+A batch is the new raw objects of one feed. Its manifest is the only thing that later steps read, so a retry works on the
+same input. The marker under `manifests/open/` says that the batch is not known to be committed: a run that dies leaves
+it, and the next run takes the batch up.
+
+    manifests/<batch id>.json            the manifest: bucket, key, etag and size of every object
+    manifests/<batch id>/objects.jsonl   what the cleaning counted, by object
+    manifests/<batch id>/copy.json       the COPY manifest of the batch's clean Parquet files
+    manifests/open/<batch id>            marker of a batch that is not committed
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+from collections import defaultdict
+from collections.abc import Callable, Iterable
+from dataclasses import asdict, dataclass
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import unquote_plus
+
+from ecommerce_elt.errors import PermanentError
+
+log = logging.getLogger(__name__)
+
+RAW_KEY = re.compile(r"^raw/feed=(?P<feed>[a-z][a-z0-9_]{0,62})/dt=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.jsonl\.gz$")
+BATCH_ID = re.compile(r"^(?P<feed>[a-z][a-z0-9_]{0,62})-\d{8}T\d{6}Z-[0-9a-f]{16}$")
+OPEN = "manifests/open/"
+RECEIVE_MAX = 10  # ReceiveMessage and DeleteMessageBatch take ten: SQS API reference
+
+
+@dataclass(frozen=True, order=True)
+class RawObject:
+    key: str
+    etag: str
+    size: int
+    bucket: str
+
+
+@dataclass(frozen=True)
+class Manifest:
+    batch_id: str
+    feed: str
+    objects: tuple[RawObject, ...]
+
+    def to_json(self) -> bytes:
+        return json.dumps(asdict(self), indent=1).encode()
+
+    @classmethod
+    def from_json(cls, text: bytes) -> Manifest:
+        found = json.loads(text)
+        return cls(found["batch_id"], found["feed"], tuple(RawObject(**o) for o in found["objects"]))
+
+
+def feed_of(batch_id: str) -> str:
+    """Returns the feed of a batch id, which is `<feed>-<UTC time of the claim>-<hash of the objects>`.
+
+    Raises:
+        PermanentError: the text is no batch id.
+    """
+    found = BATCH_ID.match(batch_id)
+    if not found:
+        raise PermanentError(f"batch id {batch_id!r}: expected <feed>-<YYYYMMDD>T<HHMMSS>Z-<16 hex digits>")
+    return found["feed"]
+
+
+def new_manifest(feed: str, objects: Iterable[RawObject], now: datetime) -> Manifest:
+    ordered = tuple(sorted(objects))
+    digest = hashlib.sha256("\n".join(f"{o.key} {o.etag}" for o in ordered).encode()).hexdigest()[:16]
+    return Manifest(f"{feed}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}", feed, ordered)
+
+
+def objects_in_notification(body: str) -> list[RawObject]:
+    """Returns the raw objects that an S3 event notification names; none for S3's test event.
+
+    Raises:
+        PermanentError: the message is no S3 notification, or names a key that is not one of raw/.
+    """
+    try:
+        message = json.loads(body)
+        if message.get("Event") == "s3:TestEvent":
+            return []
+        found = [
+            RawObject(
+                key=unquote_plus(record["s3"]["object"]["key"]),
+                etag=record["s3"]["object"]["eTag"].strip('"'),
+                size=int(record["s3"]["object"]["size"]),
+                bucket=record["s3"]["bucket"]["name"],
+            )
+            for record in message["Records"]
+        ]
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise PermanentError(f"message is no S3 notification: {error!r}") from error
+    for raw in found:
+        if not RAW_KEY.match(raw.key):
+            raise PermanentError(f"key {raw.key!r}: expected raw/feed=F/dt=YYYY-MM-DD/hour=HH/NAME.jsonl.gz")
+    return found
+
+
+def open_batches(s3: Any, bucket: str) -> list[str]:
+    """Returns the ids of the batches that are claimed and not known to be committed, the oldest first."""
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=OPEN)
+    ids = [entry["Key"].removeprefix(OPEN) for page in pages for entry in page.get("Contents", [])]
+    return sorted(ids, key=lambda batch_id: batch_id.split("-", 1)[1])
+
+
+def read_manifest(s3: Any, bucket: str, batch_id: str) -> Manifest:
+    feed_of(batch_id)
+    return Manifest.from_json(s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}.json")["Body"].read())
+
+
+def close_batch(s3: Any, bucket: str, batch_id: str) -> None:
+    """Takes the marker away, once the batch is committed. Twice is once."""
+    s3.delete_object(Bucket=bucket, Key=OPEN + batch_id)
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What one claim did: ids of the batches to load now, and counts of objects and messages."""
+
+    batches: tuple[str, ...]
+    new_objects: int
+    known_objects: int
+    unreadable_messages: int
+
+
+def claim(
+    s3: Any,
+    sqs: Any,
+    *,
+    bucket: str,
+    queue_url: str,
+    max_objects: int,
+    max_bytes: int,
+    loaded_keys: Callable[[str, str, str], set[str]],
+    now: Callable[[], datetime] = lambda: datetime.now(UTC),
+) -> Claim:
+    """Takes up open batches of dead runs, and makes new batches of the objects that the queue announces.
+
+    The messages are deleted after the manifests are written: a claim that dies in between leaves the messages, which
+    come back. An object that an open or committed batch already has is not claimed again, because S3 announces an object
+    more than once now and then, and a Lambda that is retried writes its object again.
+
+    Args:
+        s3, sqs: boto3 clients.
+        bucket: the lake.
+        queue_url: of the queue of S3 notifications.
+        max_objects, max_bytes: where to stop receiving; a message is never split, so the last one may pass them.
+        loaded_keys: (feed, first key, last key) to the keys in that range that committed batches have.
+        now: the time that goes into the batch ids.
+    """
+    resumed = open_batches(s3, bucket)
+    in_open_batches = {o.key for batch_id in resumed for o in read_manifest(s3, bucket, batch_id).objects}
+
+    found: dict[str, RawObject] = {}
+    receipts: list[str] = []
+    unreadable = 0
+    while len(found) < max_objects and sum(o.size for o in found.values()) < max_bytes:
+        messages = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=RECEIVE_MAX).get("Messages", [])
+        if not messages:
+            break
+        for message in messages:
+            try:
+                found |= {o.key: o for o in objects_in_notification(message["Body"])}
+            except PermanentError as error:
+                # Not deleted: after its receive limit the queue moves it to the dead-letter queue, which has an alarm.
+                log.error("unreadable message id=%s: %s", message["MessageId"], error)
+                unreadable += 1
+            else:
+                receipts.append(message["ReceiptHandle"])
+
+    by_feed: dict[str, list[RawObject]] = defaultdict(list)
+    for raw in found.values():
+        match = RAW_KEY.match(raw.key)
+        assert match is not None
+        by_feed[match["feed"]].append(raw)
+
+    created: list[str] = []
+    new_objects = 0
+    for feed, objects in sorted(by_feed.items()):
+        keys = sorted(o.key for o in objects)
+        known = in_open_batches | loaded_keys(feed, keys[0], keys[-1])
+        fresh = [o for o in objects if o.key not in known]
+        if not fresh:
+            continue  # counted below as known_objects
+        manifest = new_manifest(feed, fresh, now())
+        s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
+        s3.put_object(Bucket=bucket, Key=OPEN + manifest.batch_id, Body=b"")
+        created.append(manifest.batch_id)
+        new_objects += len(fresh)
+
+    for start in range(0, len(receipts), RECEIVE_MAX):
+        entries = [{"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(receipts[start : start + RECEIVE_MAX])]
+        failed = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
+        if failed:
+            # They come back after the visibility timeout, and are then known objects.
+            log.warning("%s messages could not be deleted: %s", len(failed), failed[0].get("Message"))
+
+    return Claim((*resumed, *created), new_objects, len(found) - new_objects, unreadable)

@@ -1,0 +1,134 @@
+"""Contracts: what one event of a feed must look like.
+
+A contract is a YAML file in `include/feeds/`. It is the only place that knows a feed's columns, types, limits, header
+spellings and personal data; the cleaning, the producer and the tests all read it from here.
+"""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from pathlib import Path
+from typing import Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from ecommerce_elt.errors import PermanentError
+
+NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
+TABLE = re.compile(r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")
+TYPE = re.compile(r"^(string|integer|bigint|boolean|timestamp|decimal\((\d{1,2}),(\d{1,2})\))$")
+
+
+def normalise_header(header: str) -> str:
+    """Returns the spelling under which headers are compared: lower case, letters and digits only."""
+    return re.sub(r"[^a-z0-9]", "", header.lower())
+
+
+class Column(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    name: str = Field(pattern=NAME.pattern)
+    header: str = Field(min_length=1, description="The key in the record as producers write it.")
+    aliases: tuple[str, ...] = ()
+    type: str = Field(pattern=TYPE.pattern)
+    required: bool = False
+    min: int | None = None
+    max: int | None = None
+    max_bytes: int | None = Field(default=None, ge=1, le=65535)
+    pattern: str | None = None
+    accepted: tuple[str, ...] | None = None
+    privacy: Literal["keep", "drop", "mask", "hmac"] = "keep"
+    description: str = ""
+
+    @model_validator(mode="after")
+    def _limits_fit_the_type(self) -> Column:
+        text = {"max_bytes": self.max_bytes, "pattern": self.pattern, "accepted": self.accepted}
+        number = {"min": self.min, "max": self.max}
+        if self.type != "string" and (wrong := [k for k, v in text.items() if v is not None]):
+            raise ValueError(f"column {self.name}: {', '.join(wrong)} limit strings, the type is {self.type}")
+        if self.type in {"string", "boolean", "timestamp"} and (wrong := [k for k, v in number.items() if v is not None]):
+            raise ValueError(f"column {self.name}: {', '.join(wrong)} limit numbers, the type is {self.type}")
+        if self.type == "string" and self.max_bytes is None and self.accepted is None:
+            raise ValueError(f"column {self.name}: a string needs max_bytes, because a VARCHAR has a length")
+        if self.pattern is not None:
+            re.compile(self.pattern)
+        return self
+
+    @property
+    def headers(self) -> tuple[str, ...]:
+        """All spellings of the key, the preferred one first."""
+        return (self.header, *self.aliases)
+
+    @property
+    def decimal(self) -> tuple[int, int] | None:
+        """(precision, scale) of a decimal column, else None."""
+        found = TYPE.match(self.type)
+        return (int(found[2]), int(found[3])) if found and found[2] else None
+
+
+class Contract(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    feed: str = Field(pattern=NAME.pattern)
+    version: int = Field(ge=1)
+    grain: str
+    description: str = ""
+    event_time: str = Field(description="The column whose value is the envelope's event_time.")
+    partition_key: str = Field(description="The column that names the entity whose events stay in order.")
+    staging: str = Field(pattern=TABLE.pattern)
+    tables: tuple[str, ...] = Field(min_length=1, description="Core tables, the one of the events first.")
+    columns: tuple[Column, ...] = Field(min_length=1)
+
+    @model_validator(mode="after")
+    def _names_agree(self) -> Contract:
+        names = [c.name for c in self.columns]
+        if doubled := {n for n in names if names.count(n) > 1}:
+            raise ValueError(f"columns defined twice: {sorted(doubled)}")
+        for role in ("event_time", "partition_key"):
+            if getattr(self, role) not in names:
+                raise ValueError(f"{role} is {getattr(self, role)!r}, which is no column; columns are {names}")
+        if self.column(self.event_time).type != "timestamp":
+            raise ValueError(f"event_time is {self.event_time!r}, whose type is not timestamp")
+        for table in self.tables:
+            if not TABLE.match(table):
+                raise ValueError(f"tables: {table!r} is not written schema.table in lower case")
+        return self
+
+    def column(self, name: str) -> Column:
+        return next(c for c in self.columns if c.name == name)
+
+    @cached_property
+    def headers(self) -> dict[str, Column]:
+        """Normalised header spelling to column. The preferred spellings win over aliases."""
+        found: dict[str, Column] = {}
+        for column in self.columns:
+            found.setdefault(normalise_header(column.header), column)
+        for column in self.columns:
+            for alias in (column.name, *column.aliases):
+                found.setdefault(normalise_header(alias), column)
+        return found
+
+
+def load_contract(path: Path) -> Contract:
+    """Returns the contract in the YAML file `path`.
+
+    Raises:
+        PermanentError: the file is no valid contract; the message names the file and each wrong key.
+    """
+    try:
+        contract = Contract.model_validate(yaml.safe_load(path.read_text("utf-8")))
+    except yaml.YAMLError as error:
+        raise PermanentError(f"{path}: not YAML: {error}") from error
+    except ValidationError as error:
+        wrong = "; ".join(f"{'.'.join(map(str, e['loc'])) or 'contract'}: {e['msg']}" for e in error.errors())
+        raise PermanentError(f"{path}: {wrong}") from error
+    if contract.feed != path.stem:
+        raise PermanentError(f"{path}: feed is {contract.feed!r}; the file of a feed is named after it")
+    return contract
+
+
+def load_contracts(directory: Path) -> dict[str, Contract]:
+    """Returns feed name to contract, of every YAML file in `directory`, in order of name."""
+    return {path.stem: load_contract(path) for path in sorted(directory.glob("*.yaml"))}

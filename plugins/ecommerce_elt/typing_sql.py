@@ -1,0 +1,201 @@
+"""The first half of the cleaning: a contract becomes the relation `typed`.
+
+`typed` has one row per event, each column of the contract cast to its type, and `reasons`: every rule that the event
+breaks, as a list of (column_name, rule, expected). It is built as a sqlglot tree from DuckDB snippets, so that every
+engine to which sqlglot translates runs the same definition. The second half is `include/sql/clean/<feed>.sql`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from sqlglot import exp, parse_one
+
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.feeds import Column, Contract
+
+DIALECT = "duckdb"
+
+# Parquet's INT96 and pandas' nanoseconds end in 2262, and no shop sold by wire before 1900.
+EARLIEST, LATEST = "1900-01-01", "2200-01-01"
+
+INTEGER = r"^[+-]?[0-9]+([.]0+)?\z"
+DECIMAL = r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)\z"
+BOOLEAN = {"true": True, "t": True, "yes": True, "y": True, "1": True,
+           "false": False, "f": False, "no": False, "n": False, "0": False}  # fmt: skip
+
+
+def _sql(snippet: str, **values: exp.Expression) -> exp.Expression:
+    """Returns the snippet's tree with each placeholder `$name` replaced by a tree."""
+    return exp.replace_placeholders(parse_one(snippet, read=DIALECT), **values)
+
+
+def _raw(column: Column) -> exp.Expression:
+    """The value as the source wrote it, outer blanks off, NULL where it is missing or empty."""
+    paths = [exp.Literal.string(f'$."{header}"') for header in column.headers]
+    found = [_sql("NULLIF(TRIM(JSON_EXTRACT_STRING(data, $path)), '')", path=path) for path in paths]
+    return found[0] if len(found) == 1 else exp.func("COALESCE", *found)
+
+
+def _typed(column: Column, raw: exp.Expression) -> exp.Expression:
+    match column.type:
+        case "string":
+            return raw
+        case "integer" | "bigint":
+            kind = exp.DataType.build("INT" if column.type == "integer" else "BIGINT", dialect=DIALECT)
+            # A cast rounds 12.5 to 13, so what is no whole number must not reach it.
+            whole = _sql(
+                "CASE WHEN REGEXP_MATCHES($raw, $re) THEN REGEXP_REPLACE($raw, '[.]0+$', '') END",
+                raw=raw, re=exp.Literal.string(INTEGER),
+            )  # fmt: skip
+            return exp.TryCast(this=whole, to=kind)
+        case "timestamp":
+            return _timestamp(raw)
+        case "boolean":
+            cases = exp.Case()
+            for value in (True, False):
+                words = [exp.Literal.string(w) for w, v in BOOLEAN.items() if v is value]
+                cases = cases.when(exp.In(this=_sql("LOWER($raw)", raw=raw), expressions=words), exp.Boolean(this=value))
+            return cases
+        case _:
+            kind = exp.DataType.build(column.type, dialect=DIALECT)
+            number = _sql(
+                "CASE WHEN REGEXP_MATCHES($raw, $re) THEN $raw END", raw=raw, re=exp.Literal.string(DECIMAL)
+            )
+            return exp.TryCast(this=number, to=kind)
+
+
+def _timestamp(text: exp.Expression) -> exp.Expression:
+    """UTC, without a zone. A text without a zone is UTC; the session's zone is UTC."""
+    return _sql("TRY_CAST(TRY_CAST($text AS TIMESTAMPTZ) AS TIMESTAMP)", text=text)
+
+
+def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.Expression]]:
+    """Yields (rule, what was expected, the condition under which it is broken) over `raw_<name>` and `<name>`."""
+    raw, typed = exp.column(f"raw_{column.name}"), exp.column(column.name)
+
+    def broken(snippet: str, **values: exp.Expression) -> exp.Expression:
+        return _sql(snippet, raw=raw, typed=typed, **values)
+
+    if column.required:
+        yield "required", "a value", broken("$raw IS NULL")
+    if column.type in {"integer", "bigint"}:
+        shape = exp.Literal.string(INTEGER)
+        yield "type", "a whole number", broken("$raw IS NOT NULL AND NOT REGEXP_MATCHES($raw, $re)", re=shape)
+        bits = 32 if column.type == "integer" else 64
+        yield (
+            "range",
+            f"a number of {bits} bits",
+            broken("REGEXP_MATCHES($raw, $re) AND $typed IS NULL", re=shape),
+        )
+    elif column.decimal:
+        precision, scale = column.decimal
+        shape = exp.Literal.string(DECIMAL)
+        yield "type", "a number", broken("$raw IS NOT NULL AND NOT REGEXP_MATCHES($raw, $re)", re=shape)
+        too_fine = exp.Literal.string(rf"^[+-]?[0-9]*[.][0-9]{{{scale}}}[0-9]*[1-9]")
+        yield (
+            "scale",
+            f"at most {scale} decimals",
+            broken("REGEXP_MATCHES($raw, $re) AND REGEXP_MATCHES($raw, $fine)", re=shape, fine=too_fine),
+        )
+        yield (
+            "range",
+            f"at most {precision - scale} digits before the point",
+            broken("REGEXP_MATCHES($raw, $re) AND $typed IS NULL", re=shape),
+        )
+    elif column.type == "timestamp":
+        expected = "an ISO 8601 time" if not is_event_time else "a time, sent as ISO 8601 in the envelope's event_time"
+        yield "type", expected, broken("$raw IS NOT NULL AND $typed IS NULL")
+        bounds = {"low": exp.Literal.string(EARLIEST), "high": exp.Literal.string(LATEST)}
+        yield (
+            "range",
+            f"from {EARLIEST} to before {LATEST}",
+            broken("$typed < CAST($low AS TIMESTAMP) OR $typed >= CAST($high AS TIMESTAMP)", **bounds),
+        )
+    elif column.type == "boolean":
+        yield "type", "one of " + ", ".join(BOOLEAN), broken("$raw IS NOT NULL AND $typed IS NULL")
+    if column.min is not None:
+        yield "min", f"at least {column.min}", broken("$typed < $min", min=exp.Literal.number(column.min))
+    if column.max is not None:
+        yield "max", f"at most {column.max}", broken("$typed > $max", max=exp.Literal.number(column.max))
+    if column.max_bytes is not None:
+        limit = exp.Literal.number(column.max_bytes)
+        yield "max_bytes", f"at most {column.max_bytes} bytes", broken("OCTET_LENGTH(ENCODE($raw)) > $n", n=limit)
+    if column.pattern is not None:
+        pattern = exp.Literal.string(rf"^(?:{column.pattern})\z")
+        yield "pattern", column.pattern, broken("NOT REGEXP_MATCHES($raw, $re)", re=pattern)
+    if column.accepted is not None:
+        words = [exp.Literal.string(word) for word in column.accepted]
+        yield "accepted", "one of " + ", ".join(column.accepted), exp.In(this=raw, expressions=words).not_()
+
+
+def _reason(column_name: str, rule: str, expected: str, condition: exp.Expression) -> exp.Expression:
+    return _sql(
+        "CASE WHEN $condition THEN {'column_name': $column, 'rule': $rule, 'expected': $expected} END",
+        condition=condition.copy() if not isinstance(condition, exp.Or) else exp.paren(condition),
+        column=exp.Literal.string(column_name),
+        rule=exp.Literal.string(rule),
+        expected=exp.Literal.string(expected),
+    )
+
+
+def typed_relation(contract: Contract) -> exp.Query:
+    """Returns the query of `typed` over the relation `events`.
+
+    `events` has event_id, event_time and data (text), source_object and source_line. `typed` has event_id, event_time
+    (TIMESTAMP, UTC), each column of the contract, source_object, source_line and reasons.
+    """
+    lineage = ["event_id", "source_object", "source_line"]
+    raw = exp.select(*lineage).from_("events")
+    cast = exp.select(*lineage).from_("raw")
+    reasons: list[exp.Expression] = []
+    for column in contract.columns:
+        is_event_time = column.name == contract.event_time
+        value = _raw(column)
+        if is_event_time:
+            # The sender read the source's format, whatever it was, into the envelope; data alone must be ISO 8601.
+            value = exp.func("COALESCE", exp.column("event_time"), value)
+        raw = raw.select(exp.alias_(value, f"raw_{column.name}"))
+        cast = cast.select(
+            exp.column(f"raw_{column.name}"), exp.alias_(_typed(column, exp.column(f"raw_{column.name}")), column.name)
+        )
+        reasons += [_reason(column.name, *rule) for rule in _rules(column, is_event_time)]
+
+    typed = exp.select(*lineage, *(c.name for c in contract.columns))
+    if contract.event_time != "event_time":
+        typed = typed.select(exp.alias_(exp.column(contract.event_time), "event_time"))
+    listed = _sql("LIST_FILTER($all, reason -> reason IS NOT NULL)", all=exp.Array(expressions=reasons))
+    return typed.select(exp.alias_(listed, "reasons")).from_("cast_events").with_("raw", raw).with_("cast_events", cast)
+
+
+def cleaning_query(contract: Contract, clean_sql: str) -> exp.Query:
+    """Returns the whole cleaning of one feed: typing, the feed's own SQL, and the duplicates within the batch.
+
+    Args:
+        contract: the feed's contract.
+        clean_sql: text of `include/sql/clean/<feed>.sql`, a SELECT from `typed`.
+
+    Returns:
+        A query over `events` with the columns of `clean_sql` and `copy_number`: 1 for the copy of an event id that
+        counts, which is the first in order of arrival that breaks no rule, else the first; 2 and up for duplicates.
+
+    Raises:
+        PermanentError: `clean_sql` is not one SELECT.
+    """
+    clean = parse_one(clean_sql, read=DIALECT)
+    if not isinstance(clean, exp.Query):
+        raise PermanentError(f"include/sql/clean/{contract.feed}.sql: expected one SELECT, found {clean.key.upper()}")
+    ranked = parse_one(
+        """
+        SELECT
+            *,
+            ROW_NUMBER() OVER (
+                PARTITION BY event_id
+                ORDER BY CASE WHEN ARRAY_LENGTH(reasons) = 0 THEN 0 ELSE 1 END, source_object, source_line
+            ) AS copy_number
+        FROM cleaned
+        """,
+        read=DIALECT,
+    )
+    assert isinstance(ranked, exp.Select)
+    return ranked.with_("typed", typed_relation(contract)).with_("cleaned", clean)

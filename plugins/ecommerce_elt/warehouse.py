@@ -1,0 +1,167 @@
+"""The warehouse, through the Redshift Data API: the load of a batch as one transaction, and small queries.
+
+All SQL lies in `include/sql/`. Values are bound parameters. What Redshift takes no parameter for (names of tables, and
+the paths and role of COPY) is a `{name}` in the file, filled only with text that has the form allowed for that name.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ecommerce_elt.cleaning import CleanBatch
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.feeds import TABLE, Contract, load_contracts
+from ecommerce_elt.settings import Settings
+
+SCHEMAS = ("staging", "core", "mart", "ops")
+WAIT_SECONDS = 20  # DescribeStatement waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
+BATCH_MAX_STATEMENTS = 40  # Data API reference, BatchExecuteStatement Sqls
+
+_S3_URL = re.compile(r"^s3://[a-z0-9.-]{3,63}/[A-Za-z0-9_./=-]+$")
+ALLOWED = {
+    "staging": TABLE,
+    "fact": TABLE,
+    "copy_manifest": _S3_URL,
+    "object_counts": _S3_URL,
+    "copy_role": re.compile(r"^(default|'arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+')$"),
+}
+
+# What a later try can cure: 1023 serialization, 1018 table created since the snapshot, lost connections, shutdowns.
+_TRANSIENT = re.compile(
+    r"ERROR: ?10(23|18)\b|serializable isolation|deadlock|connection|terminat|shutdown|restart|timed? ?out|"
+    r"cluster is (busy|paused|resuming)|internal error",
+    re.IGNORECASE,
+)
+
+
+def render(sql: str, names: Mapping[str, str]) -> str:
+    """Returns `sql` with each `{name}` replaced.
+
+    Raises:
+        PermanentError: a name that is not given, or a value that has not the form allowed for its name.
+    """
+
+    def value(found: re.Match[str]) -> str:
+        name = found[1]
+        if name not in names:
+            raise PermanentError(f"SQL asks for {{{name}}}, which is not given; given are {sorted(names)}")
+        if not ALLOWED[name].match(names[name]):
+            raise PermanentError(f"{name}={names[name]!r} has not the form {ALLOWED[name].pattern}")
+        return names[name]
+
+    return re.sub(r"\{([a-z_]+)\}", value, sql)
+
+
+@dataclass(frozen=True)
+class Warehouse:
+    """One database of a Redshift Serverless workgroup, by a boto3 `redshift-data` client."""
+
+    client: Any
+    workgroup: str
+    database: str
+
+    def run(self, statements: Sequence[str], parameters: Mapping[str, str] | None = None, *, name: str = "") -> str:
+        """Runs the statements as one transaction, waits for its end and returns its id.
+
+        Raises:
+            PermanentError: Redshift refused a statement; the message names it and says why.
+            TransientError: a conflict, a restart or a lost connection: the same again may succeed.
+        """
+        if len(statements) > BATCH_MAX_STATEMENTS:
+            raise PermanentError(f"{len(statements)} statements, a batch takes {BATCH_MAX_STATEMENTS}")
+        target: dict[str, Any] = {"WorkgroupName": self.workgroup, "Database": self.database}
+        if name:
+            target["StatementName"] = name
+        if parameters:
+            target["Parameters"] = [{"name": k, "value": v} for k, v in parameters.items()]
+        if len(statements) == 1:
+            submitted = self.client.execute_statement(Sql=statements[0], **target)
+        else:
+            submitted = self.client.batch_execute_statement(Sqls=list(statements), **target)
+        self.wait(submitted["Id"])
+        return str(submitted["Id"])
+
+    def wait(self, statement_id: str) -> None:
+        """Returns when the statement is finished; raises as `run` does."""
+        while True:
+            try:
+                state = self.client.describe_statement(Id=statement_id, WaitTimeSeconds=WAIT_SECONDS)
+            except self.client.exceptions.ResourceNotFoundException as error:
+                raise TransientError(f"statement {statement_id}: Redshift no longer knows it; it restarted") from error
+            if state["Status"] == "FINISHED":
+                return
+            if state["Status"] in {"FAILED", "ABORTED"}:
+                failed = next((s for s in state.get("SubStatements", []) if s["Status"] == "FAILED"), state)
+                reason = failed.get("Error") or state.get("Error") or state["Status"]
+                text = re.sub(r"^--.*\n", "", failed.get("QueryString", ""), flags=re.MULTILINE)
+                message = f"statement {failed['Id']}: {reason} in: {' '.join(text.split())[:300]}"
+                raise (TransientError if _TRANSIENT.search(reason) else PermanentError)(message)
+
+    def query(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
+        """Returns the rows of one SELECT. Decimals and times are text, as the Data API gives them."""
+        statement_id = self.run([sql], parameters)
+        rows: list[tuple[Any, ...]] = []
+        token: dict[str, str] = {}
+        while True:
+            page = self.client.get_statement_result(Id=statement_id, **token)
+            rows += [tuple(None if "isNull" in f else next(iter(f.values())) for f in r) for r in page["Records"]]
+            if "NextToken" not in page:
+                return rows
+            token = {"NextToken": page["NextToken"]}
+
+
+def warehouse(client: Any, settings: Settings) -> Warehouse:
+    return Warehouse(client, settings.workgroup, settings.database)
+
+
+def create_statements(sql_dir: Path, contracts: Iterable[Contract]) -> list[str]:
+    """Returns the DDL of all schemas, of the contracts' tables and of ops. Each statement is idempotent."""
+    tables = sorted({t for c in contracts for t in (c.staging, *c.tables)} | {"ops.batch_audit", "ops.batch_object"})
+    schemas = [f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in SCHEMAS]
+    return schemas + [(sql_dir / table.replace(".", "/") / "create.sql").read_text("utf-8") for table in tables]
+
+
+def load_statements(batch: CleanBatch, contract: Contract | None, settings: Settings) -> list[str]:
+    """Returns the transaction that loads one batch: COPY to staging, audit, check, MERGE."""
+    base = f"s3://{settings.bucket}/manifests/{batch.batch_id}"
+    role = settings.copy_role if settings.copy_role == "default" else f"'{settings.copy_role}'"
+    names = {"object_counts": f"{base}/objects.jsonl", "copy_manifest": f"{base}/copy.json", "copy_role": role}
+    steps = sorted((settings.sql_dir / "ops/load").glob("*.sql"))
+    if contract:
+        names |= {"staging": contract.staging, "fact": contract.tables[0]}
+        if not batch.clean:  # COPY refuses a manifest without files
+            steps = [step for step in steps if step.name != "03_copy_events.sql"]
+        steps += [settings.sql_dir / table.replace(".", "/") / "merge.sql" for table in contract.tables]
+    else:
+        steps = [step for step in steps if step.name.startswith(("04", "05", "07", "08"))]
+        steps += (settings.sql_dir / "ops/load_rejected").glob("*.sql")
+        steps.sort(key=lambda step: step.name)
+    return [render(step.read_text("utf-8"), names) for step in steps]
+
+
+def load_batch(client: Any, batch: CleanBatch, settings: Settings) -> dict[str, int]:
+    """Loads one cleaned batch in one transaction and returns its row of ops.batch_audit.
+
+    A batch that is committed already changes nothing and gives the row of its commit.
+
+    Raises:
+        PermanentError, TransientError: as `Warehouse.run`; nothing of the batch is then visible.
+    """
+    contract = load_contracts(settings.include_dir / "feeds").get(batch.feed)
+    target = warehouse(client, settings)
+    target.run(load_statements(batch, contract, settings), name=f"load {batch.batch_id}")
+    names = ("accepted", "clean", "quarantined", "duplicates")
+    audit = (settings.sql_dir / "ops/batch_audit/by_batch.sql").read_text("utf-8")
+    [row] = target.query(audit, {"batch_id": batch.batch_id})
+    return dict(zip(names, row, strict=True))
+
+
+def loaded_keys(target: Warehouse, sql_dir: Path, feed: str, first_key: str, last_key: str) -> set[str]:
+    """Returns the raw keys of the feed, from first to last, that committed batches have."""
+    sql = (sql_dir / "ops/batch_object/loaded_keys.sql").read_text("utf-8")
+    rows = target.query(sql, {"feed": feed, "first_key": first_key, "last_key": last_key})
+    return {row[0] for row in rows}
