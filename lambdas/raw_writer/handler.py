@@ -1,7 +1,8 @@
 """Lambda raw_writer: Kinesis records to gzip JSON lines in S3, once per key.
 
-A write that fails is reported as the batch's lowest sequence number that is not stored, so that the event source
-mapping retries from there (ReportBatchItemFailures). Nothing is caught and forgotten.
+A write that fails is reported as a failure of the batch's first record (ReportBatchItemFailures), so that the event
+source mapping sends the same batch again and every object is written again at its own key. A report from the middle of
+the batch would give the rest new keys, and raw/ the same events twice.
 """
 
 from __future__ import annotations
@@ -27,13 +28,13 @@ def _put(file: RawFile) -> None:
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
-    """Returns the partial batch response: no failures, or the first record that is not stored."""
+    """Returns the partial batch response: no failures, or the batch's first record."""
     for file in files_of(event["Records"]):
         try:
             _put(file)
         except (ClientError, BotoCoreError) as error:
-            # Files come in order of their first record: all before it are stored, this and those after it come again.
             log.error("put failed key=%s records=%s error=%s", file.key, file.records, error)
-            return {"batchItemFailures": [{"itemIdentifier": file.first_sequence_number}]}
+            first = event["Records"][0]["kinesis"]["sequenceNumber"]
+            return {"batchItemFailures": [{"itemIdentifier": first}]}
         log.info("stored key=%s records=%s bytes=%s", file.key, file.records, len(file.body))
     return {"batchItemFailures": []}

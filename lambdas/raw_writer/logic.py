@@ -69,10 +69,12 @@ def envelope_line(payload: bytes) -> tuple[str, bytes]:
         record = _decoder.decode(text)
     except UnicodeDecodeError as error:
         raise NotAnEnvelope(f"not UTF-8 at byte {error.start}") from error
+    except NotAnEnvelope:
+        raise
     except json.JSONDecodeError as error:
         raise NotAnEnvelope(f"not JSON: {error.msg} at character {error.pos}") from error
-    except RecursionError as error:
-        raise NotAnEnvelope("JSON is nested too deeply") from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
+        raise NotAnEnvelope(f"not JSON that can be read: {error}") from error
     if not isinstance(record, dict):
         raise NotAnEnvelope(f"expected a JSON object, found {type(record).__name__}")
     event_id, feed = record.get("event_id"), record.get("feed")

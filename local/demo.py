@@ -1,0 +1,231 @@
+"""The main job, seen from outside: send events, wait until they are in the warehouse, and count every layer by itself."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import subprocess
+import sys
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+from ecommerce_elt.batches import OPEN, RAW_KEY
+from ecommerce_elt.feeds import Contract, load_contracts
+from ecommerce_elt.warehouse import Warehouse
+from rich.console import Console
+from rich.table import Table
+
+from local.stack import PROJECT_DIR, REGION, Stack
+
+SIMULATED_EVENTS = 60_000
+SEED, BAD_RATE, REPEAT_RATE = 42, 0.01, 0.002
+UNREADABLE = "unreadable"
+POLL_SECONDS = 0.5
+STALLED_SECONDS = 180  # nothing moved for this long: say so and stop waiting
+LAYERS = ("produced", "raw", "clean", "quarantined", "duplicates")
+
+
+class DemoFailed(Exception):  # noqa: N818
+    """Events are missing or doubled, or did not arrive: one line that says where to look."""
+
+
+@dataclass(frozen=True)
+class Observer:
+    """Counts the layers by independent means: objects in S3, rows of the audit, rows of core."""
+
+    s3: Any
+    sqs: Any
+    warehouse: Warehouse
+    bucket: str
+    queue_url: str
+    contracts: dict[str, Contract]
+
+    @classmethod
+    def of(cls, stack: Stack) -> Observer:
+        env = stack.user_environment()
+        session = boto3.session.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
+        s3, sqs = (session.client(name, endpoint_url=stack.cloud_url) for name in ("s3", "sqs"))
+        data_api = session.client("redshift-data", endpoint_url=stack.redshift_url)
+        url = sqs.get_queue_url(QueueName=env["ECOMMERCE_RAW_OBJECTS_QUEUE"])["QueueUrl"]
+        contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
+        return cls(s3, sqs, Warehouse(data_api, "ecommerce", "ecommerce"), env["ECOMMERCE_BUCKET"], url, contracts)
+
+    def keys(self, prefix: str) -> set[str]:
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
+        return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
+
+    def stored(self) -> set[str]:
+        """Keys of all events as they arrived: raw objects and unreadable records."""
+        return self.keys("raw/") | self.keys("quarantine/unreadable/")
+
+    def lines(self, keys: set[str]) -> Counter[str]:
+        """Events in the objects, by feed; what is no envelope counts as unreadable."""
+
+        def count(key: str) -> tuple[str, int]:
+            body = gzip.decompress(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
+            match = RAW_KEY.match(key)
+            return (match["feed"] if match else UNREADABLE), body.count(b"\n")
+
+        found: Counter[str] = Counter()
+        with ThreadPoolExecutor(8) as pool:
+            for feed, lines in pool.map(count, keys):
+                found[feed] += lines
+        return found
+
+    def audit(self) -> dict[str, dict[str, int]]:
+        rows = self.warehouse.query(
+            "SELECT feed, SUM(accepted), SUM(clean), SUM(quarantined), SUM(duplicates) FROM ops.batch_audit GROUP BY feed"
+        )
+        names = ("accepted", "clean", "quarantined", "duplicates")
+        return {row[0]: {n: int(v) for n, v in zip(names, row[1:], strict=True)} for row in rows}
+
+    def core(self) -> dict[str, tuple[int, int]]:
+        """(rows, distinct event ids) of each feed's fact table."""
+        found = {}
+        for feed, contract in self.contracts.items():
+            [row] = self.warehouse.query(f"SELECT COUNT(*), COUNT(DISTINCT event_id) FROM {contract.tables[0]}")  # noqa: S608
+            found[feed] = (int(row[0]), int(row[1]))
+        return found
+
+    def is_idle(self) -> bool:
+        """No message waits or is being worked on, and no batch is open."""
+        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
+        return not any(int(attributes[name]) for name in names) and not self.keys(OPEN)
+
+
+def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | None, feed: str) -> None:
+    """Runs the main job once and prints what every layer counted.
+
+    Raises:
+        DemoFailed: an invariant does not hold, or events did not arrive.
+    """
+    observer = Observer.of(stack)
+    stored_before, audit_before, core_before = observer.stored(), observer.audit(), observer.core()
+    started = time.monotonic()
+    produced = _produce(stack, data=data, rows=rows, feed=feed)
+    _wait(observer, console, stored_before, audit_before, sum(produced.values()))
+    seconds = time.monotonic() - started
+
+    raw = observer.lines(observer.stored() - stored_before)
+    audit, core = observer.audit(), observer.core()
+    counts = {
+        name: {"produced": produced[name], "raw": raw[name], **_change(audit, audit_before, name),
+               "warehouse": core[name][0] if name in core else 0}
+        for name in sorted(set(produced) | set(raw))
+    }  # fmt: skip
+    if UNREADABLE in counts:
+        counts[UNREADABLE]["quarantined"] = raw[UNREADABLE]
+    _show(console, counts, core, core_before, seconds)
+    console.print(f"Airflow UI: {stack.airflow_url}/dags/load_events", highlight=False)
+    problems = _problems(counts, core, audit)
+    if problems:
+        raise DemoFailed("; ".join(problems))
+    if not any(c["clean"] for c in counts.values()):
+        console.print("Every one of these events was in the warehouse before: nothing was added, nothing is doubled.")
+    console.print("[green]I1 holds[/]: produced = raw = clean + quarantined + duplicates.  "
+                  "[green]I2 holds[/]: one row per event id.", highlight=False)  # fmt: skip
+
+
+def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) -> Counter[str]:
+    """Runs the producer as a user would, and returns what Kinesis confirmed, by feed."""
+    report = stack.state / "work" / "producer.json"
+    if data:
+        runs = [["replay", str(data.resolve()), "--feed", feed, *(["--rows", str(rows)] if rows else [])]]
+    else:
+        total = rows or SIMULATED_EVENTS
+        shares = [total // 3 + (1 if i < total % 3 else 0) for i in range(3)]
+        names = ("online_retail", "purchases", "product_events")
+        runs = [["simulate", "--feed", name, "--count", str(count), "--seed", str(SEED), "--bad-rate", str(BAD_RATE),
+                 "--repeat-rate", str(REPEAT_RATE)] for name, count in zip(names, shares, strict=True) if count]  # fmt: skip
+    produced: Counter[str] = Counter()
+    for arguments in runs:
+        command = [sys.executable, "-m", "producer", *arguments, "--report-file", str(report)]
+        report.unlink(missing_ok=True)
+        code = subprocess.run(command, cwd=PROJECT_DIR, env=_producer_environment(stack), check=False).returncode  # noqa: S603
+        if code:
+            raise DemoFailed(f"the producer ended with {code}")
+        produced.update(json.loads(report.read_text())["sent"])
+    return produced
+
+
+def _producer_environment(stack: Stack) -> dict[str, str]:
+    """As the stack's, but the producer is the user's process and not one of the stack's."""
+    return {k: v for k, v in stack.environment().items() if k != "ECOMMERCE_LOCAL_STATE"}
+
+
+def _wait(
+    observer: Observer, console: Console, stored_before: set[str], audit_before: dict[str, dict[str, int]], expected: int
+) -> None:
+    """Returns when all that was produced is audited or unreadable, and nothing is on its way."""
+    begun = sum(a["accepted"] for a in audit_before.values())
+    lines: Counter[str] = Counter()
+    counted = set(stored_before)
+    seen, moved, said = -1, time.monotonic(), 0.0
+    with console.status("waiting for the warehouse") as status:
+        while True:
+            new = observer.stored() - counted
+            lines += observer.lines(new)
+            counted |= new
+            loaded = sum(a["accepted"] for a in observer.audit().values()) - begun
+            stored = sum(lines.values())
+            text = f"{expected:,} produced, {stored:,} in raw, {loaded + lines[UNREADABLE]:,} loaded or quarantined"
+            status.update(text)
+            if stored >= expected and loaded >= stored - lines[UNREADABLE] and observer.is_idle():
+                return
+            if stored + loaded != seen:
+                seen, moved = stored + loaded, time.monotonic()
+            if not console.is_terminal and time.monotonic() - said > 5:
+                console.print(text, highlight=False)
+                said = time.monotonic()
+            if time.monotonic() - moved > STALLED_SECONDS:
+                raise DemoFailed(f"nothing moved for {STALLED_SECONDS} s ({text}); look at: make status, make logs, "
+                                 "and the DAG load_events in the UI")  # fmt: skip
+            time.sleep(POLL_SECONDS)
+
+
+def _change(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]], feed: str) -> dict[str, int]:
+    names = ("clean", "quarantined", "duplicates")
+    return {n: after.get(feed, {}).get(n, 0) - before.get(feed, {}).get(n, 0) for n in names}
+
+
+def _show(
+    console: Console, counts: dict[str, dict[str, int]], core: dict[str, tuple[int, int]],
+    core_before: dict[str, tuple[int, int]], seconds: float,
+) -> None:  # fmt: skip
+    table = Table("feed", title="Events of this run, and rows in the warehouse", title_justify="left")
+    for name in (*LAYERS, "in warehouse", "added", "seconds", "events/s"):
+        table.add_column(name, justify="right")
+    for feed, count in counts.items():
+        in_core = f"{core[feed][0]:,}" if feed in core else "-"
+        added = f"{core[feed][0] - core_before[feed][0]:,}" if feed in core else "-"
+        table.add_row(feed, *(f"{count[n]:,}" for n in LAYERS), in_core, added, f"{seconds:.1f}", f"{count['produced'] / seconds:,.0f}")
+    total = {n: sum(c[n] for c in counts.values()) for n in LAYERS}
+    table.add_section()
+    table.add_row("all", *(f"{total[n]:,}" for n in LAYERS), f"{sum(c[0] for c in core.values()):,}",
+                  f"{sum(core[f][0] - core_before[f][0] for f in core):,}", f"{seconds:.1f}", f"{total['produced'] / seconds:,.0f}")  # fmt: skip
+    console.print(table)
+
+
+def _problems(
+    counts: dict[str, dict[str, int]], core: dict[str, tuple[int, int]], audit: dict[str, dict[str, int]]
+) -> list[str]:
+    """Returns each way in which I1 or I2 does not hold."""
+    found = []
+    for feed, c in counts.items():
+        if c["produced"] != c["raw"]:
+            found.append(f"I1: {feed}: {c['produced']:,} produced, {c['raw']:,} in raw")
+        if c["raw"] != c["clean"] + c["quarantined"] + c["duplicates"]:
+            found.append(f"I1: {feed}: {c['raw']:,} in raw, {c['clean']:,} clean + {c['quarantined']:,} quarantined "
+                         f"+ {c['duplicates']:,} duplicates")  # fmt: skip
+    for feed, (rows, ids) in core.items():
+        if rows != ids:
+            found.append(f"I2: {feed}: {rows:,} rows for {ids:,} event ids")
+        if rows != audit.get(feed, {}).get("clean", 0):
+            found.append(f"I1: {feed}: {rows:,} rows in the warehouse, {audit.get(feed, {}).get('clean', 0):,} clean in the audit")
+    return found

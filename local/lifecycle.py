@@ -1,0 +1,207 @@
+"""Starting and stopping the whole local cloud."""
+
+from __future__ import annotations
+
+import shutil
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import httpx
+import psutil
+import psycopg
+from rich.console import Console
+
+from local import postgres
+from local.stack import PROJECT_DIR, Stack
+from local.supervision import NotReady, Supervisor, end, members, wait_for
+
+CLOUD_PARTS = ["postgres", "cloud", "redshift"]
+AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
+PORT_VARIABLES = {"airflow": "AIRFLOW_PORT", "cloud": "CLOUD_PORT", "redshift": "REDSHIFT_PORT"}
+READY_SECONDS = 120
+# One second instead of five: on a laptop a fresh event matters more than the number of objects.
+LOCAL_PARAMETERS = {"RawWriterBatchWindowSeconds": "1", "Shards": "2"}
+
+
+class CannotStart(Exception):  # noqa: N818
+    """One line that says what is wrong and what to do."""
+
+
+def up(stack: Stack, console: Console) -> None:
+    """Starts what is not running, deploys the stack and returns when the UI answers and the DAGs are there.
+
+    Raises:
+        CannotStart: says why; then nothing of a stack that was down is left running.
+    """
+    supervisor = Supervisor(stack)
+    was_up = supervisor.is_up()
+    if not was_up:
+        _clear_leftovers(stack, console)
+        _check_ports(stack)
+        stack.save()
+        for folder in (stack.logs, stack.airflow_home, stack.run, stack.state / "work", stack.state / "s3"):
+            folder.mkdir(parents=True, exist_ok=True)
+    try:
+        if not was_up:
+            postgres.prepare(stack.postgres_data, stack.run)
+            supervisor.launch()
+        _start(stack, supervisor, console)
+    except (NotReady, CannotStart, OSError, subprocess.SubprocessError) as error:
+        if not was_up:
+            down(stack, console, quiet=True)
+        raise CannotStart(f"{error}. Logs are in {stack.logs}") from error
+    except BaseException:  # Ctrl-C, or what nobody thought of: nothing half-started stays
+        if not was_up:
+            down(stack, console, quiet=True)
+        raise
+
+
+def _start(stack: Stack, supervisor: Supervisor, console: Console) -> None:
+    started = time.monotonic()
+
+    def step(what: str) -> None:
+        console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
+
+    supervisor.start(CLOUD_PARTS)
+    _await(stack, supervisor, CLOUD_PARTS, {
+        "postgres": lambda: _has_database(stack),
+        "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
+        "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
+    })  # fmt: skip
+    step("local cloud: PostgreSQL, MiniStack, Redshift stand-in")
+    running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}
+    with ThreadPoolExecutor(2) as pool:
+        migrated = None if running.issuperset(AIRFLOW_PARTS) else pool.submit(_run, stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate")
+        parameters = [word for k, v in LOCAL_PARAMETERS.items() for word in ("--parameter", f"{k}={v}")]
+        deployed = pool.submit(_run, stack, [sys.executable, "-m", "infra.deploy", *parameters], "deploy")
+        deployed.result()
+        step("streaming stack deployed, warehouse tables created")
+        if migrated:
+            migrated.result()
+            step("Airflow metadata migrated")
+    supervisor.start(AIRFLOW_PARTS)
+    _await(stack, supervisor, AIRFLOW_PARTS, {
+        "airflow": lambda: _airflow_is_healthy(stack),
+        "the DAG load_events": lambda: _has_dag(stack, "load_events"),
+    })  # fmt: skip
+    step("Airflow: api-server, scheduler, dag-processor, triggerer")
+
+
+def down(stack: Stack, console: Console, *, quiet: bool = False) -> None:
+    """Stops everything that belongs to the stack, also what lost its parent."""
+    supervisor = Supervisor(stack)
+    stopped = False
+    if supervisor.is_up():
+        supervisor.shut_down()
+        stopped = True
+    left = members(stack)
+    if left:
+        end(left)
+        stopped = True
+    if remaining := members(stack):
+        raise CannotStart(f"processes {[p.pid for p in remaining]} do not end")
+    if not quiet:
+        console.print("stopped; nothing is left running" if stopped else "nothing was running")
+
+
+def reset(stack: Stack, console: Console) -> None:
+    """Stops the stack and removes its state: warehouse, lake, queues, Airflow history."""
+    down(stack, console, quiet=True)
+    if stack.state.exists():
+        if not (stack.state / "stack.json").exists() and any(stack.state.iterdir()):
+            raise CannotStart(f"{stack.state} holds no stack.json, so it is not removed; is it the right folder?")
+        shutil.rmtree(stack.state)
+    shutil.rmtree(stack.run, ignore_errors=True)
+    console.print(f"removed {stack.state}", highlight=False)
+
+
+def _clear_leftovers(stack: Stack, console: Console) -> None:
+    if left := members(stack):
+        console.print(f"[yellow]ending {len(left)} processes that an earlier run left[/]", highlight=False)
+        end(left)
+    for name in ("supervisor.sock", "supervisord.pid"):
+        (stack.run / name).unlink(missing_ok=True)
+
+
+def _check_ports(stack: Stack) -> None:
+    for name, port in stack.ports.items():
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError as error:
+                variable = PORT_VARIABLES[name]
+                raise CannotStart(f"port {port} ({name}) is taken{_owner(port)}. Free it, or choose another: "
+                                  f"make up {variable}={port + 1000}") from error  # fmt: skip
+
+
+def _owner(port: int) -> str:
+    try:
+        for connection in psutil.net_connections("tcp"):
+            if connection.laddr and connection.laddr.port == port and connection.status == "LISTEN" and connection.pid:
+                return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
+    except psutil.Error:
+        return ""  # another user's process: its port is taken all the same
+    return ""
+
+
+def _await(stack: Stack, supervisor: Supervisor, names: list[str], ready: dict[str, Callable[[], bool]]) -> None:
+    def all_ready(what: str) -> bool:
+        for state in supervisor.states():
+            if state["name"] in names and state["statename"] == "FATAL":
+                raise CannotStart(f"{state['name']} does not start: {_last_line(stack.logs / (state['name'] + '.log'))}")
+        return ready[what]()
+
+    for what in ready:
+        wait_for(lambda what=what: all_ready(what), READY_SECONDS, what)
+
+
+def _last_line(path: Path) -> str:
+    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()] if path.exists() else []
+    return lines[-1][:300] if lines else "it wrote no log"
+
+
+def _run(stack: Stack, command: list[str], name: str) -> None:
+    """Runs a command to its end, its output in the log `name`."""
+    log = stack.logs / f"{name}.log"
+    with log.open("wb") as file:
+        code = subprocess.run(command, env=stack.environment(), cwd=PROJECT_DIR, stdout=file, stderr=file, check=False).returncode  # noqa: S603
+    if code:
+        raise CannotStart(f"{name} failed: {_last_line(log)}")
+
+
+def _has_database(stack: Stack) -> bool:
+    try:
+        postgres.create_database(stack.run, "airflow")
+    except psycopg.OperationalError:
+        return False
+    return True
+
+
+def _answers(url: str) -> bool:
+    try:
+        return httpx.get(url, timeout=5).status_code == 200
+    except httpx.TransportError:
+        return False
+
+
+def _has_dag(stack: Stack, dag_id: str) -> bool:
+    errors = httpx.get(f"{stack.airflow_url}/api/v2/importErrors", timeout=5).json()["import_errors"]
+    if errors:
+        raise CannotStart(f"dags/{errors[0]['filename']} cannot be imported: {errors[0]['stack_trace'].strip().splitlines()[-1]}")
+    return _answers(f"{stack.airflow_url}/api/v2/dags/{dag_id}")
+
+
+def _airflow_is_healthy(stack: Stack) -> bool:
+    try:
+        health = httpx.get(f"{stack.airflow_url}/api/v2/monitor/health", timeout=5)
+    except httpx.TransportError:
+        return False
+    if health.status_code != 200:
+        return False
+    return all(health.json()[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "triggerer", "dag_processor"))

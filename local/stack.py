@@ -1,0 +1,172 @@
+"""Where the local cloud lies and what its parts are told: paths, ports, environment."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import secrets
+import sys
+import tempfile
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+
+PROJECT_DIR = Path(__file__).resolve().parents[1]
+REGION = "us-east-1"
+ACCOUNT = "000000000000"  # MiniStack's
+PREFIX = "ecommerce"
+UNIX_PATH_MAX = 100  # sun_path takes 108 bytes; sockets add a name to the folder
+
+# Every process of the stack carries this, so that `down` finds those that outlived their parents.
+MARKER = "ECOMMERCE_LOCAL_STATE"
+
+
+@dataclass(frozen=True)
+class Stack:
+    """One local cloud. Its state folder holds all that it keeps."""
+
+    state: Path
+    airflow_port: int = 8080
+    cloud_port: int = 4566
+    redshift_port: int = 4567
+
+    # -- paths --------------------------------------------------------------------------------------------------
+
+    @property
+    def logs(self) -> Path:
+        return self.state / "logs"
+
+    @property
+    def airflow_home(self) -> Path:
+        return self.state / "airflow"
+
+    @property
+    def postgres_data(self) -> Path:
+        return self.state / "postgres"
+
+    @property
+    def warehouse(self) -> Path:
+        return self.state / "warehouse.duckdb"
+
+    @property
+    def supervisor_config(self) -> Path:
+        return self.state / "supervisord.conf"
+
+    @cached_property
+    def run(self) -> Path:
+        """Folder of the sockets: in the state folder, or in the temporary folder where its path is too long."""
+        inside = self.state / "run"
+        if len(str(inside)) <= UNIX_PATH_MAX - len("/.s.PGSQL.5432"):
+            return inside
+        return Path(tempfile.gettempdir()) / f"ecommerce-{hashlib.sha256(str(self.state).encode()).hexdigest()[:12]}"
+
+    @property
+    def ports(self) -> dict[str, int]:
+        return {"airflow": self.airflow_port, "cloud": self.cloud_port, "redshift": self.redshift_port}
+
+    @property
+    def airflow_url(self) -> str:
+        return f"http://127.0.0.1:{self.airflow_port}"
+
+    @property
+    def cloud_url(self) -> str:
+        return f"http://127.0.0.1:{self.cloud_port}"
+
+    @property
+    def redshift_url(self) -> str:
+        return f"http://127.0.0.1:{self.redshift_port}"
+
+    # -- kept between commands ----------------------------------------------------------------------------------
+
+    def save(self) -> None:
+        self.state.mkdir(parents=True, exist_ok=True)
+        (self.state / "stack.json").write_text(json.dumps({k: v for k, v in asdict(self).items() if k != "state"}))
+
+    @classmethod
+    def load(cls, state: Path) -> Stack | None:
+        """Returns the stack that was last started in the state folder, or None."""
+        path = state.resolve() / "stack.json"
+        return cls(state.resolve(), **json.loads(path.read_text())) if path.exists() else None
+
+    def secret(self, name: str) -> str:
+        """Returns a random secret of this state folder, made when it is first asked for."""
+        path = self.state / "secrets" / name
+        if not path.exists():
+            path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+            path.touch(mode=0o600)
+            path.write_text(secrets.token_hex(24))
+        return path.read_text()
+
+    # -- environments -------------------------------------------------------------------------------------------
+
+    def user_environment(self) -> dict[str, str]:
+        """Returns what any AWS client needs to talk to the local cloud, and the product's own settings."""
+        return {
+            "AWS_ACCESS_KEY_ID": "test",
+            "AWS_SECRET_ACCESS_KEY": "test",
+            "AWS_DEFAULT_REGION": REGION,
+            "AWS_ENDPOINT_URL": self.cloud_url,
+            "AWS_ENDPOINT_URL_REDSHIFT_DATA": self.redshift_url,
+            "AIRFLOW_URL": self.airflow_url,
+            "ECOMMERCE_BUCKET": f"{PREFIX}-lake-{ACCOUNT}",
+            "ECOMMERCE_STREAM": f"{PREFIX}-events",
+            "ECOMMERCE_RAW_OBJECTS_QUEUE": f"{PREFIX}-raw-objects",
+            "ECOMMERCE_PII_HMAC_KEY": self.secret("pii_hmac_key"),
+        }
+
+    def environment(self) -> dict[str, str]:
+        """Returns the whole environment of the stack's processes."""
+        bin_dir = str(Path(sys.executable).parent)
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "AIRFLOW_", "ECOMMERCE_"))}
+        url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
+        return kept | self.user_environment() | {
+            MARKER: str(self.state),
+            "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}",
+            "PYTHONPATH": str(PROJECT_DIR),
+            "PYTHONUNBUFFERED": "1",
+            "ECOMMERCE_WORK_DIR": str(self.state / "work"),
+            # MiniStack: loopback only, no listeners beside HTTP, state kept.
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.cloud_port),
+            "EDGE_PORT": str(self.cloud_port),
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.state / "cloud"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self.state / "s3"),
+            "LAMBDA_EXECUTOR": "local",
+            "LOG_LEVEL": "INFO",
+            # Airflow
+            "AIRFLOW_HOME": str(self.airflow_home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True",
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.airflow_port),
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__SECRET_KEY": self.secret("airflow_api"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt") + self.secret("airflow_jwt"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.airflow_home / "logs"),
+            # 0.2 s a task instead of 1.2: the scheduler's pause, and how long a finished task keeps its slot.
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # A killed task or scheduler is seen after seconds instead of minutes.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "30",
+        }  # fmt: skip

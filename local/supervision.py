@@ -1,0 +1,196 @@
+"""supervisord keeps the parts up. Here: its configuration, its control, and the search for what outlived it."""
+
+from __future__ import annotations
+
+import configparser
+import os
+import re
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import psutil
+from supervisor.xmlrpc import SupervisorTransport
+
+from local.stack import MARKER, PROJECT_DIR, Stack
+
+STOP_SECONDS = 60  # MiniStack writes its state when it stops
+START_SECONDS = 20
+
+
+class SupervisorDown(Exception):  # noqa: N818  # a state of things, not a failure
+    """No supervisord answers in this state folder."""
+
+
+@dataclass(frozen=True)
+class Part:
+    """One supervised program."""
+
+    name: str
+    command: list[str]
+    stop_signal: str = "TERM"
+
+
+def parts(stack: Stack) -> list[Part]:
+    python, airflow = sys.executable, str(Path(sys.executable).parent / "airflow")
+    return [
+        Part("postgres", [python, "-m", "local.postgres", str(stack.postgres_data), str(stack.run)], "INT"),
+        Part("cloud", [python, "-m", "ministack"]),
+        Part("redshift", [python, "-m", "local.redshift", "--port", str(stack.redshift_port),
+                          "--database-file", str(stack.warehouse)]),
+        # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
+        Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),
+        Part("airflow-scheduler", [airflow, "scheduler", "--skip-serve-logs"]),
+        Part("airflow-dag-processor", [airflow, "dag-processor"]),
+        Part("airflow-triggerer", [airflow, "triggerer", "--skip-serve-logs"]),
+    ]  # fmt: skip
+
+
+def write_config(stack: Stack) -> None:
+    """Writes supervisord.conf. Nothing starts by itself: `up` starts the parts in their order."""
+    config = configparser.RawConfigParser()
+    socket = str(stack.run / "supervisor.sock")
+    config["unix_http_server"] = {"file": socket, "chmod": "0700"}
+    config["supervisord"] = {
+        "logfile": str(stack.logs / "supervisord.log"),
+        "logfile_maxbytes": "5MB",
+        "pidfile": str(stack.run / "supervisord.pid"),
+        "directory": str(PROJECT_DIR),
+        "childlogdir": str(stack.logs),
+        "minfds": "1024",
+    }
+    config["rpcinterface:supervisor"] = {
+        "supervisor.rpcinterface_factory": "supervisor.rpcinterface:make_main_rpcinterface"
+    }
+    config["supervisorctl"] = {"serverurl": f"unix://{socket}"}
+    for part in parts(stack):
+        config[f"program:{part.name}"] = {
+            "command": " ".join(part.command),
+            "autostart": "false",
+            "autorestart": "true",
+            "startsecs": "1",
+            "startretries": "3",
+            "stopsignal": part.stop_signal,
+            "stopwaitsecs": str(STOP_SECONDS),
+            "stopasgroup": "false" if part.name == "postgres" else "true",
+            "killasgroup": "true",
+            "redirect_stderr": "true",
+            "stdout_logfile": str(stack.logs / f"{part.name}.log"),
+            "stdout_logfile_maxbytes": "20MB",
+            "stdout_logfile_backups": "1",
+        }
+    with stack.supervisor_config.open("w") as file:
+        config.write(file)
+
+
+class Supervisor:
+    """Control of one supervisord by its socket."""
+
+    def __init__(self, stack: Stack) -> None:
+        self.stack = stack
+
+    def _call(self, method: str, *arguments: Any) -> Any:
+        # A transport that failed once keeps failing, so each call has its own.
+        transport = SupervisorTransport(None, None, f"unix://{self.stack.run / 'supervisor.sock'}")
+        server: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport)
+        try:
+            return getattr(server.supervisor, method)(*arguments)
+        except (OSError, xmlrpc.client.ProtocolError) as error:
+            raise SupervisorDown(str(error)) from error
+
+    def is_up(self) -> bool:
+        try:
+            return bool(self._call("getState")["statename"] == "RUNNING")
+        except SupervisorDown:
+            return False
+
+    def launch(self) -> None:
+        """Starts supervisord in the background and returns when it answers."""
+        write_config(self.stack)
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.stack.supervisor_config)]
+        subprocess.run(command, check=True, env=self.stack.environment(), cwd=PROJECT_DIR)  # noqa: S603
+        wait_for(self.is_up, START_SECONDS, "supervisord")
+
+    def start(self, names: Iterable[str]) -> None:
+        running = {state["name"] for state in self.states() if state["statename"] in {"RUNNING", "STARTING"}}
+        for name in names:
+            if name not in running:
+                self._call("startProcess", name, False)
+
+    def restart(self, name: str) -> None:
+        self._call("stopProcess", name)
+        self._call("startProcess", name)
+
+    def states(self) -> list[dict[str, Any]]:
+        return list(self._call("getAllProcessInfo"))
+
+    def restarts(self) -> dict[str, int]:
+        """Returns how often each part died by itself since supervisord started, from its log."""
+        log = self.stack.logs / "supervisord.log"
+        lines = log.read_text().splitlines() if log.exists() else []
+        begin = max((i for i, line in enumerate(lines) if "supervisord started with pid" in line), default=0)
+        found: dict[str, int] = {}
+        for line in lines[begin:]:
+            if match := re.search(r"exited: (\S+) \(", line):
+                found[match[1]] = found.get(match[1], 0) + 1
+        return found
+
+    def pid(self) -> int:
+        return int(self._call("getPID"))
+
+    def shut_down(self) -> None:
+        """Stops all parts and supervisord itself, and returns when it is gone."""
+        process = psutil.Process(self.pid())
+        self._call("shutdown")
+        process.wait(STOP_SECONDS * 2)
+
+
+def members(stack: Stack) -> list[psutil.Process]:
+    """Returns every process that carries this stack's mark, supervised or not."""
+    found = []
+    for process in psutil.process_iter():
+        try:
+            if process.pid != os.getpid() and process.environ().get(MARKER) == str(stack.state):
+                found.append(process)
+        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
+            continue  # gone, or another user's: not ours
+    return found
+
+
+def end(processes: list[psutil.Process]) -> None:
+    """Ends the processes: SIGTERM, and SIGKILL for those that are still there after ten seconds."""
+    for process in processes:
+        _signal(process, "terminate")
+    _, alive = psutil.wait_procs(processes, timeout=10)
+    for process in alive:
+        _signal(process, "kill")
+    psutil.wait_procs(alive, timeout=10)
+
+
+def _signal(process: psutil.Process, how: str) -> None:
+    try:
+        getattr(process, how)()
+    except psutil.NoSuchProcess:
+        return
+
+
+class NotReady(Exception):  # noqa: N818
+    """What was waited for did not happen in time."""
+
+
+def wait_for(condition: Any, seconds: float, what: str, poll_seconds: float = 0.1) -> None:
+    """Returns when `condition()` is true.
+
+    Raises:
+        NotReady: it is not after `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            raise NotReady(f"{what} was not ready after {seconds:.0f} s")
+        time.sleep(poll_seconds)

@@ -1,0 +1,32 @@
+"""What every DAG of the package shares: owner, retries, timeouts, tags, and the asset names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+
+from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
+
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.settings import settings
+
+
+class Tag(StrEnum):
+    LOAD = "load"
+    CLEAN = "clean"
+
+
+WAREHOUSE = Asset("ecommerce_warehouse")
+
+DEFAULT_ARGS = {
+    "owner": "data-platform",
+    "retries": settings().task_retries,
+    "retry_delay": timedelta(seconds=settings().task_retry_delay_seconds),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=5),
+    "execution_timeout": timedelta(minutes=30),
+    # What no retry can mend turns red at once.
+    "retry_policy": ExceptionRetryPolicy(
+        [RetryRule(exception=PermanentError, action=RetryAction.FAIL, reason="permanent: see the message")]
+    ),
+}

@@ -1,0 +1,76 @@
+"""Waits for new raw objects without holding a worker slot and without taking messages off the queue."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from datetime import timedelta
+from typing import Any
+
+from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+from airflow.providers.amazon.aws.hooks.sqs import SqsHook
+from airflow.sdk import BaseSensorOperator, Context
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+
+from ecommerce_elt.batches import OPEN
+
+
+class RawObjectsTrigger(BaseTrigger):
+    """Fires when the queue announces raw objects, or when a dead run left an open batch."""
+
+    def __init__(self, bucket: str, queue_name: str, poll_interval_seconds: float, aws_conn_id: str | None) -> None:
+        super().__init__()
+        self.bucket, self.queue_name = bucket, queue_name
+        self.poll_interval_seconds, self.aws_conn_id = poll_interval_seconds, aws_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = ("bucket", "queue_name", "poll_interval_seconds", "aws_conn_id")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        sqs_hook, s3_hook = SqsHook(aws_conn_id=self.aws_conn_id), S3Hook(aws_conn_id=self.aws_conn_id)
+        async with await sqs_hook.get_async_conn() as sqs, await s3_hook.get_async_conn() as s3:
+            url = (await sqs.get_queue_url(QueueName=self.queue_name))["QueueUrl"]
+            while True:
+                wanted = ["ApproximateNumberOfMessages"]
+                attributes = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)
+                waiting = int(attributes["Attributes"]["ApproximateNumberOfMessages"])
+                left = (await s3.list_objects_v2(Bucket=self.bucket, Prefix=OPEN, MaxKeys=1)).get("KeyCount", 0)
+                if waiting or left:
+                    yield TriggerEvent({"waiting_messages": waiting, "open_batches": bool(left)})
+                    return
+                await asyncio.sleep(self.poll_interval_seconds)
+
+
+class RawObjectsSensor(BaseSensorOperator):
+    """Defers until there is a raw object to load.
+
+    Reads only the queue's length: the messages stay for the claim, so a run that dies here takes nothing with it. When
+    `timeout` passes first, the run ends as skipped.
+    """
+
+    template_fields: Sequence[str] = ("bucket", "queue_name")
+
+    def __init__(
+        self,
+        *,
+        bucket: str,
+        queue_name: str,
+        poll_interval_seconds: float,
+        aws_conn_id: str | None = "aws_default",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(soft_fail=True, **kwargs)
+        self.bucket, self.queue_name = bucket, queue_name
+        self.poll_interval_seconds, self.aws_conn_id = poll_interval_seconds, aws_conn_id
+
+    def execute(self, context: Context) -> None:
+        self.defer(
+            trigger=RawObjectsTrigger(self.bucket, self.queue_name, self.poll_interval_seconds, self.aws_conn_id),
+            method_name="resume",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
+        self.log.info("waiting_messages=%s open_batches=%s", event["waiting_messages"], event["open_batches"])
+        return event

@@ -1,0 +1,246 @@
+"""The producer's command line: `python -m producer --help`."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import signal
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from hashlib import sha256
+from pathlib import Path
+from random import Random
+from typing import Annotated, NoReturn
+
+import boto3
+import typer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.events import envelope, event_ids
+from ecommerce_elt.feeds import Contract, load_contracts
+from ecommerce_elt.settings import PROJECT_DIR
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+from producer.kinesis import REQUEST_MAX_RECORDS, KinesisSink, Record, Report
+from producer.simulate import SHOPS, simulated
+from producer.tabular import Flags, Row, TabularFile
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+err = Console(stderr=True)
+
+UNREADABLE = "unreadable"
+PACING_SECONDS = 0.005  # shorter waits are not worth a system call
+PLAIN_PROGRESS_SECONDS = 5.0  # where the output is no terminal, one line at a time
+
+Endpoint = Annotated[str | None, typer.Option(help="Of Kinesis; else boto3's own variables, else AWS.")]
+Stream = Annotated[str, typer.Option(envvar="ECOMMERCE_STREAM", help="Name of the Kinesis stream.")]
+InFlight = Annotated[int, typer.Option(min=1, max=64, help="PutRecords requests at a time.")]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="At most this many events a second.")]
+ReportFile = Annotated[Path | None, typer.Option(help="Also write the report here, as JSON.")]
+
+
+def _fail(message: object) -> NoReturn:
+    err.print(f"[red]producer:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _contract(feed: str) -> Contract:
+    contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
+    if feed not in contracts:
+        _fail(f"no feed {feed!r}; there are {', '.join(contracts)}")
+    return contracts[feed]
+
+
+def _paced(records: Iterator[Record], rate: float | None, stopped: threading.Event) -> Iterator[Record]:
+    """Yields the records, no more than `rate` a second, until `stopped` is set."""
+    started = time.monotonic()
+    for number, record in enumerate(records):
+        ahead = number / rate - (time.monotonic() - started) if rate else 0.0
+        if stopped.wait(ahead) if ahead > PACING_SECONDS else stopped.is_set():
+            return
+        yield record
+
+
+def _send(
+    records: Iterator[Record], total: int | None, *, stream: str, endpoint_url: str | None, in_flight: int,
+    rate: float | None, report_file: Path | None, what: str,
+) -> None:  # fmt: skip
+    config = Config(max_pool_connections=in_flight + 1, retries={"mode": "standard", "max_attempts": 10})
+    try:
+        client = boto3.client("kinesis", endpoint_url=endpoint_url, config=config)
+    except BotoCoreError as error:
+        _fail(f"{error} Set AWS_DEFAULT_REGION, or run: eval \"$(make -s env)\"")
+    stopped = threading.Event()  # then the queue is flushed and the report is printed
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda signum, frame: stopped.set())
+    report = Report()
+    try:
+        with _progress(what, total) as advance:
+            with KinesisSink(client, stream, in_flight=in_flight, on_sent=advance) as sink:
+                report = sink.report
+                for record in _paced(records, rate, stopped):
+                    sink.put(record)
+                    if rate and rate < REQUEST_MAX_RECORDS:
+                        sink.flush()  # at a low rate nobody waits for a full request
+    except (PermanentError, TransientError) as error:
+        _report(report, report_file, finished=False)
+        _fail(error)
+    except (ClientError, BotoCoreError) as error:
+        _report(report, report_file, finished=False)
+        _fail(f"stream {stream}: {error}")
+    _report(report, report_file, finished=not stopped.is_set())
+    if stopped.is_set():
+        raise typer.Exit(130)
+
+
+@contextlib.contextmanager
+def _progress(what: str, total: int | None) -> Iterator:  # type: ignore[type-arg]
+    if err.is_terminal:
+        columns = (SpinnerColumn(), TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
+                   TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+        with Progress(*columns, console=err) as bar:
+            task = bar.add_task(what, total=total, speed="")
+            started = time.monotonic()
+
+            def advance(count: int) -> None:
+                bar.advance(task, count)
+                done = bar.tasks[0].completed
+                bar.update(task, speed=f"{done / max(time.monotonic() - started, 0.001):,.0f}/s")
+
+            yield advance
+        return
+    sent, shown, started = 0, time.monotonic(), time.monotonic()
+
+    def plain(count: int) -> None:
+        nonlocal sent, shown
+        sent += count
+        if time.monotonic() - shown >= PLAIN_PROGRESS_SECONDS:
+            shown = time.monotonic()
+            share = f" of {total:,}" if total else ""
+            err.print(f"{what}: {sent:,}{share} sent, {sent / (shown - started):,.0f}/s", highlight=False)
+
+    yield plain
+
+
+def _report(report: Report, report_file: Path | None, *, finished: bool) -> None:
+    total = sum(report.sent.values())
+    speed = total / report.seconds if report.seconds else 0.0
+    by_feed = ", ".join(f"{feed} {count:,}" for feed, count in sorted(report.sent.items())) or "nothing"
+    state = "sent" if finished else "stopped after"
+    err.print(f"{state} {total:,} events ({by_feed}) in {report.seconds:.1f} s, {speed:,.0f}/s, {report.resent:,} resent",
+              highlight=False)  # fmt: skip
+    if report_file:
+        kept = {"sent": dict(report.sent), "resent": report.resent, "seconds": report.seconds, "finished": finished}
+        report_file.write_text(json.dumps(kept), "utf-8")
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+
+def _key(value: object) -> str:
+    """The partition key: hashed, because an entity may be a person, and keys are not for people's data."""
+    return sha256(str(value).encode()).hexdigest()[:32]
+
+
+@app.command()
+def replay(
+    file: Annotated[Path, typer.Argument(help=".csv, .csv.gz and other CSV of any spelling, .xlsx")],
+    feed: Annotated[str, typer.Option(help="The contract that the records follow.")] = "online_retail",
+    rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    dataset: Annotated[str | None, typer.Option(help="Names the data. By default the SHA-256 of the unpacked file: "
+                                                     "the same data sent again changes nothing.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Of a file that is not UTF-8 or UTF-16.")] = None,
+    delimiter: Annotated[str | None, typer.Option(help="If none of , ; tab | splits the header.")] = None,
+    date_order: Annotated[str | None, typer.Option(help="mdy, dmy or ymd, where the dates fit several.")] = None,
+    decimal_comma: Annotated[bool, typer.Option(help="1,5 is one and a half.")] = False,
+    sheet: Annotated[str | None, typer.Option(help="Of a workbook with several that fit.")] = None,
+    column: Annotated[list[str] | None, typer.Option(help="InvoiceNo='Header of the file'. Repeatable.")] = None,
+    stream: Stream = "ecommerce-events",
+    endpoint_url: Endpoint = None,
+    rate: Rate = None,
+    in_flight: InFlight = 4,
+    report_file: ReportFile = None,
+) -> None:
+    """Send a file. Its format is detected from the whole file; what that leaves open is asked for, never guessed."""
+    contract = _contract(feed)
+    if date_order and date_order not in {"mdy", "dmy", "ymd"}:
+        _fail(f"--date-order {date_order}: expected mdy, dmy or ymd")
+    if wrong := [c for c in column or [] if "=" not in c]:
+        _fail(f"--column {wrong[0]}: expected KEY=HEADER, keys are {', '.join(c.header for c in contract.columns)}")
+    named = dict(c.split("=", 1) for c in column or [])
+    if unknown := [key for key in named if key not in {c.header for c in contract.columns}]:
+        _fail(f"--column {unknown[0]}: no key of feed {feed}; keys are {', '.join(c.header for c in contract.columns)}")
+    flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset)
+    source = TabularFile(file, contract, flags)
+    try:
+        survey = source.survey()
+    except PermanentError as error:
+        _fail(error)
+    total = min(survey.rows, rows) if rows else survey.rows
+    layout = f"sheet {survey.sheet}" if survey.sheet else f"{survey.encoding}, delimiter {survey.delimiter!r}"
+    err.print(f"{file}: {survey.rows:,} rows, {survey.blank_lines:,} blank lines, {layout}, dates {survey.date_order}, "
+              f"data set {survey.data_set[:20]}", highlight=False, soft_wrap=True)  # fmt: skip
+    if survey.uneven_rows:
+        err.print(f"[yellow]{survey.uneven_rows:,} rows have not the header's number of fields[/]; they will be quarantined "
+                  "if they break the contract", highlight=False)  # fmt: skip
+    identify = event_ids(survey.data_set)
+    key_of = contract.column(contract.partition_key).header
+
+    def record(row: Row) -> Record:
+        data = envelope(event_id=identify(row.line), feed=feed, version=contract.version, event_time=row.event_time,
+                        sent_at=_now(), data=row.data)  # fmt: skip
+        return Record(data, _key(row.data.get(key_of, row.line)), feed)
+
+    records = map(record, itertools.islice(source.rows(survey), rows))
+    _send(records, total, stream=stream, endpoint_url=endpoint_url, in_flight=in_flight, rate=rate,
+          report_file=report_file, what=f"replay {file.name}")  # fmt: skip
+
+
+@app.command()
+def simulate(
+    feed: Annotated[str, typer.Option(help=f"One of {', '.join(SHOPS)}.")],
+    count: Annotated[int, typer.Option(min=1, help="Events.")] = 1000,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
+    bad_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are broken on purpose.")] = 0.0,
+    repeat_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are sent twice.")] = 0.0,
+    stream: Stream = "ecommerce-events",
+    endpoint_url: Endpoint = None,
+    rate: Rate = None,
+    in_flight: InFlight = 4,
+    report_file: ReportFile = None,
+) -> None:
+    """Send simulated events of one feed: plausible catalogues, people and a daily rhythm."""
+    contract = _contract(feed)
+    if feed not in SHOPS:
+        _fail(f"feed {feed!r} has no simulator; there are {', '.join(SHOPS)}")
+    identify = event_ids(f"simulate/{feed}/{seed}")
+    key_of = contract.column(contract.partition_key).header
+    again = Random(f"{feed}/{seed}/again")
+
+    def records() -> Iterator[Record]:
+        for number, (moment, data, broken) in enumerate(simulated(feed, count, seed, bad_rate), 1):
+            entity = _key(data[key_of])
+            time_lost = bool(broken and broken.time_is_lost)
+            sent = broken.data(data) if broken and broken.data else data
+            line = envelope(event_id=identify(number), feed=feed, version=contract.version,
+                            event_time=None if time_lost else moment, sent_at=_now(), data=sent)  # fmt: skip
+            record = Record(line, entity, feed)
+            if broken and broken.line:
+                record = Record(broken.line(line), entity, UNREADABLE)
+            yield record
+            if again.random() < repeat_rate:
+                yield record
+
+    _send(records(), count, stream=stream, endpoint_url=endpoint_url, in_flight=in_flight, rate=rate,
+          report_file=report_file, what=f"simulate {feed}")  # fmt: skip
+
+
+if __name__ == "__main__":
+    sys.exit(app())

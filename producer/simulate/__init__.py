@@ -1,0 +1,35 @@
+"""Simulated shops: the same seed gives the same events, some of them broken on purpose."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from random import Random
+
+from ecommerce_elt.errors import PermanentError
+
+from producer.simulate import online_retail, product_events, purchases
+from producer.simulate.broken import BREAKERS, Broken
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+SHOPS = {"online_retail": online_retail.records, "purchases": purchases.records, "product_events": product_events.records}
+
+
+def simulated(feed: str, count: int, seed: int, bad_rate: float) -> Iterator[tuple[datetime, dict[str, object], Broken | None]]:
+    """Yields `count` times (event time, record, what is broken in it or None).
+
+    Args:
+        feed: one of SHOPS.
+        count: events.
+        seed: the same seed gives the same events, whatever `bad_rate` is.
+        bad_rate: share of broken events, 0 to 1.
+
+    Raises:
+        PermanentError: there is no simulator for the feed.
+    """
+    if feed not in SHOPS:
+        raise PermanentError(f"feed {feed!r} has no simulator; there are {', '.join(SHOPS)}")
+    shop, spoiler = Random(f"{feed}/{seed}"), Random(f"{feed}/{seed}/broken")
+    for moment, record in SHOPS[feed](shop, START, count):
+        broken = spoiler.choice(BREAKERS[feed]) if spoiler.random() < bad_rate else None
+        yield moment, record, broken

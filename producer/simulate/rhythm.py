@@ -1,0 +1,20 @@
+"""When people shop: quiet nights, a peak at noon and one in the evening."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta
+from random import Random
+
+# Relative number of events by hour of the day, UTC.
+BY_HOUR = (2, 1, 1, 1, 1, 2, 4, 8, 14, 20, 26, 30, 32, 30, 26, 24, 22, 20, 22, 26, 28, 22, 12, 5)
+
+
+def moments(random: Random, start: datetime, per_day: int) -> Iterator[datetime]:
+    """Yields rising times without end, about `per_day` a day, to the second."""
+    scale = per_day / sum(BY_HOUR)
+    moment = start
+    while True:
+        per_second = BY_HOUR[moment.hour] * scale / 3600
+        moment += timedelta(seconds=max(1, round(random.expovariate(per_second))))
+        yield moment
