@@ -18,7 +18,9 @@ from local.stack import PROJECT_DIR, Stack
 from local.supervision import Supervisor, SupervisorDown, members
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-out, err = Console(), Console(stderr=True)
+# Where the output is no terminal, a table still needs its columns.
+WIDTH = None if sys.stdout.isatty() else 120
+out, err = Console(width=WIDTH), Console(stderr=True)
 
 State = Annotated[Path, typer.Option(envvar="ECOMMERCE_STATE", help="Folder of all state.")]
 AirflowPort = Annotated[int, typer.Option(envvar="AIRFLOW_PORT")]

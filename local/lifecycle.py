@@ -44,7 +44,7 @@ def up(stack: Stack, console: Console) -> None:
         _clear_leftovers(stack, console)
         _check_ports(stack)
         stack.save()
-        for folder in (stack.logs, stack.airflow_home, stack.run, stack.state / "work", stack.state / "s3"):
+        for folder in (stack.logs, stack.airflow_home, stack.run, stack.state / "work", stack.state / "s3", stack.state / "tmp"):
             folder.mkdir(parents=True, exist_ok=True)
     try:
         if not was_up:

@@ -125,6 +125,7 @@ class Stack:
             "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}",
             "PYTHONPATH": str(PROJECT_DIR),
             "PYTHONUNBUFFERED": "1",
+            "TMPDIR": str(self.state / "tmp"),
             "ECOMMERCE_WORK_DIR": str(self.state / "work"),
             # MiniStack: loopback only, no listeners beside HTTP, state kept.
             "BIND_HOST": "127.0.0.1",

@@ -40,7 +40,7 @@ def parts(stack: Stack) -> list[Part]:
     python, airflow = sys.executable, str(Path(sys.executable).parent / "airflow")
     return [
         Part("postgres", [python, "-m", "local.postgres", str(stack.postgres_data), str(stack.run)], "INT"),
-        Part("cloud", [python, "-m", "ministack"]),
+        Part("cloud", [python, "-m", "local.cloud"]),
         Part("redshift", [python, "-m", "local.redshift", "--port", str(stack.redshift_port),
                           "--database-file", str(stack.warehouse)]),
         # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
