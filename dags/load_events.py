@@ -57,23 +57,23 @@ def load_events():
 
     @task
     def claim_batches() -> list[str]:
-        from ecommerce_elt.steps import claim_batches  # noqa: PLC0415
+        from ecommerce_elt.steps import claim_batches
 
         return claim_batches()
 
     @task_group
     def load_feed(batch_id: str):
-        @task(map_index_template=FEED_NAME)
+        @task(map_index_template=FEED_NAME, multiple_outputs=False)
         def clean_batch(batch_id: str) -> dict[str, object]:
-            from ecommerce_elt.steps import clean_batch  # noqa: PLC0415
+            from ecommerce_elt.steps import clean_batch
 
             cleaned = clean_batch(batch_id)
             _show_feed(cleaned.feed)
             return asdict(cleaned)
 
-        @task(map_index_template=FEED_NAME, outlets=[WAREHOUSE])
+        @task(map_index_template=FEED_NAME, outlets=[WAREHOUSE], multiple_outputs=False)
         def load_batch(cleaned: dict[str, object], *, outlet_events=None) -> dict[str, int]:
-            from ecommerce_elt.steps import load_batch  # noqa: PLC0415
+            from ecommerce_elt.steps import load_batch
 
             _show_feed(str(cleaned["feed"]))
             counts = load_batch(cleaned)

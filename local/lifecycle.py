@@ -44,7 +44,14 @@ def up(stack: Stack, console: Console) -> None:
         _clear_leftovers(stack, console)
         _check_ports(stack)
         stack.save()
-        for folder in (stack.logs, stack.airflow_home, stack.run, stack.state / "work", stack.state / "s3", stack.state / "tmp"):
+        for folder in (
+            stack.logs,
+            stack.airflow_home,
+            stack.run,
+            stack.state / "work",
+            stack.state / "s3",
+            stack.state / "tmp",
+        ):
             folder.mkdir(parents=True, exist_ok=True)
     try:
         if not was_up:
@@ -76,7 +83,13 @@ def _start(stack: Stack, supervisor: Supervisor, console: Console) -> None:
     step("local cloud: PostgreSQL, MiniStack, Redshift stand-in")
     running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}
     with ThreadPoolExecutor(2) as pool:
-        migrated = None if running.issuperset(AIRFLOW_PARTS) else pool.submit(_run, stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate")
+        migrated = (
+            None
+            if running.issuperset(AIRFLOW_PARTS)
+            else pool.submit(
+                _run, stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate"
+            )
+        )
         parameters = [word for k, v in LOCAL_PARAMETERS.items() for word in ("--parameter", f"{k}={v}")]
         deployed = pool.submit(_run, stack, [sys.executable, "-m", "infra.deploy", *parameters], "deploy")
         deployed.result()
@@ -154,7 +167,9 @@ def _await(stack: Stack, supervisor: Supervisor, names: list[str], ready: dict[s
     def all_ready(what: str) -> bool:
         for state in supervisor.states():
             if state["name"] in names and state["statename"] == "FATAL":
-                raise CannotStart(f"{state['name']} does not start: {_last_line(stack.logs / (state['name'] + '.log'))}")
+                raise CannotStart(
+                    f"{state['name']} does not start: {_last_line(stack.logs / (state['name'] + '.log'))}"
+                )
         return ready[what]()
 
     for what in ready:
@@ -162,7 +177,11 @@ def _await(stack: Stack, supervisor: Supervisor, names: list[str], ready: dict[s
 
 
 def _last_line(path: Path) -> str:
-    lines = [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()] if path.exists() else []
+    lines = (
+        [line.strip() for line in path.read_text(errors="replace").splitlines() if line.strip()]
+        if path.exists()
+        else []
+    )
     return lines[-1][:300] if lines else "it wrote no log"
 
 
@@ -170,7 +189,9 @@ def _run(stack: Stack, command: list[str], name: str) -> None:
     """Runs a command to its end, its output in the log `name`."""
     log = stack.logs / f"{name}.log"
     with log.open("wb") as file:
-        code = subprocess.run(command, env=stack.environment(), cwd=PROJECT_DIR, stdout=file, stderr=file, check=False).returncode  # noqa: S603
+        code = subprocess.run(
+            command, env=stack.environment(), cwd=PROJECT_DIR, stdout=file, stderr=file, check=False
+        ).returncode
     if code:
         raise CannotStart(f"{name} failed: {_last_line(log)}")
 
@@ -193,7 +214,9 @@ def _answers(url: str) -> bool:
 def _has_dag(stack: Stack, dag_id: str) -> bool:
     errors = httpx.get(f"{stack.airflow_url}/api/v2/importErrors", timeout=5).json()["import_errors"]
     if errors:
-        raise CannotStart(f"dags/{errors[0]['filename']} cannot be imported: {errors[0]['stack_trace'].strip().splitlines()[-1]}")
+        raise CannotStart(
+            f"dags/{errors[0]['filename']} cannot be imported: {errors[0]['stack_trace'].strip().splitlines()[-1]}"
+        )
     return _answers(f"{stack.airflow_url}/api/v2/dags/{dag_id}")
 
 
@@ -204,4 +227,7 @@ def _airflow_is_healthy(stack: Stack) -> bool:
         return False
     if health.status_code != 200:
         return False
-    return all(health.json()[part]["status"] == "healthy" for part in ("metadatabase", "scheduler", "triggerer", "dag_processor"))
+    return all(
+        health.json()[part]["status"] == "healthy"
+        for part in ("metadatabase", "scheduler", "triggerer", "dag_processor")
+    )

@@ -113,7 +113,7 @@ class Supervisor:
         """Starts supervisord in the background and returns when it answers."""
         write_config(self.stack)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.stack.supervisor_config)]
-        subprocess.run(command, check=True, env=self.stack.environment(), cwd=PROJECT_DIR)  # noqa: S603
+        subprocess.run(command, check=True, env=self.stack.environment(), cwd=PROJECT_DIR)
         wait_for(self.is_up, START_SECONDS, "supervisord")
 
     def start(self, names: Iterable[str]) -> None:

@@ -9,7 +9,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
@@ -25,7 +25,15 @@ from ecommerce_elt.events import envelope, event_ids
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.settings import PROJECT_DIR
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    SpinnerColumn,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from producer.kinesis import REQUEST_MAX_RECORDS, KinesisSink, Record, Report
 from producer.simulate import SHOPS, simulated
@@ -75,19 +83,21 @@ def _send(
     try:
         client = boto3.client("kinesis", endpoint_url=endpoint_url, config=config)
     except BotoCoreError as error:
-        _fail(f"{error} Set AWS_DEFAULT_REGION, or run: eval \"$(make -s env)\"")
+        _fail(f'{error} Set AWS_DEFAULT_REGION, or run: eval "$(make -s env)"')
     stopped = threading.Event()  # then the queue is flushed and the report is printed
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda signum, frame: stopped.set())
     report = Report()
     try:
-        with _progress(what, total) as advance:
-            with KinesisSink(client, stream, in_flight=in_flight, on_sent=advance) as sink:
-                report = sink.report
-                for record in _paced(records, rate, stopped):
-                    sink.put(record)
-                    if rate and rate < REQUEST_MAX_RECORDS:
-                        sink.flush()  # at a low rate nobody waits for a full request
+        with (
+            _progress(what, total) as advance,
+            KinesisSink(client, stream, in_flight=in_flight, on_sent=advance) as sink,
+        ):
+            report = sink.report
+            for record in _paced(records, rate, stopped):
+                sink.put(record)
+                if rate and rate < REQUEST_MAX_RECORDS:
+                    sink.flush()  # at a low rate nobody waits for a full request
     except (PermanentError, TransientError) as error:
         _report(report, report_file, finished=False)
         _fail(error)
@@ -100,7 +110,7 @@ def _send(
 
 
 @contextlib.contextmanager
-def _progress(what: str, total: int | None) -> Iterator:  # type: ignore[type-arg]
+def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     if err.is_terminal:
         columns = (SpinnerColumn(), TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
                    TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
@@ -154,8 +164,13 @@ def replay(
     file: Annotated[Path, typer.Argument(help=".csv, .csv.gz and other CSV of any spelling, .xlsx")],
     feed: Annotated[str, typer.Option(help="The contract that the records follow.")] = "online_retail",
     rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
-    dataset: Annotated[str | None, typer.Option(help="Names the data. By default the SHA-256 of the unpacked file: "
-                                                     "the same data sent again changes nothing.")] = None,
+    dataset: Annotated[
+        str | None,
+        typer.Option(
+            help="Names the data. By default the SHA-256 of the unpacked file: "
+            "the same data sent again changes nothing."
+        ),
+    ] = None,
     encoding: Annotated[str | None, typer.Option(help="Of a file that is not UTF-8 or UTF-16.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="If none of , ; tab | splits the header.")] = None,
     date_order: Annotated[str | None, typer.Option(help="mdy, dmy or ymd, where the dates fit several.")] = None,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
@@ -14,13 +15,17 @@ _DATE = re.compile(
     r"(?:(?:[T,]|\s)\s*(?P<hour>\d{1,2}):(?P<minute>\d{2})(?::(?P<second>\d{2})(?:[.,](?P<fraction>\d{1,9}))?)?"
     r"\s*(?P<half>[AaPp]\.?[Mm]\.?)?)?\s*(?P<zone>Z|[+-]\d{2}:?\d{2})?\s*$"
 )
-_MONTHS = {m: i for i, m in enumerate("jan feb mar apr may jun jul aug sep oct nov dec".split(), 1)}
+_MONTHS = {
+    m: i for i, m in enumerate(["jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec"], 1)
+}
 
 ORDERS = {"month/day/year": "mdy", "day/month/year": "dmy", "year-month-day": "ymd"}
 DISTINCT_KEPT = 1 << 16
 
 
 def _year(text: str) -> int | None:
+    if not text.isdigit():
+        return None
     if len(text) == 4:
         return int(text)
     # POSIX's rule for two digits: 69-99 are the 1900s.
@@ -44,7 +49,7 @@ def read_time(text: str, order: str) -> datetime | None:
     found = _DATE.match(text)
     if not found:
         return None
-    reader = {"d": _day, "m": _month, "y": lambda t: _year(t) if t.isdigit() else None}
+    reader: dict[str, Callable[[str], int | None]] = {"d": _day, "m": _month, "y": _year}
     parts = {letter: reader[letter](found[group]) for letter, group in zip(order, "abc", strict=True)}
     if None in parts.values():
         return None

@@ -51,7 +51,9 @@ class KinesisSink:
         on_sent: called with the number of records that a request confirmed.
     """
 
-    def __init__(self, client: Any, stream: str, *, in_flight: int = 4, on_sent: Callable[[int], None] = lambda n: None) -> None:
+    def __init__(
+        self, client: Any, stream: str, *, in_flight: int = 4, on_sent: Callable[[int], None] = lambda n: None
+    ) -> None:
         self.client, self.stream, self.on_sent = client, stream, on_sent
         self.report = Report()
         self._batch: list[Record] = []

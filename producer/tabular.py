@@ -14,7 +14,7 @@ import hashlib
 import io
 import itertools
 import lzma
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -31,7 +31,7 @@ CHUNK_BYTES = 1 << 20
 FIELD_MAX_BYTES = 1 << 20  # a Kinesis record takes 1 MiB
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
-OPENERS = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 csv.field_size_limit(FIELD_MAX_BYTES)
@@ -128,7 +128,9 @@ class TabularFile:
             order = self.flags.date_order or (evidence.order() if evidence.values else "ymd")
         except PermanentError as error:
             raise PermanentError(f"{self.path}: {error}") from error
-        return Survey(self.path, self.flags.data_set or data_set, rows, blank, uneven, encoding, delimiter, order, keys, sheet)
+        return Survey(
+            self.path, self.flags.data_set or data_set, rows, blank, uneven, encoding, delimiter, order, keys, sheet
+        )
 
     def rows(self, survey: Survey) -> Iterator[Row]:
         """Yields the records in the order of the file."""
@@ -158,8 +160,8 @@ class TabularFile:
     # -- bytes --------------------------------------------------------------------------------------------------
 
     def _open(self) -> IO[bytes]:
-        opener = OPENERS.get(self.path.suffix.lower())
-        return opener(self.path, "rb") if opener else self.path.open("rb")  # type: ignore[return-value]
+        file: IO[bytes] = OPENERS.get(self.path.suffix.lower(), open)(self.path, "rb")
+        return file
 
     def _chunks(self) -> Iterator[bytes]:
         try:
@@ -199,7 +201,9 @@ class TabularFile:
                 sample = bad[max(begin, error.start - 30) : end if 0 <= end < error.start + 30 else error.start + 30]
                 readings = {e: sample.decode(e, "replace").strip() for e in LEGACY_ENCODINGS}
                 shown = "; ".join(f"{e}: {text!r}" for e, text in readings.items())
-                raise PermanentError(f"{self.path}: line {line} is not UTF-8. Pass --encoding with the one that reads right: {shown}") from error
+                raise PermanentError(
+                    f"{self.path}: line {line} is not UTF-8. Pass --encoding with the one that reads right: {shown}"
+                ) from error
             line += chunk.count(b"\n")
         del tail
         return "utf-8"
@@ -207,7 +211,7 @@ class TabularFile:
     # -- text ---------------------------------------------------------------------------------------------------
 
     def _text(self, encoding: str) -> io.TextIOWrapper:
-        return io.TextIOWrapper(io.BufferedReader(self._open(), CHUNK_BYTES), encoding, newline="")  # type: ignore[arg-type, type-var]
+        return io.TextIOWrapper(self._open(), encoding, newline="")
 
     def _delimiter(self, encoding: str) -> str:
         with self._text(encoding) as text:

@@ -64,7 +64,9 @@ class DataApi:
             request = json.loads(body or b"{}")
         except ValueError as error:
             raise ApiError("SerializationException", f"the body is no JSON: {error}") from error
-        shape = OperationModel(self.model.operation_model(operation)._operation_model, self.model, operation).input_shape
+        shape = OperationModel(
+            self.model.operation_model(operation)._operation_model, self.model, operation
+        ).input_shape
         report = ParamValidator().validate(request, shape)
         if report.has_errors():
             raise ApiError("ValidationException", report.generate_report())
@@ -83,7 +85,9 @@ class DataApi:
     def _submit(self, r: dict[str, Any], sqls: list[str], *, is_batch: bool, mode: str) -> dict[str, Any]:
         if r.get("SessionId"):
             if r.get("WorkgroupName") or r.get("ClusterIdentifier"):
-                raise ApiError("ValidationException", "SessionId cannot be used with WorkgroupName or ClusterIdentifier")
+                raise ApiError(
+                    "ValidationException", "SessionId cannot be used with WorkgroupName or ClusterIdentifier"
+                )
         else:
             self._check_target(r)
         if sum(len(s) for s in sqls) > 100_000:
@@ -188,12 +192,16 @@ class DataApi:
         self._wait(statement, r)
         if statement.result_format != wanted:
             operation = "GetStatementResultV2" if statement.result_format == "CSV" else "GetStatementResult"
-            raise ApiError("ValidationException", f"The result has the format {statement.result_format}: use {operation}")
+            raise ApiError(
+                "ValidationException", f"The result has the format {statement.result_format}: use {operation}"
+            )
         chosen = part or (statement.parts[0] if not statement.is_batch else None)
         if chosen is None:
             raise ApiError("ValidationException", "Id of a batch: fetch the result of a sub-statement, <id>:<number>")
         if chosen.status != "FINISHED":
-            raise ApiError("ResourceNotFoundException", f"Query is in {chosen.status} state and has no result.", ResourceId=r["Id"])
+            raise ApiError(
+                "ResourceNotFoundException", f"Query is in {chosen.status} state and has no result.", ResourceId=r["Id"]
+            )
         if not chosen.result or not chosen.result.has_rows:
             raise ApiError("ResourceNotFoundException", "Query does not have result. Please check query status with DescribeStatement.", ResourceId=r["Id"])  # fmt: skip  # noqa: E501
         try:
@@ -260,7 +268,7 @@ class DataApi:
         schema, table = r.get("Schema", "public").lower(), r.get("Table", "").lower()
         rows = self.engine.rows(
             "SELECT name, kind, length, precision, scale, nullable, default_sql, identity_of "
-            f"FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ? ORDER BY position",  # noqa: S608
+            f"FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ? ORDER BY position",
             [schema, table],
         )
         if not rows:
@@ -349,12 +357,16 @@ def application(api: DataApi) -> Starlette:
         service, _, operation = target.partition(".")
         try:
             if service != "RedshiftData":
-                raise ApiError("UnknownOperationException", f"X-Amz-Target {target!r}: expected RedshiftData.<operation>")
+                raise ApiError(
+                    "UnknownOperationException", f"X-Amz-Target {target!r}: expected RedshiftData.<operation>"
+                )
             out = await run_in_threadpool(api.call, operation, await request.body())
             return _answer(200, out)
         except ApiError as error:
             status = 500 if error.code.startswith("Internal") else 400
-            return _answer(status, {"__type": error.code, "message": error.message, "Message": error.message, **error.members})
+            return _answer(
+                status, {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
+            )
         except SqlError as error:
             return _answer(400, {"__type": "ValidationException", "message": str(error), "Message": str(error)})
         except Exception as error:

@@ -140,7 +140,7 @@ class Catalog:
         if not schema and table in self.temporary:
             return self.temporary[table]
         rows = con.execute(
-            f"SELECT name, kind, length, precision, scale, nullable, default_sql, identity_of "  # noqa: S608
+            f"SELECT name, kind, length, precision, scale, nullable, default_sql, identity_of "
             f"FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ? ORDER BY position",
             [schema or "public", table],
         ).fetchall()
@@ -155,13 +155,13 @@ class Catalog:
         self.drop(con, schema, table)
         rows = [(schema, table, i, *astuple(column)) for i, column in enumerate(columns, 1)]
         marks = ", ".join("?" * len(rows[0]))
-        con.executemany(f"INSERT INTO {SYSTEM_SCHEMA}.columns VALUES ({marks})", rows)  # noqa: S608
+        con.executemany(f"INSERT INTO {SYSTEM_SCHEMA}.columns VALUES ({marks})", rows)
 
     def drop(self, con: duckdb.DuckDBPyConnection, schema: str, table: str) -> None:
         if not schema:
             self.temporary.pop(table, None)
         con.execute(
-            f"DELETE FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ?",  # noqa: S608
+            f"DELETE FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ?",
             [schema, table],
         )
 
@@ -172,7 +172,7 @@ class Catalog:
         }
         rows = con.execute(
             "SELECT table_schema, table_name, name, kind, length, precision, scale "
-            f"FROM {SYSTEM_SCHEMA}.columns ORDER BY ALL"  # noqa: S608
+            f"FROM {SYSTEM_SCHEMA}.columns ORDER BY ALL"
         ).fetchall()
         for schema, table, name, kind, length, precision, scale in rows:
             column = Column(name, kind, length, precision, scale)

@@ -20,7 +20,7 @@ import botocore.exceptions
 import duckdb
 import pyarrow as pa
 import pyarrow.parquet as pq
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from local.redshift import dialect
 from local.redshift.catalog import Column
@@ -265,7 +265,7 @@ def _copy_parquet(
     for name, column in zip(names, columns, strict=True):
         if column.kind in {"VARCHAR", "CHAR"}:
             row = con.execute(
-                f"SELECT file_name, MAX(strlen({name})) FROM {source} WHERE strlen({name}) > $n GROUP BY 1 LIMIT 1",  # noqa: S608
+                f"SELECT file_name, MAX(strlen({name})) FROM {source} WHERE strlen({name}) > $n GROUP BY 1 LIMIT 1",
                 {"files": paths, "n": column.length},
             ).fetchone()
             if row:
@@ -275,7 +275,7 @@ def _copy_parquet(
                     f"The length of the data column {column.name} is longer than the length defined in the table. "
                     f"Table: {column.length}, Data: {row[1]}, File: {url}")])  # fmt: skip
     values = ", ".join(names)
-    return int(con.execute(f"{into} SELECT {values} FROM {source}", {"files": paths}).fetchone()[0])  # type: ignore[index]  # noqa: S608
+    return int(con.execute(f"{into} SELECT {values} FROM {source}", {"files": paths}).fetchone()[0])
 
 
 def _check_schema(url: str, path: Path, columns: list[Column]) -> None:
@@ -328,12 +328,16 @@ def _copy_text(
                 wrong.append(Detail(name, line_number, "", "", None, 1202, values))
                 continue  # counted against MAXERROR below
             cut = [_text_value(value, column, copy) for value, column in zip(values, columns, strict=True)]
-            problem = next((d for v, c in zip(cut, columns, strict=True) if (d := _misfit(v, c, name, line_number))), None)
+            problem = next(
+                (d for v, c in zip(cut, columns, strict=True) if (d := _misfit(v, c, name, line_number))), None
+            )
             if problem:
                 wrong.append(problem)
             else:
                 good.append(cut)
-    con.execute("CREATE OR REPLACE TEMPORARY TABLE copy_text (" + ", ".join(f"c{i} VARCHAR" for i in range(len(columns))) + ")")
+    con.execute(
+        "CREATE OR REPLACE TEMPORARY TABLE copy_text (" + ", ".join(f"c{i} VARCHAR" for i in range(len(columns))) + ")"
+    )
     if good:
         table = pa.table({f"c{i}": pa.array([row[i] for row in good], pa.string()) for i in range(len(columns))})
         con.register("copy_text_arrow", table)
@@ -343,7 +347,7 @@ def _copy_text(
         if column.kind in {"VARCHAR", "CHAR"}:
             continue
         cast = f"TRY_CAST(c{i} AS {column.duckdb_type})"
-        rows = con.execute(f"SELECT c{i} FROM copy_text WHERE c{i} IS NOT NULL AND {cast} IS NULL LIMIT 1").fetchall()  # noqa: S608
+        rows = con.execute(f"SELECT c{i} FROM copy_text WHERE c{i} IS NOT NULL AND {cast} IS NULL LIMIT 1").fetchall()
         if rows:
             wrong.append(Detail(copy.source, 0, column.name, column.type_name, column.length, 1207,
                                 f"Invalid value '{rows[0][0][:40]}' for column {column.name} of type {column.sql_type}"))  # fmt: skip
@@ -352,7 +356,7 @@ def _copy_text(
         con.execute("DROP TABLE copy_text")
         raise LoadError(copy.table, wrong[:DETAILS_MAX])
     values = ", ".join(_cast_sql(f"c{i}", column) for i, column in enumerate(columns))
-    loaded = int(con.execute(f"{into} SELECT {values} FROM copy_text").fetchone()[0])  # type: ignore[index]  # noqa: S608
+    loaded = int(con.execute(f"{into} SELECT {values} FROM copy_text").fetchone()[0])
     con.execute("DROP TABLE copy_text")
     return loaded
 
@@ -411,7 +415,9 @@ Lines = Iterator[tuple[int, list[str | None] | str]]
 def _read_csv(path: Path, name: str, copy: Copy, columns: list[Column]) -> Lines:
     skip = int(copy.options.get("IGNOREHEADER", 0))
     with _open(path, copy) as file:
-        reader = csv.reader(file, delimiter=copy.options.get("DELIMITER", ","), quotechar=copy.options.get("QUOTE", '"'))
+        reader = csv.reader(
+            file, delimiter=copy.options.get("DELIMITER", ","), quotechar=copy.options.get("QUOTE", '"')
+        )
         for number, row in enumerate(reader, 1):
             if number <= skip:
                 continue

@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import OptimizeError, ParseError, TokenError
 from sqlglot.optimizer.annotate_types import annotate_types
 from sqlglot.optimizer.qualify import qualify
-from sqlglot.tokens import Token, TokenType
+from sqlglot.tokenizer_core import Token, TokenType
 
 from local.redshift.errors import SqlError, syntax_error, unsupported
 
@@ -42,7 +44,7 @@ def split_placeholders(sql: str) -> list[tuple[int, int, str]]:
     """Returns (start, end, name) of each `:name`, outside of strings and comments."""
     found: list[tuple[int, int, str]] = []
     stream = tokens(sql)
-    for colon, name in zip(stream, stream[1:], strict=False):
+    for colon, name in itertools.pairwise(stream):
         adjacent = colon.end + 1 == name.start
         if colon.token_type is TokenType.COLON and adjacent and re.fullmatch(r"\w+", name.text):
             found.append((colon.start, name.end + 1, name.text))
@@ -84,7 +86,7 @@ def strip_table_attributes(sql: str) -> str:
     return sql
 
 
-def parse(sql: str) -> exp.Expression:
+def parse(sql: str) -> exp.Expr:
     """Returns the tree of one Redshift statement.
 
     Raises:
@@ -104,7 +106,7 @@ def parse(sql: str) -> exp.Expression:
     return tree
 
 
-def refuse(tree: exp.Expression, sql: str) -> None:
+def refuse(tree: exp.Expr, sql: str) -> None:
     """Raises SqlError for what is no Redshift SQL although sqlglot and DuckDB take it."""
     for pattern, near in _REFUSED_WORDS:
         bare = _blank_literals(sql)
@@ -143,7 +145,7 @@ def _blank_literals(sql: str) -> str:
     return re.sub(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", blank, sql, flags=re.DOTALL)
 
 
-def _problem(node: exp.Expression) -> tuple[str, str] | None:
+def _problem(node: exp.Expr) -> tuple[str, str] | None:
     """Returns (the word Redshift stumbles over, how to find it) if the node is none of Redshift's grammar."""
     match node:
         case exp.Values() if isinstance(node.parent, exp.From | exp.Join) or node.args.get("alias"):
@@ -171,7 +173,9 @@ def _problem(node: exp.Expression) -> tuple[str, str] | None:
             return "JOIN", r"\b(LEFT|RIGHT|FULL)\b"
         case exp.Concat() if len(node.expressions) != 2:
             return "CONCAT", r"\bCONCAT\b"
-        case exp.Create() if node.kind == "TABLE" and node.args.get("exists") and isinstance(node.expression, exp.Query):
+        case exp.Create() if (
+            node.kind == "TABLE" and node.args.get("exists") and isinstance(node.expression, exp.Query)
+        ):
             return "AS", r"\bAS\b"
         case _ if isinstance(node, FUNCTIONS_REFUSED):
             return node.sql_name().lower(), r"ARRAY|GENERATE_SERIES|STRUCT|\[|\{"
@@ -207,7 +211,7 @@ class Clock:
     transaction: datetime
 
 
-def translate(tree: exp.Expression, types: Types, clock: Clock) -> str:
+def translate(tree: exp.Expr, types: Types, clock: Clock) -> str:
     """Returns DuckDB SQL with Redshift's meaning for a query or DML tree."""
     root = exp.Tuple(expressions=[_typed(tree, types).copy()])
     for node in reversed(list(root.walk(bfs=True))):  # children first: a parent's rewrite moves them
@@ -220,14 +224,14 @@ def translate(tree: exp.Expression, types: Types, clock: Clock) -> str:
     return str(root.expressions[0].sql("duckdb"))
 
 
-def _typed(tree: exp.Expression, types: Types) -> exp.Expression:
+def _typed(tree: exp.Expr, types: Types) -> exp.Expr:
     """Returns the tree with types where sqlglot can tell them; division and averages depend on them."""
     if not isinstance(tree, exp.Query) or not tree.find(exp.Div, exp.Avg, exp.Sum):
         return tree
-    nested: dict[str, dict[str, Mapping[str, str]] | Mapping[str, str]] = {}
+    nested: dict[str, Any] = {}
     for name, columns in types.items():
         schema, _, table = name.rpartition(".")
-        nested.setdefault(schema or "pg_temp", {})[table] = columns  # type: ignore[index]
+        nested.setdefault(schema or "pg_temp", {})[table] = columns
     try:
         qualified = qualify(
             tree.copy(), schema=nested, dialect="redshift", validate_qualify_columns=False,
@@ -239,14 +243,14 @@ def _typed(tree: exp.Expression, types: Types) -> exp.Expression:
         return tree
 
 
-def _is(node: exp.Expression | None, kinds: set[exp.DataType.Type]) -> bool:
+def _is(node: exp.Expr | None, kinds: set[Any]) -> bool:
     return node is not None and node.type is not None and node.type.this in kinds
 
 
 _DECIMAL = {exp.DataType.Type.DECIMAL}
 
 
-def _scale(node: exp.Expression) -> tuple[int, int]:
+def _scale(node: exp.Expr) -> tuple[int, int]:
     sizes = [int(p.name) for p in node.type.expressions] if node.type else []
     if len(sizes) == 2:
         return sizes[0], sizes[1]
@@ -254,16 +258,16 @@ def _scale(node: exp.Expression) -> tuple[int, int]:
     return (digits.get(node.type.this, 19) if node.type else 19), 0
 
 
-def _cast(node: exp.Expression, kind: str) -> exp.Expression:
+def _cast(node: exp.Expr, kind: str) -> exp.Expr:
     return exp.cast(node, exp.DataType.build(kind, dialect="duckdb"))
 
 
-def _now(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _now(node: exp.Expr, clock: Clock) -> exp.Expr:
     moment = clock.transaction if node.args.get("sysdate") else clock.statement
     return _cast(exp.Literal.string(moment.strftime("%Y-%m-%d %H:%M:%S.%f")), "TIMESTAMP")
 
 
-def _divide(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _divide(node: exp.Expr, clock: Clock) -> exp.Expr:
     left, right = node.this, node.expression
     if _is(left, INTEGERS) and _is(right, INTEGERS):
         return exp.IntDiv(this=left, expression=right)
@@ -274,7 +278,7 @@ def _divide(node: exp.Expression, clock: Clock) -> exp.Expression:
     return exp.func("rs_div", left, right)
 
 
-def _average(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _average(node: exp.Expr, clock: Clock) -> exp.Expr:
     if _is(node.this, INTEGERS):
         return _cast(exp.func("trunc", exp.Avg(this=node.this)), "BIGINT")
     if _is(node.this, _DECIMAL):
@@ -282,13 +286,15 @@ def _average(node: exp.Expression, clock: Clock) -> exp.Expression:
     return node
 
 
-def _total(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _total(node: exp.Expr, clock: Clock) -> exp.Expr:
     if _is(node.this, INTEGERS):
-        return _cast(exp.Sum(this=node.this), "DECIMAL(38,0)" if _is(node.this, {exp.DataType.Type.BIGINT}) else "BIGINT")
+        return _cast(
+            exp.Sum(this=node.this), "DECIMAL(38,0)" if _is(node.this, {exp.DataType.Type.BIGINT}) else "BIGINT"
+        )
     return node
 
 
-def _string_cast(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _string_cast(node: exp.Expr, clock: Clock) -> exp.Expr:
     kind = node.args["to"]
     if kind.this in {exp.DataType.Type.SUPER}:
         return _cast(node.this, "JSON")
@@ -299,23 +305,23 @@ def _string_cast(node: exp.Expression, clock: Clock) -> exp.Expression:
     return node
 
 
-def _plus(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _plus(node: exp.Expr, clock: Clock) -> exp.Expr:
     left, right = node.expressions
     return exp.DPipe(this=left, expression=right, safe=False)
 
 
-def _truncate_time(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _truncate_time(node: exp.Expr, clock: Clock) -> exp.Expr:
     if isinstance(node.this, exp.CurrentTimestamp) or _is(node.this, {exp.DataType.Type.TIMESTAMP}):
         return _cast(node.this, "DATE")
     return node
 
 
-def _identifier(node: exp.Expression, clock: Clock) -> exp.Expression:
+def _identifier(node: exp.Expr, clock: Clock) -> exp.Expr:
     name = node.name.lower()  # Redshift folds quoted names too
     return exp.to_identifier(name, quoted=not re.fullmatch(r"[a-z_]\w*", name) or bool(node.args.get("quoted")))
 
 
-_REWRITERS: dict[type, Callable[[exp.Expression, Clock], exp.Expression]] = {
+_REWRITERS: dict[type, Callable[[exp.Expr, Clock], exp.Expr]] = {
     exp.CurrentTimestamp: _now,
     exp.Div: _divide,
     exp.Avg: _average,
@@ -336,7 +342,7 @@ CREATE OR REPLACE MACRO rs_cut(s, n) AS
 """
 
 
-def tables_of(tree: exp.Expression) -> Iterator[str]:
+def tables_of(tree: exp.Expr) -> Iterator[str]:
     """Yields each table that the tree names, as schema.name or name, CTE names left out."""
     ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
@@ -347,6 +353,6 @@ def tables_of(tree: exp.Expression) -> Iterator[str]:
             yield name
 
 
-def check_known(tree: exp.Expression) -> None:
+def check_known(tree: exp.Expr) -> None:
     if isinstance(tree, exp.Command):
         raise unsupported(str(tree.this).upper())

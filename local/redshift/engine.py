@@ -142,7 +142,7 @@ class Session:
             dialect.check_known(tree)
             return self._tree(tree, sql, in_transaction or self.in_block)
 
-    def _tree(self, tree: exp.Expression, sql: str, in_transaction: bool) -> Result:
+    def _tree(self, tree: exp.Expr, sql: str, in_transaction: bool) -> Result:
         match tree:
             case exp.Merge():
                 return self._merge(tree, sql)
@@ -164,11 +164,11 @@ class Session:
                 return self._set(tree, sql)
         raise unsupported(f"{tree.key.upper()} statement")
 
-    def _translated(self, tree: exp.Expression) -> str:
+    def _translated(self, tree: exp.Expr) -> str:
         clock = dialect.Clock(datetime.now(UTC), self._started)
         return dialect.translate(tree, self.catalog.types(self.con), clock)
 
-    def _query(self, tree: exp.Expression) -> Result:
+    def _query(self, tree: exp.Expr) -> Result:
         tables = [t if "." in t else f"public.{t}" for t in dialect.tables_of(tree)]
         self.engine.locks.read(self, tables, self.cancelled.is_set)
         self._begin()
@@ -176,7 +176,7 @@ class Session:
         columns = [from_duckdb_type(d[0].lower(), str(d[1])) for d in cursor.description or []]
         return fetched(cursor, columns)
 
-    def _write(self, tree: exp.Expression, sql: str) -> Result:
+    def _write(self, tree: exp.Expr, sql: str) -> Result:
         target = _target(tree)
         if target.startswith(f"{SYSTEM_SCHEMA}.") or target == "sys_load_error_detail":
             raise SqlError(f"ERROR: permission denied for relation {target}")
@@ -186,7 +186,7 @@ class Session:
         self._guard_identity(tree, target)
         return Result(touched=_count(self.con.execute(self._translated(tree))))
 
-    def _guard_identity(self, tree: exp.Expression, target: str) -> None:
+    def _guard_identity(self, tree: exp.Expr, target: str) -> None:
         if not isinstance(tree, exp.Insert) or not isinstance(tree.this, exp.Schema):
             return
         identities = {c.name for c in self.catalog.columns(self.con, *_split(target)) if c.identity_of}
@@ -268,10 +268,10 @@ class Session:
             raise SqlError(f'ERROR: Relation "{name}" already exists')
         if isinstance(tree.expression, exp.Query):
             select = self._translated(tree.expression)
-            described = self.con.execute(f"DESCRIBE {select}").fetchall()  # noqa: S608
+            described = self.con.execute(f"DESCRIBE {select}").fetchall()
             columns = [from_duckdb_type(row[0].lower(), row[1]) for row in described]
             self._make_table(schema, name, columns)
-            insert = f"INSERT INTO {_quoted(schema, name)} {select}"  # noqa: S608
+            insert = f"INSERT INTO {_quoted(schema, name)} {select}"
             return Result(touched=_count(self.con.execute(insert)))
         self._make_table(schema, name, self._columns(tree, sql, schema, name))
         return Result(touched=0)
@@ -330,7 +330,9 @@ class Session:
                     pass  # informational on Redshift
                 case _:
                     raise unsupported(f"column constraint {constraint.sql('redshift')}")
-        return Column(item.name.lower(), base.kind, base.length, base.precision, base.scale, nullable, default, identity)
+        return Column(
+            item.name.lower(), base.kind, base.length, base.precision, base.scale, nullable, default, identity
+        )
 
     def _create_view(self, tree: exp.Create) -> Result:
         view = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
@@ -364,7 +366,7 @@ class Session:
             self._begin()
             schema = table.db.lower() or table.name.lower()
             self.con.execute(f'DROP SCHEMA {exists}"{schema}"{cascade}')
-            self.con.execute(f"DELETE FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ?", [schema])  # noqa: S608
+            self.con.execute(f"DELETE FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ?", [schema])
             return Result(touched=0)
         if kind not in {"TABLE", "VIEW"}:
             raise unsupported(f"DROP {kind}")
@@ -390,7 +392,9 @@ class Session:
             case exp.ColumnDef() as added:
                 column = self._column(added, sql, schema, name)
                 if not column.nullable and column.default_sql is None:
-                    raise SqlError("ERROR: ALTER TABLE ADD COLUMN defined as NOT NULL must have a non-null default expression")
+                    raise SqlError(
+                        "ERROR: ALTER TABLE ADD COLUMN defined as NOT NULL must have a non-null default expression"
+                    )
                 if any(c.name == column.name for c in columns):
                     raise SqlError(f'ERROR: column "{column.name}" of relation "{name}" already exists')
                 columns = [*columns, column]
@@ -410,7 +414,9 @@ class Session:
                 current = next((c for c in columns if c.name == old), None)
                 if current is None or current.kind != "VARCHAR" or wanted.kind != "VARCHAR":
                     raise SqlError("ERROR: ALTER COLUMN TYPE is only supported for VARCHAR columns")
-                resized = Column(old, "VARCHAR", wanted.length, nullable=current.nullable, default_sql=current.default_sql)
+                resized = Column(
+                    old, "VARCHAR", wanted.length, nullable=current.nullable, default_sql=current.default_sql
+                )
                 return self._rebuild(schema, name, columns, [resized if c.name == old else c for c in columns])
             case other:
                 raise unsupported(f"ALTER TABLE {other.sql('redshift')}")
@@ -421,13 +427,14 @@ class Session:
         table, aside = _quoted(schema, name), _quoted(schema, f"{name}__altered")
         self.con.execute(f"CREATE TABLE {aside} ({', '.join(c.ddl() for c in after)})")
         old_names = [c.name for c in before]
-        if len(before) == len(after):
-            kept = list(zip(after, before, strict=True))
-        else:
-            kept = [(c, c) for c in after if c.name in old_names]
+        kept = (
+            list(zip(after, before, strict=True))
+            if len(before) == len(after)
+            else [(c, c) for c in after if c.name in old_names]
+        )
         into = ", ".join(f'"{new.name}"' for new, _ in kept)
         values = ", ".join(f'"{old.name}"' for _, old in kept)
-        self.con.execute(f"INSERT INTO {aside} ({into}) SELECT {values} FROM {table}")  # noqa: S608
+        self.con.execute(f"INSERT INTO {aside} ({into}) SELECT {values} FROM {table}")
         self.con.execute(f"DROP TABLE {table}")
         self.con.execute(f'ALTER TABLE {aside} RENAME TO "{name}"')
         self.catalog.keep(self.con, schema, name, after)
@@ -438,7 +445,7 @@ class Session:
         self._lock([name])
         self._begin()
         self.catalog.columns(self.con, *_split(name))
-        self.con.execute(f"DELETE FROM {_quoted(*_split(name))}")  # noqa: S608
+        self.con.execute(f"DELETE FROM {_quoted(*_split(name))}")
         self._end("COMMIT")  # TRUNCATE commits, and all before it with it
         return Result(touched=0)
 
@@ -463,7 +470,6 @@ class Session:
 
 _DDL = "catalog"  # DDL transactions follow each other
 SETTINGS = {"search_path", "query_group", "statement_timeout", "timezone", "application_name"}
-
 
 
 def fetched(cursor: duckdb.DuckDBPyConnection, columns: list[Column]) -> Result:
@@ -611,7 +617,7 @@ class Engine:
     def rows(self, sql: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """Runs a query of the service itself."""
         with contextlib.closing(self.database.cursor()) as con:
-            return con.execute(sql, list(parameters)).fetchall()
+            return list(con.execute(sql, list(parameters)).fetchall())
 
 
 @contextlib.contextmanager
@@ -635,11 +641,11 @@ def _split(name: str) -> tuple[str, str]:
     return schema, table
 
 
-def _name(table: exp.Expression) -> str:
+def _name(table: exp.Expr) -> str:
     return f"{table.args['db'].name.lower()}.{table.name.lower()}" if table.args.get("db") else table.name.lower()
 
 
-def _target(tree: exp.Expression) -> str:
+def _target(tree: exp.Expr) -> str:
     table = tree.this.this if isinstance(tree.this, exp.Schema) else tree.this
     return _name(table)
 

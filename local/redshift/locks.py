@@ -49,9 +49,7 @@ class Locks:
                     del held[table]
             self._changed.notify_all()
 
-    def _wait(
-        self, owner: object, held: dict[str, object], table: str, cancelled: Callable[[], bool]
-    ) -> None:
+    def _wait(self, owner: object, held: dict[str, object], table: str, cancelled: Callable[[], bool]) -> None:
         try:
             while (holder := held.get(table)) is not None and holder is not owner:
                 if cancelled():

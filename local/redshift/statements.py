@@ -87,7 +87,9 @@ class Statements:
         """
         used = engine_module.parameters_of(sqls) if parameters else set()
         if unused := sorted(parameters.keys() - used):
-            raise ApiError("ValidationException", f"Parameters list contains unused parameters. Unused parameters: {unused}")
+            raise ApiError(
+                "ValidationException", f"Parameters list contains unused parameters. Unused parameters: {unused}"
+            )
         if parameters and (missing := sorted(used - parameters.keys())):
             raise ApiError("ValidationException", f"Cannot find parameter: {missing[0]}")
         with self._lock:
@@ -95,7 +97,9 @@ class Statements:
             if client_token and client_token in self._tokens:
                 return self._all[self._tokens[client_token][1]]
             if sum(s.status not in DONE for s in self._all.values()) >= ACTIVE_MAX:
-                raise ApiError("ActiveStatementsExceededException", "Active statements exceeded the allowed quota (200).")
+                raise ApiError(
+                    "ActiveStatementsExceededException", "Active statements exceeded the allowed quota (200)."
+                )
             session, kept_id = self._session(session_id, keep_alive_seconds)
             statement_id = str(uuid.uuid4())
             parts = [Part(f"{statement_id}:{i}" if is_batch else statement_id, sql) for i, sql in enumerate(sqls, 1)]
@@ -186,7 +190,11 @@ class Statements:
             self._finish(statement, "FINISHED", "", started)
         except SqlError as error:
             failed = next((p for p in statement.parts if p.status == "FAILED"), None)
-            text = f"Query #{statement.parts.index(failed) + 1} failed with {error}" if statement.is_batch and failed else str(error)
+            text = (
+                f"Query #{statement.parts.index(failed) + 1} failed with {error}"
+                if statement.is_batch and failed
+                else str(error)
+            )
             self._finish(statement, "FAILED", text, started)
         except Exception as error:  # the service must describe the statement whatever happened, and say so in its log
             self._finish(statement, "FAILED", f"ERROR: internal error of the stand-in: {error!r}", started)

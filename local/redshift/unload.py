@@ -79,7 +79,7 @@ def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, translated: Ca
     _make_room(s3, unload)
     with tempfile.TemporaryDirectory(prefix="unload-") as directory:
         written = _write(reader, unload, Path(directory))
-        entries = []
+        entries: list[dict[str, Any]] = []
         for key, (path, rows) in sorted(written.items()):
             s3.upload_file(str(path), unload.bucket, key)
             meta: dict[str, int] = {"content_length": path.stat().st_size}

@@ -210,7 +210,9 @@ def _download(s3: Any, manifest: Manifest, directory: Path) -> dict[str, Path]:
             for chunk in response["Body"].iter_chunks(1024**2):
                 file.write(chunk)
         if path.stat().st_size != response["ContentLength"]:
-            raise TransientError(f"s3://{raw.bucket}/{raw.key}: got {path.stat().st_size} bytes of {response['ContentLength']}")
+            raise TransientError(
+                f"s3://{raw.bucket}/{raw.key}: got {path.stat().st_size} bytes of {response['ContentLength']}"
+            )
         return raw.key, path
 
     with ThreadPoolExecutor(S3_THREADS) as pool:

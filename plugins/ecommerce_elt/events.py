@@ -46,5 +46,12 @@ def envelope(
     """
     moment = event_time.isoformat().replace("+00:00", "Z") if event_time else None
     return orjson.dumps(
-        {"event_id": event_id, "feed": feed, "schema_version": version, "event_time": moment, "sent_at": sent_at, "data": data}
+        {
+            "event_id": event_id,
+            "feed": feed,
+            "schema_version": version,
+            "event_time": moment,
+            "sent_at": sent_at,
+            "data": data,
+        }
     )

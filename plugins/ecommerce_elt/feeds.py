@@ -48,7 +48,9 @@ class Column(BaseModel):
         number = {"min": self.min, "max": self.max}
         if self.type != "string" and (wrong := [k for k, v in text.items() if v is not None]):
             raise ValueError(f"column {self.name}: {', '.join(wrong)} limit strings, the type is {self.type}")
-        if self.type in {"string", "boolean", "timestamp"} and (wrong := [k for k, v in number.items() if v is not None]):
+        if self.type in {"string", "boolean", "timestamp"} and (
+            wrong := [k for k, v in number.items() if v is not None]
+        ):
             raise ValueError(f"column {self.name}: {', '.join(wrong)} limit numbers, the type is {self.type}")
         if self.type == "string" and self.max_bytes is None and self.accepted is None:
             raise ValueError(f"column {self.name}: a string needs max_bytes, because a VARCHAR has a length")

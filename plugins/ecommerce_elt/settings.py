@@ -21,7 +21,9 @@ class Settings(BaseSettings):
 
     bucket: str = Field(description="The lake: raw/, clean/, quarantine/, manifests/.")
     stream: str = "ecommerce-events"
-    raw_objects_queue: str = Field(default="ecommerce-raw-objects", description="Name of the SQS queue of new raw objects.")
+    raw_objects_queue: str = Field(
+        default="ecommerce-raw-objects", description="Name of the SQS queue of new raw objects."
+    )
 
     workgroup: str = "ecommerce"
     database: str = "ecommerce"

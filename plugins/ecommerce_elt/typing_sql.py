@@ -25,19 +25,19 @@ BOOLEAN = {"true": True, "t": True, "yes": True, "y": True, "1": True,
            "false": False, "f": False, "no": False, "n": False, "0": False}  # fmt: skip
 
 
-def _sql(snippet: str, **values: exp.Expression) -> exp.Expression:
+def _sql(snippet: str, **values: exp.Expr) -> exp.Expr:
     """Returns the snippet's tree with each placeholder `$name` replaced by a tree."""
     return exp.replace_placeholders(parse_one(snippet, read=DIALECT), **values)
 
 
-def _raw(column: Column) -> exp.Expression:
+def _raw(column: Column) -> exp.Expr:
     """The value as the source wrote it, outer blanks off, NULL where it is missing or empty."""
     paths = [exp.Literal.string(f'$."{header}"') for header in column.headers]
     found = [_sql("NULLIF(TRIM(JSON_EXTRACT_STRING(data, $path)), '')", path=path) for path in paths]
     return found[0] if len(found) == 1 else exp.func("COALESCE", *found)
 
 
-def _typed(column: Column, raw: exp.Expression) -> exp.Expression:
+def _typed(column: Column, raw: exp.Expr) -> exp.Expr:
     match column.type:
         case "string":
             return raw
@@ -55,26 +55,26 @@ def _typed(column: Column, raw: exp.Expression) -> exp.Expression:
             cases = exp.Case()
             for value in (True, False):
                 words = [exp.Literal.string(w) for w, v in BOOLEAN.items() if v is value]
-                cases = cases.when(exp.In(this=_sql("LOWER($raw)", raw=raw), expressions=words), exp.Boolean(this=value))
+                cases = cases.when(
+                    exp.In(this=_sql("LOWER($raw)", raw=raw), expressions=words), exp.Boolean(this=value)
+                )
             return cases
         case _:
             kind = exp.DataType.build(column.type, dialect=DIALECT)
-            number = _sql(
-                "CASE WHEN REGEXP_MATCHES($raw, $re) THEN $raw END", raw=raw, re=exp.Literal.string(DECIMAL)
-            )
+            number = _sql("CASE WHEN REGEXP_MATCHES($raw, $re) THEN $raw END", raw=raw, re=exp.Literal.string(DECIMAL))
             return exp.TryCast(this=number, to=kind)
 
 
-def _timestamp(text: exp.Expression) -> exp.Expression:
+def _timestamp(text: exp.Expr) -> exp.Expr:
     """UTC, without a zone. A text without a zone is UTC; the session's zone is UTC."""
     return _sql("TRY_CAST(TRY_CAST($text AS TIMESTAMPTZ) AS TIMESTAMP)", text=text)
 
 
-def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.Expression]]:
+def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.Expr]]:
     """Yields (rule, what was expected, the condition under which it is broken) over `raw_<name>` and `<name>`."""
     raw, typed = exp.column(f"raw_{column.name}"), exp.column(column.name)
 
-    def broken(snippet: str, **values: exp.Expression) -> exp.Expression:
+    def broken(snippet: str, **values: exp.Expr) -> exp.Expr:
         return _sql(snippet, raw=raw, typed=typed, **values)
 
     if column.required:
@@ -129,7 +129,7 @@ def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.
         yield "accepted", "one of " + ", ".join(column.accepted), exp.In(this=raw, expressions=words).not_()
 
 
-def _reason(column_name: str, rule: str, expected: str, condition: exp.Expression) -> exp.Expression:
+def _reason(column_name: str, rule: str, expected: str, condition: exp.Expr) -> exp.Expr:
     return _sql(
         "CASE WHEN $condition THEN {'column_name': $column, 'rule': $rule, 'expected': $expected} END",
         condition=condition.copy() if not isinstance(condition, exp.Or) else exp.paren(condition),
@@ -148,7 +148,7 @@ def typed_relation(contract: Contract) -> exp.Query:
     lineage = ["event_id", "source_object", "source_line"]
     raw = exp.select(*lineage).from_("events")
     cast = exp.select(*lineage).from_("raw")
-    reasons: list[exp.Expression] = []
+    reasons: list[exp.Expr] = []
     for column in contract.columns:
         is_event_time = column.name == contract.event_time
         value = _raw(column)

@@ -12,10 +12,16 @@ from producer.simulate import online_retail, product_events, purchases
 from producer.simulate.broken import BREAKERS, Broken
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
-SHOPS = {"online_retail": online_retail.records, "purchases": purchases.records, "product_events": product_events.records}
+SHOPS = {
+    "online_retail": online_retail.records,
+    "purchases": purchases.records,
+    "product_events": product_events.records,
+}
 
 
-def simulated(feed: str, count: int, seed: int, bad_rate: float) -> Iterator[tuple[datetime, dict[str, object], Broken | None]]:
+def simulated(
+    feed: str, count: int, seed: int, bad_rate: float
+) -> Iterator[tuple[datetime, dict[str, object], Broken | None]]:
     """Yields `count` times (event time, record, what is broken in it or None).
 
     Args:

@@ -15,7 +15,7 @@ CUSTOMERS = 900
 UNKNOWN_CUSTOMER, CANCELLED, POSTAGE = 0.25, 0.02, 0.03
 COUNTRIES = (("United Kingdom", 910), ("Germany", 18), ("France", 16), ("EIRE", 15), ("Spain", 5), ("Netherlands", 4),
              ("Belgium", 4), ("Switzerland", 4), ("Portugal", 3), ("Australia", 2))  # fmt: skip
-COLOURS = "RED WHITE BLUE PINK GREEN IVORY BLACK RETRO VINTAGE WOODEN".split()
+COLOURS = ["RED", "WHITE", "BLUE", "PINK", "GREEN", "IVORY", "BLACK", "RETRO", "VINTAGE", "WOODEN"]
 THINGS = ("HANGING HEART", "T-LIGHT HOLDER", "CAKE CASES", "LUNCH BAG", "ALARM CLOCK", "BUNTING", "MUG", "PHOTO FRAME",
           "TEA TOWEL", "DOORMAT", "STORAGE TIN", "GIFT WRAP", "JUMBO BAG", "COASTERS", "UMBRELLA")  # fmt: skip
 

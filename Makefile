@@ -1,0 +1,106 @@
+# E-commerce ELT. `make help` lists the targets.
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+
+PYTHON ?= python3
+UV_VERSION := 0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+READY_DEV := $(VENV)/.ready-dev
+export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT
+
+.PHONY: help
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+$(VENV)/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo "setup: Python 3.11 or newer is needed, $(PYTHON) is $$($(PYTHON) -V 2>&1); run: make PYTHON=python3.12 $(MAKECMDGOALS)" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip' 2>/dev/null \
+		|| { echo "setup: $(PYTHON) has no ensurepip; install its venv package (on Debian: apt install python3-venv)" >&2; exit 1; }
+	@echo "setup: virtual environment in $(VENV)"
+	@$(PYTHON) -m venv $(VENV)
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==$(UV_VERSION)
+
+$(READY): $(VENV)/bin/uv requirements.txt pyproject.toml
+	@echo "setup: packages of requirements.txt"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
+	@touch $@
+
+$(READY_DEV): $(READY) requirements-dev.txt
+	@echo "setup: packages of requirements-dev.txt"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
+	@touch $@
+
+.PHONY: setup
+setup: $(READY) ## virtual environment with the pinned packages
+
+.PHONY: demo
+demo: $(READY) ## start everything, send events, check that none is lost or doubled; DATA=file ROWS=n FEED=name
+	@$(BIN)/python -m local demo $(if $(DATA),--data "$(DATA)") $(if $(ROWS),--rows $(ROWS)) $(if $(FEED),--feed $(FEED))
+
+.PHONY: up
+up: $(READY) ## start the local cloud and Airflow; AIRFLOW_PORT, CLOUD_PORT, REDSHIFT_PORT
+	@$(BIN)/python -m local up
+
+.PHONY: down
+down: $(READY) ## stop everything; the state stays
+	@$(BIN)/python -m local down
+
+.PHONY: reset
+reset: $(READY) ## stop everything and remove the state
+	@$(BIN)/python -m local reset
+
+.PHONY: env
+env: $(READY) ## print export lines: eval "$$(make -s env)"
+	@$(BIN)/python -m local env
+
+.PHONY: status
+status: $(READY) ## show each part and its restarts
+	@$(BIN)/python -m local status
+
+.PHONY: logs
+logs: $(READY) ## follow the logs; PART=name for one part
+	@$(BIN)/python -m local logs $(if $(PART),--part $(PART))
+
+.PHONY: test
+test: lint types $(READY_DEV) ## everything: lint, types, unit, DAG integrity, SQL, stand-ins, end to end
+	@$(BIN)/python -m pytest $(PYTEST)
+
+.PHONY: lint
+lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generated
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff check --preview --select AIR dags plugins
+	@$(BIN)/ruff format --check .
+	@$(BIN)/cfn-lint infra/*.yaml
+	@$(BIN)/python docs/generate_dags.py --check
+
+.PHONY: types
+types: $(READY_DEV) ## mypy, strict
+	@$(BIN)/mypy
+
+.PHONY: format
+format: $(READY_DEV) ## format the code
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+.PHONY: docs
+docs: $(READY) ## write docs/dags.md from the DAGs
+	@$(BIN)/python docs/generate_dags.py
+
+.PHONY: benchmark
+benchmark: $(READY_DEV) ## measure what the README says; DATA=path/to/online_retail.csv.gz
+	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)")
+
+.PHONY: requirements
+requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+.PHONY: clean
+clean: ## remove the virtual environment and caches
+	@if [ -e $(READY) ]; then $(BIN)/python -m local down; fi
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .hypothesis *.egg-info
