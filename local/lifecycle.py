@@ -32,8 +32,11 @@ class CannotStart(Exception):  # noqa: N818
     """One line that says what is wrong and what to do."""
 
 
-def up(stack: Stack, console: Console) -> None:
+def up(stack: Stack, console: Console, *, airflow: bool = True) -> None:
     """Starts what is not running, deploys the stack and returns when the UI answers and the DAGs are there.
+
+    Args:
+        airflow: False starts the cloud alone.
 
     Raises:
         CannotStart: says why; then nothing of a stack that was down is left running.
@@ -57,7 +60,7 @@ def up(stack: Stack, console: Console) -> None:
         if not was_up:
             postgres.prepare(stack.postgres_data, stack.run)
             supervisor.launch()
-        _start(stack, supervisor, console)
+        _start_cloud(stack, supervisor, console, airflow=airflow)
     except (NotReady, CannotStart, OSError, subprocess.SubprocessError) as error:
         if not was_up:
             down(stack, console, quiet=True)
@@ -68,7 +71,7 @@ def up(stack: Stack, console: Console) -> None:
         raise
 
 
-def _start(stack: Stack, supervisor: Supervisor, console: Console) -> None:
+def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airflow: bool) -> None:
     started = time.monotonic()
 
     def step(what: str) -> None:
@@ -85,7 +88,7 @@ def _start(stack: Stack, supervisor: Supervisor, console: Console) -> None:
     with ThreadPoolExecutor(2) as pool:
         migrated = (
             None
-            if running.issuperset(AIRFLOW_PARTS)
+            if not airflow or running.issuperset(AIRFLOW_PARTS)
             else pool.submit(
                 _run, stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate"
             )
@@ -97,6 +100,8 @@ def _start(stack: Stack, supervisor: Supervisor, console: Console) -> None:
         if migrated:
             migrated.result()
             step("Airflow metadata migrated")
+    if not airflow:
+        return
     supervisor.start(AIRFLOW_PARTS)
     _await(stack, supervisor, AIRFLOW_PARTS, {
         "airflow": lambda: _airflow_is_healthy(stack),

@@ -143,6 +143,7 @@ class Stack:
             "LOG_LEVEL": "INFO",
             # Airflow
             "AIRFLOW_HOME": str(self.airflow_home),
+            "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
             "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",

@@ -1,0 +1,89 @@
+"""Fixtures of all tests. The stacks are real: processes on loopback, each with a state folder of its own."""
+
+from __future__ import annotations
+
+import os
+import socket
+import uuid
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+PROJECT = Path(__file__).resolve().parents[1]
+ONLINE_RETAIL = Path(os.environ.get("ONLINE_RETAIL_CSV", PROJECT.parent / "shared" / "data" / "online_retail.csv.gz"))
+
+# What the product needs to be imported, as an installation sets it. Tests that talk to a stack take its own values.
+os.environ.setdefault("AIRFLOW_HOME", str(PROJECT / ".local" / "test-airflow"))
+os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
+os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
+os.environ.setdefault("ECOMMERCE_BUCKET", "ecommerce-lake-000000000000")
+os.environ.setdefault("ECOMMERCE_PII_HMAC_KEY", "a key that only the tests have")
+
+from ecommerce_elt.feeds import load_contracts  # noqa: E402
+from ecommerce_elt.settings import Settings, settings  # noqa: E402
+from local import lifecycle  # noqa: E402
+from local.demo import Observer  # noqa: E402
+from local.stack import Stack  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def online_retail() -> Path:
+    """The UCI Online Retail data set."""
+    if not ONLINE_RETAIL.is_file():
+        pytest.skip(f"{ONLINE_RETAIL} is not there; set ONLINE_RETAIL_CSV to the UCI Online Retail data as CSV")
+    return ONLINE_RETAIL
+
+
+@pytest.fixture(scope="session")
+def contracts():
+    return load_contracts(PROJECT / "include" / "feeds")
+
+
+@pytest.fixture
+def config(tmp_path) -> Settings:
+    return settings().model_copy(update={"work_dir": tmp_path})
+
+
+def free_ports(count: int) -> list[int]:
+    probes = [socket.socket() for _ in range(count)]
+    try:
+        for probe in probes:
+            probe.bind(("127.0.0.1", 0))
+        return [probe.getsockname()[1] for probe in probes]
+    finally:
+        for probe in probes:
+            probe.close()
+
+
+def new_stack(folder: Path) -> Stack:
+    airflow, cloud, redshift = free_ports(3)
+    return Stack(folder, airflow, cloud, redshift)
+
+
+@pytest.fixture(scope="session")
+def cloud(tmp_path_factory):
+    """The local cloud without Airflow, deployed: (stack, observer)."""
+    stack = new_stack(tmp_path_factory.mktemp("cloud"))
+    console = Console(quiet=True)
+    lifecycle.up(stack, console, airflow=False)
+    yield stack
+    lifecycle.down(stack, console)
+
+
+@pytest.fixture
+def observer(cloud) -> Observer:
+    return Observer.of(cloud)
+
+
+@pytest.fixture
+def s3(observer):
+    return observer.s3
+
+
+@pytest.fixture
+def bucket(s3) -> str:
+    """A bucket of the test's own."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=name)
+    return name
