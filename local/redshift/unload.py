@@ -70,7 +70,7 @@ def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, translated: Ca
         SqlError: the statement is wrong, or files lie there already.
     """
     unload = parse_unload(sql)
-    reader = con.execute(translated(unload.query)).to_arrow_reader(ROWS_PER_READ)
+    reader = con.sql(translated(unload.query)).to_arrow_reader(ROWS_PER_READ)
     names = [name.lower() for name in reader.schema.names]
     if missing := [c for c in unload.partition_by if c not in names]:
         raise SqlError(f'ERROR: partition column "{missing[0]}" is not in the SELECT')

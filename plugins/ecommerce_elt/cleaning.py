@@ -237,7 +237,7 @@ def _write_clean(
     s3: Any, engine: duckdb.DuckDBPyConnection, manifest: Manifest, bucket: str, work: Path
 ) -> list[dict[str, Any]]:
     """Writes one Parquet file per event date and returns the entries of the COPY manifest."""
-    reader = engine.execute(SELECT_CLEAN).to_arrow_reader(ROWS_PER_READ)
+    reader = engine.sql(SELECT_CLEAN).to_arrow_reader(ROWS_PER_READ)
     written: list[tuple[str, Path]] = []
     for date, path in _split_by_date(reader, work):
         written.append((f"clean/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path))
@@ -273,7 +273,7 @@ def _split_by_date(reader: pa.RecordBatchReader, work: Path) -> Iterator[tuple[s
 
 
 def _write_quarantine(s3: Any, engine: duckdb.DuckDBPyConnection, manifest: Manifest, bucket: str, work: Path) -> None:
-    rows = engine.execute(SELECT_QUARANTINED, {"feed": manifest.feed, "batch_id": manifest.batch_id}).to_arrow_table()
+    rows = engine.sql(SELECT_QUARANTINED, params={"feed": manifest.feed, "batch_id": manifest.batch_id}).to_arrow_table()
     if not rows.num_rows:
         return
     arrived = pa.array([re.search(r"/dt=([^/]+)/", key)[1] for key in rows["source_object"].to_pylist()])  # type: ignore[index]

@@ -1,0 +1,56 @@
+"""Every SQL file: its header, its size, and that its own dialect reads it."""
+
+import re
+
+import pytest
+import sqlglot
+from ecommerce_elt.warehouse import render
+from local.redshift import dialect
+
+from tests.conftest import PROJECT
+
+SQL = PROJECT / "include" / "sql"
+FILES = sorted(SQL.rglob("*.sql"))
+NAMES = {"staging": "staging.purchases", "fact": "core.fact_purchase", "copy_manifest": "s3://bucket/copy.json",
+         "object_counts": "s3://bucket/objects.jsonl", "copy_role": "default"}  # fmt: skip
+
+
+def _id(path):
+    return str(path.relative_to(SQL))
+
+
+@pytest.mark.parametrize("path", FILES, ids=_id)
+def test_header_and_size(path):
+    lines = path.read_text().splitlines()
+    words = [re.match(r"-- ([a-z-]+): ", text) for text in lines[:4]]
+    assert [w and w[1] for w in words] == ["grain", "source", "idempotent", "re-run"]
+    assert len(lines) < 100
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name != "clean"], ids=_id)
+def test_redshift_reads_it(path):
+    sql = render(path.read_text(), NAMES)
+    first = dialect.words(sql)[0]
+    if first == "COPY":
+        from local.redshift.copy_from_s3 import parse_copy
+
+        assert parse_copy(sql).source.startswith("s3://")
+    elif first != "LOCK":
+        dialect.check_known(dialect.parse(sql))
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "clean"], ids=_id)
+def test_cleaning_reads_in_both_engines(path, contracts):
+    from ecommerce_elt.typing_sql import cleaning_query
+
+    query = cleaning_query(contracts[path.stem], path.read_text())
+    for engine in ("duckdb", "spark"):
+        assert len(sqlglot.parse(query.sql(engine), read=engine)) == 1
+
+
+def test_every_table_of_a_contract_has_its_files(contracts):
+    for contract in contracts.values():
+        assert (SQL / contract.staging.replace(".", "/") / "create.sql").exists()
+        for table in contract.tables:
+            for name in ("create.sql", "merge.sql"):
+                assert (SQL / table.replace(".", "/") / name).exists(), f"{table}/{name}"

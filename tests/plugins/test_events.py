@@ -1,0 +1,24 @@
+import json
+import uuid
+from datetime import UTC, datetime
+
+import pytest
+from ecommerce_elt import events
+
+
+@pytest.mark.parametrize("line", [1, 2, 541_910, 10**12])
+def test_event_ids_are_uuid5_of_data_set_and_line(line):
+    namespace = uuid.uuid5(uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:data-set"), "some file")
+    assert events.event_ids("some file")(line) == str(uuid.uuid5(namespace, str(line)))
+
+
+def test_data_sets_do_not_collide():
+    assert events.event_ids("a")(1) != events.event_ids("b")(1)
+
+
+def test_the_envelope_is_one_line_of_json():
+    made = events.envelope(event_id="e", feed="f", version=1, event_time=datetime(2026, 1, 2, tzinfo=UTC),
+                           sent_at="now", data={"Text": "a\nb £"})  # fmt: skip
+    assert b"\n" not in made
+    assert json.loads(made) == {"event_id": "e", "feed": "f", "schema_version": 1, "event_time": "2026-01-02T00:00:00Z",
+                                "sent_at": "now", "data": {"Text": "a\nb £"}}  # fmt: skip

@@ -1,0 +1,285 @@
+"""The load transaction on the stand-in, with real objects in S3: whole or not at all, once."""
+
+import gzip
+import threading
+import time
+import uuid
+
+import pytest
+from ecommerce_elt import warehouse
+from ecommerce_elt.batches import RawObject, new_manifest
+from ecommerce_elt.cleaning import clean_batch
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.warehouse import load_statements, render
+from local.lifecycle import _answers
+from local.supervision import Supervisor, wait_for
+
+from tests.plugins.cleaning_bench import line
+from tests.plugins.test_batches import NOW
+from tests.plugins.test_cleaning import MOVE, PERSON
+
+
+class Lake:
+    """Writes raw objects and cleans them, with event ids of the test's own."""
+
+    def __init__(self, observer, config):
+        self.observer, self.name = observer, uuid.uuid4().hex[:8]
+        self.config = config.model_copy(update={"bucket": observer.bucket})
+        self.client = observer.warehouse.client
+
+    def batch(self, feed, records, ids=None):
+        ids = ids or [f"{self.name}-{i}" for i in range(len(records))]
+        body = gzip.compress(b"".join(line(feed, r, i) + b"\n" for r, i in zip(records, ids, strict=True)), mtime=0)
+        key = f"raw/feed={feed}/dt=2026-01-01/hour=00/{uuid.uuid4().hex}.jsonl.gz"
+        etag = self.observer.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)["ETag"].strip('"')
+        manifest = new_manifest(feed, [RawObject(key, etag, len(body), self.config.bucket)], NOW)
+        return clean_batch(self.observer.s3, manifest, self.config)
+
+    def load(self, batch):
+        return warehouse.load_batch(self.client, batch, self.config)
+
+    def rows(self, table="core.fact_product_event"):
+        return self.observer.warehouse.query(
+            f"SELECT * FROM {table} WHERE event_id LIKE '{self.name}%' ORDER BY event_id"
+        )
+
+
+@pytest.fixture
+def lake(observer, config):
+    return Lake(observer, config)
+
+
+def test_a_batch_is_loaded_and_counted(lake):
+    records = [MOVE, MOVE | {"quantity": "x"}, MOVE]
+    loaded = lake.load(lake.batch("product_events", records, [f"{lake.name}-{i}" for i in (1, 2, 1)]))
+    assert loaded == {"accepted": 3, "clean": 1, "quarantined": 1, "duplicates": 1}
+    assert len(lake.rows()) == 1
+
+
+def test_the_same_batch_again_changes_nothing(lake):
+    batch = lake.batch("product_events", [MOVE] * 5)
+    first, rows = lake.load(batch), lake.rows()
+    assert lake.load(batch) == first
+    assert lake.rows() == rows
+
+
+def test_overlapping_batches_leave_one_row_per_event(lake):
+    ids = [f"{lake.name}-{i}" for i in range(6)]
+    assert lake.load(lake.batch("product_events", [MOVE] * 4, ids[:4]))["clean"] == 4
+    assert lake.load(lake.batch("product_events", [MOVE] * 4, ids[2:])) == {
+        "accepted": 4, "clean": 2, "quarantined": 0, "duplicates": 2}  # fmt: skip
+    assert [row[0] for row in lake.rows()] == ids
+
+
+def test_two_runs_on_one_batch_commit_once(lake):
+    batch = lake.batch("product_events", [MOVE] * 500)
+    results = []
+    threads = [threading.Thread(target=lambda: results.append(lake.load(batch))) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert results == [{"accepted": 500, "clean": 500, "quarantined": 0, "duplicates": 0}] * 4
+    assert len(lake.rows()) == 500
+    audit = "SELECT COUNT(*) FROM ops.batch_audit WHERE batch_id = :id"
+    assert lake.observer.warehouse.query(audit, {"id": batch.batch_id}) == [(1,)]
+
+
+def test_different_batches_of_one_feed_wait_for_each_other(lake):
+    batches = [lake.batch("product_events", [MOVE] * 50, [f"{lake.name}-{n % 3}-{i}" for i in range(50)]) for n in range(6)]
+    threads = [threading.Thread(target=lake.load, args=[batch]) for batch in batches]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(lake.rows()) == 150
+
+
+def test_nothing_is_half_visible(lake):
+    batch = lake.batch("product_events", [MOVE] * 10)
+    statements = load_statements(batch, _contract(lake, "product_events"), lake.config)
+    with pytest.raises(PermanentError, match="does not exist"):
+        lake.observer.warehouse.run([*statements, "SELECT 1 FROM core.no_such_table"])
+    assert lake.rows() == []
+    assert lake.load(batch)["clean"] == 10
+
+
+def test_counts_that_do_not_add_up_stop_the_transaction(lake):
+    batch = lake.batch("product_events", [MOVE] * 3)
+    key = f"manifests/{batch.batch_id}/objects.jsonl"
+    body = lake.observer.s3.get_object(Bucket=lake.config.bucket, Key=key)["Body"].read()
+    lake.observer.s3.put_object(Bucket=lake.config.bucket, Key=key, Body=body.replace(b'"accepted": 3', b'"accepted": 4'))
+    with pytest.raises(PermanentError, match="I1: accepted 4 clean 3 quarantined 0 duplicates 0"):
+        lake.load(batch)
+    assert lake.rows() == []
+
+
+def test_a_batch_with_nothing_clean_is_audited(lake):
+    assert lake.load(lake.batch("product_events", [MOVE | {"price": None}])) == {
+        "accepted": 1, "clean": 0, "quarantined": 1, "duplicates": 0}  # fmt: skip
+
+
+def test_a_feed_without_a_contract_is_audited(lake):
+    assert lake.load(lake.batch("unheard_of", [{"a": 1}, {"b": 2}])) == {
+        "accepted": 2, "clean": 0, "quarantined": 2, "duplicates": 0}  # fmt: skip
+
+
+def test_the_customer_is_the_same_whatever_the_order_of_arrival(lake):
+    phone = f"555 {uuid.uuid4().int % 10**7}"
+    records = [PERSON | {"Phone": phone, "Gender": g, "Amount": a} for g, a in (("Female", "1.00"), ("Other", "2.00"))]
+    ids = [f"{lake.name}-a", f"{lake.name}-b"]
+    lake.load(lake.batch("purchases", [records[1]], [ids[1]]))
+    lake.load(lake.batch("purchases", [records[0]], [ids[0]]))
+    [fact, _] = lake.rows("core.fact_purchase")
+    query = "SELECT gender, purchases, amount FROM core.dim_customer WHERE customer_key = :key"
+    # Same time, so the higher event id is the latest purchase; it arrived first.
+    assert lake.observer.warehouse.query(query, {"key": fact[2]}) == [("Other", 2, "3.00")]
+
+
+def test_quarantine_keeps_where_the_record_lies_and_no_value(lake):
+    import io
+
+    import pyarrow.parquet as pq
+
+    batch = lake.batch("purchases", [PERSON | {"Age": "200", "Gender": "?"}])
+    [key] = [k for k in lake.observer.keys("quarantine/feed=purchases/") if batch.batch_id in k]
+    body = lake.observer.s3.get_object(Bucket=lake.config.bucket, Key=key)["Body"].read()
+    [row] = pq.read_table(io.BytesIO(body)).to_pylist()
+    assert {(r["column_name"], r["rule"]) for r in row["reasons"]} == {("age", "max"), ("gender", "accepted")}
+    assert row["source_object"].startswith("raw/feed=purchases/")
+    assert (row["source_line"], row["event_id"], row["batch_id"]) == (1, f"{lake.name}-0", batch.batch_id)
+    assert b"Lovelace" not in body
+
+
+def test_a_raw_object_that_changed_is_refused(lake):
+    key = f"raw/feed=purchases/dt=2026-01-01/hour=00/{uuid.uuid4().hex}.jsonl.gz"
+    lake.observer.s3.put_object(Bucket=lake.config.bucket, Key=key, Body=gzip.compress(b"{}\n"))
+    manifest = new_manifest("purchases", [RawObject(key, "another-etag", 1, lake.config.bucket)], NOW)
+    with pytest.raises(PermanentError, match="etag was another-etag"):
+        clean_batch(lake.observer.s3, manifest, lake.config)
+
+
+def test_cleaning_again_writes_the_same_bytes(lake):
+    batch = lake.batch("product_events", [MOVE | {"quantity": -i} for i in range(1, 50)])
+    from ecommerce_elt.batches import Manifest
+
+    def bodies():
+        keys = sorted(k for k in lake.observer.keys("clean/") | lake.observer.keys("manifests/") if batch.batch_id in k)
+        return {k: lake.observer.s3.get_object(Bucket=lake.config.bucket, Key=k)["Body"].read() for k in keys}
+
+    first = bodies()
+    assert any(k.startswith("clean/feed=product_events/dt=2026-01-02/") for k in first)
+    counts = first[f"manifests/{batch.batch_id}/objects.jsonl"]
+    import json
+
+    entry = json.loads(counts)
+    raw = RawObject(entry["object_key"], entry["etag"], 1, lake.config.bucket)
+    clean_batch(lake.observer.s3, Manifest(batch.batch_id, batch.feed, (raw,)), lake.config)
+    assert bodies() == first
+
+
+def test_a_restarted_redshift_is_a_transient_error(lake, cloud):
+    supervisor = Supervisor(cloud)
+    submitted = lake.client.execute_statement(WorkgroupName="ecommerce", Database="ecommerce", Sql="SELECT 1")
+    supervisor.restart("redshift")
+    wait_for(lambda: _answers(f"{cloud.redshift_url}/health"), 30, "redshift")
+    with pytest.raises(TransientError, match="no longer knows it"):
+        lake.observer.warehouse.wait(submitted["Id"])
+
+
+@pytest.mark.parametrize("message", ["ERROR:1023 DETAIL: Serializable isolation violation on table in Redshift",
+                                     "ERROR: deadlock detected"])  # fmt: skip
+def test_conflicts_are_transient(message):
+    assert warehouse._TRANSIENT.search(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        pytest.param("staging", "staging.x; DROP TABLE core.y", id="second_statement"),
+        pytest.param("copy_manifest", "s3://bucket/key' IAM_ROLE default", id="quote"),
+        pytest.param("copy_role", "default' ACCESS_KEY_ID 'x", id="keys"),
+    ],
+)
+def test_names_that_are_no_names_are_refused(name, value):
+    with pytest.raises(PermanentError, match="has not the form"):
+        render(f"COPY {{{name}}}", {name: value})
+
+
+def test_a_name_that_is_not_given_is_refused():
+    with pytest.raises(PermanentError, match="asks for {fact}"):
+        render("SELECT * FROM {fact}", {})
+
+
+def _contract(lake, feed):
+    from ecommerce_elt.feeds import load_contracts
+
+    return load_contracts(lake.config.include_dir / "feeds")[feed]
+
+
+def test_a_fourth_feed_is_a_contract_and_sql_and_no_python(lake, tmp_path, config):
+    """Copies include/, adds one feed's files, creates its tables and loads an event of it."""
+    import shutil
+
+    from ecommerce_elt.feeds import load_contracts
+    from ecommerce_elt.warehouse import create_statements
+
+    include = tmp_path / "include"
+    shutil.copytree(config.include_dir, include)
+    (include / "feeds" / "reviews.yaml").write_text(
+        "feed: reviews\nversion: 1\ngrain: one review\nevent_time: written_at\npartition_key: product\n"
+        "staging: staging.reviews\ntables: [core.fact_review]\ncolumns:\n"
+        "  - {name: product, header: product, type: string, max_bytes: 20, required: true}\n"
+        "  - {name: stars, header: stars, type: integer, min: 1, max: 5, required: true}\n"
+        "  - {name: written_at, header: at, type: timestamp, required: true}\n"
+    )
+    (include / "sql/clean/reviews.sql").write_text(
+        "SELECT event_id, event_time, product, stars, source_object, source_line, reasons FROM typed"
+    )
+    columns = "event_id VARCHAR(128) NOT NULL, event_time TIMESTAMP NOT NULL, product VARCHAR(20), stars INTEGER"
+    for path, sql in {
+        "staging/reviews/create.sql": f"CREATE TABLE IF NOT EXISTS staging.reviews ({columns}, source_object VARCHAR(1024), source_line INTEGER)",
+        "core/fact_review/create.sql": f"CREATE TABLE IF NOT EXISTS core.fact_review ({columns})",
+        "core/fact_review/merge.sql": (
+            "MERGE INTO core.fact_review USING staging.reviews AS s ON core.fact_review.event_id = s.event_id "
+            "WHEN MATCHED THEN UPDATE SET stars = s.stars "
+            "WHEN NOT MATCHED THEN INSERT (event_id, event_time, product, stars) VALUES (s.event_id, s.event_time, s.product, s.stars)"
+        ),
+    }.items():
+        (include / "sql" / path).parent.mkdir(parents=True, exist_ok=True)
+        (include / "sql" / path).write_text(sql)
+    lake.config = lake.config.model_copy(update={"include_dir": include})
+    lake.observer.warehouse.run(create_statements(include / "sql", load_contracts(include / "feeds").values()))
+    loaded = lake.load(lake.batch("reviews", [{"product": "P1", "stars": 5}, {"product": "P1", "stars": 6}]))
+    assert loaded == {"accepted": 2, "clean": 1, "quarantined": 1, "duplicates": 0}
+    assert lake.rows("core.fact_review")[0][2:] == ("P1", 5)
+
+
+def test_killing_redshift_in_the_middle_of_a_load_leaves_nothing_half_done(lake, cloud):
+    from local.supervision import members
+
+    batch = lake.batch("product_events", [MOVE] * 20_000)
+    outcome: list[object] = []
+
+    def load():
+        try:
+            outcome.append(lake.load(batch))
+        except Exception as error:
+            outcome.append(error)
+
+    thread = threading.Thread(target=load)
+    thread.start()
+
+    def is_running():
+        found = lake.client.list_statements(Status="STARTED", StatementName=f"load {batch.batch_id}")["Statements"]
+        return bool(found) or not thread.is_alive()
+
+    wait_for(is_running, 30, "the load", poll_seconds=0.01)
+    time.sleep(0.1)  # into the transaction
+    [redshift] = [p for p in members(cloud) if "local.redshift" in p.cmdline()]
+    redshift.kill()
+    thread.join()
+    wait_for(lambda: _answers(f"{cloud.redshift_url}/health"), 30, "redshift")
+    assert len(lake.rows()) in {0, 20_000}
+    assert lake.load(batch) == {"accepted": 20_000, "clean": 20_000, "quarantined": 0, "duplicates": 0}
+    assert len(lake.rows()) == 20_000
