@@ -22,6 +22,7 @@ os.environ.setdefault("ECOMMERCE_PII_HMAC_KEY", "a key that only the tests have"
 
 from ecommerce_elt.feeds import load_contracts  # noqa: E402
 from ecommerce_elt.settings import Settings, settings  # noqa: E402
+
 from local import lifecycle  # noqa: E402
 from local.demo import Observer  # noqa: E402
 from local.stack import Stack  # noqa: E402

@@ -148,7 +148,7 @@ def _blank_literals(sql: str) -> str:
 def _problem(node: exp.Expr) -> tuple[str, str] | None:
     """Returns (the word Redshift stumbles over, how to find it) if the node is none of Redshift's grammar."""
     match node:
-        case exp.Values() if isinstance(node.parent, exp.From | exp.Join) or node.args.get("alias"):
+        case exp.Values() if isinstance(node.parent, exp.From | exp.Join | exp.Subquery) or node.args.get("alias"):
             return "VALUES", r"\bVALUES\b"
         case exp.Filter():
             return "FILTER", r"\bFILTER\b"
@@ -199,7 +199,8 @@ def _refuse_merge(tree: exp.Merge, sql: str) -> None:
     update = whens[0].args["then"]
     if isinstance(update, exp.Update) and any(e.this.args.get("table") for e in update.expressions):
         raise syntax_error(sql, ".", r"\bSET\b")
-    if not isinstance(whens[1].args["then"].expression, exp.Tuple):
+    insert = whens[1].args["then"]
+    if not isinstance(insert.expression or insert.this, exp.Tuple):
         raise syntax_error(sql, "SELECT")
 
 

@@ -204,7 +204,8 @@ class Session:
         columns = self.catalog.columns(self.con, *_split(name))
         whens = tree.args["whens"].expressions
         insert = whens[1].args["then"]
-        if insert.this is None:  # INSERT VALUES (...) fills the columns in order
+        if not insert.expression:  # INSERT VALUES (...) fills the columns in order; sqlglot reads a function VALUES()
+            insert.set("expression", exp.Tuple(expressions=insert.this.expressions[0].expressions))
             insert.set("this", exp.Tuple(expressions=[exp.column(c.name) for c in columns]))
         doubled = exp.select("1").from_(target.copy()).join(source.copy(), on=tree.args["on"].copy())
         doubled = doubled.group_by(exp.column("rowid", table=target.name)).having("COUNT(*) > 1").limit(1)
@@ -360,14 +361,18 @@ class Session:
         kind = str(tree.args["kind"]).upper()
         exists = "IF EXISTS " if tree.args.get("exists") else ""
         cascade = " CASCADE" if tree.args.get("cascade") else ""
-        table = tree.this
+        for table in tree.args["tables"]:
+            self._drop_one(kind, table, exists, cascade)
+        return Result(touched=0)
+
+    def _drop_one(self, kind: str, table: exp.Expr, exists: str, cascade: str) -> None:
         if kind == "SCHEMA":
             self._lock([_DDL])
             self._begin()
             schema = table.db.lower() or table.name.lower()
             self.con.execute(f'DROP SCHEMA {exists}"{schema}"{cascade}')
             self.con.execute(f"DELETE FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ?", [schema])
-            return Result(touched=0)
+            return
         if kind not in {"TABLE", "VIEW"}:
             raise unsupported(f"DROP {kind}")
         name = table.name.lower()
@@ -377,7 +382,6 @@ class Session:
         self._begin()
         self.con.execute(f"DROP {kind} {exists}{_quoted(schema, name)}{cascade}")
         self.catalog.drop(self.con, schema, name)
-        return Result(touched=0)
 
     def _alter(self, tree: exp.Alter, sql: str, in_transaction: bool) -> Result:
         schema, name = _split(_name(tree.this))
@@ -399,7 +403,7 @@ class Session:
                     raise SqlError(f'ERROR: column "{column.name}" of relation "{name}" already exists')
                 columns = [*columns, column]
             case exp.Drop() as dropped:
-                gone = dropped.this.name.lower()
+                gone = dropped.args["tables"][0].name.lower()
                 if all(c.name != gone for c in columns):
                     raise SqlError(f'ERROR: column "{gone}" of relation "{name}" does not exist')
                 columns = [c for c in columns if c.name != gone]

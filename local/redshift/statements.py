@@ -19,6 +19,7 @@ ACTIVE_MAX = 200  # active statements of a cluster: Data API quotas
 SESSIONS_MAX = 500
 KEPT = timedelta(hours=24)  # how long results live
 CLIENT_TOKENS_KEPT = timedelta(hours=8)
+CANCEL_AGAIN_SECONDS = 0.05
 DONE = {"FINISHED", "FAILED", "ABORTED"}
 
 
@@ -135,13 +136,14 @@ class Statements:
                                if statement.status == "FINISHED" else f"Could not cancel a query in {statement.status} state.")  # fmt: skip
             statement.status = "ABORTED"
             statement.updated = datetime.now(UTC)
-        statement.session.cancel()
-        statement.done.wait()
+        # A statement that is between two calls of the engine does not feel the interrupt, so it is sent until it ends.
+        while not statement.done.wait(CANCEL_AGAIN_SECONDS):
+            statement.session.cancel()
 
     def close(self) -> None:
         for statement in self._all.values():
             if statement.status not in DONE:
-                statement.session.cancel()
+                self.cancel(statement.id)
         self._pool.shutdown(wait=True)
 
     # -----------------------------------------------------------------------------------------------------------

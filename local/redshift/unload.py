@@ -70,13 +70,14 @@ def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, translated: Ca
         SqlError: the statement is wrong, or files lie there already.
     """
     unload = parse_unload(sql)
-    reader = con.sql(translated(unload.query)).to_arrow_reader(ROWS_PER_READ)
-    names = [name.lower() for name in reader.schema.names]
+    relation = con.sql(translated(unload.query))
+    names = [name.lower() for name in relation.columns]
     if missing := [c for c in unload.partition_by if c not in names]:
         raise SqlError(f'ERROR: partition column "{missing[0]}" is not in the SELECT')
     if len(unload.partition_by) >= len(names):
         raise SqlError("ERROR: UNLOAD needs at least one column that is no partition column")
     _make_room(s3, unload)
+    reader = relation.to_arrow_reader(ROWS_PER_READ)
     with tempfile.TemporaryDirectory(prefix="unload-") as directory:
         written = _write(reader, unload, Path(directory))
         entries: list[dict[str, Any]] = []

@@ -273,7 +273,9 @@ def _split_by_date(reader: pa.RecordBatchReader, work: Path) -> Iterator[tuple[s
 
 
 def _write_quarantine(s3: Any, engine: duckdb.DuckDBPyConnection, manifest: Manifest, bucket: str, work: Path) -> None:
-    rows = engine.sql(SELECT_QUARANTINED, params={"feed": manifest.feed, "batch_id": manifest.batch_id}).to_arrow_table()
+    rows = engine.sql(
+        SELECT_QUARANTINED, params={"feed": manifest.feed, "batch_id": manifest.batch_id}
+    ).to_arrow_table()
     if not rows.num_rows:
         return
     arrived = pa.array([re.search(r"/dt=([^/]+)/", key)[1] for key in rows["source_object"].to_pylist()])  # type: ignore[index]

@@ -71,7 +71,17 @@ def test_parsing_imports_nothing_heavy():
 
 
 def test_product_code_does_not_know_where_it_runs():
-    names = ("ministack", "localstack", "moto", "duckdb_standin", "local.", "127.0.0.1", "localhost", "endpoint_url=http", "4566")
+    names = (
+        "ministack",
+        "localstack",
+        "moto",
+        "duckdb_standin",
+        "local.",
+        "127.0.0.1",
+        "localhost",
+        "endpoint_url=http",
+        "4566",
+    )
     for folder in ("dags", "plugins", "lambdas", "include", "glue"):
         for path in (PROJECT / folder).rglob("*"):
             if path.suffix in {".py", ".sql", ".yaml"}:

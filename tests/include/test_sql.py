@@ -5,8 +5,8 @@ import re
 import pytest
 import sqlglot
 from ecommerce_elt.warehouse import render
-from local.redshift import dialect
 
+from local.redshift import dialect
 from tests.conftest import PROJECT
 
 SQL = PROJECT / "include" / "sql"

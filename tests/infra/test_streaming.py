@@ -3,6 +3,7 @@
 import boto3
 import cfnlint.decode
 import pytest
+
 from infra.deploy import LAMBDAS, TEMPLATE, package
 
 
@@ -47,7 +48,11 @@ def test_raw_writer_may_write_and_nothing_more(resources):
 
 
 def test_personal_data_in_raw_ends(resources):
-    rules = {r["Prefix"] for r in resources["Lake"]["Properties"]["LifecycleConfiguration"]["Rules"] if "ExpirationInDays" in r}
+    rules = {
+        r["Prefix"]
+        for r in resources["Lake"]["Properties"]["LifecycleConfiguration"]["Rules"]
+        if "ExpirationInDays" in r
+    }
     assert rules == {"raw/", "quarantine/unreadable/"}
 
 

@@ -14,7 +14,9 @@ from dataclasses import dataclass, field
 from typing import Any
 
 
-def kinesis_record(payload: bytes, sequence: int, shard: str = "shardId-000000000000", arrived: float = 1767225600.0) -> dict[str, Any]:
+def kinesis_record(
+    payload: bytes, sequence: int, shard: str = "shardId-000000000000", arrived: float = 1767225600.0
+) -> dict[str, Any]:
     number = f"4960000000000000000000000000{sequence:012d}"
     return {
         "kinesis": {"partitionKey": "key", "sequenceNumber": number, "data": base64.b64encode(payload).decode(),

@@ -60,7 +60,10 @@ def test_the_key_comes_from_the_records_alone(logic):
 
 
 def test_lines_are_the_records_byte_for_byte(logic):
-    payloads = [line("f", {"text": "£ and \u2028 and 1.10", "n": 1.10}, "a"), b' {"event_id":"b","feed":"f",\n "schema_version":1,"sent_at":"x","data":{}} ']
+    payloads = [
+        line("f", {"text": "£ and \u2028 and 1.10", "n": 1.10}, "a"),
+        b' {"event_id":"b","feed":"f",\n "schema_version":1,"sent_at":"x","data":{}} ',
+    ]
     [file] = logic.files_of([kinesis_record(p, i) for i, p in enumerate(payloads)])
     lines = gzip.decompress(file.body).splitlines()
     assert lines[0] == payloads[0]
@@ -123,7 +126,9 @@ def _failing(writer, monkeypatch, fails):
 
     def flaky(**kwargs):
         if fails(kwargs["Key"]):
-            raise ClientError({"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "PutObject")
+            raise ClientError(
+                {"Error": {"Code": "SlowDown", "Message": "Please reduce your request rate."}}, "PutObject"
+            )
         return put(**kwargs)
 
     monkeypatch.setattr(writer.s3, "put_object", flaky)

@@ -17,7 +17,15 @@ def key(feed: str, number: int) -> str:
 
 
 def notification(bucket: str, *keys: str, size: int = 10) -> str:
-    records = [{"s3": {"bucket": {"name": bucket}, "object": {"key": k.replace("=", "%3D"), "eTag": f"etag-{k[-13:-9]}", "size": size}}} for k in keys]
+    records = [
+        {
+            "s3": {
+                "bucket": {"name": bucket},
+                "object": {"key": k.replace("=", "%3D"), "eTag": f"etag-{k[-13:-9]}", "size": size},
+            }
+        }
+        for k in keys
+    ]
     return json.dumps({"Records": records})
 
 
@@ -26,7 +34,9 @@ class Bench:
 
     def __init__(self, observer, bucket):
         self.s3, self.sqs, self.bucket = observer.s3, observer.sqs, bucket
-        self.url = self.sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}", Attributes={"VisibilityTimeout": "1"})["QueueUrl"]
+        self.url = self.sqs.create_queue(QueueName=f"q-{uuid.uuid4().hex[:8]}", Attributes={"VisibilityTimeout": "1"})[
+            "QueueUrl"
+        ]
         self.loaded: set[str] = set()
 
     def announce(self, *keys, **kwargs):

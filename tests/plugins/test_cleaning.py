@@ -16,11 +16,11 @@ from ecommerce_elt.feeds import Contract
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
+from sqlglot import exp
+
 from producer.simulate import simulated
 from producer.simulate.broken import BREAKERS
 from producer.tabular import Flags, TabularFile
-from sqlglot import exp
-
 from tests.plugins.cleaning_bench import clean, line, rules
 
 LINE = {"InvoiceNo": "536365", "StockCode": "85123a", "Description": "  WHITE HEART ", "Quantity": "6",
@@ -47,7 +47,9 @@ def test_an_invoice_line_is_typed(tmp_path, config, contracts):
         pytest.param({}, "sale", False, id="sale"),
         pytest.param({"InvoiceNo": "C536379", "Quantity": "-1"}, "cancellation", False, id="cancellation"),
         pytest.param({"InvoiceNo": "c536379", "Quantity": "-1"}, "cancellation", False, id="cancellation_small_c"),
-        pytest.param({"InvoiceNo": "A563186", "StockCode": "B", "UnitPrice": "-11062.06"}, "adjustment", False, id="bad_debt"),
+        pytest.param(
+            {"InvoiceNo": "A563186", "StockCode": "B", "UnitPrice": "-11062.06"}, "adjustment", False, id="bad_debt"
+        ),
         pytest.param({"Quantity": "-10", "UnitPrice": "0"}, "adjustment", True, id="negative_without_c"),
         pytest.param({"StockCode": "POST"}, "fee", False, id="postage"),
         pytest.param({"StockCode": "gift_0001_20"}, "fee", False, id="voucher"),
@@ -55,7 +57,9 @@ def test_an_invoice_line_is_typed(tmp_path, config, contracts):
     ],
 )
 def test_line_types(tmp_path, config, contracts, changes, line_type, zero):
-    [row] = clean(tmp_path, config, contracts["online_retail"], "online_retail", [line("online_retail", LINE | changes)])
+    [row] = clean(
+        tmp_path, config, contracts["online_retail"], "online_retail", [line("online_retail", LINE | changes)]
+    )
     assert (row["reasons"], row["line_type"], row["is_zero_price"]) == ([], line_type, zero)
 
 
@@ -111,7 +115,13 @@ def test_every_broken_rule_is_named(tmp_path, config, contracts, feed, changes, 
     ],
 )
 def test_times(tmp_path, config, contracts, event_time, expected):
-    [row] = clean(tmp_path, config, contracts["product_events"], "product_events", [line("product_events", MOVE, event_time=event_time)])
+    [row] = clean(
+        tmp_path,
+        config,
+        contracts["product_events"],
+        "product_events",
+        [line("product_events", MOVE, event_time=event_time)],
+    )
     assert (rules(row) if isinstance(expected, set) else row["event_time"]) == expected
 
 
@@ -136,7 +146,10 @@ def test_copies_of_an_event_count_once_and_the_good_one_wins(tmp_path, config, c
 
 def test_equal_records_with_different_ids_are_different_events(tmp_path, config, contracts):
     events = [line("online_retail", LINE, "a"), line("online_retail", LINE, "b")]
-    assert [r["copy_number"] for r in clean(tmp_path, config, contracts["online_retail"], "online_retail", events)] == [1, 1]
+    assert [r["copy_number"] for r in clean(tmp_path, config, contracts["online_retail"], "online_retail", events)] == [
+        1,
+        1,
+    ]
 
 
 def test_the_phone_goes_on_as_a_real_hmac(tmp_path, config, contracts):
@@ -200,7 +213,11 @@ def test_clean_columns_are_the_staging_columns(tmp_path, config, contracts, feed
 
     def kind(declared: exp.DataType) -> str:
         text = declared.sql("duckdb").split("(")[0]
-        return declared.sql("duckdb").replace(", ", ",") if text == "DECIMAL" else {"TEXT": "VARCHAR", "INT": "INTEGER"}.get(text, text)
+        return (
+            declared.sql("duckdb").replace(", ", ",")
+            if text == "DECIMAL"
+            else {"TEXT": "VARCHAR", "INT": "INTEGER"}.get(text, text)
+        )
 
     assert [(row[0], row[1]) for row in found] == [(name, kind(declared)) for name, declared in columns]
 

@@ -11,9 +11,9 @@ from ecommerce_elt.batches import RawObject, new_manifest
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.warehouse import load_statements, render
+
 from local.lifecycle import _answers
 from local.supervision import Supervisor, wait_for
-
 from tests.plugins.cleaning_bench import line
 from tests.plugins.test_batches import NOW
 from tests.plugins.test_cleaning import MOVE, PERSON
@@ -86,7 +86,9 @@ def test_two_runs_on_one_batch_commit_once(lake):
 
 
 def test_different_batches_of_one_feed_wait_for_each_other(lake):
-    batches = [lake.batch("product_events", [MOVE] * 50, [f"{lake.name}-{n % 3}-{i}" for i in range(50)]) for n in range(6)]
+    batches = [
+        lake.batch("product_events", [MOVE] * 50, [f"{lake.name}-{n % 3}-{i}" for i in range(50)]) for n in range(6)
+    ]
     threads = [threading.Thread(target=lake.load, args=[batch]) for batch in batches]
     for thread in threads:
         thread.start()
@@ -108,7 +110,9 @@ def test_counts_that_do_not_add_up_stop_the_transaction(lake):
     batch = lake.batch("product_events", [MOVE] * 3)
     key = f"manifests/{batch.batch_id}/objects.jsonl"
     body = lake.observer.s3.get_object(Bucket=lake.config.bucket, Key=key)["Body"].read()
-    lake.observer.s3.put_object(Bucket=lake.config.bucket, Key=key, Body=body.replace(b'"accepted": 3', b'"accepted": 4'))
+    lake.observer.s3.put_object(
+        Bucket=lake.config.bucket, Key=key, Body=body.replace(b'"accepted": 3', b'"accepted": 4')
+    )
     with pytest.raises(PermanentError, match="I1: accepted 4 clean 3 quarantined 0 duplicates 0"):
         lake.load(batch)
     assert lake.rows() == []
