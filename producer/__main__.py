@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from pathlib import Path
 from random import Random
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import boto3
 import typer
@@ -75,15 +75,22 @@ def _paced(records: Iterator[Record], rate: float | None, stopped: threading.Eve
         yield record
 
 
+def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
+    """Returns a Kinesis client, once it has found the stream: before a large file is read."""
+    try:
+        session = boto3.session.Session()
+        asking = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=5)
+        session.client("kinesis", endpoint_url=endpoint_url, config=asking).describe_stream_summary(StreamName=stream)
+        sending = Config(max_pool_connections=in_flight + 1, retries={"mode": "standard", "max_attempts": 10})
+        return session.client("kinesis", endpoint_url=endpoint_url, config=sending)
+    except (BotoCoreError, ClientError) as error:
+        _fail(f'stream {stream}: {error}. For the local cloud: make up, then eval "$(make -s env)"')
+
+
 def _send(
-    records: Iterator[Record], total: int | None, *, stream: str, endpoint_url: str | None, in_flight: int,
+    records: Iterator[Record], total: int | None, *, stream: str, client: Any, in_flight: int,
     rate: float | None, report_file: Path | None, what: str,
 ) -> None:  # fmt: skip
-    config = Config(max_pool_connections=in_flight + 1, retries={"mode": "standard", "max_attempts": 10})
-    try:
-        client = boto3.client("kinesis", endpoint_url=endpoint_url, config=config)
-    except BotoCoreError as error:
-        _fail(f'{error} Set AWS_DEFAULT_REGION, or run: eval "$(make -s env)"')
     stopped = threading.Event()  # then the queue is flushed and the report is printed
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda signum, frame: stopped.set())
@@ -193,8 +200,9 @@ def replay(
     if unknown := [key for key in named if key not in {c.header for c in contract.columns}]:
         _fail(f"--column {unknown[0]}: no key of feed {feed}; keys are {', '.join(c.header for c in contract.columns)}")
     flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset)
-    source = TabularFile(file, contract, flags)
+    client = _client(stream, endpoint_url, in_flight)
     try:
+        source = TabularFile(file, contract, flags)
         survey = source.survey()
     except PermanentError as error:
         _fail(error)
@@ -214,7 +222,7 @@ def replay(
         return Record(data, _key(row.data.get(key_of, row.line)), feed)
 
     records = map(record, itertools.islice(source.rows(survey), rows))
-    _send(records, total, stream=stream, endpoint_url=endpoint_url, in_flight=in_flight, rate=rate,
+    _send(records, total, stream=stream, client=client, in_flight=in_flight, rate=rate,
           report_file=report_file, what=f"replay {file.name}")  # fmt: skip
 
 
@@ -253,7 +261,7 @@ def simulate(
             if again.random() < repeat_rate:
                 yield record
 
-    _send(records(), count, stream=stream, endpoint_url=endpoint_url, in_flight=in_flight, rate=rate,
+    _send(records(), count, stream=stream, client=_client(stream, endpoint_url, in_flight), in_flight=in_flight, rate=rate,
           report_file=report_file, what=f"simulate {feed}")  # fmt: skip
 
 

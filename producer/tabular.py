@@ -214,8 +214,11 @@ class TabularFile:
         return io.TextIOWrapper(self._open(), encoding, newline="")
 
     def _delimiter(self, encoding: str) -> str:
-        with self._text(encoding) as text:
-            first = next((line for line in text if line.strip()), "")
+        try:
+            with self._text(encoding) as text:
+                first = next((line for line in text if line.strip()), "")
+        except UnicodeError as error:
+            raise PermanentError(f"{self.path}: line 1: not {encoding}: {error}") from error
         if not first:
             raise PermanentError(f"{self.path}: the file is empty")
         if self.flags.delimiter:
