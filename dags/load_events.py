@@ -30,6 +30,7 @@ from ecommerce_elt.sensors import RawObjectsSensor
 from ecommerce_elt.settings import settings
 
 FEED_NAME = "{{ feed }}"
+IDLE = timedelta(minutes=settings().load_events_idle_minutes)
 
 
 def _show_feed(feed: str) -> None:
@@ -52,7 +53,8 @@ def load_events():
         bucket=settings().bucket,
         queue_name=settings().raw_objects_queue,
         poll_interval_seconds=settings().poll_interval_seconds,
-        timeout=timedelta(minutes=settings().load_events_idle_minutes).total_seconds(),
+        timeout=IDLE.total_seconds(),
+        execution_timeout=IDLE + timedelta(minutes=5),
     )
 
     @task

@@ -118,7 +118,8 @@ class Stack:
     def environment(self) -> dict[str, str]:
         """Returns the whole environment of the stack's processes."""
         bin_dir = str(Path(sys.executable).parent)
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "AIRFLOW_", "ECOMMERCE_"))}
+        # The product's own settings (ECOMMERCE_...) of the user's environment count, but for those that are set here.
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "AIRFLOW_"))}
         url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
         return kept | self.user_environment() | {
             MARKER: str(self.state),

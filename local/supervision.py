@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import configparser
+import json
 import os
 import re
 import subprocess
@@ -115,6 +116,8 @@ class Supervisor:
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.stack.supervisor_config)]
         subprocess.run(command, check=True, env=self.stack.environment(), cwd=PROJECT_DIR)
         wait_for(self.is_up, START_SECONDS, "supervisord")
+        leader = psutil.Process(self.pid())
+        (self.stack.run / "session.json").write_text(json.dumps([os.getsid(leader.pid), leader.create_time()]))
 
     def start(self, names: Iterable[str]) -> None:
         running = {state["name"] for state in self.states() if state["statename"] in {"RUNNING", "STARTING"}}
@@ -151,15 +154,46 @@ class Supervisor:
 
 
 def members(stack: Stack) -> list[psutil.Process]:
-    """Returns every process that carries this stack's mark, supervised or not."""
+    """Returns every process of this stack, supervised or not.
+
+    A process belongs to the stack if its environment carries the stack's mark, or if it is in the session of the
+    supervisord that was launched last. Both are needed: Airflow's workers write their title over their environment, and
+    outlive a killed scheduler; Lambda workers and PostgreSQL's may open sessions of their own.
+    """
+    session = _session(stack)
     found = []
     for process in psutil.process_iter():
         try:
-            if process.pid != os.getpid() and process.environ().get(MARKER) == str(stack.state):
+            if process.pid != os.getpid() and (_is_marked(process, stack) or _is_in(process, session)):
                 found.append(process)
-        except (psutil.NoSuchProcess, psutil.AccessDenied, psutil.ZombieProcess):
-            continue  # gone, or another user's: not ours
+        except (psutil.NoSuchProcess, psutil.ZombieProcess, ProcessLookupError):
+            continue  # it ended while we looked
     return found
+
+
+def _is_marked(process: psutil.Process, stack: Stack) -> bool:
+    try:
+        return process.environ().get(MARKER) == str(stack.state)
+    except psutil.AccessDenied:
+        return False  # another user's
+
+
+def _session(stack: Stack) -> tuple[int, float] | None:
+    """Returns (session id, when it began) of the supervisord that was launched last."""
+    path = stack.run / "session.json"
+    if not path.exists():
+        return None
+    leader, began = json.loads(path.read_text())
+    # Its number may belong to another program's session today.
+    reused = psutil.pid_exists(leader) and abs(psutil.Process(leader).create_time() - began) > 1
+    return None if reused else (leader, began)
+
+
+def _is_in(process: psutil.Process, session: tuple[int, float] | None) -> bool:
+    if session is None:
+        return False
+    leader, began = session
+    return os.getsid(process.pid) == leader and process.create_time() >= began - 1
 
 
 def end(processes: list[psutil.Process]) -> None:

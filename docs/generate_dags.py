@@ -1,0 +1,54 @@
+"""Writes docs/dags.md from the DAGs themselves; `--check` fails where the page is not what they say."""
+
+from __future__ import annotations
+
+import os
+import sys
+import tempfile
+from pathlib import Path
+
+PROJECT = Path(__file__).resolve().parents[1]
+PAGE = PROJECT / "docs" / "dags.md"
+
+
+def page() -> str:
+    """Returns the page: a table of all DAGs, then each DAG's own words and its tasks."""
+    os.environ["AIRFLOW_HOME"] = tempfile.mkdtemp()
+    os.environ["AIRFLOW__CORE__LOAD_EXAMPLES"] = "False"
+    os.environ["ECOMMERCE_BUCKET"] = "ecommerce-lake-000000000000"
+    os.environ["ECOMMERCE_PII_HMAC_KEY"] = "only to read the DAGs"
+    from airflow.dag_processing.dagbag import DagBag
+
+    bag = DagBag(str(PROJECT / "dags"), safe_mode=False)
+    if bag.import_errors:
+        sys.exit(f"docs: DAGs cannot be imported: {bag.import_errors}")
+    dags = [bag.dags[dag_id] for dag_id in sorted(bag.dags)]
+    lines = [
+        "# DAGs",
+        "",
+        "Generated from the DAGs by `make docs`. Do not edit.",
+        "",
+        "| DAG | schedule | tags |",
+        "|---|---|---|",
+    ]
+    lines += [f"| [{d.dag_id}](#{d.dag_id}) | `{d.schedule}` | {', '.join(sorted(d.tags))} |" for d in dags]
+    for dag in dags:
+        lines += ["", f"## {dag.dag_id}", "", (dag.doc_md or "").strip().split("\n", 1)[1].strip(), ""]
+        lines += ["| task | retries | gives up after | then |", "|---|---|---|---|"]
+        for task in dag.topological_sort():
+            after = ", ".join(f"`{t}`" for t in sorted(task.downstream_task_ids)) or "-"
+            lines.append(f"| `{task.task_id}` | {task.retries} | {task.execution_timeout} | {after} |")
+    return "\n".join(lines) + "\n"
+
+
+def main() -> None:
+    made = page()
+    if "--check" in sys.argv:
+        if not PAGE.exists() or PAGE.read_text("utf-8") != made:
+            sys.exit("docs/dags.md is not what the DAGs say; run: make docs")
+        return
+    PAGE.write_text(made, "utf-8")
+
+
+if __name__ == "__main__":
+    main()
