@@ -174,6 +174,15 @@ def test_a_feed_without_a_contract_is_kept_and_explained(tmp_path, config):
     assert [r["copy_number"] for r in rows] == [1, 2]
 
 
+def test_every_event_knows_its_object_and_line(tmp_path, config, contracts):
+    objects = [[line("product_events", MOVE, f"{n}/{i}") for i in range(1, 40_001)] for n in range(3)]
+    rows = clean(tmp_path, config, contracts["product_events"], "product_events", *objects)
+    assert len(rows) == 120_000
+    for row in rows:
+        number = row["source_object"].split("object-")[1].split(".")[0]
+        assert row["event_id"] == f"{number}/{row['source_line']}"
+
+
 def test_a_corrupt_raw_object_is_named(tmp_path, config, contracts):
     with pytest.raises(PermanentError, match="object-0"):
         clean(tmp_path, config, contracts["purchases"], "purchases", [b'{"event_id": '])

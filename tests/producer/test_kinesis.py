@@ -81,12 +81,16 @@ def test_only_what_failed_is_sent_again():
 def test_records_that_always_fail_are_an_error_and_the_report_tells_what_went():
     client = Throttling(lambda request, entry: entry["Data"] == b"0000000007")
     sink = KinesisSink(client, "stream")
-    with (
-        pytest.raises(TransientError, match="1 records failed 12 times: {'ProvisionedThroughputExceededException': 1}"),
-        sink,
+
+    def put_all():
+        with sink:
+            for item in records(10):
+                sink.put(item)
+
+    with pytest.raises(
+        TransientError, match="1 records failed 12 times: {'ProvisionedThroughputExceededException': 1}"
     ):
-        for item in records(10):
-            sink.put(item)
+        put_all()
     assert sum(sink.report.sent.values()) == 9
 
 
