@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 import os
 import random
 import statistics
@@ -12,7 +13,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Annotated
 
@@ -81,7 +81,7 @@ def pandas_rival(raw: Path, work: Path) -> None:
     """The usual pandas script: casts, no rules, no reasons, one Parquet file a day."""
     import pandas
 
-    events = pandas.read_json(raw, lines=True, convert_dates=False, dtype=False)
+    events = pandas.read_json(raw, lines=True, dtype=False)
     frame = pandas.json_normalize(events["data"].tolist())
     frame["event_id"] = events["event_id"]
     frame["event_time"] = pandas.to_datetime(events["event_time"])
@@ -92,23 +92,24 @@ def pandas_rival(raw: Path, work: Path) -> None:
         rows.to_parquet(work / "out" / f"{date}.parquet")
 
 
-def _measured(name: str, raw: Path, queue) -> None:  # type: ignore[no-untyped-def]
+def _measure(name: str, raw: Path) -> tuple[float, int]:
+    """Returns (seconds, peak bytes) of the second of two runs: the first warms the disk cache and the imports."""
+    peak, done = 0, threading.Event()
+
+    def watch() -> None:
+        nonlocal peak
+        while not done.wait(SAMPLE_SECONDS / 5):
+            peak = max(peak, psutil.Process().memory_info().rss)
+
     with tempfile.TemporaryDirectory() as folder:
-        process, peak, done = psutil.Process(), 0, threading.Event()
-
-        def watch() -> None:
-            nonlocal peak
-            while not done.wait(SAMPLE_SECONDS / 5):
-                peak = max(peak, process.memory_info().rss)
-
-        globals()[name](raw, Path(folder))  # warms the disk cache and the imports
-        with tempfile.TemporaryDirectory() as again:
-            threading.Thread(target=watch, daemon=True).start()
-            started = time.monotonic()
-            globals()[name](raw, Path(again))
-            seconds = time.monotonic() - started
-            done.set()
-    queue.put((seconds, peak))
+        globals()[name](raw, Path(folder))
+    threading.Thread(target=watch, daemon=True).start()
+    with tempfile.TemporaryDirectory() as folder:
+        started = time.monotonic()
+        globals()[name](raw, Path(folder))
+        seconds = time.monotonic() - started
+    done.set()
+    return seconds, peak
 
 
 def cleaning_against_rivals(data: Path) -> None:
@@ -116,13 +117,10 @@ def cleaning_against_rivals(data: Path) -> None:
     with tempfile.TemporaryDirectory() as folder:
         raw = _raw_object(data, Path(folder))
         results: dict[str, tuple[float, int]] = {}
-        for name in ("bare_duckdb", "ours", "pandas_rival"):
-            context = get_context("spawn")
-            queue = context.Queue()
-            child = context.Process(target=_measured, args=(name, raw, queue))
-            child.start()
-            results[name] = queue.get()
-            child.join()
+        for name in ("bare_duckdb", "ours", "pandas_rival"):  # each in a process of its own, for its memory
+            command = [sys.executable, "-m", "benchmarks", "--measure", name, "--data", str(raw)]
+            done = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True, timeout=300)
+            results[name] = json.loads(done.stdout)
     bare = results["bare_duckdb"][0]
     for name, (seconds, peak) in results.items():
         table.add_row(name, f"{seconds:.1f}", f"{seconds / bare:.1f}", f"{peak / 1e6:,.0f}")
@@ -190,31 +188,30 @@ def main_job(data: Path | None) -> None:
 
             if data:
                 [scheduler] = [p["pid"] for p in Supervisor(stack).states() if p["name"] == "airflow-scheduler"]
-                log = stack.logs / "cloud.log"
-                seen = log.stat().st_size
+                report = Path(folder) / "report.json"
                 with TaskMemory(lambda: psutil.Process(scheduler).children(recursive=True)) as memory:
-                    producer = subprocess.Popen(
-                        [sys.executable, "-m", "producer", "replay", str(data)], env=env, stderr=subprocess.DEVNULL
-                    )
-                    wait_for(
-                        lambda: b"ecommerce-raw-writer processed" in log.read_bytes()[seen:], 60, "the first put", 0.02
-                    )
-                    first = time.monotonic()
-                    producer.wait()
-                    sent = time.monotonic() - first
+                    produce("replay", str(data), "--report-file", str(report))
+                    sent = json.loads(report.read_text())["seconds"]
+                    first = time.monotonic() - sent
                     wait_for(lambda: observer.core()[FEED][0] >= 541_909, 300, "the last row", 0.2)
                     total = time.monotonic() - first
-                table.add_row("whole file, first record read by raw_writer to last put", f"{sent:.0f} s")
-                table.add_row("whole file, first record read by raw_writer to last row in core", f"{total:.0f} s")
+                table.add_row("whole file, first put to last put", f"{sent:.0f} s")
+                table.add_row("whole file, first put to last row in core", f"{total:.0f} s")
                 table.add_row("largest task process", f"{memory.peak / 1e6:,.0f} MB")
         finally:
             lifecycle.reset(stack, quiet)
     console.print(table)
 
 
-def main(data: Annotated[Path | None, typer.Option(help="UCI Online Retail as CSV or CSV.gz.")] = None) -> None:
+def main(
+    data: Annotated[Path | None, typer.Option(help="UCI Online Retail as CSV or CSV.gz.")] = None,
+    measure: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
     os.environ.setdefault("ECOMMERCE_BUCKET", "benchmark")
     os.environ.setdefault("ECOMMERCE_PII_HMAC_KEY", "a key for the benchmark")
+    if measure and data:
+        print(json.dumps(_measure(measure, data)))
+        return
     console.print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}", highlight=False)
     if data:
         cleaning_against_rivals(data.resolve())
