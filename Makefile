@@ -81,6 +81,7 @@ lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generat
 .PHONY: types
 types: $(READY_DEV) ## mypy, strict
 	@$(BIN)/mypy
+	@cd lambdas/raw_writer && ../../$(BIN)/mypy --config-file= --strict --ignore-missing-imports logic.py handler.py
 
 .PHONY: format
 format: $(READY_DEV) ## format the code

@@ -11,10 +11,10 @@ each batch into Parquet, and loads it in one transaction.
   `core`, `ops.batch_audit` and `ops.batch_object`; publishes the asset `ecommerce_warehouse` with the batch's counts.
 
 #### What to press after a failure
-Nothing has to be pressed: a failed task is retried, and what a run leaves behind, the next run takes up from the batch's
-manifest. Nothing is loaded twice, whatever you clear. When a task is red for good, read its last line: it names the file,
-statement or column and what to change. Mend that, then **clear the red task**, or let the next run do it. After five failed
-runs in a row the DAG pauses itself; mend the cause and unpause it.
+Nothing has to be pressed: a failed task is retried, and a batch that a run leaves behind is taken up again by a later run,
+from its manifest, after `ECOMMERCE_OPEN_BATCH_RETRY_SECONDS`. Nothing is loaded twice, whatever you clear, and the batches
+of the other feeds are loaded meanwhile. When a task is red for good, read its last line: it names the file, statement or
+column and what to change. Mend that, then **clear the red task**, or let a later run do it.
 
 Bad records do not turn a run red: they are in `quarantine/` with their reasons, and are counted in `ops.batch_audit`.
 """
@@ -42,7 +42,6 @@ def _show_feed(feed: str) -> None:
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    max_consecutive_failed_dag_runs=5,
     default_args=DEFAULT_ARGS,
     doc_md=__doc__,
     tags=[Tag.LOAD, Tag.CLEAN],
@@ -53,6 +52,7 @@ def load_events():
         bucket=settings().bucket,
         queue_name=settings().raw_objects_queue,
         poll_interval_seconds=settings().poll_interval_seconds,
+        open_batch_retry_seconds=settings().open_batch_retry_seconds,
         timeout=IDLE.total_seconds(),
         execution_timeout=IDLE + timedelta(minutes=5),
     )

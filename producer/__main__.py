@@ -151,7 +151,7 @@ def _report(report: Report, report_file: Path | None, *, finished: bool) -> None
     by_feed = ", ".join(f"{feed} {count:,}" for feed, count in sorted(report.sent.items())) or "nothing"
     state = "sent" if finished else "stopped after"
     err.print(f"{state} {total:,} events ({by_feed}) in {report.seconds:.1f} s, {speed:,.0f}/s, {report.resent:,} resent",
-              highlight=False)  # fmt: skip
+              highlight=False, soft_wrap=True)  # fmt: skip
     if report_file:
         kept = {"sent": dict(report.sent), "resent": report.resent, "seconds": report.seconds, "finished": finished}
         report_file.write_text(json.dumps(kept), "utf-8")
@@ -212,7 +212,7 @@ def replay(
               f"data set {survey.data_set[:20]}", highlight=False, soft_wrap=True)  # fmt: skip
     if survey.uneven_rows:
         err.print(f"[yellow]{survey.uneven_rows:,} rows have not the header's number of fields[/]; they will be quarantined "
-                  "if they break the contract", highlight=False)  # fmt: skip
+                  "if they break the contract", highlight=False, soft_wrap=True)  # fmt: skip
     identify = event_ids(survey.data_set)
     key_of = contract.column(contract.partition_key).header
 

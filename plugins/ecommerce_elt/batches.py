@@ -19,7 +19,7 @@ import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 RAW_KEY = re.compile(r"^raw/feed=(?P<feed>[a-z][a-z0-9_]{0,62})/dt=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.jsonl\.gz$")
 BATCH_ID = re.compile(r"^(?P<feed>[a-z][a-z0-9_]{0,62})-\d{8}T\d{6}Z-[0-9a-f]{16}$")
 OPEN = "manifests/open/"
+LONG_POLL_SECONDS = 1
 RECEIVE_MAX = 10  # ReceiveMessage and DeleteMessageBatch take ten: SQS API reference
 
 
@@ -101,11 +102,11 @@ def objects_in_notification(body: str) -> list[RawObject]:
     return found
 
 
-def open_batches(s3: Any, bucket: str) -> list[str]:
-    """Returns the ids of the batches that are claimed and not known to be committed, the oldest first."""
+def open_batches(s3: Any, bucket: str) -> dict[str, datetime]:
+    """Returns id to time of the last claim, of the batches that are not known to be committed, the oldest first."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=OPEN)
-    ids = [entry["Key"].removeprefix(OPEN) for page in pages for entry in page.get("Contents", [])]
-    return sorted(ids, key=lambda batch_id: batch_id.split("-", 1)[1])
+    found = {e["Key"].removeprefix(OPEN): e["LastModified"] for page in pages for e in page.get("Contents", [])}
+    return dict(sorted(found.items(), key=lambda entry: entry[0].split("-", 1)[1]))
 
 
 def read_manifest(s3: Any, bucket: str, batch_id: str) -> Manifest:
@@ -136,6 +137,7 @@ def claim(
     queue_url: str,
     max_objects: int,
     max_bytes: int,
+    retry_after: timedelta,
     loaded_keys: Callable[[str, str, str], set[str]],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Claim:
@@ -150,17 +152,26 @@ def claim(
         bucket: the lake.
         queue_url: of the queue of S3 notifications.
         max_objects, max_bytes: where to stop receiving; a message is never split, so the last one may pass them.
+        retry_after: an open batch is taken up again when it was claimed so long ago, so that one that keeps failing
+            neither is forgotten nor holds the others up.
         loaded_keys: (feed, first key, last key) to the keys in that range that committed batches have.
         now: the time that goes into the batch ids.
     """
-    resumed = open_batches(s3, bucket)
-    in_open_batches = {o.key for batch_id in resumed for o in read_manifest(s3, bucket, batch_id).objects}
+    still_open = open_batches(s3, bucket)
+    in_open_batches = {o.key for batch_id in still_open for o in read_manifest(s3, bucket, batch_id).objects}
+    resumed = [batch_id for batch_id, claimed_at in still_open.items() if now() - claimed_at >= retry_after]
+    for batch_id in resumed:
+        s3.put_object(Bucket=bucket, Key=OPEN + batch_id, Body=b"")  # claimed now
 
     found: dict[str, RawObject] = {}
     receipts: list[str] = []
     unreadable = 0
     while len(found) < max_objects and sum(o.size for o in found.values()) < max_bytes:
-        messages = sqs.receive_message(QueueUrl=queue_url, MaxNumberOfMessages=RECEIVE_MAX).get("Messages", [])
+        # SQS asks only some of its servers unless it may wait, and so answers "none" while there are some.
+        wait_seconds = 0 if found else LONG_POLL_SECONDS
+        messages = sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=RECEIVE_MAX, WaitTimeSeconds=wait_seconds
+        ).get("Messages", [])
         if not messages:
             break
         for message in messages:

@@ -199,7 +199,13 @@ def _download(s3: Any, manifest: Manifest, directory: Path) -> dict[str, Path]:
 
     def fetch(numbered: tuple[int, RawObject]) -> tuple[str, Path]:
         number, raw = numbered
-        response = s3.get_object(Bucket=raw.bucket, Key=raw.key)
+        try:
+            response = s3.get_object(Bucket=raw.bucket, Key=raw.key)
+        except s3.exceptions.NoSuchKey as error:
+            raise PermanentError(
+                f"s3://{raw.bucket}/{raw.key} is gone since the batch was claimed; restore it, or give the batch up: "
+                "docs/runbooks/cleaning-fails.md"
+            ) from error
         if (etag := response["ETag"].strip('"')) != raw.etag:
             raise PermanentError(
                 f"s3://{raw.bucket}/{raw.key}: etag was {raw.etag} when the batch was claimed and is {etag} now; "

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Sequence
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
@@ -18,13 +18,21 @@ from ecommerce_elt.batches import OPEN
 class RawObjectsTrigger(BaseTrigger):
     """Fires when the queue announces raw objects, or when a dead run left an open batch."""
 
-    def __init__(self, bucket: str, queue_name: str, poll_interval_seconds: float, aws_conn_id: str | None) -> None:
+    def __init__(
+        self,
+        bucket: str,
+        queue_name: str,
+        poll_interval_seconds: float,
+        open_batch_retry_seconds: float,
+        aws_conn_id: str | None,
+    ) -> None:
         super().__init__()
         self.bucket, self.queue_name = bucket, queue_name
-        self.poll_interval_seconds, self.aws_conn_id = poll_interval_seconds, aws_conn_id
+        self.poll_interval_seconds, self.open_batch_retry_seconds = poll_interval_seconds, open_batch_retry_seconds
+        self.aws_conn_id = aws_conn_id
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
-        names = ("bucket", "queue_name", "poll_interval_seconds", "aws_conn_id")
+        names = ("bucket", "queue_name", "poll_interval_seconds", "open_batch_retry_seconds", "aws_conn_id")
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
@@ -35,9 +43,11 @@ class RawObjectsTrigger(BaseTrigger):
                 wanted = ["ApproximateNumberOfMessages"]
                 attributes = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)
                 waiting = int(attributes["Attributes"]["ApproximateNumberOfMessages"])
-                left = (await s3.list_objects_v2(Bucket=self.bucket, Prefix=OPEN, MaxKeys=1)).get("KeyCount", 0)
+                markers = (await s3.list_objects_v2(Bucket=self.bucket, Prefix=OPEN)).get("Contents", [])
+                due = datetime.now(UTC) - timedelta(seconds=self.open_batch_retry_seconds)
+                left = sum(marker["LastModified"] <= due for marker in markers)
                 if waiting or left:
-                    yield TriggerEvent({"waiting_messages": waiting, "open_batches": bool(left)})
+                    yield TriggerEvent({"waiting_messages": waiting, "open_batches": left})
                     return
                 await asyncio.sleep(self.poll_interval_seconds)
 
@@ -57,16 +67,24 @@ class RawObjectsSensor(BaseSensorOperator):
         bucket: str,
         queue_name: str,
         poll_interval_seconds: float,
+        open_batch_retry_seconds: float,
         aws_conn_id: str | None = "aws_default",
         **kwargs: Any,
     ) -> None:
         super().__init__(soft_fail=True, **kwargs)
         self.bucket, self.queue_name = bucket, queue_name
-        self.poll_interval_seconds, self.aws_conn_id = poll_interval_seconds, aws_conn_id
+        self.poll_interval_seconds, self.open_batch_retry_seconds = poll_interval_seconds, open_batch_retry_seconds
+        self.aws_conn_id = aws_conn_id
 
     def execute(self, context: Context) -> None:
         self.defer(
-            trigger=RawObjectsTrigger(self.bucket, self.queue_name, self.poll_interval_seconds, self.aws_conn_id),
+            trigger=RawObjectsTrigger(
+                self.bucket,
+                self.queue_name,
+                self.poll_interval_seconds,
+                self.open_batch_retry_seconds,
+                self.aws_conn_id,
+            ),
             method_name="resume",
             timeout=timedelta(seconds=self.timeout),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from datetime import timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
@@ -31,6 +32,7 @@ def claim_batches() -> list[str]:
         queue_url=sqs.get_queue_url(QueueName=config.raw_objects_queue)["QueueUrl"],
         max_objects=config.batch_max_objects,
         max_bytes=config.batch_max_bytes,
+        retry_after=timedelta(seconds=config.open_batch_retry_seconds),
         loaded_keys=lambda feed, first, last: warehouse.loaded_keys(target, config.sql_dir, feed, first, last),
     )
     log.info(

@@ -36,7 +36,6 @@ def test_owner_tags_retries_timeouts_and_page(bag, dag_id):
     assert dag.tags <= {str(tag) for tag in Tag}
     assert dag.catchup is False
     assert dag.max_active_runs == 1
-    assert dag.max_consecutive_failed_dag_runs
     for words in ("**Runs**", "**Works on**", "**Reads**", "**Writes**", "#### What to press after a failure"):
         assert words in dag.doc_md
     for task in dag.tasks:

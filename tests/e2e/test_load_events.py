@@ -1,5 +1,6 @@
 """The main job under the real scheduler: right figures, nothing twice, and the same content after a kill."""
 
+import gzip
 import hashlib
 import os
 import subprocess
@@ -129,6 +130,28 @@ def test_the_asset_carries_the_counts(stack):
     assert events
     for event in events:
         assert {"batch_id", "feed", "accepted", "clean", "quarantined", "duplicates"} <= set(event["extra"])
+
+
+@pytest.mark.timeout(240)
+def test_a_batch_that_cannot_be_cleaned_is_red_at_once_and_holds_no_other_feed_up(stack, observer):
+    key = "raw/feed=product_events/dt=2026-01-01/hour=00/put-by-hand.jsonl.gz"
+    observer.s3.put_object(Bucket=observer.bucket, Key=key, Body=gzip.compress(b"no JSON\n"))
+
+    def red():
+        url = f"{stack.airflow_url}/api/v2/dags/load_events/dagRuns/~/taskInstances"
+        found = httpx.get(url, params={"state": "failed", "limit": 100}).json()["task_instances"]
+        return [t for t in found if t["task_id"] == "load_feed.clean_batch"]
+
+    wait_for(red, 60, "the red task")
+    assert {t["try_number"] for t in red()} == {1}  # no retry can mend it
+    before = observer.core()["purchases"][0]
+    produce(stack, "simulate", "--feed", "purchases", "--count", "10", "--seed", "978")
+    wait_for(lambda: observer.core()["purchases"][0] == before + 10, 60, "the other feed")
+    [batch] = observer.keys("manifests/open/")
+    # As the runbook says: remove what was put by hand, and give the batch up.
+    observer.s3.delete_object(Bucket=observer.bucket, Key=key)
+    observer.s3.delete_object(Bucket=observer.bucket, Key=batch)
+    wait_for(observer.is_idle, 60, "an idle pipeline")
 
 
 def test_one_event_arrives(stack, observer):

@@ -2,7 +2,7 @@
 
 import json
 import uuid
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from ecommerce_elt import batches
@@ -42,9 +42,12 @@ class Bench:
     def announce(self, *keys, **kwargs):
         self.sqs.send_message(QueueUrl=self.url, MessageBody=notification(self.bucket, *keys, **kwargs))
 
-    def claim(self, sqs=None, max_objects=1000, max_bytes=10**9):
+    def claim(self, sqs=None, max_objects=1000, max_bytes=10**9, retry_after=timedelta(0)):
+        def later():
+            return datetime.now(UTC) + timedelta(seconds=1)  # S3 cuts its times to seconds
+
         return claim(self.s3, sqs or self.sqs, bucket=self.bucket, queue_url=self.url, max_objects=max_objects,
-                     max_bytes=max_bytes, loaded_keys=lambda feed, first, last: self.loaded, now=lambda: NOW)  # fmt: skip
+                     max_bytes=max_bytes, retry_after=retry_after, loaded_keys=lambda feed, first, last: self.loaded, now=later)  # fmt: skip
 
     def waiting(self):
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -92,6 +95,16 @@ def test_messages_that_come_back_do_not_make_a_second_batch(bench):
     bench.announce(key("purchases", 1))
     again = bench.claim()
     assert (again.batches, again.new_objects, again.known_objects) == ((first,), 0, 1)
+
+
+def test_a_batch_that_keeps_failing_waits_for_its_turn(bench):
+    bench.announce(key("purchases", 1))
+    [batch] = bench.claim().batches
+    bench.announce(key("product_events", 1), key("purchases", 1))
+    meanwhile = bench.claim(retry_after=timedelta(minutes=5))
+    assert [batches.feed_of(b) for b in meanwhile.batches] == ["product_events"]
+    assert meanwhile.known_objects == 1
+    assert batch in bench.claim().batches
 
 
 def test_objects_of_committed_batches_are_not_claimed_again(bench):

@@ -163,6 +163,12 @@ def test_a_raw_object_that_changed_is_refused(lake):
         clean_batch(lake.observer.s3, manifest, lake.config)
 
 
+def test_a_raw_object_that_is_gone_is_named(lake):
+    gone = RawObject("raw/feed=purchases/dt=2026-01-01/hour=00/gone.jsonl.gz", "etag", 1, lake.config.bucket)
+    with pytest.raises(PermanentError, match=r"gone\.jsonl\.gz is gone since the batch was claimed"):
+        clean_batch(lake.observer.s3, new_manifest("purchases", [gone], NOW), lake.config)
+
+
 def test_cleaning_again_writes_the_same_bytes(lake):
     batch = lake.batch("product_events", [MOVE | {"quantity": -i} for i in range(1, 50)])
     from ecommerce_elt.batches import Manifest
