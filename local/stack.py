@@ -129,6 +129,7 @@ class Stack:
             "TMPDIR": str(self.state / "tmp"),
             "ECOMMERCE_WORK_DIR": str(self.state / "work"),
             "ECOMMERCE_OPEN_BATCH_RETRY_SECONDS": "20",
+            "ECOMMERCE_POLL_INTERVAL_SECONDS": "1",
             # MiniStack: loopback only, no listeners beside HTTP, state kept.
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.cloud_port),

@@ -189,7 +189,7 @@ class TabularFile:
             if start.startswith(bom):
                 return name
         decoder = codecs.getincrementaldecoder("utf-8")()
-        line, tail = 1, b""
+        line = 1
         for chunk in itertools.chain(self._chunks(), [b""]):
             try:
                 decoder.decode(chunk, final=not chunk)
@@ -205,7 +205,6 @@ class TabularFile:
                     f"{self.path}: line {line} is not UTF-8. Pass --encoding with the one that reads right: {shown}"
                 ) from error
             line += chunk.count(b"\n")
-        del tail
         return "utf-8"
 
     # -- text ---------------------------------------------------------------------------------------------------

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import socket
+import tempfile
 import uuid
 from pathlib import Path
 
@@ -14,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[1]
 ONLINE_RETAIL = Path(os.environ.get("ONLINE_RETAIL_CSV", PROJECT.parent / "shared" / "data" / "online_retail.csv.gz"))
 
 # What the product needs to be imported, as an installation sets it. Tests that talk to a stack take its own values.
-os.environ.setdefault("AIRFLOW_HOME", str(PROJECT / ".local" / "test-airflow"))
+os.environ.setdefault("AIRFLOW_HOME", tempfile.mkdtemp(prefix="ecommerce-test-airflow-"))
 os.environ.setdefault("AIRFLOW__CORE__LOAD_EXAMPLES", "False")
 os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 os.environ.setdefault("ECOMMERCE_BUCKET", "ecommerce-lake-000000000000")

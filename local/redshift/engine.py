@@ -221,14 +221,12 @@ class Session:
         name, source = _name(tree.this), tree.args["using"]
         self._lock([name])
         self._begin()
-        columns = self.catalog.columns(self.con, *_split(name))
         on = tree.args["on"]
         match = exp.Delete(this=tree.this.copy(), where=exp.Where(this=exp.Exists(
             this=exp.select("1").from_(source.copy()).where(on.copy()))))  # fmt: skip
         deleted = _count(self.con.execute(self._translated(match)))
         fill = exp.insert(exp.select("*").from_(source.copy()).distinct(), exp.to_table(name))
         inserted = _count(self.con.execute(self._translated(fill)))
-        del columns
         return Result(touched=deleted + inserted)
 
     def _lock(self, tables: list[str]) -> None:

@@ -42,7 +42,7 @@ class Settings(BaseSettings):
     load_events_idle_minutes: int = Field(
         default=60, ge=1, description="A run that saw no new object for this long ends as skipped; the next one starts."
     )
-    poll_interval_seconds: Annotated[float, Field(gt=0)] = 1.0
+    poll_interval_seconds: Annotated[float, Field(gt=0)] = 5.0
     open_batch_retry_seconds: Annotated[float, Field(ge=0)] = 300.0
     batch_max_objects: int = Field(default=1000, ge=1, description="Raw objects in one run, over all feeds.")
     batch_max_bytes: int = Field(default=64 * 1024**2, ge=1, description="Packed bytes of raw objects in one run.")
