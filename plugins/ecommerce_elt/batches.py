@@ -164,7 +164,8 @@ def claim(
         s3.put_object(Bucket=bucket, Key=OPEN + batch_id, Body=b"")  # claimed now
 
     found: dict[str, RawObject] = {}
-    receipts: list[str] = []
+    receipts: dict[str, str] = {}  # message id to receipt handle
+    seen: set[str] = set()
     unreadable = 0
     while len(found) < max_objects and sum(o.size for o in found.values()) < max_bytes:
         # SQS asks only some of its servers unless it may wait, and so answers "none" while there are some.
@@ -172,8 +173,12 @@ def claim(
         messages = sqs.receive_message(
             QueueUrl=queue_url, MaxNumberOfMessages=RECEIVE_MAX, WaitTimeSeconds=wait_seconds
         ).get("Messages", [])
+        # Those that came back while this claim was at work are known, but only their latest receipt deletes them.
+        receipts |= {m["MessageId"]: m["ReceiptHandle"] for m in messages if m["MessageId"] in receipts}
+        messages = [m for m in messages if m["MessageId"] not in seen]
         if not messages:
             break
+        seen |= {m["MessageId"] for m in messages}
         for message in messages:
             try:
                 found |= {o.key: o for o in objects_in_notification(message["Body"])}
@@ -182,7 +187,7 @@ def claim(
                 log.error("unreadable message id=%s: %s", message["MessageId"], error)
                 unreadable += 1
             else:
-                receipts.append(message["ReceiptHandle"])
+                receipts[message["MessageId"]] = message["ReceiptHandle"]
 
     by_feed: dict[str, list[RawObject]] = defaultdict(list)
     for raw in found.values():
@@ -204,8 +209,9 @@ def claim(
         created.append(manifest.batch_id)
         new_objects += len(fresh)
 
-    for start in range(0, len(receipts), RECEIVE_MAX):
-        entries = [{"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(receipts[start : start + RECEIVE_MAX])]
+    handles = list(receipts.values())
+    for start in range(0, len(handles), RECEIVE_MAX):
+        entries = [{"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(handles[start : start + RECEIVE_MAX])]
         failed = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
         if failed:
             # They come back after the visibility timeout, and are then known objects.

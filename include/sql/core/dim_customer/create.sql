@@ -3,7 +3,7 @@
 -- idempotent: merge.sql derives each row from all purchases of the customer
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS core.dim_customer (
-    customer_key CHAR(64) NOT NULL DISTKEY,
+    customer_key VARCHAR(64) NOT NULL DISTKEY,
     age_group VARCHAR(8) NOT NULL,
     gender VARCHAR(16) NOT NULL,
     state VARCHAR(8) NOT NULL,
