@@ -237,7 +237,9 @@ _values = st.one_of(
 )  # fmt: skip
 
 
-@hypothesis_settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@hypothesis_settings(
+    max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
 @given(data=st.data())
 def test_no_value_gets_lost_or_breaks_the_batch(tmp_path, config, contracts, data):
     """Whatever the values are, each event is clean with all its required columns, or rejected with a reason."""
