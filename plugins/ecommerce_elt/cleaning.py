@@ -105,11 +105,10 @@ ORDER BY source_object, source_line
 
 @dataclass(frozen=True)
 class CleanBatch:
-    """Counts of events of a cleaned batch, and whether there is anything to COPY."""
+    """Counts of events of a cleaned batch."""
 
     batch_id: str
     feed: str
-    has_contract: bool
     accepted: int
     clean: int
     quarantined: int
@@ -142,7 +141,7 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
                 copies = _write_clean(s3, engine, manifest, settings.bucket, work)
                 _put_json(s3, settings.bucket, f"manifests/{manifest.batch_id}/copy.json", {"entries": copies})
             _write_quarantine(s3, engine, manifest, settings.bucket, work)
-    result = CleanBatch(manifest.batch_id, manifest.feed, contract is not None, **counts)
+    result = CleanBatch(manifest.batch_id, manifest.feed, **counts)
     log.info("cleaned %s", " ".join(f"{k}={v}" for k, v in asdict(result).items()))
     if result.accepted != result.clean + result.quarantined + result.duplicates:
         raise PermanentError(f"batch {manifest.batch_id} does not conserve its events: {result}")

@@ -9,7 +9,6 @@ from datetime import datetime
 
 import orjson
 
-SCHEMA_VERSION = 1
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:data-set")
 
 

@@ -20,7 +20,6 @@ class Settings(BaseSettings):
     model_config = SettingsConfigDict(env_prefix="ECOMMERCE_", frozen=True)
 
     bucket: str = Field(description="The lake: raw/, clean/, quarantine/, manifests/.")
-    stream: str = "ecommerce-events"
     raw_objects_queue: str = Field(
         default="ecommerce-raw-objects", description="Name of the SQS queue of new raw objects."
     )
