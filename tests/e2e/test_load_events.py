@@ -9,6 +9,7 @@ from decimal import Decimal
 
 import httpx
 import psutil
+import psycopg
 import pytest
 from rich.console import Console
 
@@ -206,7 +207,25 @@ def _kill_task(task_id):
 def _kill_scheduler(stack):
     wait_for(lambda: running_task(stack, "load_feed.clean_batch"), 60, "a running task", 0.02)
     [pid] = [p["pid"] for p in Supervisor(stack).states() if p["name"] == "airflow-scheduler"]
-    psutil.Process(pid).kill()
+    scheduler = psutil.Process(pid)
+
+    # In the middle of a transaction: its workers inherited the connection, and keep it and its locks after its end.
+    def is_stopped_in_a_transaction():
+        scheduler.suspend()
+        wait_for(lambda: scheduler.status() == psutil.STATUS_STOPPED, 5, "a stopped scheduler", 0.001)
+        with psycopg.connect(host=str(stack.run), user="postgres", dbname="airflow", autocommit=True) as metadata:
+            metadata.execute("SELECT pg_sleep(0.05)")  # longer than another part's transaction pauses
+            [(locked,)] = metadata.execute(
+                """SELECT COUNT(*) FROM pg_stat_activity JOIN pg_locks USING (pid)
+                   WHERE state = 'idle in transaction' AND state_change < clock_timestamp() - INTERVAL '50 ms'
+                     AND relation = 'dag_run'::regclass AND mode = 'RowShareLock'"""
+            ).fetchall()
+        if not locked:
+            scheduler.resume()
+        return locked
+
+    wait_for(is_stopped_in_a_transaction, 60, "a scheduler with locks", 0.01)
+    scheduler.kill()
 
 
 def _kill_redshift(stack):
