@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import json
 import zipfile
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,23 +23,61 @@ from rich.console import Console
 
 TEMPLATE = PROJECT_DIR / "infra" / "streaming.yaml"
 LAMBDAS = PROJECT_DIR / "lambdas"
+LAYER = LAMBDAS / "shared"
+# Folder to the template's parameter with the key of its package.
+FUNCTIONS = {
+    "raw_writer": "RawWriterKey",
+    "ingest_api": "IngestApiKey",
+    "query_api": "QueryApiKey",
+    "api_authorizer": "ApiAuthorizerKey",
+    "dynamodb_writer": "DynamodbWriterKey",
+    "firehose_transform": "FirehoseTransformKey",
+}
 ZIP_EPOCH = (2020, 1, 1, 0, 0, 0)  # the same code gives the same archive, and so the same key
 
 app = typer.Typer(add_completion=False)
 err = Console(stderr=True)
 
 
-def package(directory: Path) -> tuple[str, bytes]:
-    """Returns (key with the content's hash, zip archive) of one Lambda's folder."""
+def _archive(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
+    """Returns (key with the content's hash, zip archive)."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(directory.glob("*.py")):
-            info = zipfile.ZipInfo(path.name, ZIP_EPOCH)
+        for path, content in sorted(files.items()):
+            info = zipfile.ZipInfo(path, ZIP_EPOCH)
             info.external_attr = 0o644 << 16
             info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, path.read_bytes())
+            archive.writestr(info, content)
     body = buffer.getvalue()
-    return f"lambdas/{directory.name}-{hashlib.sha256(body).hexdigest()[:16]}.zip", body
+    return f"lambdas/{name}-{hashlib.sha256(body).hexdigest()[:16]}.zip", body
+
+
+def package(directory: Path) -> tuple[str, bytes]:
+    """Returns (key with the content's hash, zip archive) of one Lambda's folder."""
+    return _archive(directory.name, {path.name: path.read_bytes() for path in directory.glob("*.py")})
+
+
+def package_layer() -> tuple[str, bytes]:
+    """Returns (key with the content's hash, zip archive) of what all Lambdas share, with the contracts as JSON."""
+    files = {f"python/{path.relative_to(LAYER)}": path.read_bytes() for path in LAYER.rglob("*.py")}
+    files["python/ecommerce_events/contracts.json"] = json.dumps(lambda_contracts(), indent=1).encode()
+    return _archive("shared", files)
+
+
+def lambda_contracts() -> dict[str, dict[str, Any]]:
+    """Returns feed to contract, as the Lambdas read them."""
+    return {
+        feed: {
+            "feed": feed, "version": contract.version, "event_time": contract.event_time,
+            "partition_key": contract.partition_key,
+            "columns": [
+                column.model_dump(include={"name", "type", "required", "min", "max", "max_bytes", "pattern", "accepted"})
+                | {"headers": column.headers}
+                for column in contract.columns
+            ],
+        }
+        for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
+    }  # fmt: skip
 
 
 def _ensure_bucket(s3: Any, name: str, region: str) -> None:
@@ -66,11 +105,15 @@ def deploy_stack(prefix: str, parameters: dict[str, str]) -> dict[str, str]:
     account = session.client("sts").get_caller_identity()["Account"]
     code_bucket = f"{prefix}-code-{account}"
     _ensure_bucket(s3, code_bucket, session.region_name)
-    key, body = package(LAMBDAS / "raw_writer")
-    s3.put_object(Bucket=code_bucket, Key=key, Body=body)
+    packages = {"SharedLayerKey": package_layer()} | {
+        parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()
+    }
+    for key, body in packages.values():
+        s3.put_object(Bucket=code_bucket, Key=key, Body=body)
 
     stack = f"{prefix}-streaming"
-    values = {"Prefix": prefix, "CodeBucket": code_bucket, "RawWriterKey": key, **parameters}
+    keys = {parameter: key for parameter, (key, _) in packages.items()}
+    values = {"Prefix": prefix, "CodeBucket": code_bucket, **keys, **parameters}
     request = {
         "StackName": stack,
         "TemplateBody": TEMPLATE.read_text("utf-8"),
@@ -120,6 +163,7 @@ def deploy(
     parameter: Annotated[list[str] | None, typer.Option(help="Template parameter, Key=Value. Repeatable.")] = None,
     workgroup: Annotated[str, typer.Option(help="Redshift Serverless workgroup.")] = "ecommerce",
     database: Annotated[str, typer.Option()] = "ecommerce",
+    outputs_file: Annotated[Path | None, typer.Option(help="Also write the outputs here, as JSON.")] = None,
 ) -> None:
     """Deploy the streaming stack and the warehouse's tables; print the stack's outputs."""
     try:
@@ -128,6 +172,8 @@ def deploy(
     except (PermanentError, TransientError, ClientError, BotoCoreError) as error:
         err.print(f"[red]deploy:[/] {error}", highlight=False)
         raise typer.Exit(1) from error
+    if outputs_file:
+        outputs_file.write_text(json.dumps(outputs, indent=1, sort_keys=True), "utf-8")
     for name, value in sorted(outputs.items()):
         typer.echo(f"{name}={value}")
 

@@ -1,27 +1,49 @@
-"""Runs MiniStack with its Kinesis mended: `python -m local.cloud`.
+"""Runs MiniStack with the parts of it mended that a shop's events would feel: `python -m local.cloud`. See docs/adr/0003.
 
-MiniStack 1.5.33 walks through every record of a stream at each PutRecords, and when records expire, the event source
-mappings, which remember an index, skip as many that nobody has read. Here a stream forgets in one place, between two
-polls of the mappings, only what all of them have read, and moves every remembered index along. See docs/adr/0003.
+- A stream forgets only what all mappings have read; MiniStack walks through every record at each PutRecords, and when
+  records expire, mappings skip as many that nobody has read.
+- Event source mappings follow AWS's rules (local/event_source.py), each shard in a thread of its own; MiniStack's ignore
+  partial batch responses, retry limits and on-failure destinations, so that a failing Lambda loses its records.
+- Delivery streams of a template are created in the Firehose stand-in.
+- The tables of DynamoDB are saved at the end without being copied first.
 """
 
 from __future__ import annotations
 
+import contextvars
+import copy
+import json
+import logging
+import os
 import threading
 import time
 from bisect import bisect_left
 from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
+import boto3
+from botocore.model import ListShape, Shape, StructureShape
 from ministack.app import main
-from ministack.services import kinesis, lambda_svc
+from ministack.core import responses
+from ministack.services import dynamodb, kinesis, lambda_svc
+from ministack.services.cloudformation import provisioners
+
+from local.event_source import Delivery, Discarded, Rules
+
+log = logging.getLogger("event-source")
 
 # Records that all mappings have read are kept this long for other readers. AWS keeps them for the stream's retention;
 # a laptop's memory is smaller.
 KEPT_SECONDS = 3600
 CHECK_SECONDS = 10
+POLL_SECONDS = 0.1
+RETRY_MAX_SECONDS = 10.0
 
 _lock = threading.RLock()
+
+Key = tuple[str, str, str]  # account, region, name or UUID
 
 
 def _locked(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
@@ -32,51 +54,238 @@ def _locked(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
     return call
 
 
-def _positions(stream: dict[str, Any]) -> list[dict[str, int]]:
-    """Returns the indexes by shard of every event source mapping of the stream."""
-    return [
-        lambda_svc._kinesis_positions._data.get((account, region, esm["UUID"]), {})
-        for account, region, esm in lambda_svc._iter_all_esms()
-        if esm.get("EventSourceArn") == stream["StreamARN"]
-    ]
+def _mappings(stream_arn: str | None = None) -> dict[Key, dict[str, Any]]:
+    """Returns the event source mappings of Kinesis streams, or of one stream."""
+    return {
+        (account, region, mapping["UUID"]): mapping
+        for account, region, mapping in lambda_svc._iter_all_esms()
+        if ":kinesis:" in mapping.get("EventSourceArn", "") and stream_arn in {None, mapping["EventSourceArn"]}
+    }
+
+
+def _places(key: Key) -> dict[str, int]:
+    """Returns shard to the index of the first record that the mapping has not done yet. MiniStack saves it."""
+    found: dict[str, int] = lambda_svc._kinesis_positions._data.setdefault(key, {})
+    return found
 
 
 def forget_read_records() -> None:
-    """Drops old records that all mappings have read, and moves the indexes along. Call it between two polls."""
+    """Drops old records that all mappings have read, and moves the mappings' places along."""
     cutoff = time.time() - KEPT_SECONDS
     for name, stream in [(key[-1], stream) for key, stream in kinesis._streams._data.items()]:
-        positions = _positions(stream)
         for shard_id, shard in stream["shards"].items():
             with _lock:
+                places = [_places(key) for key in _mappings(stream["StreamARN"])]
                 records = shard["records"]
                 gone = bisect_left(records, cutoff, key=lambda r: r["ApproximateArrivalTimestamp"])
-                gone = min([gone, *(position.get(shard_id, 0) for position in positions)])
+                gone = min([gone, *(place.get(shard_id, 0) for place in places)])
                 if not gone:
                     continue
                 del records[:gone]
-                for position in positions:
-                    position[shard_id] -= gone
+                for place in places:
+                    place[shard_id] -= gone
                 for iterator in kinesis._shard_iterators._data.values():
                     if (iterator["stream"], iterator["shard_id"]) == (name, shard_id):
                         iterator["position"] = max(0, iterator["position"] - gone)
 
 
-def mend() -> None:
-    """Replaces MiniStack's forgetting by ours."""
-    kinesis._expire_records = lambda stream: None
-    kinesis._get_shard_iterator = _locked(kinesis._get_shard_iterator)
-    kinesis._get_records = _locked(kinesis._get_records)
-    poll = lambda_svc._poll_kinesis
-    checked = 0.0
+def _lambda_record(record: dict[str, Any], shard_id: str, mapping: dict[str, Any], region: str) -> dict[str, Any]:
+    data = record["Data"]
+    return {
+        "kinesis": {
+            "kinesisSchemaVersion": "1.0",
+            "partitionKey": record["PartitionKey"],
+            "sequenceNumber": record["SequenceNumber"],
+            "data": data if isinstance(data, str) else lambda_svc.base64.b64encode(data).decode(),
+            "approximateArrivalTimestamp": record["ApproximateArrivalTimestamp"],
+        },
+        "eventSource": "aws:kinesis",
+        "eventVersion": "1.0",
+        "eventID": f"{shard_id}:{record['SequenceNumber']}",
+        "eventName": "aws:kinesis:record",
+        "awsRegion": region,
+        "eventSourceARN": mapping["EventSourceArn"],
+    }
 
-    def poll_and_forget() -> bool:
-        nonlocal checked
+
+class _ShardReader:
+    """One shard of one mapping: reads what is there, delivers it, and moves its place once all of it is done."""
+
+    def __init__(self, key: Key, stream: dict[str, Any], shard_id: str) -> None:
+        self.key, self.stream, self.shard_id = key, stream, shard_id
+
+    def run(self) -> None:
+        account, region, _ = self.key
+        responses._request_account_id.set(account)
+        responses._request_region.set(region)
+        while (mapping := _mappings().get(self.key)) and self.shard_id in self.stream["shards"]:
+            if not mapping.get("Enabled", True) or not self._read(mapping, region):
+                time.sleep(POLL_SECONDS)
+
+    def _read(self, mapping: dict[str, Any], region: str) -> bool:
+        """Delivers what waits, and returns whether there was anything."""
+        rules = Rules.of(mapping)
+        with _lock:
+            places = _places(self.key)
+            waiting = self.stream["shards"][self.shard_id]["records"]
+            if self.shard_id not in places:
+                places[self.shard_id] = 0 if mapping.get("StartingPosition") == "TRIM_HORIZON" else len(waiting)
+            place = places[self.shard_id]
+            taken = waiting[place : place + rules.batch_size * rules.parallelization_factor]
+        if not taken:
+            return False
+        window = int(mapping.get("MaximumBatchingWindowInSeconds") or 0)
+        if len(taken) < rules.batch_size and time.time() - taken[0]["ApproximateArrivalTimestamp"] < window:
+            return False
+        records = [_lambda_record(record, self.shard_id, mapping, region) for record in taken]
+        delivery = Delivery(rules, self._invoker(mapping), lambda d: _discard(mapping, d), _pause, time.time)
+        delivery.deliver(lambda_svc._apply_filter_criteria(records, mapping))
+        with _lock:
+            _places(self.key)[self.shard_id] += len(taken)
+        return True
+
+    def _invoker(self, mapping: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
+        context = contextvars.copy_context()  # the scope of the account, for the threads of parallel batches
+
+        def invoke(event: dict[str, Any]) -> Any:
+            function, _ = lambda_svc._get_func_record_for_qualifier(mapping["FunctionName"], mapping.get("Qualifier"))
+            if function is None:
+                raise RuntimeError(f"no function {mapping['FunctionName']}")
+            result = lambda_svc._execute_function(function, event)
+            mapping["LastProcessingResult"] = "PROBLEM: Function call failed" if result.get("error") else "OK"
+            if result.get("error"):
+                log.warning("%s failed on %d records: %s %s", mapping["FunctionName"], len(event["Records"]),
+                            result.get("body"), result.get("log", "")[-2000:])  # fmt: skip
+                raise RuntimeError(str(result.get("body")))
+            answer = result.get("body")
+            return json.loads(answer) if isinstance(answer, (str, bytes)) and answer else answer
+
+        return lambda event: context.copy().run(invoke, event)
+
+
+def _pause(attempts: int) -> None:
+    time.sleep(min(RETRY_MAX_SECONDS, 0.1 * 2 ** min(attempts, 10)))
+
+
+def _discard(mapping: dict[str, Any], discarded: Discarded) -> None:
+    """Sends AWS's document about records that are given up to the mapping's on-failure queue."""
+    first, last = discarded.records[0], discarded.records[-1]
+
+    def moment(seconds: float) -> str:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+
+    document = {
+        "requestContext": {
+            "requestId": lambda_svc.new_uuid(), "functionArn": mapping["FunctionArn"],
+            "condition": discarded.condition, "approximateInvokeCount": discarded.invocations,
+        },
+        "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
+        "version": "1.0",
+        "timestamp": moment(time.time()),
+        "KinesisBatchInfo": {
+            "shardId": first["eventID"].split(":")[0],
+            "startSequenceNumber": first["kinesis"]["sequenceNumber"],
+            "endSequenceNumber": last["kinesis"]["sequenceNumber"],
+            "approximateArrivalOfFirstRecord": moment(first["kinesis"]["approximateArrivalTimestamp"]),
+            "approximateArrivalOfLastRecord": moment(last["kinesis"]["approximateArrivalTimestamp"]),
+            "batchSize": len(discarded.records),
+            "streamArn": mapping["EventSourceArn"],
+        },
+    }  # fmt: skip
+    log.error("%s gives up %d records: %s", mapping["FunctionName"], len(discarded.records), document)
+    arn = ((mapping.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
+    if arn:
+        queues = boto3.client("sqs", endpoint_url=os.environ["AWS_ENDPOINT_URL"])
+        url = queues.get_queue_url(QueueName=arn.rsplit(":", 1)[-1])["QueueUrl"]
+        queues.send_message(QueueUrl=url, MessageBody=json.dumps(document))
+
+
+def _supervise() -> None:
+    """Keeps one thread a shard and mapping, and lets the streams forget."""
+    threads: dict[tuple[Key, str], threading.Thread] = {}
+    checked = time.monotonic()
+    while True:
+        streams = {stream["StreamARN"]: stream for stream in list(kinesis._streams._data.values())}
+        for key, mapping in _mappings().items():
+            stream = streams.get(mapping["EventSourceArn"])
+            for shard_id in list(stream["shards"]) if stream else []:
+                thread = threads.get((key, shard_id))
+                if thread is None or not thread.is_alive():
+                    reader = _ShardReader(key, stream, shard_id)  # type: ignore[arg-type]
+                    name = f"{mapping['FunctionName']}-{shard_id}"
+                    threads[key, shard_id] = threading.Thread(target=reader.run, name=name, daemon=True)
+                    threads[key, shard_id].start()
         if time.monotonic() - checked > CHECK_SECONDS:
             checked = time.monotonic()
             forget_read_records()
-        return bool(poll())
+        time.sleep(POLL_SECONDS)
 
-    lambda_svc._poll_kinesis = poll_and_forget
+
+# -- delivery streams of a template ---------------------------------------------------------------------------------
+
+
+def _firehose() -> Any:
+    return boto3.client("firehose", endpoint_url=os.environ["AWS_ENDPOINT_URL_FIREHOSE"])
+
+
+def _as_shape(value: Any, shape: Shape) -> Any:
+    """Returns a template's value with the types of the API's model: parameters of a stack are all text."""
+    if isinstance(shape, StructureShape):
+        return {name: _as_shape(inner, shape.members[name]) for name, inner in value.items()}
+    if isinstance(shape, ListShape):
+        return [_as_shape(inner, shape.member) for inner in value]
+    if shape.type_name in {"integer", "long"}:
+        return int(value)
+    if shape.type_name == "boolean":
+        return str(value).lower() == "true"
+    return value
+
+
+def _delivery_create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+    client = _firehose()
+    shape = client.meta.service_model.operation_model("CreateDeliveryStream").input_shape
+    created = client.create_delivery_stream(**_as_shape(properties, shape))
+    return properties["DeliveryStreamName"], {"Arn": created["DeliveryStreamARN"]}
+
+
+def _delivery_update(
+    name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str
+) -> tuple[str, dict[str, str]]:
+    client = _firehose()
+    described = client.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
+    change = {k: v for k, v in new["RedshiftDestinationConfiguration"].items() if k != "S3Configuration"}
+    change["S3Update"] = new["RedshiftDestinationConfiguration"]["S3Configuration"]
+    shape = client.meta.service_model.operation_model("UpdateDestination").input_shape
+    client.update_destination(
+        DeliveryStreamName=name, CurrentDeliveryStreamVersionId=described["VersionId"],
+        DestinationId=described["Destinations"][0]["DestinationId"],
+        RedshiftDestinationUpdate=_as_shape(change, shape.members["RedshiftDestinationUpdate"]),
+    )  # fmt: skip
+    return name, {"Arn": described["DeliveryStreamARN"]}
+
+
+def _delivery_delete(name: str, properties: dict[str, Any]) -> None:
+    _firehose().delete_delivery_stream(DeliveryStreamName=name)
+
+
+def mend() -> None:
+    """Puts ours in place of MiniStack's."""
+    kinesis._expire_records = lambda stream: None
+    kinesis._get_shard_iterator = _locked(kinesis._get_shard_iterator)
+    kinesis._get_records = _locked(kinesis._get_records)
+    lambda_svc._poll_kinesis = lambda: False
+    threading.Thread(target=_supervise, name="event-source-mappings", daemon=True).start()
+
+    get_state = dynamodb.get_state
+
+    def get_state_uncopied() -> dict[str, Any]:
+        dynamodb.copy = SimpleNamespace(deepcopy=lambda value: value, copy=copy.copy)
+        return dict(get_state())
+
+    dynamodb.get_state = get_state_uncopied
+    provisioners._RESOURCE_HANDLERS["AWS::KinesisFirehose::DeliveryStream"] = {
+        "create": _delivery_create, "update": _delivery_update, "delete": _delivery_delete,
+    }  # fmt: skip
 
 
 if __name__ == "__main__":

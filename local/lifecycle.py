@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from hashlib import sha256
 from pathlib import Path
 
 import httpx
@@ -17,15 +18,25 @@ import psycopg
 from rich.console import Console
 
 from local import postgres
-from local.stack import PROJECT_DIR, Stack
+from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, REGION, Stack
 from local.supervision import NotReady, Supervisor, end, members, wait_for
 
-CLOUD_PARTS = ["postgres", "cloud", "redshift"]
+CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose"]
 AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
-PORT_VARIABLES = {"airflow": "AIRFLOW_PORT", "cloud": "CLOUD_PORT", "redshift": "REDSHIFT_PORT"}
+PORT_VARIABLES = {"airflow": "AIRFLOW_PORT", "cloud": "CLOUD_PORT", "redshift": "REDSHIFT_PORT", "firehose": "FIREHOSE_PORT"}
 READY_SECONDS = 120
-# One second instead of five: on a laptop a fresh event matters more than the number of objects.
-LOCAL_PARAMETERS = {"RawWriterBatchWindowSeconds": "1", "Shards": "2"}
+# On a laptop a fresh event matters more than the number of objects and invocations.
+LOCAL_PARAMETERS = {
+    "Shards": "2",
+    "RawWriterBatchWindowSeconds": "0",
+    "DynamodbWriterBatchWindowSeconds": "0",
+    "DynamodbWriterParallelization": "1",
+    "FirehoseBufferSeconds": "5",
+    "FirehoseCopyRetrySeconds": "300",
+    "FirehoseSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}-firehose",
+    "ApiRequestsPerSecond": "1000",
+    "ApiRequestsBurst": "2000",
+}
 
 
 class CannotStart(Exception):  # noqa: N818
@@ -82,8 +93,9 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         "postgres": lambda: _has_database(stack),
         "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
         "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
+        "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
     })  # fmt: skip
-    step("local cloud: PostgreSQL, MiniStack, Redshift stand-in")
+    step("local cloud: PostgreSQL, MiniStack, Redshift and Firehose stand-ins")
     running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}
     with ThreadPoolExecutor(2) as pool:
         migrated = (
@@ -93,9 +105,7 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
                 _run, stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate"
             )
         )
-        parameters = [word for k, v in LOCAL_PARAMETERS.items() for word in ("--parameter", f"{k}={v}")]
-        deployed = pool.submit(_run, stack, [sys.executable, "-m", "infra.deploy", *parameters], "deploy")
-        deployed.result()
+        pool.submit(_run, stack, deploy_command(stack), "deploy").result()
         step("streaming stack deployed, warehouse tables created")
         if migrated:
             migrated.result()
@@ -108,6 +118,13 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         "the DAG load_events": lambda: _has_dag(stack, "load_events"),
     })  # fmt: skip
     step("Airflow: api-server, scheduler, dag-processor, triggerer")
+
+
+def deploy_command(stack: Stack) -> list[str]:
+    """Returns the command that deploys to this stack, as a user would to AWS."""
+    parameters = LOCAL_PARAMETERS | {"ApiKeySha256": sha256(stack.secret("api_key").encode()).hexdigest()}
+    words = [word for k, v in parameters.items() for word in ("--parameter", f"{k}={v}")]
+    return [sys.executable, "-m", "infra.deploy", "--outputs-file", str(stack.outputs_file), *words]
 
 
 def down(stack: Stack, console: Console, *, quiet: bool = False) -> None:

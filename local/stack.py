@@ -30,6 +30,7 @@ class Stack:
     airflow_port: int = 8080
     cloud_port: int = 4566
     redshift_port: int = 4567
+    firehose_port: int = 4568
 
     # -- paths --------------------------------------------------------------------------------------------------
 
@@ -63,7 +64,8 @@ class Stack:
 
     @property
     def ports(self) -> dict[str, int]:
-        return {"airflow": self.airflow_port, "cloud": self.cloud_port, "redshift": self.redshift_port}
+        return {"airflow": self.airflow_port, "cloud": self.cloud_port, "redshift": self.redshift_port,
+                "firehose": self.firehose_port}  # fmt: skip
 
     @property
     def airflow_url(self) -> str:
@@ -76,6 +78,21 @@ class Stack:
     @property
     def redshift_url(self) -> str:
         return f"http://127.0.0.1:{self.redshift_port}"
+
+    @property
+    def firehose_url(self) -> str:
+        return f"http://127.0.0.1:{self.firehose_port}"
+
+    @property
+    def outputs_file(self) -> Path:
+        return self.state / "outputs.json"
+
+    @property
+    def api_url(self) -> str:
+        """URL of the HTTP API, empty before the first deployment."""
+        if not self.outputs_file.exists():
+            return ""
+        return f"{self.cloud_url}/_aws/execute-api/{json.loads(self.outputs_file.read_text())['ApiId']}"
 
     # -- kept between commands ----------------------------------------------------------------------------------
 
@@ -108,10 +125,13 @@ class Stack:
             "AWS_DEFAULT_REGION": REGION,
             "AWS_ENDPOINT_URL": self.cloud_url,
             "AWS_ENDPOINT_URL_REDSHIFT_DATA": self.redshift_url,
+            "AWS_ENDPOINT_URL_FIREHOSE": self.firehose_url,
             "AIRFLOW_URL": self.airflow_url,
             "ECOMMERCE_BUCKET": f"{PREFIX}-lake-{ACCOUNT}",
             "ECOMMERCE_STREAM": f"{PREFIX}-events",
             "ECOMMERCE_RAW_OBJECTS_QUEUE": f"{PREFIX}-raw-objects",
+            "ECOMMERCE_API_URL": self.api_url,
+            "ECOMMERCE_API_KEY": self.secret("api_key"),
             "ECOMMERCE_PII_HMAC_KEY": self.secret("pii_hmac_key"),
         }
 

@@ -44,6 +44,8 @@ def parts(stack: Stack) -> list[Part]:
         Part("cloud", [python, "-m", "local.cloud"]),
         Part("redshift", [python, "-m", "local.redshift", "--port", str(stack.redshift_port),
                           "--database-file", str(stack.warehouse)]),
+        Part("firehose", [python, "-m", "local.firehose", "--port", str(stack.firehose_port),
+                          "--state-file", str(stack.state / "firehose.json")]),
         # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
         Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),
         Part("airflow-scheduler", [airflow, "scheduler", "--skip-serve-logs"]),

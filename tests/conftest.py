@@ -59,8 +59,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def new_stack(folder: Path) -> Stack:
-    airflow, cloud, redshift = free_ports(3)
-    return Stack(folder, airflow, cloud, redshift)
+    return Stack(folder, *free_ports(4))
 
 
 @pytest.fixture(scope="session")

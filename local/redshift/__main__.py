@@ -11,7 +11,8 @@ import typer
 import uvicorn
 from botocore.config import Config
 
-from local.redshift.api import DataApi, application
+from local.protocol import application
+from local.redshift.api import DataApi
 from local.redshift.engine import Engine
 
 app = typer.Typer(add_completion=False)
@@ -29,7 +30,7 @@ def serve(
     with contextlib.closing(Engine(database_file, s3)) as engine:
         api = DataApi(engine, workgroup, database)
         try:
-            uvicorn.run(application(api), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+            uvicorn.run(application(api, lambda: engine.rows("SELECT 1")), host="127.0.0.1", port=port, log_level="warning", access_log=False)
         finally:
             api.statements.close()
 

@@ -1,4 +1,4 @@
-"""The Data API's wire protocol (JSON 1.1): one POST, the operation in X-Amz-Target, shapes of botocore's own model."""
+"""The operations of the Redshift Data API."""
 
 from __future__ import annotations
 
@@ -14,18 +14,11 @@ from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
 
-import botocore.session
-from botocore.model import OperationModel
-from botocore.validate import ParamValidator
-from starlette.applications import Starlette
-from starlette.concurrency import run_in_threadpool
-from starlette.requests import Request
-from starlette.responses import Response
-from starlette.routing import Route
 
+from local.protocol import ApiError, JsonService
 from local.redshift.catalog import SYSTEM_SCHEMA, Column
 from local.redshift.engine import Engine, Result
-from local.redshift.errors import ApiError, SqlError
+from local.redshift.errors import SqlError
 from local.redshift.statements import Part, Statement, Statements
 
 log = logging.getLogger(__name__)
@@ -33,18 +26,16 @@ log = logging.getLogger(__name__)
 PAGE_ROWS = 1000
 RS_QUERY_ID = 1  # a statement that ran on compute nodes has a positive id
 
-Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
-
-class DataApi:
-    """The operations, by name. Each takes the request's members and returns the response's."""
+class DataApi(JsonService):
+    """The operations of one workgroup's database."""
 
     def __init__(self, engine: Engine, workgroup: str, database: str) -> None:
+        super().__init__("redshift-data", "the Redshift Data API")
         self.engine = engine
         self.statements = Statements(engine)
         self.workgroup, self.database = workgroup, database
-        self.model = botocore.session.get_session().get_service_model("redshift-data")
-        self.operations: dict[str, Handler] = {
+        self.operations = {
             "ExecuteStatement": self.execute, "BatchExecuteStatement": self.batch, "DescribeStatement": self.describe,
             "GetStatementResult": self.result, "GetStatementResultV2": self.result_csv, "CancelStatement": self.cancel,
             "ListStatements": self.list_statements, "ListSessions": self.list_sessions,
@@ -53,24 +44,10 @@ class DataApi:
         }  # fmt: skip
 
     def call(self, operation: str, body: bytes) -> dict[str, Any]:
-        """Returns the response's members.
-
-        Raises:
-            ApiError: as the service's model says.
-        """
-        if operation not in self.operations:
-            raise ApiError("UnknownOperationException", f"{operation} is no operation of the Redshift Data API")
         try:
-            request = json.loads(body or b"{}")
-        except ValueError as error:
-            raise ApiError("SerializationException", f"the body is no JSON: {error}") from error
-        shape = OperationModel(
-            self.model.operation_model(operation)._operation_model, self.model, operation
-        ).input_shape
-        report = ParamValidator().validate(request, shape)
-        if report.has_errors():
-            raise ApiError("ValidationException", report.generate_report())
-        return self.operations[operation](request)
+            return super().call(operation, body)
+        except SqlError as error:
+            raise ApiError("ValidationException", str(error)) from error
 
     # -- running ------------------------------------------------------------------------------------------------
 
@@ -347,41 +324,3 @@ def _text(value: Any) -> str:
             return json.dumps(value, default=str)
         case _:
             return str(value)
-
-
-def application(api: DataApi) -> Starlette:
-    """Returns the ASGI application: POST / for the Data API, GET /health for the supervisor."""
-
-    async def operate(request: Request) -> Response:
-        target = request.headers.get("x-amz-target", "")
-        service, _, operation = target.partition(".")
-        try:
-            if service != "RedshiftData":
-                raise ApiError(
-                    "UnknownOperationException", f"X-Amz-Target {target!r}: expected RedshiftData.<operation>"
-                )
-            out = await run_in_threadpool(api.call, operation, await request.body())
-            return _answer(200, out)
-        except ApiError as error:
-            status = 500 if error.code.startswith("Internal") else 400
-            return _answer(
-                status, {"__type": error.code, "message": error.message, "Message": error.message, **error.members}
-            )
-        except SqlError as error:
-            return _answer(400, {"__type": "ValidationException", "message": str(error), "Message": str(error)})
-        except Exception as error:
-            log.exception("operation=%s failed", operation)
-            return _answer(500, {"__type": "InternalServerException", "message": repr(error), "Message": repr(error)})
-
-    async def health(request: Request) -> Response:
-        await run_in_threadpool(api.engine.rows, "SELECT 1")
-        return _answer(200, {"status": "ok"})
-
-    return Starlette(routes=[Route("/", operate, methods=["POST"]), Route("/health", health)])
-
-
-def _answer(status: int, body: dict[str, Any]) -> Response:
-    headers = {"x-amzn-RequestId": str(uuid.uuid4())}
-    if status != 200:
-        headers["x-amzn-ErrorType"] = str(body["__type"])
-    return Response(json.dumps(body), status, headers, "application/x-amz-json-1.1")

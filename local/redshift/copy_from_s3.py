@@ -364,7 +364,8 @@ def _copy_text(
 def _cast_sql(name: str, column: Column) -> str:
     if column.kind == "DECIMAL":  # COPY truncates decimals: 20.259 is 20.25
         wide = f"CAST({name} AS DECIMAL(38, 18))"
-        return f"CAST(trunc({wide} * power(10, {column.scale})) / power(10, {column.scale}) AS {column.duckdb_type})"
+        unit = f"CAST('1E-{column.scale}' AS DECIMAL(38, 18))"  # power() would make it a float, and 16.13 to 16.129
+        return f"CAST({wide} - {wide} % {unit} AS {column.duckdb_type})"
     return f"CAST({name} AS {column.duckdb_type})"
 
 

@@ -9,14 +9,6 @@ class SqlError(Exception):
     """A statement failed: it is described as FAILED with this text."""
 
 
-class ApiError(Exception):
-    """A call failed: it answers with this error of the service's model."""
-
-    def __init__(self, code: str, message: str, **members: str) -> None:
-        super().__init__(message)
-        self.code, self.message, self.members = code, message, members
-
-
 def at_word(sql: str, word: str) -> str:
     return at(sql, r"\b" + re.escape(word) + r"\b")
 

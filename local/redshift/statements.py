@@ -11,9 +11,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
+from local.protocol import ApiError
 from local.redshift import engine as engine_module
 from local.redshift.engine import Engine, Result, Session
-from local.redshift.errors import ApiError, SqlError
+from local.redshift.errors import SqlError
 
 ACTIVE_MAX = 200  # active statements of a cluster: Data API quotas
 SESSIONS_MAX = 500

@@ -18,6 +18,8 @@ from ecommerce_elt.feeds import TABLE, Contract, load_contracts
 from ecommerce_elt.settings import Settings
 
 SCHEMAS = ("staging", "core", "mart", "ops")
+# What Firehose fills, and the view on it.
+DELIVERED = ("core.firehose_transactions", "core.firehose_transactions_once")
 WAIT_SECONDS = 20  # DescribeStatement waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
 BATCH_MAX_STATEMENTS = 40  # Data API reference, BatchExecuteStatement Sqls
 
@@ -119,10 +121,11 @@ def warehouse(client: Any, settings: Settings) -> Warehouse:
 
 
 def create_statements(sql_dir: Path, contracts: Iterable[Contract]) -> list[str]:
-    """Returns the DDL of all schemas, of the contracts' tables and of ops. Each statement is idempotent."""
-    tables = sorted({t for c in contracts for t in (c.staging, *c.tables)} | {"ops.batch_audit", "ops.batch_object"})
+    """Returns the DDL of all schemas, of the contracts' tables and of those beside them. Each statement is idempotent."""
+    tables = {t for c in contracts for t in (c.staging, *c.tables)} | {"ops.batch_audit", "ops.batch_object"}
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in SCHEMAS]
-    return schemas + [(sql_dir / table.replace(".", "/") / "create.sql").read_text("utf-8") for table in tables]
+    names = [*sorted(tables), *DELIVERED]
+    return schemas + [(sql_dir / name.replace(".", "/") / "create.sql").read_text("utf-8") for name in names]
 
 
 def load_statements(batch: CleanBatch, contract: Contract | None, settings: Settings) -> list[str]:

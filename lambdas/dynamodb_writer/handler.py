@@ -1,0 +1,170 @@
+"""Lambda dynamodb_writer: invoice lines from Kinesis to the tables `invoices` and `customers`.
+
+An invoice's items and its customer's summary are put in one transaction, each on the condition that it is still what
+the write was computed from; else it is read and computed again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_events.retry import attempts, deadline_of
+from logic import CUSTOMERS, INVOICES, KEYS, Item, Key, Line, Write, lines_of, writes_of
+
+log = logging.getLogger()
+log.setLevel(logging.INFO)
+
+TABLES = {INVOICES: os.environ["INVOICES_TABLE"], CUSTOMERS: os.environ["CUSTOMERS_TABLE"]}
+RETENTION_DAYS = int(os.environ["RETENTION_DAYS"])
+THREADS = int(os.environ["THREADS"])
+TRANSACTION_MAX_ACTIONS = 100  # TransactWriteItems, API reference
+READ_MAX_KEYS = 100  # BatchGetItem, API reference
+LINES_A_TRANSACTION = 85  # each needs an item, and each invoice among them a summary for each of its customers
+ATTEMPTS = 10
+ANSWER_SECONDS = 5.0
+# What another attempt, on what is there by then, can cure. The rest, such as an item over 400 KB, it cannot.
+CURABLE = {"ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded",
+           "RequestLimitExceeded", "None"}  # fmt: skip
+# The requests are built from typed values, and boto3's check of each of them costs a third of the time.
+dynamodb = boto3.client("dynamodb", config=Config(
+    retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=THREADS, parameter_validation=False,
+))  # fmt: skip
+
+
+class PoisonRecord(Exception):  # noqa: N818
+    """One line can never be written. Raised, so that the event source mapping halves the batch until it is alone."""
+
+
+class _Failed(Exception):  # noqa: N818
+    """The lines cannot be written now, or at all."""
+
+    def __init__(self, message: str, *, for_good: bool) -> None:
+        super().__init__(message)
+        self.for_good = for_good
+
+
+def _read(keys: Iterable[Key], deadline: float) -> dict[Key, Item]:
+    """Returns the items that exist, read consistently; keys that DynamoDB leaves unprocessed are asked for again."""
+    found: dict[Key, Item] = {}
+    ordered = sorted(set(keys))
+    for start in range(0, len(ordered), READ_MAX_KEYS):
+        waiting: dict[str, Any] = {}
+        for table, partition, sort in ordered[start : start + READ_MAX_KEYS]:
+            request = waiting.setdefault(TABLES[table], {"Keys": [], "ConsistentRead": True})
+            request["Keys"].append({KEYS[table][0]: {"S": partition}, KEYS[table][1]: {"S": sort}})
+        for _ in attempts(ATTEMPTS, deadline=deadline):
+            answer = dynamodb.batch_get_item(RequestItems=waiting)
+            for table, (partition, sort) in KEYS.items():
+                for item in answer["Responses"].get(TABLES[table], []):
+                    found[table, item[partition]["S"], item[sort]["S"]] = item
+            waiting = answer.get("UnprocessedKeys") or {}
+            if not waiting:
+                break
+        if waiting:
+            raise _Failed("keys stay unprocessed", for_good=False)
+    return found
+
+
+def _action(write: Write) -> dict[str, Any]:
+    table = write.key[0]
+    put: dict[str, Any] = {"TableName": TABLES[table], "Item": write.item}
+    if write.lines_before:
+        put |= {"ConditionExpression": "LineCount = :before",
+                "ExpressionAttributeValues": {":before": {"N": str(write.lines_before)}}}  # fmt: skip
+    else:
+        put |= {"ConditionExpression": f"attribute_not_exists({KEYS[table][0]})"}
+    return {"Put": put}
+
+
+def _store(lines: list[Line], deadline: float) -> None:
+    """Writes the lines of some invoices, at most LINES_A_TRANSACTION, in one transaction.
+
+    Raises:
+        _Failed: with whether another attempt is of no use.
+    """
+    reasons: set[str] = set()
+    for _ in attempts(ATTEMPTS, deadline=deadline):
+        try:
+            existing = _read((key for line in lines for key in (line.item, line.summary)), deadline)
+            writes = writes_of(lines, existing, RETENTION_DAYS)
+            if not writes:
+                return
+            if len(writes) > TRANSACTION_MAX_ACTIONS:  # each line another customer
+                half = len(lines) // 2
+                _store(lines[:half], deadline)
+                _store(lines[half:], deadline)
+                return
+            dynamodb.transact_write_items(TransactItems=[_action(write) for write in writes])
+            return
+        except dynamodb.exceptions.TransactionCanceledException as error:
+            reasons = {reason["Code"] for reason in error.response["CancellationReasons"]}
+            if reasons - CURABLE:
+                raise _Failed(f"DynamoDB refuses: {sorted(reasons - CURABLE)}", for_good=True) from error
+        except (ClientError, BotoCoreError) as error:
+            if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException":
+                raise _Failed(f"DynamoDB refuses: {error}", for_good=True) from error
+            reasons = {type(error).__name__}
+    raise _Failed(f"time or attempts used up: {sorted(reasons)}", for_good=False)
+
+
+def _chains(lines: list[Line]) -> Iterator[list[list[Line]]]:
+    """Yields lists of parts for one transaction each. The parts of one list share an invoice and follow each other."""
+    by_invoice: dict[str, list[Line]] = {}
+    for line in lines:
+        by_invoice.setdefault(line.invoice_no, []).append(line)
+    part: list[Line] = []
+    for invoice in by_invoice.values():
+        if len(invoice) > LINES_A_TRANSACTION:
+            yield [invoice[i : i + LINES_A_TRANSACTION] for i in range(0, len(invoice), LINES_A_TRANSACTION)]
+            continue
+        if len(part) + len(invoice) > LINES_A_TRANSACTION:
+            yield [part]
+            part = []
+        part += invoice
+    if part:
+        yield [part]
+
+
+def _stored(lines: list[Line], deadline: float) -> list[tuple[Line, _Failed]]:
+    """Writes the lines, in halves where they fail for good together, and returns those that failed."""
+    try:
+        _store(lines, deadline)
+    except _Failed as failed:
+        if not failed.for_good or len(lines) == 1:
+            return [(line, failed) for line in lines]
+        half = len(lines) // 2
+        return _stored(lines[:half], deadline) + _stored(lines[half:], deadline)
+    return []
+
+
+def _chain_stored(chain: list[list[Line]], deadline: float) -> list[tuple[Line, _Failed]]:
+    return [failure for part in chain for failure in _stored(part, deadline)]
+
+
+def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
+    """Returns the partial batch response: the first record that is to come again, or none.
+
+    Raises:
+        PoisonRecord: the batch's first failing record can never be written.
+    """
+    records = event["Records"]
+    lines, rejected = lines_of(records)
+    deadline = deadline_of(context, ANSWER_SECONDS)
+    with ThreadPoolExecutor(THREADS) as pool:
+        results = pool.map(lambda chain: _chain_stored(chain, deadline), _chains(lines))
+        failures = [failure for result in results for failure in result]
+    log.info("records=%s lines=%s rejected=%s failed=%s", len(records), len(lines), rejected, len(failures))
+    if not failures:
+        return {"batchItemFailures": []}
+    line, failed = min(failures, key=lambda pair: int(pair[0].sequence_number))
+    log.error("first failure sequence_number=%s reason=%s", line.sequence_number, failed)
+    if failed.for_good and line.sequence_number == records[0]["kinesis"]["sequenceNumber"]:
+        raise PoisonRecord(f"sequence number {line.sequence_number}: {failed}")
+    return {"batchItemFailures": [{"itemIdentifier": line.sequence_number}]}

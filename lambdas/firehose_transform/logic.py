@@ -1,0 +1,50 @@
+"""From an event on the stream to a row of firehose_transactions: pure, without I/O."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from ecommerce_events.contracts import contracts, typed
+from ecommerce_events.envelope import read_envelope
+
+FEED = "online_retail"
+
+
+def row_of(payload: bytes, arrived: float) -> bytes | None:
+    """Returns the row as a line of JSON, or None for an event of another feed.
+
+    Raises:
+        NotAnEnvelope, BreaksContract: say why the event is no row.
+    """
+    envelope = read_envelope(payload)
+    if envelope["feed"] != FEED:
+        return None
+    values = typed(contracts()[FEED], envelope)
+    row = {
+        "event_id": envelope["event_id"],
+        "InvoiceNo": values["invoice_no"],
+        "StockCode": values["stock_code"].upper(),
+        "Description": values["description"],
+        "Quantity": values["quantity"],
+        "InvoiceDate": _text(values["invoice_date"]),
+        "UnitPrice": str(values["unit_price"]),
+        "CustomerID": values["customer_id"],
+        "Country": values["country"],
+        "arrival_time": _text(datetime.fromtimestamp(arrived, UTC)),
+    }
+    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
+
+
+def _text(moment: datetime) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+
+
+def transformed(record: dict[str, Any], payload: bytes) -> tuple[str, bytes]:
+    """Returns (Ok, Dropped or ProcessingFailed; the data) of one record as Firehose hands it over."""
+    try:
+        row = row_of(payload, record["approximateArrivalTimestamp"] / 1000)
+    except ValueError:
+        return "ProcessingFailed", payload
+    return ("Dropped", b"") if row is None else ("Ok", row)

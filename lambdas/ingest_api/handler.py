@@ -1,0 +1,99 @@
+"""Lambda ingest_api: POST /events to Kinesis. Answers 202 only when every event is durably on the stream."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+from collections import Counter
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_events.contracts import contracts
+from ecommerce_events.retry import attempts, deadline_of
+from logic import Event, Refused, body_of, events_of
+
+log = logging.getLogger()
+log.setLevel(logging.INFO)
+
+STREAM = os.environ["STREAM"]
+BODY_MAX_BYTES = int(os.environ["BODY_MAX_BYTES"])
+PUT_MAX_BYTES = 5 * 1024**2  # PutRecords, API reference
+ATTEMPTS = 8
+ANSWER_SECONDS = 2.0  # kept for the answer when the function's time runs out
+THROTTLED = {"ProvisionedThroughputExceededException", "KMSThrottlingException", "LimitExceededException"}
+kinesis = boto3.client("kinesis", config=Config(retries={"mode": "standard", "max_attempts": 2}))
+
+
+def _requests(waiting: dict[int, Event]) -> Iterator[dict[int, Event]]:
+    """Yields the events in parts that one PutRecords takes."""
+    part: dict[int, Event] = {}
+    size = 0
+    for index, event in waiting.items():
+        more = len(event.data) + len(event.partition_key)
+        if part and size + more > PUT_MAX_BYTES:
+            yield part
+            part, size = {}, 0
+        part[index] = event
+        size += more
+    yield part
+
+
+def _put(events: dict[int, Event]) -> dict[int, str]:
+    """Returns the index and error code of each event that is not on the stream."""
+    entries = [{"Data": e.data, "PartitionKey": e.partition_key} for e in events.values()]
+    try:
+        answer = kinesis.put_records(StreamName=STREAM, Records=entries)
+    except ClientError as error:
+        return dict.fromkeys(events, error.response["Error"]["Code"])
+    except BotoCoreError as error:
+        return dict.fromkeys(events, type(error).__name__)
+    pairs = zip(events, answer["Records"], strict=True)
+    return {index: result["ErrorCode"] for index, result in pairs if "ErrorCode" in result}
+
+
+def _put_all(events: list[Event], deadline: float) -> dict[int, str]:
+    """Puts the events, what failed again and again, and returns what is left: index to error code."""
+    waiting = dict(enumerate(events))
+    failed: dict[int, str] = {}
+    for _ in attempts(ATTEMPTS, deadline=deadline):
+        failed = {index: code for part in _requests(waiting) for index, code in _put(part).items()}
+        if not failed:
+            break
+        waiting = {index: waiting[index] for index in sorted(failed)}
+    return failed
+
+
+def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+    return {"statusCode": status, "headers": {"Content-Type": "application/json", **headers}, "body": json.dumps(body)}
+
+
+def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
+    """Returns the answer in payload format 2.0: 202, 207 where some events failed, 400, 413, 415, 429 or 503."""
+    try:
+        query = request.get("queryStringParameters") or {}
+        events = events_of(body_of(request, BODY_MAX_BYTES), query, contracts(), datetime.now(UTC))
+    except Refused as refused:
+        log.info("refused status=%s reason=%s", refused.status, refused)
+        return _answer(refused.status, refused.body)
+    failed = _put_all(events, deadline_of(context, ANSWER_SECONDS))
+    log.info("events=%s failed=%s codes=%s", len(events), len(failed), dict(Counter(failed.values())))
+    ids = [event.event_id for event in events]
+    if not failed:
+        return _answer(202, {"accepted": len(events), "event_ids": ids})
+    throttled = any(code in THROTTLED for code in failed.values())
+    if len(failed) == len(events):
+        message = "the stream is throttled" if throttled else "the stream does not answer"
+        return _answer(429 if throttled else 503, {"message": f"{message}; nothing was accepted. Send the same again",
+                                                   "event_ids": ids}, **{"Retry-After": "1"})  # fmt: skip
+    results = [
+        {"index": i, "event_id": ids[i], "status": 202 if i not in failed else 429 if failed[i] in THROTTLED else 503}
+        for i in range(len(events))
+    ]
+    body = {"message": "send those again whose status is not 202, with their event_id", "results": results,
+            "accepted": len(events) - len(failed)}  # fmt: skip
+    return _answer(207, body, **{"Retry-After": "1"})

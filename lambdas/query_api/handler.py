@@ -1,0 +1,85 @@
+"""Lambda query_api: invoices and customers from DynamoDB. Reads by key only, never by a scan."""
+
+from __future__ import annotations
+
+import logging
+import os
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import ClientError
+from logic import BadRequest, cursor_of, invoice, invoice_item, page_size, path_key, start_of, summary, to_json
+
+log = logging.getLogger()
+log.setLevel(logging.INFO)
+
+INVOICES, CUSTOMERS = os.environ["INVOICES_TABLE"], os.environ["CUSTOMERS_TABLE"]
+BY_DATE = os.environ["CUSTOMERS_BY_DATE"]
+THROTTLED = {"ProvisionedThroughputExceededException", "ThrottlingException", "RequestLimitExceeded"}
+dynamodb = boto3.client("dynamodb", config=Config(retries={"mode": "standard", "max_attempts": 5}))
+
+
+class NotFound(Exception):  # noqa: N818
+    """Says what was not found."""
+
+
+def _invoice(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
+    number = path_key(path, "InvoiceNo")
+    pages = dynamodb.get_paginator("query").paginate(
+        TableName=INVOICES, KeyConditionExpression="InvoiceNo = :number",
+        ExpressionAttributeValues={":number": {"S": number}},
+    )  # fmt: skip
+    items = [item for page in pages for item in page["Items"]]
+    if not items:
+        raise NotFound(f"no invoice {number}")
+    return invoice(items)
+
+
+def _item(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
+    number, code = path_key(path, "InvoiceNo"), path_key(path, "StockCode").upper()
+    key = {"InvoiceNo": {"S": number}, "StockCode": {"S": code}}
+    item = dynamodb.get_item(TableName=INVOICES, Key=key).get("Item")
+    if not item:
+        raise NotFound(f"no item {code} in invoice {number}")
+    return invoice_item(item)
+
+
+def _customer(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
+    customer, limit = path_key(path, "CustomerID"), page_size(query)
+    start = {"ExclusiveStartKey": start_of(query["cursor"], customer)} if "cursor" in query else {}
+    page = dynamodb.query(
+        TableName=CUSTOMERS, IndexName=BY_DATE, KeyConditionExpression="CustomerID = :customer",
+        ExpressionAttributeValues={":customer": {"S": customer}}, ScanIndexForward=False, Limit=limit, **start,
+    )  # fmt: skip
+    if not page["Items"] and not start:
+        raise NotFound(f"no customer {customer}")
+    return {"customer_id": customer, "invoices": [summary(item) for item in page["Items"]],
+            "next_cursor": cursor_of(page.get("LastEvaluatedKey"))}  # fmt: skip
+
+
+ROUTES = {
+    "GET /invoices/{InvoiceNo}": _invoice,
+    "GET /invoices/{InvoiceNo}/items/{StockCode}": _item,
+    "GET /customers/{CustomerID}/invoices": _customer,
+}
+
+
+def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]:
+    return {"statusCode": status, "headers": {"Content-Type": "application/json", **headers}, "body": to_json(body)}
+
+
+def handler(request: dict[str, Any], context: object) -> dict[str, Any]:
+    """Returns the answer in payload format 2.0: 200, 400, 404, or 429 when DynamoDB is throttled."""
+    try:
+        route = ROUTES[request["routeKey"]]
+        return _answer(200, route(request.get("pathParameters") or {}, request.get("queryStringParameters") or {}))
+    except BadRequest as error:
+        return _answer(400, {"message": str(error)})
+    except NotFound as error:
+        return _answer(404, {"message": str(error)})
+    except ClientError as error:
+        if error.response["Error"]["Code"] not in THROTTLED:
+            raise
+        log.warning("throttled %s", error)
+        return _answer(429, {"message": "the tables are throttled; ask again"}, **{"Retry-After": "1"})

@@ -1,0 +1,1 @@
+"""What all Lambdas share: the envelope, the contracts, retries. Packaged once, as a Lambda layer."""

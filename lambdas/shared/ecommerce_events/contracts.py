@@ -1,0 +1,156 @@
+"""The contracts of the feeds, and an event's data as its contract types it.
+
+The rules are those of the cleaning in the warehouse's path (ecommerce_elt.typing_sql); a test holds both to the same
+answers. `contracts.json` is written beside this file when the layer is packaged, from include/feeds/.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from datetime import UTC, datetime, timedelta, timezone
+from decimal import Decimal
+from functools import cache, lru_cache
+from pathlib import Path
+from typing import Any
+
+Contract = Mapping[str, Any]
+Reason = tuple[str, str, str]  # column, rule, expected
+
+_INTEGER = re.compile(r"[+-]?[0-9]+([.]0+)?")
+_DECIMAL = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)")
+_DECIMAL_TYPE = re.compile(r"decimal\((\d+),(\d+)\)")
+_BOOLEAN = {"true": True, "t": True, "yes": True, "y": True, "1": True,
+            "false": False, "f": False, "no": False, "n": False, "0": False}  # fmt: skip
+_TIME = re.compile(
+    r"\s*(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
+    r"(?:[ T](?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,9}))?)?)?"
+    r" ?(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?\s*"
+)
+_EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
+
+
+class BreaksContract(ValueError):  # noqa: N818  # what the event is, not what went wrong here
+    """The event breaks its contract; `reasons` has every rule that it breaks, without the values."""
+
+    def __init__(self, reasons: list[Reason]) -> None:
+        self.reasons = reasons
+        super().__init__("; ".join(f"{column}: {rule}: expected {expected}" for column, rule, expected in reasons))
+
+
+@cache
+def contracts() -> dict[str, Contract]:
+    """Returns feed to contract, of all feeds."""
+    return dict(json.loads(Path(__file__).with_name("contracts.json").read_text("utf-8")))
+
+
+@lru_cache(maxsize=1 << 14)
+def read_time(text: str) -> datetime | None:
+    """Returns the time in UTC, or None where the text is none. A text without a zone is UTC."""
+    found = _TIME.fullmatch(text)
+    if not found:
+        return None
+    zone, fraction = found["zone"], found["fraction"] or ""
+    try:
+        moment = datetime(
+            int(found["year"]), int(found["month"]), int(found["day"]), int(found["hour"] or 0),
+            int(found["minute"] or 0), int(found["second"] or 0), int(fraction[:6].ljust(6, "0")), UTC,
+        )  # fmt: skip
+        if zone and zone[0] in "+-":
+            offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]) if len(zone) > 3 else 0)
+            moment = moment.replace(tzinfo=timezone(-offset if zone[0] == "-" else offset)).astimezone(UTC)
+    except (ValueError, OverflowError):
+        return None
+    return moment
+
+
+def _raw(column: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
+    for header in column["headers"]:
+        value = data.get(header)
+        if value is None:
+            continue
+        text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+        if text := text.strip(" "):
+            return text
+    return None
+
+
+def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason]) -> Any:
+    """Returns the value as the column's type, or None with the reason added."""
+    kind, name = column["type"], column["name"]
+    if kind == "string":
+        return raw
+    if kind in {"integer", "bigint"}:
+        if not _INTEGER.fullmatch(raw):
+            reasons.append((name, "type", "a whole number"))
+            return None
+        number, bits = int(Decimal(raw)), 32 if kind == "integer" else 64
+        if not -(2 ** (bits - 1)) <= number < 2 ** (bits - 1):
+            reasons.append((name, "range", f"a number of {bits} bits"))
+            return None
+        return number
+    if found := _DECIMAL_TYPE.fullmatch(kind):
+        precision, scale = int(found[1]), int(found[2])
+        if not _DECIMAL.fullmatch(raw):
+            reasons.append((name, "type", "a number"))
+            return None
+        amount = Decimal(raw)
+        if abs(amount) >= 10 ** (precision - scale):
+            reasons.append((name, "range", f"at most {precision - scale} digits before the point"))
+        if raw.partition(".")[2].rstrip("0")[scale:]:
+            reasons.append((name, "scale", f"at most {scale} decimals"))
+            return None
+        return amount
+    if kind == "timestamp":
+        moment = read_time(raw)
+        if moment is None:
+            reasons.append((name, "type", "an ISO 8601 time"))
+        elif not _EARLIEST <= moment < _LATEST:
+            reasons.append((name, "range", f"from {_EARLIEST:%Y-%m-%d} to before {_LATEST:%Y-%m-%d}"))
+        return moment
+    flag = _BOOLEAN.get(raw.lower())
+    if flag is None:
+        reasons.append((name, "type", "one of " + ", ".join(_BOOLEAN)))
+    return flag
+
+
+def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns column name to value: str, int, Decimal, bool, datetime in UTC, or None where it is missing.
+
+    Raises:
+        BreaksContract: with every rule that the event breaks.
+    """
+    reasons: list[Reason] = []
+    values: dict[str, Any] = {}
+    for column in contract["columns"]:
+        name = column["name"]
+        raw = envelope.get("event_time") if name == contract["event_time"] else None
+        raw = raw or _raw(column, envelope["data"])
+        if raw is None:
+            values[name] = None
+            if column.get("required"):
+                reasons.append((name, "required", "a value"))
+            continue
+        values[name] = value = _typed(column, raw, reasons)
+        if value is not None:
+            reasons += _limits(column, raw, value)
+    if reasons:
+        raise BreaksContract(reasons)
+    return values
+
+
+def _limits(column: Mapping[str, Any], raw: str, value: Any) -> list[Reason]:
+    found, name = [], column["name"]
+    low, high, limit = column.get("min"), column.get("max"), column.get("max_bytes")
+    if low is not None and value < low:
+        found.append((name, "min", f"at least {low}"))
+    if high is not None and value > high:
+        found.append((name, "max", f"at most {high}"))
+    if limit is not None and len(raw.encode("utf-8")) > limit:
+        found.append((name, "max_bytes", f"at most {limit} bytes"))
+    if (pattern := column.get("pattern")) and not re.fullmatch(pattern, raw):
+        found.append((name, "pattern", pattern))
+    if (accepted := column.get("accepted")) is not None and raw not in accepted:
+        found.append((name, "accepted", "one of " + ", ".join(accepted)))
+    return found

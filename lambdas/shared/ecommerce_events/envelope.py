@@ -1,0 +1,90 @@
+"""The envelope in which every event travels, read strictly: what passes here can be stored in raw/ and read again."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import Any
+
+FEED = re.compile(r"[a-z][a-z0-9_]{0,62}")
+EVENT_ID_MAX_BYTES = 128  # staging and core keep it in a VARCHAR(128)
+SCHEMA_VERSION_MAX = 2**31 - 1
+
+
+class NotAnEnvelope(ValueError):  # noqa: N818  # what the record is, not what went wrong here
+    """The record is no envelope; the message is the reason, without the record's content."""
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        raise NotAnEnvelope("a JSON object has a key twice")
+    return found
+
+
+def _no_constant(name: str) -> None:
+    raise NotAnEnvelope(f"{name} is no JSON")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_no_constant)
+
+
+def read_json(text: str) -> Any:
+    """Returns the value of a JSON text.
+
+    Raises:
+        NotAnEnvelope: no JSON, or JSON that not every reader reads alike: a key twice, NaN, half a surrogate pair.
+    """
+    try:
+        value = _decoder.decode(text)
+    except NotAnEnvelope:
+        raise
+    except json.JSONDecodeError as error:
+        raise NotAnEnvelope(f"not JSON: {error.msg} at character {error.pos}") from error
+    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
+        raise NotAnEnvelope(f"not JSON that can be read: {error}") from error
+    if "\\u" in text:
+        # A lone surrogate is a legal escape but no character; the engines that read raw/ would reject the whole object.
+        try:
+            json.dumps(value, ensure_ascii=False).encode("utf-8")
+        except UnicodeEncodeError as error:
+            raise NotAnEnvelope("a \\u escape is half of a surrogate pair") from error
+    return value
+
+
+def read_envelope(payload: bytes) -> dict[str, Any]:
+    """Returns the envelope in a Kinesis record's data: event_id, feed, schema_version, event_time, sent_at, data.
+
+    Raises:
+        NotAnEnvelope: says which key is wrong and what was expected.
+    """
+    try:
+        text = payload.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise NotAnEnvelope(f"not UTF-8 at byte {error.start}") from error
+    record = read_json(text)
+    if not isinstance(record, dict):
+        raise NotAnEnvelope(f"expected a JSON object, found {type(record).__name__}")
+    for problem in problems_of(record):
+        raise NotAnEnvelope(": ".join(problem))
+    return record
+
+
+def problems_of(record: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns (key, what was expected) of each key of the envelope that is wrong."""
+    found = []
+    event_id, feed = record.get("event_id"), record.get("feed")
+    version, event_time = record.get("schema_version"), record.get("event_time")
+    if not isinstance(event_id, str) or not 1 <= len(event_id.encode("utf-8", "replace")) <= EVENT_ID_MAX_BYTES:
+        found.append(("event_id", f"expected a text of 1 to {EVENT_ID_MAX_BYTES} bytes"))
+    if not isinstance(feed, str) or not FEED.fullmatch(feed):
+        found.append(("feed", "expected lower-case letters, digits and underscores, at most 63"))
+    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION_MAX:
+        found.append(("schema_version", "expected a whole number from 1"))
+    if event_time is not None and not isinstance(event_time, str):
+        found.append(("event_time", "expected an ISO 8601 time as text, or null"))
+    if not isinstance(record.get("sent_at"), str):
+        found.append(("sent_at", "expected an ISO 8601 time as text"))
+    if not isinstance(record.get("data"), dict):
+        found.append(("data", "expected a JSON object"))
+    return found

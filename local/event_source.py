@@ -1,0 +1,149 @@
+"""Event source mappings for Kinesis by AWS's rules.
+
+Source: AWS Lambda Developer Guide, "Process Amazon Kinesis Data Streams records with Lambda", and the API reference of
+CreateEventSourceMapping. A shard's records come in order, in batches of at most `BatchSize` records and 6 MB. Where the
+function fails, the batch comes again, in halves if `BisectBatchOnFunctionError`, which takes no attempt; where it
+reports failures (`ReportBatchItemFailures`), all from the lowest reported record comes again. When the attempts or the
+records' age are used up, what is left goes to the on-failure destination and the shard moves on.
+`ParallelizationFactor` batches of one shard run at a time, those of one partition key in order.
+"""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any
+
+Record = Mapping[str, Any]  # as Lambda gets it: {"kinesis": {...}, "eventID": ...}
+Invoke = Callable[[dict[str, Any]], Mapping[str, Any] | None]
+
+PAYLOAD_MAX_BYTES = 6 * 1024**2  # of an invocation: Lambda quotas
+METADATA_BYTES = 420  # what a record brings along beside its data
+
+
+@dataclass(frozen=True)
+class Rules:
+    """The settings of a mapping, by the names of CreateEventSourceMapping in snake case."""
+
+    batch_size: int = 100
+    maximum_retry_attempts: int = -1  # -1: for ever
+    maximum_record_age_in_seconds: int = -1
+    bisect_batch_on_function_error: bool = False
+    report_batch_item_failures: bool = False
+    parallelization_factor: int = 1
+
+    @classmethod
+    def of(cls, mapping: Mapping[str, Any]) -> Rules:
+        """Returns the rules in an EventSourceMappingConfiguration."""
+
+        def number(name: str, default: int) -> int:
+            value = mapping.get(name)
+            return default if value is None else int(value)
+
+        return cls(
+            number("BatchSize", 100), number("MaximumRetryAttempts", -1), number("MaximumRecordAgeInSeconds", -1),
+            str(mapping.get("BisectBatchOnFunctionError", "")).lower() == "true",
+            "ReportBatchItemFailures" in (mapping.get("FunctionResponseTypes") or []),
+            number("ParallelizationFactor", 1),
+        )  # fmt: skip
+
+
+@dataclass(frozen=True)
+class Discarded:
+    """What goes to the on-failure destination: Kinesis keeps the records, this says which."""
+
+    records: list[Record]
+    condition: str
+    invocations: int
+
+
+class Delivery:
+    """Delivers records of one shard to one function.
+
+    Args:
+        rules: of the mapping.
+        invoke: calls the function with an event and returns its answer; raises what the function raised.
+        discard: takes what is given up.
+        pause: called before an attempt that repeats one, with the number of attempts so far.
+        now: seconds since the epoch.
+    """
+
+    def __init__(
+        self, rules: Rules, invoke: Invoke, discard: Callable[[Discarded], None],
+        pause: Callable[[int], None] = lambda attempts: None, now: Callable[[], float] = lambda: 0.0,
+    ) -> None:  # fmt: skip
+        self.rules, self.invoke, self.discard, self.pause, self.now = rules, invoke, discard, pause, now
+
+    def deliver(self, records: Sequence[Record]) -> None:
+        """Returns when each record is delivered or discarded."""
+        lanes = self._lanes(records)
+        if len(lanes) == 1:
+            self._lane(lanes[0])
+            return
+        with ThreadPoolExecutor(len(lanes)) as pool:
+            for _ in pool.map(self._lane, lanes):
+                pass
+
+    def _lanes(self, records: Sequence[Record]) -> list[list[Record]]:
+        lanes: list[list[Record]] = [[] for _ in range(self.rules.parallelization_factor)]
+        for record in records:
+            lanes[zlib.crc32(record["kinesis"]["partitionKey"].encode()) % len(lanes)].append(record)
+        return [lane for lane in lanes if lane] or [[]]
+
+    def _lane(self, records: list[Record]) -> None:
+        for batch in self._batches(records):
+            self._batch(batch, self.rules.maximum_retry_attempts, 0)
+
+    def _batches(self, records: list[Record]) -> Iterator[list[Record]]:
+        batch: list[Record] = []
+        size = 0
+        for record in records:
+            more = len(record["kinesis"]["data"]) + METADATA_BYTES
+            if batch and (len(batch) == self.rules.batch_size or size + more > PAYLOAD_MAX_BYTES):
+                yield batch
+                batch, size = [], 0
+            batch.append(record)
+            size += more
+        if batch:
+            yield batch
+
+    def _batch(self, records: list[Record], retries: int, attempts: int) -> None:
+        while records:
+            failed_at, reported = self._invoke(records)
+            attempts += 1
+            if failed_at is None:
+                return
+            records = records[failed_at:]  # what lies before the lowest reported record is done
+            if self.rules.bisect_batch_on_function_error and not reported and len(records) > 1:
+                half = len(records) // 2
+                for part in (records[:half], records[half:]):
+                    self.pause(attempts)
+                    self._batch(part, retries, attempts)
+                return
+            age = self.rules.maximum_record_age_in_seconds
+            if 0 <= age < self.now() - records[0]["kinesis"]["approximateArrivalTimestamp"]:
+                self.discard(Discarded(records, "RecordAgeExpired", attempts))
+                return
+            if failed_at == 0:
+                if retries == 0:
+                    self.discard(Discarded(records, "RetryAttemptsExhausted", attempts))
+                    return
+                retries -= 1
+            self.pause(attempts)
+
+    def _invoke(self, records: list[Record]) -> tuple[int | None, bool]:
+        """Returns (index from which the batch failed, or None; whether the function reported it)."""
+        try:
+            answer = self.invoke({"Records": records})
+        except Exception:
+            return 0, False
+        failures = (answer or {}).get("batchItemFailures") or []
+        if not self.rules.report_batch_item_failures or not failures:
+            return None, False
+        index = {record["kinesis"]["sequenceNumber"]: i for i, record in enumerate(records)}
+        wanted = [failure.get("itemIdentifier") for failure in failures]
+        if any(number not in index for number in wanted):
+            return 0, False  # an empty or unknown identifier fails the whole batch
+        return min(index[number] for number in wanted), True

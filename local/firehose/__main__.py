@@ -1,0 +1,30 @@
+"""Serves the stand-in: `python -m local.firehose --port 4568 --state-file state/firehose.json`."""
+
+from __future__ import annotations
+
+import contextlib
+from pathlib import Path
+from typing import Annotated
+
+import typer
+import uvicorn
+
+from local.firehose.api import Firehose
+from local.protocol import application
+
+app = typer.Typer(add_completion=False)
+
+
+@app.command()
+def serve(
+    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")],
+    state_file: Annotated[Path, typer.Option(help="Holds the delivery streams and how far they have delivered.")],
+    account: Annotated[str, typer.Option()] = "000000000000",
+) -> None:
+    """Serve Firehose on loopback. Kinesis, Lambda, S3 and Redshift are where boto3's own variables say."""
+    with contextlib.closing(Firehose(state_file, account)) as service:
+        uvicorn.run(application(service), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,322 @@
+"""One delivery stream at work: Kinesis to buffer, to the Lambda, to S3, to COPY."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import logging
+import os
+import re
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import boto3
+from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.warehouse import Warehouse
+from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+log = logging.getLogger("firehose")
+
+READ_SECONDS = 1.0  # Firehose calls GetRecords once a second for each shard
+TRANSFORM_MAX_BYTES = 3 * 1024**2  # base64 of it, with the records' metadata, must fit a Lambda's 6 MB
+RETRY_MAX_SECONDS = 5.0
+JDBC = re.compile(r"jdbc:redshift://(?P<workgroup>[^.:/]+)[^:/]*:\d+/(?P<database>\w+)")
+
+
+@dataclass(frozen=True)
+class Clients:
+    """boto3 clients of the services on both sides."""
+
+    kinesis: Any
+    functions: Any
+    s3: Any
+    redshift: Any
+    cloudwatch: Any
+
+    @classmethod
+    def create(cls) -> Clients:
+        session = boto3.session.Session()
+        names = ("kinesis", "lambda", "s3", "redshift-data", "cloudwatch")
+        return cls(*(session.client(name) for name in names))
+
+
+@dataclass(frozen=True)
+class Taken:
+    """One record from the stream."""
+
+    shard_id: str
+    sequence_number: str
+    partition_key: str
+    arrived: datetime
+    data: bytes
+
+
+class Stopped(Exception):  # noqa: N818
+    """The delivery stream is being stopped; what is not delivered is read again."""
+
+
+class Delivery(threading.Thread):
+    """Delivers until it is stopped.
+
+    Args:
+        stream: its definition: name, version, source, destination, places (shard to the last delivered record).
+        clients: of the services.
+        keep: saves the places; called when all up to them is in Redshift, or given up and listed under `errors/`.
+    """
+
+    def __init__(self, stream: dict[str, Any], clients: Clients, keep: Callable[[dict[str, str]], None]) -> None:
+        super().__init__(name=f"delivery-{stream['name']}", daemon=True)
+        self.stream, self.clients, self.keep = stream, clients, keep
+        self.destination = stream["destination"]
+        self.places: dict[str, str] = dict(stream["places"])
+        self.s3_config = self.destination["S3Configuration"]
+        self.bucket = self.s3_config["BucketARN"].rsplit(":", 1)[-1]
+        hints = self.s3_config.get("BufferingHints") or {}
+        self.buffer_seconds = float(hints.get("IntervalInSeconds", 300))
+        self.buffer_bytes = int(hints.get("SizeInMBs", 5)) * 1024**2
+        self._stopping = threading.Event()
+        self._iterators: dict[str, str] = {}
+        self._read_up_to = dict(self.places)
+
+    def stop(self) -> None:
+        """Returns when the thread has ended; what it had in the buffer comes again."""
+        self._stopping.set()
+        self.join()
+
+    def run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._deliver(self._filled())
+        except Stopped:
+            return
+        except Exception:
+            # Nothing of it is lost: the process is started again and goes on after the last delivered record.
+            log.exception("stream=%s cannot go on", self.stream["name"])
+            os._exit(1)
+
+    # -- reading ------------------------------------------------------------------------------------------------
+
+    def _filled(self) -> list[Taken]:
+        """Returns the buffer when it is full or old enough; its first record starts the interval."""
+        buffer: list[Taken] = []
+        size, since = 0, 0.0
+        while size < self.buffer_bytes and not (buffer and time.monotonic() - since >= self.buffer_seconds):
+            began = time.monotonic()
+            for shard_id in self._shards():
+                if size >= self.buffer_bytes:
+                    break
+                for taken in self._read(shard_id):
+                    since = since if buffer else time.monotonic()
+                    buffer.append(taken)
+                    size += len(taken.data)
+            if size < self.buffer_bytes:
+                left = min(READ_SECONDS, since + self.buffer_seconds - began if buffer else READ_SECONDS)
+                self._wait(max(0.0, began + left - time.monotonic()))
+        return buffer
+
+    def _wait(self, seconds: float) -> None:
+        if self._stopping.wait(seconds):
+            raise Stopped
+
+    def _shards(self) -> list[str]:
+        try:
+            stream_arn = self.stream["source"]["KinesisStreamARN"]
+            shards = self.clients.kinesis.list_shards(StreamARN=stream_arn)["Shards"]
+            return [shard["ShardId"] for shard in shards]
+        except (ClientError, BotoCoreError) as error:
+            log.warning("stream=%s cannot list shards: %s", self.stream["name"], error)
+            return []
+
+    def _read(self, shard_id: str) -> list[Taken]:
+        source, kinesis = self.stream["source"]["KinesisStreamARN"], self.clients.kinesis
+        try:
+            if shard_id not in self._iterators:
+                place = self._read_up_to.get(shard_id)
+                start = (
+                    {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": place}
+                    if place
+                    else {"ShardIteratorType": "TRIM_HORIZON"}
+                )
+                found = kinesis.get_shard_iterator(StreamARN=source, ShardId=shard_id, **start)
+                self._iterators[shard_id] = found["ShardIterator"]
+            answer = kinesis.get_records(ShardIterator=self._iterators[shard_id], Limit=10_000)
+        except (ClientError, BotoCoreError) as error:
+            log.warning("stream=%s shard=%s cannot be read: %s", self.stream["name"], shard_id, error)
+            self._iterators.pop(shard_id, None)  # it may have expired: go on after the last record that was read
+            return []
+        if answer.get("NextShardIterator"):
+            self._iterators[shard_id] = answer["NextShardIterator"]
+        if answer["Records"]:
+            self._read_up_to[shard_id] = answer["Records"][-1]["SequenceNumber"]
+        return [
+            Taken(shard_id, r["SequenceNumber"], r["PartitionKey"], r["ApproximateArrivalTimestamp"], r["Data"])
+            for r in answer["Records"]
+        ]
+
+    # -- delivering ---------------------------------------------------------------------------------------------
+
+    def _deliver(self, buffer: list[Taken]) -> None:
+        rows = b"".join(self._transformed(buffer))
+        delivered = 1.0
+        if rows:
+            key = self._object(buffer[0].arrived, rows)
+            delivered = self._copied(key, len(rows))
+        for taken in buffer:
+            self.places[taken.shard_id] = taken.sequence_number
+        self.keep(dict(self.places))
+        self._measure({"DataReadFromKinesisStream.Records": len(buffer), "DeliveryToS3.Bytes": len(rows),
+                       "DeliveryToRedshift.Success": delivered, "DeliveryToRedshift.Records": rows.count(b"\n")})  # fmt: skip
+
+    def _transformed(self, buffer: list[Taken]) -> Iterator[bytes]:
+        """Yields the rows; what the Lambda fails goes to the error prefix."""
+        arn, retries = self._processor()
+        if not arn:
+            yield from (taken.data for taken in buffer)
+            return
+        part: dict[str, Taken] = {}
+        size = 0
+        for number, taken in enumerate(buffer):
+            if part and size + len(taken.data) > TRANSFORM_MAX_BYTES:
+                yield from self._invoked(arn, retries, part)
+                part, size = {}, 0
+            part[f"{number:012d}"] = taken
+            size += len(taken.data) + 300
+        yield from self._invoked(arn, retries, part)
+
+    def _processor(self) -> tuple[str | None, int]:
+        processing = self.destination.get("ProcessingConfiguration") or {}
+        if str(processing.get("Enabled")).lower() != "true":
+            return None, 0
+        [processor] = processing["Processors"]
+        parameters = {p["ParameterName"]: p["ParameterValue"] for p in processor["Parameters"]}
+        return parameters["LambdaArn"], int(parameters.get("NumberOfRetries", 3))
+
+    def _invoked(self, arn: str, retries: int, part: dict[str, Taken]) -> Iterator[bytes]:
+        event = {
+            "invocationId": str(uuid.uuid4()),
+            "deliveryStreamArn": self.stream["arn"],
+            "sourceKinesisStreamArn": self.stream["source"]["KinesisStreamARN"],
+            "region": self.stream["arn"].split(":")[3],
+            "records": [
+                {
+                    "recordId": record_id,
+                    "approximateArrivalTimestamp": int(taken.arrived.timestamp() * 1000),
+                    "data": base64.b64encode(taken.data).decode(),
+                    "kinesisRecordMetadata": {
+                        "sequenceNumber": taken.sequence_number, "subsequenceNumber": 0, "shardId": taken.shard_id,
+                        "partitionKey": taken.partition_key,
+                        "approximateArrivalTimestamp": int(taken.arrived.timestamp() * 1000),
+                    },
+                }
+                for record_id, taken in part.items()
+            ],
+        }  # fmt: skip
+        error = ("Lambda.FunctionError", "")
+        for attempt in range(retries + 1):
+            if attempt:
+                self._wait(min(RETRY_MAX_SECONDS, 0.2 * 2**attempt))
+            try:
+                answer = self.clients.functions.invoke(FunctionName=arn, Payload=json.dumps(event).encode())
+                body = json.loads(answer["Payload"].read())
+                if answer.get("FunctionError"):
+                    error = ("Lambda.FunctionError", json.dumps(body)[:1000])
+                    continue
+                results = {record["recordId"]: record for record in body["records"]}
+                if set(results) != set(part):
+                    error = ("Lambda.MissingRecordId", "the answer has not the record ids of the request")
+                    continue
+            except (ClientError, BotoCoreError, KeyError, TypeError, ValueError) as failure:
+                error = ("Lambda.InvokeAccessDenied" if "Access" in str(failure) else "Lambda.FunctionError", repr(failure))
+                continue
+            failed = {i: part[i] for i, record in results.items() if record["result"] == "ProcessingFailed"}
+            self._failed(failed, arn, 1, ("Lambda.ProcessingFailedStatus", "ProcessingFailed status set for record"))
+            for record_id in part:
+                if results[record_id]["result"] == "Ok":
+                    yield base64.b64decode(results[record_id]["data"])
+            return
+        self._failed(part, arn, retries + 1, error)
+
+    def _failed(self, records: dict[str, Taken], arn: str, attempts: int, error: tuple[str, str]) -> None:
+        """Keeps what could not be transformed: one document a record, as Firehose writes it."""
+        if not records:
+            return
+        now = datetime.now(UTC)
+        lines = [
+            json.dumps({
+                "attemptsMade": attempts, "arrivalTimestamp": int(taken.arrived.timestamp() * 1000),
+                "errorCode": error[0], "errorMessage": error[1], "attemptEndingTimestamp": int(now.timestamp() * 1000),
+                "rawData": base64.b64encode(taken.data).decode(), "lambdaArn": arn,
+            })
+            for taken in records.values()
+        ]  # fmt: skip
+        prefix = self.s3_config.get("ErrorOutputPrefix") or ""
+        self._put(f"{prefix}processing-failed/{self._key(now)}", "\n".join(lines).encode() + b"\n")
+
+    def _key(self, moment: datetime) -> str:
+        """`YYYY/MM/DD/HH/<delivery stream>-<version>-YYYY-MM-DD-HH-MM-SS-<random>`, in UTC."""
+        moment = moment.astimezone(UTC)
+        name = f"{self.stream['name']}-{self.stream['version']}-{moment:%Y-%m-%d-%H-%M-%S}-{uuid.uuid4()}"
+        return f"{moment:%Y/%m/%d/%H}/{name}"
+
+    def _object(self, arrived: datetime, rows: bytes) -> str:
+        packed = self.s3_config.get("CompressionFormat", "UNCOMPRESSED") == "GZIP"
+        key = f"{self.s3_config.get('Prefix', '')}{self._key(arrived)}{'.gz' if packed else ''}"
+        self._put(key, gzip.compress(rows, 1) if packed else rows)
+        return key
+
+    def _put(self, key: str, body: bytes) -> None:
+        """Puts one object; waits for S3 as long as it takes, because the records have no other place."""
+        for attempt in range(1 << 30):
+            try:
+                self.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
+                return
+            except (ClientError, BotoCoreError) as error:
+                log.warning("stream=%s key=%s cannot be put: %s", self.stream["name"], key, error)
+                self._wait(min(RETRY_MAX_SECONDS, 0.2 * 2 ** min(attempt, 10)))
+
+    def _copied(self, key: str, size: int) -> float:
+        """Copies one object into Redshift and returns 1, or 0 where the retry duration ended first."""
+        prefix = self.s3_config.get("Prefix", "")
+        name = key.removeprefix(prefix).removesuffix(".gz")
+        entry = {"url": f"s3://{self.bucket}/{key}", "mandatory": True}
+        manifest = f"{prefix}manifests/{name}"
+        self._put(manifest, json.dumps({"entries": [entry]}).encode())
+        copy = self.destination["CopyCommand"]
+        columns = f" ({copy['DataTableColumns']})" if copy.get("DataTableColumns") else ""
+        role = self.destination["RoleARN"]
+        sql = f"COPY {copy['DataTableName']}{columns} FROM 's3://{self.bucket}/{manifest}' IAM_ROLE '{role}' MANIFEST " \
+              f"{copy.get('CopyOptions', '')}"  # fmt: skip
+        found = JDBC.match(self.destination["ClusterJDBCURL"])
+        if not found:
+            raise RuntimeError(f"ClusterJDBCURL {self.destination['ClusterJDBCURL']!r} names no database")
+        target = Warehouse(self.clients.redshift, found["workgroup"], found["database"])
+        duration = float((self.destination.get("RetryOptions") or {}).get("DurationInSeconds", 3600))
+        retrying = Retrying(
+            retry=retry_if_exception_type((PermanentError, TransientError, ClientError, BotoCoreError)),
+            wait=wait_exponential(0.5, RETRY_MAX_SECONDS), stop=stop_after_delay(duration), sleep=self._wait,
+        )  # fmt: skip
+        try:
+            retrying(target.run, [sql], name=f"firehose {self.stream['name']}")
+        except RetryError as error:
+            reason = error.last_attempt.exception()
+            log.error("stream=%s gives up COPY of %s: %s", self.stream["name"], key, reason)
+            skipped = {"entries": [entry], "error": str(reason)[:1000]}
+            self._put(f"{prefix}errors/manifests/{name}", json.dumps(skipped).encode())
+            return 0.0
+        return 1.0
+
+    def _measure(self, values: dict[str, float]) -> None:
+        """Publishes the service's own metrics, by the names of the Developer Guide."""
+        dimensions = [{"Name": "DeliveryStreamName", "Value": self.stream["name"]}]
+        data = [{"MetricName": name, "Value": value, "Dimensions": dimensions} for name, value in values.items()]
+        try:
+            self.clients.cloudwatch.put_metric_data(Namespace="AWS/Firehose", MetricData=data)
+        except (ClientError, BotoCoreError) as error:
+            log.warning("stream=%s metrics are lost: %s", self.stream["name"], error)
