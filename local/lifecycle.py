@@ -30,7 +30,9 @@ LOCAL_PARAMETERS = {
     "Shards": "2",
     "RawWriterBatchWindowSeconds": "0",
     "DynamodbWriterBatchWindowSeconds": "0",
+    # One thread serves all of the emulator: what waits for DynamoDB holds up the main job.
     "DynamodbWriterParallelization": "1",
+    "DynamodbWriterThreads": "2",
     "FirehoseBufferSeconds": "5",
     "FirehoseCopyRetrySeconds": "300",
     "FirehoseSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}-firehose",

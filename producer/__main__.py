@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
+from enum import StrEnum
 from hashlib import sha256
 from pathlib import Path
 from random import Random
@@ -35,20 +36,32 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from producer.kinesis import REQUEST_MAX_RECORDS, KinesisSink, Record, Report
+from producer.http import HttpSink
+from producer.kinesis import REQUEST_MAX_RECORDS, KinesisSink
 from producer.simulate import SHOPS, simulated
+from producer.sink import Record, Report, Sink
 from producer.tabular import Flags, Row, TabularFile
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 err = Console(stderr=True)
 
 UNREADABLE = "unreadable"
+
+
+class Target(StrEnum):
+    KINESIS = "kinesis"
+    HTTP = "http"
+
+
 PACING_SECONDS = 0.005  # shorter waits are not worth a system call
 PLAIN_PROGRESS_SECONDS = 5.0  # where the output is no terminal, one line at a time
 
 Endpoint = Annotated[str | None, typer.Option(help="Of Kinesis; else boto3's own variables, else AWS.")]
 Stream = Annotated[str, typer.Option(envvar="ECOMMERCE_STREAM", help="Name of the Kinesis stream.")]
-InFlight = Annotated[int, typer.Option(min=1, max=64, help="PutRecords requests at a time.")]
+SinkKind = Annotated[Target, typer.Option("--sink", help="Kinesis, or the HTTP API in front of it.")]
+Url = Annotated[str, typer.Option(envvar="ECOMMERCE_API_URL", help="Of the HTTP API, without /events.")]
+ApiKey = Annotated[str, typer.Option(envvar="ECOMMERCE_API_KEY", help="Of the HTTP API.", show_default=False)]
+InFlight = Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="At most this many events a second.")]
 ReportFile = Annotated[Path | None, typer.Option(help="Also write the report here, as JSON.")]
 
@@ -87,33 +100,49 @@ def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
         _fail(f'stream {stream}: {error}. For the local cloud: make up, then eval "$(make -s env)"')
 
 
+OpenSink = Callable[[Callable[[int], None]], Sink]
+
+
+def _sink(
+    target: Target, *, stream: str, endpoint_url: str | None, url: str, api_key: str, in_flight: int
+) -> OpenSink:
+    """Returns what opens the sink, once it has been found to answer: before a large file is read."""
+    if target is Target.KINESIS:
+        client = _client(stream, endpoint_url, in_flight)
+        return lambda on_sent: KinesisSink(client, stream, in_flight=in_flight, on_sent=on_sent)
+    if not url:
+        _fail('--sink http: --url is missing. For the local cloud: make up, then eval "$(make -s env)"')
+    try:
+        with HttpSink(url, api_key) as sink:
+            sink.check()
+    except PermanentError as error:
+        _fail(error)
+    return lambda on_sent: HttpSink(url, api_key, alone=frozenset({UNREADABLE}), in_flight=in_flight, on_sent=on_sent)
+
+
 def _send(
-    records: Iterator[Record], total: int | None, *, stream: str, client: Any, in_flight: int,
-    rate: float | None, report_file: Path | None, what: str,
+    records: Iterator[Record], total: int | None, *, open_sink: OpenSink, rate: float | None,
+    report_file: Path | None, what: str, may_be_refused: bool,
 ) -> None:  # fmt: skip
     stopped = threading.Event()  # then the queue is flushed and the report is printed
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda signum, frame: stopped.set())
     report = Report()
     try:
-        with (
-            _progress(what, total) as advance,
-            KinesisSink(client, stream, in_flight=in_flight, on_sent=advance) as sink,
-        ):
+        with _progress(what, total) as advance, open_sink(advance) as sink:
             report = sink.report
             for record in _paced(records, rate, stopped):
                 sink.put(record)
                 if rate and rate < REQUEST_MAX_RECORDS:
                     sink.flush()  # at a low rate nobody waits for a full request
-    except (PermanentError, TransientError) as error:
+    except (PermanentError, TransientError, ClientError, BotoCoreError) as error:
         _report(report, report_file, finished=False)
         _fail(error)
-    except (ClientError, BotoCoreError) as error:
-        _report(report, report_file, finished=False)
-        _fail(f"stream {stream}: {error}")
     _report(report, report_file, finished=not stopped.is_set())
     if stopped.is_set():
         raise typer.Exit(130)
+    if report.refused and not may_be_refused:
+        _fail(f"{sum(report.refused.values()):,} events were refused; they are in no layer")
 
 
 @contextlib.contextmanager
@@ -152,8 +181,14 @@ def _report(report: Report, report_file: Path | None, *, finished: bool) -> None
     state = "sent" if finished else "stopped after"
     err.print(f"{state} {total:,} events ({by_feed}) in {report.seconds:.1f} s, {speed:,.0f}/s, {report.resent:,} resent",
               highlight=False, soft_wrap=True)  # fmt: skip
+    if report.refused:
+        by_feed = ", ".join(f"{feed} {count:,}" for feed, count in sorted(report.refused.items()))
+        err.print(f"[yellow]refused {sum(report.refused.values()):,}[/] ({by_feed}), the first for:", highlight=False)
+        for reason in report.refusals:
+            err.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
     if report_file:
-        kept = {"sent": dict(report.sent), "resent": report.resent, "seconds": report.seconds, "finished": finished}
+        kept = {"sent": dict(report.sent), "refused": dict(report.refused), "resent": report.resent,
+                "seconds": report.seconds, "finished": finished}  # fmt: skip
         report_file.write_text(json.dumps(kept), "utf-8")
 
 
@@ -184,8 +219,11 @@ def replay(
     decimal_comma: Annotated[bool, typer.Option(help="1,5 is one and a half.")] = False,
     sheet: Annotated[str | None, typer.Option(help="Of a workbook with several that fit.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="InvoiceNo='Header of the file'. Repeatable.")] = None,
+    sink: SinkKind = Target.KINESIS,
     stream: Stream = "ecommerce-events",
     endpoint_url: Endpoint = None,
+    url: Url = "",
+    api_key: ApiKey = "",
     rate: Rate = None,
     in_flight: InFlight = 4,
     report_file: ReportFile = None,
@@ -200,7 +238,7 @@ def replay(
     if unknown := [key for key in named if key not in {c.header for c in contract.columns}]:
         _fail(f"--column {unknown[0]}: no key of feed {feed}; keys are {', '.join(c.header for c in contract.columns)}")
     flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset)
-    client = _client(stream, endpoint_url, in_flight)
+    open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight)
     try:
         source = TabularFile(file, contract, flags)
         survey = source.survey()
@@ -222,8 +260,8 @@ def replay(
         return Record(data, _key(row.data.get(key_of, row.line)), feed)
 
     records = map(record, itertools.islice(source.rows(survey), rows))
-    _send(records, total, stream=stream, client=client, in_flight=in_flight, rate=rate,
-          report_file=report_file, what=f"replay {file.name}")  # fmt: skip
+    _send(records, total, open_sink=open_sink, rate=rate, report_file=report_file, what=f"replay {file.name}",
+          may_be_refused=False)  # fmt: skip
 
 
 @app.command()
@@ -233,8 +271,11 @@ def simulate(
     seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
     bad_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are broken on purpose.")] = 0.0,
     repeat_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are sent twice.")] = 0.0,
+    sink: SinkKind = Target.KINESIS,
     stream: Stream = "ecommerce-events",
     endpoint_url: Endpoint = None,
+    url: Url = "",
+    api_key: ApiKey = "",
     rate: Rate = None,
     in_flight: InFlight = 4,
     report_file: ReportFile = None,
@@ -261,8 +302,9 @@ def simulate(
             if again.random() < repeat_rate:
                 yield record
 
-    _send(records(), count, stream=stream, client=_client(stream, endpoint_url, in_flight), in_flight=in_flight, rate=rate,
-          report_file=report_file, what=f"simulate {feed}")  # fmt: skip
+    open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight)
+    _send(records(), count, open_sink=open_sink, rate=rate, report_file=report_file, what=f"simulate {feed}",
+          may_be_refused=bad_rate > 0)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -1,38 +1,21 @@
 import gzip
-import importlib.util
 import json
-import sys
 from random import Random
 
 import pytest
 
-from tests.conftest import PROJECT
-from tests.lambdas.event_source import EventSourceMapping, kinesis_record
+from tests.lambdas.event_source import Mapping, kinesis_record
 from tests.plugins.cleaning_bench import line
 
-FOLDER = PROJECT / "lambdas" / "raw_writer"
-
-
-@pytest.fixture(scope="module")
-def logic():
-    spec = importlib.util.spec_from_file_location("logic", FOLDER / "logic.py")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules["logic"] = module  # as in the Lambda's package, where both files lie side by side
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules["logic"]
+@pytest.fixture
+def logic(logic_of):
+    return logic_of("raw_writer")
 
 
 @pytest.fixture
-def writer(logic, monkeypatch, bucket, cloud):
+def writer(handler_of, on_cloud, bucket):
     """The handler as Lambda loads it, on the local cloud's S3."""
-    for name, value in cloud.user_environment().items():
-        monkeypatch.setenv(name, value)
-    monkeypatch.setenv("BUCKET", bucket)
-    spec = importlib.util.spec_from_file_location("raw_writer_handler", FOLDER / "handler.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return handler_of("raw_writer", BUCKET=bucket)
 
 
 def stored(s3, bucket, prefix=""):
@@ -106,7 +89,7 @@ def test_what_is_no_envelope_is_kept_whole_and_explained(logic, payload, reason)
 
 def test_every_record_is_stored_once(writer, s3, bucket):
     shard = shard_of(500)
-    EventSourceMapping(writer.handler, batch_size=100).deliver(shard)
+    Mapping(writer.handler, batch_size=100).deliver(shard)
     assert sorted(event_ids(stored(s3, bucket))) == sorted(f"e{i}" for i in range(500))
 
 
@@ -138,11 +121,11 @@ def _failing(writer, monkeypatch, fails):
 def test_failing_puts_lose_and_double_nothing(writer, s3, bucket, monkeypatch, report):
     random = Random(3)
     _failing(writer, monkeypatch, lambda key: random.random() < 0.3)
-    mapping = EventSourceMapping(writer.handler if report else _raising(writer), batch_size=50, report_batch_item_failures=report,
+    mapping = Mapping(writer.handler if report else _raising(writer), batch_size=50, report_batch_item_failures=report,
                                  bisect_batch_on_function_error=False)  # fmt: skip
     mapping.deliver(shard_of(400))
     assert mapping.invocations > 8
-    assert mapping.on_failure == []
+    assert mapping.given_up == []
     assert sorted(event_ids(stored(s3, bucket))) == sorted(f"e{i}" for i in range(400))
 
 
@@ -157,24 +140,43 @@ def _raising(writer):
 def test_bisecting_loses_nothing_and_the_copies_carry_the_same_ids(writer, s3, bucket, monkeypatch):
     random = Random(5)
     _failing(writer, monkeypatch, lambda key: random.random() < 0.3)
-    EventSourceMapping(_raising(writer), batch_size=50).deliver(shard_of(200))
+    Mapping(_raising(writer), batch_size=50).deliver(shard_of(200))
     ids = event_ids(stored(s3, bucket))
     assert set(ids) == {f"e{i}" for i in range(200)}
 
 
 def test_what_cannot_be_stored_goes_to_the_failure_queue_and_the_shard_moves_on(writer, s3, bucket, monkeypatch):
     _failing(writer, monkeypatch, lambda key: "purchases" in key)
-    mapping = EventSourceMapping(writer.handler, batch_size=10, maximum_retry_attempts=2)
+    mapping = Mapping(writer.handler, batch_size=10, maximum_retry_attempts=2)
     shard = [kinesis_record(line("purchases" if i < 10 else "product_events", {}, f"e{i}"), i) for i in range(30)]
     mapping.deliver(shard)
-    assert [r for batch in mapping.on_failure for r in batch] == shard[:10]
+    assert mapping.given_up == [r["kinesis"]["sequenceNumber"] for r in shard[:10]]
     assert sorted(event_ids(stored(s3, bucket))) == sorted(f"e{i}" for i in range(10, 30))
 
 
 def test_a_record_that_is_no_envelope_never_blocks_its_shard(writer, s3, bucket):
     shard = [kinesis_record(b"\x00" if i % 3 == 0 else line("purchases", {}, f"e{i}"), i) for i in range(30)]
-    mapping = EventSourceMapping(writer.handler, batch_size=10)
+    mapping = Mapping(writer.handler, batch_size=10)
     mapping.deliver(shard)
     assert mapping.invocations == 3
     assert sum(len(x) for x in stored(s3, bucket, "quarantine/unreadable/").values()) == 10
     assert sum(len(x) for x in stored(s3, bucket, "raw/").values()) == 20
+
+
+def test_a_poison_record_among_ten_thousand_lets_the_others_land(writer, s3, bucket, monkeypatch):
+    """One record makes the function fail, whatever it is; halving finds it."""
+    import logic as loaded
+
+    real = loaded.envelope_line
+
+    def failing(payload):
+        if b'"e6170"' in payload:
+            raise MemoryError("the function died")
+        return real(payload)
+
+    monkeypatch.setattr(loaded, "envelope_line", failing)
+    shard = shard_of(10_000)
+    mapping = Mapping(writer.handler, maximum_retry_attempts=2)
+    mapping.deliver(shard)
+    assert mapping.given_up == [shard[6170]["kinesis"]["sequenceNumber"]]
+    assert set(event_ids(stored(s3, bucket))) == {f"e{i}" for i in range(10_000)} - {"e6170"}

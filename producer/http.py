@@ -1,0 +1,126 @@
+"""POST /events: batches of envelopes, sent again with the ids that they have until each is accepted or refused."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import httpx
+from ecommerce_elt.errors import PermanentError, TransientError
+
+from producer.sink import ATTEMPTS, Record, Sink
+
+# docs/openapi.yaml: 500 events and 5 MiB a request; a record's limit is the one of Kinesis.
+REQUEST_MAX_RECORDS = 500
+REQUEST_MAX_BYTES = 4 * 1024**2
+RECORD_MAX_BYTES = 1024**2
+TIMEOUT_SECONDS = 35.0  # API Gateway answers after 30 s at the latest
+REFUSALS_KEPT = 10
+
+
+class HttpSink(Sink):
+    """Sends records, which are envelopes, to the HTTP API.
+
+    Args:
+        url: of the API, without /events.
+        api_key: sent as x-api-key.
+        alone: counts whose records go in requests of their own, because they may be no JSON.
+        transport: for tests.
+        more: as `Sink`.
+    """
+
+    request_max_records, request_max_bytes = REQUEST_MAX_RECORDS, REQUEST_MAX_BYTES
+    record_max_bytes, takes = RECORD_MAX_BYTES, "the API"
+
+    def __init__(
+        self, url: str, api_key: str, *, alone: frozenset[str] = frozenset(),
+        transport: httpx.BaseTransport | None = None, in_flight: int = 4, **more: Any,
+    ) -> None:  # fmt: skip
+        super().__init__(in_flight=in_flight, **more)
+        self.url, self.alone = f"{url.rstrip('/')}/events", alone
+        self.client = httpx.Client(
+            headers={"x-api-key": api_key, "Content-Type": "application/json"}, timeout=TIMEOUT_SECONDS,
+            limits=httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight), transport=transport,
+        )  # fmt: skip
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            super().__exit__(*exc)
+        finally:
+            self.client.close()
+
+    def check(self) -> None:
+        """Raises PermanentError where the API is not there or does not know the key; sends no event."""
+        try:
+            answer = self.client.post(self.url, content=b"[]")
+        except httpx.HTTPError as error:
+            raise PermanentError(f"{self.url}: {error}") from error
+        if answer.status_code != 400:
+            raise PermanentError(_message(self.url, answer))
+
+    def put(self, record: Record) -> None:
+        if record.counted_as in self.alone:
+            self.flush()
+            super().put(record)
+            self.flush()
+        else:
+            super().put(record)
+
+    def _send(self, batch: list[Record]) -> None:
+        waiting, problem, retry_after = batch, "", 0.0
+        for attempt in range(ATTEMPTS):
+            self._wait_before(attempt, len(waiting), retry_after)
+            try:
+                body = b"[" + b",".join(record.data for record in waiting) + b"]"
+                answer = self.client.post(self.url, content=body)
+            except httpx.TransportError as error:
+                problem = repr(error)
+                continue
+            retry_after = _seconds(answer.headers.get("Retry-After"))
+            problem = _message(self.url, answer)
+            match answer.status_code:
+                case 202:
+                    self._settled(waiting)
+                    return
+                case 207:
+                    done = {result["index"] for result in answer.json()["results"] if result["status"] == 202}
+                    self._settled([record for i, record in enumerate(waiting) if i in done])
+                    waiting = [record for i, record in enumerate(waiting) if i not in done]
+                case 400 | 413:
+                    waiting = self._without_refused(waiting, answer)
+                case status if status == 429 or status >= 500:
+                    continue
+                case _:
+                    raise PermanentError(problem)
+            if not waiting:
+                return
+        raise TransientError(f"{len(waiting)} events failed {ATTEMPTS} times: {problem}")
+
+    def _without_refused(self, waiting: list[Record], answer: httpx.Response) -> list[Record]:
+        """Counts what the API names as wrong, and returns the rest: nothing of the request was accepted."""
+        body = answer.json()
+        errors = body.get("errors", [])
+        if not errors and len(waiting) > 1:  # the whole body, for the sake of some event in it
+            half = len(waiting) // 2
+            self._send(waiting[:half])
+            self._send(waiting[half:])
+            return []
+        reasons = {e["index"]: f"{e['field']}: {e['rule']}" for e in errors} or {0: body["message"]}
+        with self._lock:
+            for index, reason in reasons.items():
+                self.report.refused[waiting[index].counted_as] += 1
+                if len(self.report.refusals) < REFUSALS_KEPT:
+                    self.report.refusals.append(reason)
+        self.on_sent(len(reasons))
+        return [record for i, record in enumerate(waiting) if i not in reasons]
+
+
+def _seconds(text: str | None) -> float:
+    return float(text) if text and text.isdigit() else 0.0
+
+
+def _message(url: str, answer: httpx.Response) -> str:
+    try:
+        said = answer.json().get("message", "")
+    except ValueError:
+        said = answer.text[:200]
+    return f"{url}: {answer.status_code} {said}"

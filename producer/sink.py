@@ -1,0 +1,129 @@
+"""What every sink does: full requests, several in flight, a report of what was confirmed."""
+
+from __future__ import annotations
+
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, field
+from random import SystemRandom
+from typing import Self
+
+from ecommerce_elt.errors import PermanentError
+
+ATTEMPTS = 12
+BACKOFF_FIRST_SECONDS = 0.1
+BACKOFF_MAX_SECONDS = 10.0
+
+
+@dataclass(frozen=True)
+class Record:
+    """One event to send, and under which count it is reported."""
+
+    data: bytes
+    partition_key: str
+    counted_as: str
+
+
+@dataclass
+class Report:
+    """What a producer did. `sent` counts what the other side confirmed, `refused` what it never takes, by feed."""
+
+    sent: Counter[str] = field(default_factory=Counter)
+    refused: Counter[str] = field(default_factory=Counter)
+    refusals: list[str] = field(default_factory=list)  # the first reasons
+    resent: int = 0
+    seconds: float = 0.0
+
+
+class Sink(ABC):
+    """Sends records. Use as a context manager: leaving it flushes and waits.
+
+    Args:
+        in_flight: requests at a time.
+        on_sent: called with the number of records that a request settled.
+    """
+
+    request_max_records: int
+    request_max_bytes: int
+    record_max_bytes: int
+    takes: str  # for messages: who takes no larger record
+
+    def __init__(self, *, in_flight: int = 4, on_sent: Callable[[int], None] = lambda n: None) -> None:
+        self.on_sent = on_sent
+        self.report = Report()
+        self._batch: list[Record] = []
+        self._batch_bytes = 0
+        self._pool = ThreadPoolExecutor(in_flight, thread_name_prefix="send")
+        self._room = threading.Semaphore(in_flight + 1)
+        self._lock = threading.Lock()
+        self._error: BaseException | None = None
+        self._jitter = SystemRandom()
+        self._started = time.monotonic()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        try:
+            if not self._error:
+                self.flush()
+        finally:
+            self._pool.shutdown(wait=True)
+            self.report.seconds = time.monotonic() - self._started
+        if self._error and exc[0] is None:
+            raise self._error
+
+    def put(self, record: Record) -> None:
+        """Queues one record; waits while all requests are in flight.
+
+        Raises:
+            PermanentError: the record is larger than a request takes, or a request was refused for good.
+            TransientError: records still failed after the last attempt.
+        """
+        size = len(record.data) + len(record.partition_key.encode())
+        if size > self.record_max_bytes:
+            raise PermanentError(
+                f"a {record.counted_as} record has {size:,} bytes; {self.takes} takes {self.record_max_bytes:,}"
+            )
+        if len(self._batch) == self.request_max_records or self._batch_bytes + size > self.request_max_bytes:
+            self.flush()
+        self._batch.append(record)
+        self._batch_bytes += size
+
+    def flush(self) -> None:
+        """Sends what is queued, without waiting for the answer."""
+        if self._error:
+            raise self._error
+        if not self._batch:
+            return
+        batch, self._batch, self._batch_bytes = self._batch, [], 0
+        self._room.acquire()
+        self._pool.submit(self._send, batch).add_done_callback(self._done)
+
+    @abstractmethod
+    def _send(self, batch: list[Record]) -> None:
+        """Sends the batch, what failed again and again, and returns when all of it is settled."""
+
+    def _done(self, future: Future[None]) -> None:
+        self._room.release()
+        if error := future.exception():
+            with self._lock:
+                self._error = self._error or error
+
+    def _wait_before(self, attempt: int, waiting: int, at_least: float = 0.0) -> None:
+        """Waits with full jitter (AWS Architecture Blog, 2015) and counts what is sent again."""
+        if attempt == 0:
+            return
+        ceiling = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** (attempt - 1))
+        time.sleep(max(at_least, self._jitter.uniform(0, ceiling)))
+        with self._lock:
+            self.report.resent += waiting
+
+    def _settled(self, sent: list[Record]) -> None:
+        with self._lock:
+            self.report.sent.update(record.counted_as for record in sent)
+        self.on_sent(len(sent))

@@ -1,0 +1,92 @@
+"""The Lambdas as AWS loads them: each with its own folder and the shared layer as it is packaged."""
+
+import importlib.util
+import io
+import sys
+import uuid
+import zipfile
+
+import boto3
+import pytest
+
+from infra.deploy import package_layer
+from tests.conftest import PROJECT
+
+
+@pytest.fixture(scope="session", autouse=True)
+def layer(tmp_path_factory):
+    """The shared layer, unpacked; its folder is on the path, as in a Lambda."""
+    folder = tmp_path_factory.mktemp("layer")
+    with zipfile.ZipFile(io.BytesIO(package_layer()[1])) as archive:
+        archive.extractall(folder)
+    sys.path.insert(0, str(folder / "python"))
+    yield folder / "python"
+    sys.path.remove(str(folder / "python"))
+
+
+def _module(path, name):
+    spec = importlib.util.spec_from_file_location(name, path)
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def logic_of(monkeypatch):
+    """Returns the module `logic` of a Lambda."""
+
+    def load(name):
+        monkeypatch.delitem(sys.modules, "logic", raising=False)
+        return _module(PROJECT / "lambdas" / name / "logic.py", "logic")
+
+    yield load
+    sys.modules.pop("logic", None)
+
+
+@pytest.fixture
+def handler_of(logic_of, monkeypatch):
+    """Returns the module `handler` of a Lambda, loaded with an environment of variables."""
+
+    def load(name, **environment):
+        logic_of(name)
+        for key, value in environment.items():
+            monkeypatch.setenv(key, value)
+        return _module(PROJECT / "lambdas" / name / "handler.py", f"{name}_handler")
+
+    return load
+
+
+@pytest.fixture
+def on_cloud(cloud, monkeypatch):
+    """boto3's own variables name the local cloud."""
+    for name, value in cloud.user_environment().items():
+        monkeypatch.setenv(name, value)
+    return cloud
+
+
+@pytest.fixture
+def tables(on_cloud):
+    """Two empty tables of the test's own: (invoices, customers)."""
+    client = boto3.client("dynamodb")
+    suffix = uuid.uuid4().hex[:10]
+
+    def create(name, partition, sort, **more):
+        attributes = [partition, sort, *(["InvoiceDate"] if more else [])]
+        client.create_table(
+            TableName=name, BillingMode="PAY_PER_REQUEST",
+            KeySchema=[{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}],
+            AttributeDefinitions=[{"AttributeName": a, "AttributeType": "S"} for a in attributes], **more,
+        )  # fmt: skip
+        return name
+
+    index = {"IndexName": "by-date", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [
+        {"AttributeName": "CustomerID", "KeyType": "HASH"}, {"AttributeName": "InvoiceDate", "KeyType": "RANGE"},
+    ]}  # fmt: skip
+    found = (
+        create(f"invoices-{suffix}", "InvoiceNo", "StockCode"),
+        create(f"customers-{suffix}", "CustomerID", "InvoiceNo", GlobalSecondaryIndexes=[index]),
+    )
+    yield found
+    for name in found:
+        client.delete_table(TableName=name)
