@@ -66,8 +66,11 @@ def _typed(column: Column, raw: exp.Expr) -> exp.Expr:
 
 
 def _timestamp(text: exp.Expr) -> exp.Expr:
-    """UTC, without a zone. A text without a zone is UTC; the session's zone is UTC."""
-    return _sql("TRY_CAST(TRY_CAST($text AS TIMESTAMPTZ) AS TIMESTAMP)", text=text)
+    """UTC, without a zone. A text without a zone is UTC; the session's zone is UTC. Words such as 'epoch' are no time."""
+    return _sql(
+        "CASE WHEN REGEXP_MATCHES($text, $re) THEN TRY_CAST(TRY_CAST($text AS TIMESTAMPTZ) AS TIMESTAMP) END",
+        text=text, re=exp.Literal.string("^ *[0-9]"),
+    )  # fmt: skip
 
 
 def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.Expr]]:

@@ -53,9 +53,7 @@ def test_a_batch_fits_an_invocations_payload():
     consumer = Consumer()
     Mapping(consumer).deliver(records)
     assert [len(b) for b in consumer.batches] == [4, 4, 2]
-    assert all(
-        sum(len(r["kinesis"]["data"]) + METADATA_BYTES for r in records[:4]) <= PAYLOAD_MAX_BYTES for _ in (1,)
-    )
+    assert sum(len(r["kinesis"]["data"]) + METADATA_BYTES for r in records[:4]) <= PAYLOAD_MAX_BYTES
 
 
 @pytest.mark.parametrize("report", [True, False], ids=["reported", "raised"])
@@ -130,8 +128,6 @@ def test_parallel_batches_keep_the_order_of_each_key():
     Mapping(consumer, batch_size=50, parallelization_factor=4).deliver(records)
     assert set(consumer.done) == set(numbers(records))
     key_of = {r["kinesis"]["sequenceNumber"]: r["kinesis"]["partitionKey"] for r in records}
-    lanes = [{key_of[n] for n in batch} for batch in consumer.batches]
-    assert all(a == b or not a & b for a in lanes for b in lanes if len(a) == len(b))
     for key in set(key_of.values()):
         seen = [n for batch in consumer.batches for n in batch if key_of[n] == key]
         assert seen == sorted(seen)

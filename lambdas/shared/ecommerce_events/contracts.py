@@ -126,7 +126,8 @@ def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
     for column in contract["columns"]:
         name = column["name"]
         raw = envelope.get("event_time") if name == contract["event_time"] else None
-        raw = raw or _raw(column, envelope["data"])
+        if raw is None:
+            raw = _raw(column, envelope["data"])
         if raw is None:
             values[name] = None
             if column.get("required"):
