@@ -23,7 +23,12 @@ from local.supervision import NotReady, Supervisor, end, members, wait_for
 
 CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose"]
 AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
-PORT_VARIABLES = {"airflow": "AIRFLOW_PORT", "cloud": "CLOUD_PORT", "redshift": "REDSHIFT_PORT", "firehose": "FIREHOSE_PORT"}
+PORT_VARIABLES = {
+    "airflow": "AIRFLOW_PORT",
+    "cloud": "CLOUD_PORT",
+    "redshift": "REDSHIFT_PORT",
+    "firehose": "FIREHOSE_PORT",
+}
 READY_SECONDS = 120
 # On a laptop a fresh event matters more than the number of objects and invocations.
 LOCAL_PARAMETERS = {

@@ -103,9 +103,7 @@ def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
 OpenSink = Callable[[Callable[[int], None]], Sink]
 
 
-def _sink(
-    target: Target, *, stream: str, endpoint_url: str | None, url: str, api_key: str, in_flight: int
-) -> OpenSink:
+def _sink(target: Target, *, stream: str, endpoint_url: str | None, url: str, api_key: str, in_flight: int) -> OpenSink:
     """Returns what opens the sink, once it has been found to answer: before a large file is read."""
     if target is Target.KINESIS:
         client = _client(stream, endpoint_url, in_flight)

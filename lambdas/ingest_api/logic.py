@@ -97,9 +97,7 @@ def _member(text: str, wanted: str) -> str:
         at = _BLANKS.match(text, comma + 1).end()  # type: ignore[union-attr]
 
 
-def events_of(
-    text: str, query: Mapping[str, str], contracts: Mapping[str, Contract], now: datetime
-) -> list[Event]:
+def events_of(text: str, query: Mapping[str, str], contracts: Mapping[str, Contract], now: datetime) -> list[Event]:
     """Returns the events in a request's body, in its order.
 
     Args:
@@ -130,7 +128,9 @@ def events_of(
         problems, event = _event(item, item_text, query.get("feed"), contracts, sent_at)
         if event:
             if event.event_id in first_use:
-                problems.append(("event_id", f"expected an id of its own; index {first_use[event.event_id]} has the same"))
+                problems.append(
+                    ("event_id", f"expected an id of its own; index {first_use[event.event_id]} has the same")
+                )
             first_use.setdefault(event.event_id, index)
             if len(event.data) + len(event.partition_key) > RECORD_MAX_BYTES:
                 too_large = True
@@ -140,7 +140,9 @@ def events_of(
         errors += [{"index": index, "field": field, "rule": rule} for field, rule in problems]
     if errors:
         wrong = len({error["index"] for error in errors})
-        raise Refused(413 if too_large else 400, f"nothing was accepted: {wrong} of {len(items)} events are wrong", errors)
+        raise Refused(
+            413 if too_large else 400, f"nothing was accepted: {wrong} of {len(items)} events are wrong", errors
+        )
     return events
 
 
@@ -154,7 +156,9 @@ def _event(
     data_text = text.strip(" \t\r\n") if feed is not None else None
     if feed is None and ("feed" not in item or "data" not in item):
         missing = "feed" if "feed" not in item else "data"
-        return [(missing, "missing: send an envelope with feed and data, or name the feed of a bare record as ?feed=")], None
+        return [
+            (missing, "missing: send an envelope with feed and data, or name the feed of a bare record as ?feed=")
+        ], None
     problems: list[tuple[str, str]] = []
     if unknown := sorted(set(record) - ENVELOPE_KEYS):
         problems.append((unknown[0][:80], f"no key of the envelope; it has {', '.join(sorted(ENVELOPE_KEYS))}"))

@@ -51,7 +51,9 @@ def cursor_of(last_key: Mapping[str, Any] | None) -> str | None:
     """Returns where the next page begins, as an opaque text, or None after the last page."""
     if not last_key:
         return None
-    return base64.urlsafe_b64encode(json.dumps([last_key["InvoiceDate"]["S"], last_key["InvoiceNo"]["S"]]).encode()).decode()
+    return base64.urlsafe_b64encode(
+        json.dumps([last_key["InvoiceDate"]["S"], last_key["InvoiceNo"]["S"]]).encode()
+    ).decode()
 
 
 def start_of(cursor: str, customer_id: str) -> dict[str, Any]:

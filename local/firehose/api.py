@@ -69,7 +69,10 @@ class Firehose(JsonService):
 
     def create(self, r: dict[str, Any]) -> dict[str, Any]:
         name = r["DeliveryStreamName"]
-        if r.get("DeliveryStreamType", "DirectPut") != "KinesisStreamAsSource" or "KinesisStreamSourceConfiguration" not in r:
+        if (
+            r.get("DeliveryStreamType", "DirectPut") != "KinesisStreamAsSource"
+            or "KinesisStreamSourceConfiguration" not in r
+        ):
             raise ApiError("InvalidArgumentException", "The local stand-in delivers from a Kinesis stream only: "
                            "DeliveryStreamType KinesisStreamAsSource with KinesisStreamSourceConfiguration")  # fmt: skip
         destination = r.get("RedshiftDestinationConfiguration")
@@ -78,7 +81,9 @@ class Firehose(JsonService):
                            "RedshiftDestinationConfiguration")  # fmt: skip
         with self._lock:
             if name in self._streams:
-                raise ApiError("ResourceInUseException", f"Firehose {name} under accountId {self.account} already exists")
+                raise ApiError(
+                    "ResourceInUseException", f"Firehose {name} under accountId {self.account} already exists"
+                )
             self._streams[name] = {
                 "name": name,
                 "arn": f"arn:aws:firehose:{self.region}:{self.account}:deliverystream/{name}",
@@ -103,8 +108,10 @@ class Firehose(JsonService):
 
     def update(self, r: dict[str, Any]) -> dict[str, Any]:
         change = r.get("RedshiftDestinationUpdate")
-        if not change:
-            raise ApiError("InvalidArgumentException", "The destination is Redshift: RedshiftDestinationUpdate expected")
+        if change is None:
+            raise ApiError(
+                "InvalidArgumentException", "The destination is Redshift: RedshiftDestinationUpdate expected"
+            )
         with self._lock:
             stream = self._stream(r["DeliveryStreamName"])
             if r["CurrentDeliveryStreamVersionId"] != str(stream["version"]):

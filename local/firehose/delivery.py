@@ -233,7 +233,10 @@ class Delivery(threading.Thread):
                     error = ("Lambda.MissingRecordId", "the answer has not the record ids of the request")
                     continue
             except (ClientError, BotoCoreError, KeyError, TypeError, ValueError) as failure:
-                error = ("Lambda.InvokeAccessDenied" if "Access" in str(failure) else "Lambda.FunctionError", repr(failure))
+                error = (
+                    "Lambda.InvokeAccessDenied" if "Access" in str(failure) else "Lambda.FunctionError",
+                    repr(failure),
+                )
                 continue
             failed = {i: part[i] for i, record in results.items() if record["result"] == "ProcessingFailed"}
             self._failed(failed, arn, 1, ("Lambda.ProcessingFailedStatus", "ProcessingFailed status set for record"))

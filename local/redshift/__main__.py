@@ -30,7 +30,13 @@ def serve(
     with contextlib.closing(Engine(database_file, s3)) as engine:
         api = DataApi(engine, workgroup, database)
         try:
-            uvicorn.run(application(api, lambda: engine.rows("SELECT 1")), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+            uvicorn.run(
+                application(api, lambda: engine.rows("SELECT 1")),
+                host="127.0.0.1",
+                port=port,
+                log_level="warning",
+                access_log=False,
+            )
         finally:
             api.statements.close()
 

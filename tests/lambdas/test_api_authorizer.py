@@ -14,7 +14,8 @@ def authorizer(handler_of):
 
 
 @pytest.mark.parametrize(
-    ("key", "known"), [("a key", True), ("the next key", True), ("a kez", False), ("", False), (KEYS[0], False), ("é", False)]
+    ("key", "known"),
+    [("a key", True), ("the next key", True), ("a kez", False), ("", False), (KEYS[0], False), ("é", False)],
 )
 def test_only_known_keys_get_in(authorizer, key, known):
     sample = json.loads((PROJECT / "lambdas/api_authorizer/event.json").read_text())

@@ -14,7 +14,9 @@ from tests.lambdas.event_source import Mapping, kinesis_record
 from tests.plugins.cleaning_bench import line
 
 
-def event(number, invoice="536365", code="85123A", quantity=6, price="2.55", customer="17850", time="2010-12-01 08:26", **more):
+def event(
+    number, invoice="536365", code="85123A", quantity=6, price="2.55", customer="17850", time="2010-12-01 08:26", **more
+):
     data = {"InvoiceNo": invoice, "StockCode": code, "Description": "LANTERN", "Quantity": str(quantity),
             "InvoiceDate": time, "UnitPrice": price, "CustomerID": customer, "Country": "United Kingdom", **more}  # fmt: skip
     return line("online_retail", data, f"e{number}", event_time=None)
@@ -167,9 +169,7 @@ def test_unprocessed_keys_are_read_again(writer, tables, monkeypatch):
 
     def partial(RequestItems):  # noqa: N803
         kept = {t: {**r, "Keys": [k for k in r["Keys"] if random.random() < 0.6]} for t, r in RequestItems.items()}
-        rest = {
-            t: {**r, "Keys": [k for k in r["Keys"] if k not in kept[t]["Keys"]]} for t, r in RequestItems.items()
-        }
+        rest = {t: {**r, "Keys": [k for k in r["Keys"] if k not in kept[t]["Keys"]]} for t, r in RequestItems.items()}
         rest = {t: r for t, r in rest.items() if r["Keys"]}
         held_back.append(len(rest))
         asked = {t: r for t, r in kept.items() if r["Keys"]}
@@ -187,7 +187,12 @@ def test_unprocessed_keys_are_read_again(writer, tables, monkeypatch):
 def test_what_stays_throttled_is_reported_and_comes_again(writer, tables, monkeypatch):
     monkeypatch.setattr(writer, "ATTEMPTS", 2)
     calls = []
-    _failing(writer, monkeypatch, "transact_write_items", lambda kwargs: calls.append(1) or ("before" if len(calls) < 9 else None))
+    _failing(
+        writer,
+        monkeypatch,
+        "transact_write_items",
+        lambda kwargs: calls.append(1) or ("before" if len(calls) < 9 else None),
+    )
     events = a_shop(60, seed=8)
     mapping = Mapping(writer.handler)
     mapping.deliver(shard(events))

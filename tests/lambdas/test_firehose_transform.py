@@ -28,12 +28,16 @@ def results(transform, payloads):
 
 
 def test_the_sample_event(transform):
-    [record] = transform.handler(json.loads((PROJECT / "lambdas/firehose_transform/event.json").read_text()), None)["records"]
+    [record] = transform.handler(json.loads((PROJECT / "lambdas/firehose_transform/event.json").read_text()), None)[
+        "records"
+    ]
     assert record["result"] == "Ok"
 
 
 def test_a_line_becomes_a_row(transform):
-    [(result, data)] = results(transform, [event(1, code="85123a", price="16.13", customer="", time="2010-12-01T08:26+02:00")])
+    [(result, data)] = results(
+        transform, [event(1, code="85123a", price="16.13", customer="", time="2010-12-01T08:26+02:00")]
+    )
     assert (result, data.endswith(b"}\n")) == ("Ok", True)
     assert json.loads(data) == {
         "event_id": "e1", "InvoiceNo": "536365", "StockCode": "85123A", "Description": "LANTERN", "Quantity": 6,

@@ -94,7 +94,10 @@ def test_data_goes_on_byte_for_byte(api, monkeypatch):
 
     data = '{"price": 1.10, "big": 12345678901234567890.123456789, "text": "\\u00a3 \u2028", "e": 1E400}'
     _, _, _, stream = post(
-        api, monkeypatch, f' [ {{"data" :\n {data} , "feed":"product_events"}}, {{"feed":"purchases","data":{{}}}} ] ', stream=Bytes()
+        api,
+        monkeypatch,
+        f' [ {{"data" :\n {data} , "feed":"product_events"}}, {{"feed":"purchases","data":{{}}}} ] ',
+        stream=Bytes(),
     )
     assert data.encode() in stream.raw[0]
     assert b'"data": {}}' in stream.raw[1]
@@ -124,7 +127,9 @@ def test_data_goes_on_byte_for_byte(api, monkeypatch):
         pytest.param([{**envelope(), "extra": 5}], 400, "extra", "no key of the envelope", id="extra_key"),
         pytest.param([envelope("same"), envelope("same")], 400, "event_id", "index 0 has the same", id="same_id_twice"),
         pytest.param([envelope()] * 501, 413, None, "at most 500", id="too_many"),
-        pytest.param([envelope(data={"x": "y" * 1024**2})], 413, "data", "at most 1,048,576 bytes", id="too_large_an_event"),
+        pytest.param(
+            [envelope(data={"x": "y" * 1024**2})], 413, "data", "at most 1,048,576 bytes", id="too_large_an_event"
+        ),
         pytest.param([envelope(data={"x": "y" * 5 * 1024**2})], 413, None, "at most 5,242,880", id="too_large_a_body"),
     ],
 )
@@ -146,13 +151,16 @@ def test_every_wrong_event_is_named_by_its_index(api, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "content_type", ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "application/jsonx"]
+    "content_type",
+    ["", "text/plain", "application/x-www-form-urlencoded", "application/json; charset=latin-1", "application/jsonx"],
 )
 def test_other_content_types(api, monkeypatch, content_type):
     assert post(api, monkeypatch, envelope(), content_type=content_type)[0] == 415
 
 
-@pytest.mark.parametrize("content_type", ["application/json", "Application/JSON; charset=UTF-8", "application/cloudevents+json"])
+@pytest.mark.parametrize(
+    "content_type", ["application/json", "Application/JSON; charset=UTF-8", "application/cloudevents+json"]
+)
 def test_json_content_types(api, monkeypatch, content_type):
     assert post(api, monkeypatch, envelope(), content_type=content_type)[0] == 202
 

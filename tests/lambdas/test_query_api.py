@@ -11,7 +11,9 @@ from tests.lambdas.test_dynamodb_writer import event, shard
 @pytest.fixture
 def api(handler_of, tables):
     """The handler on tables that dynamodb_writer has filled."""
-    writer = handler_of("dynamodb_writer", INVOICES_TABLE=tables[0], CUSTOMERS_TABLE=tables[1], RETENTION_DAYS="0", THREADS="2")
+    writer = handler_of(
+        "dynamodb_writer", INVOICES_TABLE=tables[0], CUSTOMERS_TABLE=tables[1], RETENTION_DAYS="0", THREADS="2"
+    )
     lines = [event(1), event(2, quantity=-1, price="0.001", time="2010-12-01 08:25"), event(3, code="POST", price="18")]
     lines += [event(10 + i, invoice=f"C{5 + i}", customer="1", time=f"2010-12-{28 - i:02d} 09:00") for i in range(25)]
     lines += [event(40, invoice="A/1 é", code="X?&", customer="")]
@@ -38,7 +40,10 @@ def test_an_invoice(api):
     }  # fmt: skip
     lantern, post = found["items"]
     assert (lantern["stock_code"], lantern["quantity"], lantern["total"]) == ("85123A", 5, Decimal("15.299"))
-    assert [(x["event_id"], x["unit_price"]) for x in lantern["lines"]] == [("e2", Decimal("0.001")), ("e1", Decimal("2.55"))]
+    assert [(x["event_id"], x["unit_price"]) for x in lantern["lines"]] == [
+        ("e2", Decimal("0.001")),
+        ("e1", Decimal("2.55")),
+    ]
     assert (post["unit_price"], post["description"]) == (18, "LANTERN")
 
 
@@ -105,5 +110,7 @@ def test_throttled_tables_are_429(api, monkeypatch):
         raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow"}}, "Query")
 
     monkeypatch.setattr(api.dynamodb, "query", throttled)
-    answer = api.handler({"routeKey": "GET /customers/{CustomerID}/invoices", "pathParameters": {"CustomerID": "1"}}, None)
+    answer = api.handler(
+        {"routeKey": "GET /customers/{CustomerID}/invoices", "pathParameters": {"CustomerID": "1"}}, None
+    )
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "1")

@@ -7,6 +7,7 @@ import pytest
 from tests.lambdas.event_source import Mapping, kinesis_record
 from tests.plugins.cleaning_bench import line
 
+
 @pytest.fixture
 def logic(logic_of):
     return logic_of("raw_writer")

@@ -64,8 +64,7 @@ def test_the_lambdas_and_the_cleaning_accept_the_same_events_with_the_same_value
         for i, data in enumerate(_mutated())
     ]
     cleaned = {
-        row["event_id"]: row
-        for row in clean(tmp_path, config, contracts["online_retail"], "online_retail", events)
+        row["event_id"]: row for row in clean(tmp_path, config, contracts["online_retail"], "online_retail", events)
     }
     ours = _lambda_view(shared, events)
     assert set(ours) == set(cleaned)
@@ -81,7 +80,10 @@ def test_the_lambdas_and_the_cleaning_accept_the_same_events_with_the_same_value
         assert found["quantity"] == row["quantity"], source
         assert found["unit_price"] == row["unit_price"], source
         assert found["invoice_date"].replace(tzinfo=None) == row["event_time"], source
-        assert (found["customer_id"] or "unknown", found["stock_code"].upper()) == (row["customer_id"], row["stock_code"])
+        assert (found["customer_id"] or "unknown", found["stock_code"].upper()) == (
+            row["customer_id"],
+            row["stock_code"],
+        )
         assert (found["description"], found["country"], found["invoice_no"]) == (
             row["description"], row["country"], row["invoice_no"],
         ), source  # fmt: skip

@@ -1,9 +1,15 @@
-"""MiniStack's stream, mended: what is forgotten was read, and nobody's place is lost."""
+"""MiniStack, mended: what a stream forgets was read, nobody's place is lost, and mappings follow AWS's rules."""
 
+import json
 import sys
 import time
+import uuid
 
+import boto3
 import pytest
+
+from infra.deploy import package
+from local.supervision import wait_for
 
 
 @pytest.fixture
@@ -45,3 +51,56 @@ def test_only_old_records_that_all_have_read_are_forgotten(cloud_module):
     positions = {key[-1]: p["shard-0"] for key, p in lambdas._kinesis_positions._data.items()}
     assert positions == {"fast": 5, "slow": 0}
     assert kinesis._shard_iterators._data[("000000000000", "us-east-1", "token")]["position"] == 3
+
+
+HANDLER = """
+import base64, json, boto3, os
+s3 = boto3.client("s3")
+
+def handler(event, context):
+    done = [base64.b64decode(r["kinesis"]["data"]).decode() for r in event["Records"]]
+    if any("poison" in text for text in done):
+        raise RuntimeError("poison")
+    for text in done[:40]:
+        s3.put_object(Bucket=os.environ["BUCKET"], Key="done/" + text, Body=b"")
+    rest = event["Records"][40:41]  # no more at a time, as if it were throttled
+    return {"batchItemFailures": [{"itemIdentifier": r["kinesis"]["sequenceNumber"]} for r in rest]}
+"""
+
+
+def test_a_mapping_gives_up_the_poison_record_alone_and_tells_the_queue(cloud, observer, bucket, tmp_path):
+    session = boto3.session.Session("test", "test", region_name="us-east-1")
+    kinesis, functions, sqs = (session.client(n, endpoint_url=cloud.cloud_url) for n in ("kinesis", "lambda", "sqs"))
+    name = f"test-{uuid.uuid4().hex[:8]}"
+    (tmp_path / "handler.py").write_text(HANDLER)
+    kinesis.create_stream(StreamName=name, ShardCount=1)
+    arn = kinesis.describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]["StreamARN"]
+    queue = sqs.create_queue(QueueName=name)["QueueUrl"]
+    queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    functions.create_function(
+        FunctionName=name, Runtime="python3.13", Role="arn:aws:iam::000000000000:role/x", Handler="handler.handler",
+        Code={"ZipFile": package(tmp_path)[1]}, Environment={"Variables": {"BUCKET": bucket}},
+    )  # fmt: skip
+    records = [{"Data": b"poison" if i == 61 else f"{i:03d}".encode(), "PartitionKey": "k"} for i in range(100)]
+    kinesis.put_records(StreamName=name, Records=records)
+    mapping = functions.create_event_source_mapping(
+        EventSourceArn=arn, FunctionName=name, StartingPosition="TRIM_HORIZON", BatchSize=1000, MaximumRetryAttempts=1,
+        BisectBatchOnFunctionError=True, FunctionResponseTypes=["ReportBatchItemFailures"],
+        DestinationConfig={"OnFailure": {"Destination": queue_arn}},
+    )  # fmt: skip
+    wait_for(
+        lambda: len(observer.s3.list_objects_v2(Bucket=bucket, Prefix="done/").get("Contents", [])) == 99,
+        60,
+        "the rest",
+        0.2,
+    )
+    messages = sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=20)["Messages"]
+    document = json.loads(messages[0]["Body"])
+    assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"
+    assert (document["KinesisBatchInfo"]["batchSize"], document["KinesisBatchInfo"]["streamArn"]) == (1, arn)
+    number = document["KinesisBatchInfo"]["startSequenceNumber"]
+    found = kinesis.get_shard_iterator(StreamName=name, ShardId=document["KinesisBatchInfo"]["shardId"],
+                                       ShardIteratorType="AT_SEQUENCE_NUMBER", StartingSequenceNumber=number)  # fmt: skip
+    assert kinesis.get_records(ShardIterator=found["ShardIterator"], Limit=1)["Records"][0]["Data"] == b"poison"
+    functions.delete_event_source_mapping(UUID=mapping["UUID"])
+    functions.delete_function(FunctionName=name)

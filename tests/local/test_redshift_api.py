@@ -11,6 +11,7 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
+from tests.local.shapes import check_shape
 from tests.local.redshift_bench import Redshift
 
 TARGET = {"WorkgroupName": "ecommerce", "Database": "ecommerce"}
@@ -62,7 +63,7 @@ def test_answers_have_the_shapes_of_the_service_model(redshift):
         )
         with urllib.request.urlopen(request) as answer:
             body = json.loads(answer.read())
-        _check(model.operation_model(operation).output_shape, body, operation)
+        check_shape(model.operation_model(operation).output_shape, body, operation)
         seen.add(operation)
         return body
 
@@ -93,30 +94,6 @@ def test_answers_have_the_shapes_of_the_service_model(redshift):
 
 
 _SLOW = "SELECT COUNT(*) FROM core.numbers AS a CROSS JOIN core.numbers AS b CROSS JOIN core.numbers AS c WHERE a.n + b.n + c.n = 1"
-
-
-def _check(shape, value, where):
-    kinds = {
-        "string": str,
-        "long": int,
-        "integer": int,
-        "boolean": bool,
-        "double": (int, float),
-        "timestamp": (int, float),
-        "blob": str,
-    }
-    if shape.type_name == "structure":
-        assert isinstance(value, dict), where
-        assert set(value) <= set(shape.members), f"{where}: {set(value) - set(shape.members)}"
-        assert set(shape.required_members) <= set(value), where
-        for name, inner in value.items():
-            _check(shape.members[name], inner, f"{where}.{name}")
-    elif shape.type_name == "list":
-        for inner in value:
-            _check(shape.member, inner, f"{where}[]")
-    else:
-        assert isinstance(value, kinds[shape.type_name]), f"{where}: {value!r}"
-        assert not getattr(shape, "enum", None) or value in shape.enum, f"{where}: {value}"
 
 
 def test_parameters(redshift):

@@ -3,8 +3,9 @@ import threading
 import pytest
 from ecommerce_elt.errors import PermanentError, TransientError
 
-from producer import kinesis
-from producer.kinesis import KinesisSink, Record
+from producer import kinesis, sink
+from producer.kinesis import KinesisSink
+from producer.sink import Record
 
 
 class Throttling:
@@ -30,8 +31,8 @@ class Throttling:
 
 @pytest.fixture(autouse=True)
 def short_waits(monkeypatch):
-    monkeypatch.setattr(kinesis, "BACKOFF_FIRST_SECONDS", 0.001)
-    monkeypatch.setattr(kinesis, "BACKOFF_MAX_SECONDS", 0.005)
+    monkeypatch.setattr(sink, "BACKOFF_FIRST_SECONDS", 0.001)
+    monkeypatch.setattr(sink, "BACKOFF_MAX_SECONDS", 0.005)
 
 
 def records(count, size=10):
