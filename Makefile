@@ -81,7 +81,9 @@ lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generat
 .PHONY: types
 types: $(READY_DEV) ## mypy, strict
 	@$(BIN)/mypy
-	@cd lambdas/raw_writer && ../../$(BIN)/mypy --config-file= --strict --ignore-missing-imports logic.py handler.py
+	@for name in $(notdir $(patsubst %/handler.py,%,$(wildcard lambdas/*/handler.py))); do \
+		(cd lambdas/$$name && MYPYPATH=../shared ../../$(BIN)/mypy --config-file= --strict --ignore-missing-imports logic.py handler.py) || exit 1; \
+	done
 
 .PHONY: format
 format: $(READY_DEV) ## format the code

@@ -13,8 +13,8 @@ from rich.console import Console
 from rich.table import Table
 
 from local import lifecycle
-from local.demo import DemoFailed, run_demo
-from local.stack import PROJECT_DIR, Stack
+from local.demo import DemoFailed, Observer, run_demo
+from local.stack import PREFIX, PROJECT_DIR, Stack
 from local.supervision import Supervisor, SupervisorDown, members
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -95,7 +95,7 @@ def env(state: State = DEFAULT_STATE) -> None:
 
 @app.command()
 def status(state: State = DEFAULT_STATE) -> None:
-    """Show each part, and how often it died and was restarted."""
+    """Show each part with its restarts, and what the API, tables, delivery stream and failure queues hold."""
     stack = _known(state)
     supervisor = Supervisor(stack)
     try:
@@ -113,6 +113,29 @@ def status(state: State = DEFAULT_STATE) -> None:
     out.print(table)
     if any(part["statename"] != "RUNNING" for part in states):
         raise typer.Exit(1)
+    out.print(_services(stack))
+
+
+def _services(stack: Stack) -> Table:
+    """The HTTP API, the tables and the delivery stream, with what they hold."""
+    observer = Observer.of(stack)
+    table = Table("service", "name", "holds", box=None)
+    table.add_row("HTTP API", stack.api_url, "")
+    for name in ("invoices", "customers"):
+        count = observer.dynamodb.describe_table(TableName=f"{PREFIX}-{name}")["Table"]["ItemCount"]
+        table.add_row("DynamoDB", f"{PREFIX}-{name}", f"{count:,} items")
+    [[rows]] = observer.warehouse.query("SELECT COUNT(*) FROM core.firehose_transactions")
+    failed = len(observer.keys("firehose/errors/"))
+    table.add_row(
+        "Firehose", f"{PREFIX}-transactions", f"{rows:,} rows delivered, {failed:,} objects under firehose/errors/"
+    )
+    for part in ("raw-writer", "dynamodb-writer"):
+        url = observer.sqs.get_queue_url(QueueName=f"{PREFIX}-{part}-failures")["QueueUrl"]
+        waiting = observer.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
+        table.add_row(
+            "given up", f"{PREFIX}-{part}-failures", f"{waiting['Attributes']['ApproximateNumberOfMessages']} batches"
+        )
+    return table
 
 
 @app.command()

@@ -163,8 +163,8 @@ class _ShardReader:
         return lambda event: context.copy().run(invoke, event)
 
 
-def _pause(attempts: int) -> None:
-    time.sleep(min(RETRY_MAX_SECONDS, 0.1 * 2 ** min(attempts, 10)))
+def _pause(tries: int) -> None:
+    time.sleep(min(RETRY_MAX_SECONDS, 0.1 * 2 ** min(tries, 10)))
 
 
 def _discard(mapping: dict[str, Any], discarded: Discarded) -> None:

@@ -10,6 +10,7 @@ import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
@@ -20,10 +21,11 @@ from ecommerce_elt.warehouse import Warehouse
 from rich.console import Console
 from rich.table import Table
 
-from local.stack import PROJECT_DIR, REGION, Stack
+from local.stack import PREFIX, PROJECT_DIR, REGION, Stack
 
 SIMULATED_EVENTS = 60_000
 SEED, BAD_RATE, REPEAT_RATE = 42, 0.01, 0.002
+HTTP_SHARE = 20  # one simulated event in so many goes by POST /events
 UNREADABLE = "unreadable"
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 180  # nothing moved for this long: say so and stop waiting
@@ -44,16 +46,18 @@ class Observer:
     bucket: str
     queue_url: str
     contracts: dict[str, Contract]
+    dynamodb: Any
 
     @classmethod
     def of(cls, stack: Stack) -> Observer:
         env = stack.user_environment()
         session = boto3.session.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
-        s3, sqs = (session.client(name, endpoint_url=stack.cloud_url) for name in ("s3", "sqs"))
+        s3, sqs, dynamodb = (session.client(name, endpoint_url=stack.cloud_url) for name in ("s3", "sqs", "dynamodb"))
         data_api = session.client("redshift-data", endpoint_url=stack.redshift_url)
         url = sqs.get_queue_url(QueueName=env["ECOMMERCE_RAW_OBJECTS_QUEUE"])["QueueUrl"]
         contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
-        return cls(s3, sqs, Warehouse(data_api, "ecommerce", "ecommerce"), env["ECOMMERCE_BUCKET"], url, contracts)
+        target = Warehouse(data_api, "ecommerce", "ecommerce")
+        return cls(s3, sqs, target, env["ECOMMERCE_BUCKET"], url, contracts, dynamodb)
 
     def keys(self, prefix: str) -> set[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -92,6 +96,27 @@ class Observer:
             found[feed] = (int(row[0]), int(row[1]))
         return found
 
+    def ways(self) -> dict[str, tuple[int, Decimal]]:
+        """(lines, sum) of the invoice lines as each of the three ways through the stream keeps them."""
+        pages = self.dynamodb.get_paginator("scan").paginate(
+            TableName=f"{PREFIX}-customers", ProjectionExpression="LineCount, #total", ConsistentRead=True,
+            ExpressionAttributeNames={"#total": "Total"},
+        )  # fmt: skip
+        items = [item for page in pages for item in page["Items"]]
+        kept = (
+            sum(int(i["LineCount"]["N"]) for i in items),
+            sum((Decimal(i["Total"]["N"]) for i in items), Decimal(0)),
+        )
+        [[rows, amount]] = self.warehouse.query("SELECT COUNT(*), SUM(amount) FROM core.fact_invoice_line")
+        [[copies, copied]] = self.warehouse.query(
+            "SELECT COUNT(*), SUM(Quantity * UnitPrice) FROM core.firehose_transactions_once"
+        )
+        return {
+            "load_events": (int(rows), Decimal(amount or 0)),
+            "dynamodb_writer": kept,
+            "Firehose": (int(copies), Decimal(copied or 0)),
+        }
+
     def is_idle(self) -> bool:
         """No message waits or is being worked on, and no batch is open."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -122,6 +147,8 @@ def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | N
     if UNREADABLE in counts:
         counts[UNREADABLE]["quarantined"] = raw[UNREADABLE]
     _show(console, counts, core, core_before, seconds)
+    _show_ways(console, _wait_for_ways(observer, console, started))
+    console.print(f"HTTP API:   {stack.api_url}   (make env has it as ECOMMERCE_API_URL, and its key)", highlight=False)
     console.print(f"Airflow UI: {stack.airflow_url}/dags/load_events", highlight=False)
     problems = _problems(counts, core, audit)
     if problems:
@@ -141,8 +168,15 @@ def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) ->
         total = rows or SIMULATED_EVENTS
         shares = [total // 3 + (1 if i < total % 3 else 0) for i in range(3)]
         names = ("online_retail", "purchases", "product_events")
-        runs = [["simulate", "--feed", name, "--count", str(count), "--seed", str(SEED), "--bad-rate", str(BAD_RATE),
-                 "--repeat-rate", str(REPEAT_RATE)] for name, count in zip(names, shares, strict=True) if count]  # fmt: skip
+        runs = []
+        for name, share in zip(names, shares, strict=True):
+            by_http = share // HTTP_SHARE
+            runs.append(["simulate", "--feed", name, "--count", str(share - by_http), "--seed", str(SEED),
+                         "--bad-rate", str(BAD_RATE), "--repeat-rate", str(REPEAT_RATE)])  # fmt: skip
+            runs.append(
+                ["simulate", "--feed", name, "--count", str(by_http), "--seed", str(SEED + 1), "--sink", "http"]
+            )
+        runs = [run for run in runs if run[run.index("--count") + 1] != "0"]
     produced: Counter[str] = Counter()
     for arguments in runs:
         command = [sys.executable, "-m", "producer", *arguments, "--report-file", str(report)]
@@ -191,6 +225,48 @@ def _wait(
                 raise DemoFailed(f"nothing moved for {STALLED_SECONDS} s ({text}); look at: make status, make logs, "
                                  "and the DAG load_events in the UI")  # fmt: skip
             time.sleep(POLL_SECONDS)
+
+
+def _wait_for_ways(observer: Observer, console: Console, started: float) -> dict[str, tuple[int, Decimal, float]]:
+    """Returns (lines, sum, seconds) of each way, when all keep the same lines.
+
+    Raises:
+        DemoFailed: they do not come to the same.
+    """
+    done: dict[str, tuple[int, Decimal, float]] = {}
+    seen: dict[str, tuple[int, Decimal]] = {}
+    moved = time.monotonic()
+    with console.status("waiting for DynamoDB and Firehose") as status:
+        while True:
+            asked = time.monotonic()
+            ways = observer.ways()
+            expected = ways["load_events"]
+            text = ", ".join(f"{name} {lines:,}" for name, (lines, _) in ways.items())
+            status.update(text)
+            for name, found in ways.items():
+                if found == expected and name not in done:
+                    done[name] = (*found, time.monotonic() - started)
+            if len(done) == len(ways):
+                return done
+            if ways != seen:
+                seen, moved = ways, time.monotonic()
+                if not console.is_terminal:
+                    console.print(text, highlight=False)
+            if time.monotonic() - moved > STALLED_SECONDS:
+                raise DemoFailed(f"the ways through the stream differ ({ways}); look at: make status, make logs, and "
+                                 "docs/runbooks")  # fmt: skip
+            time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - asked)))  # counting must not hold up what is counted
+
+
+def _show_ways(console: Console, ways: dict[str, tuple[int, Decimal, float]]) -> None:
+    table = Table("way", "kept in", title="The invoice lines, by each way through the stream", title_justify="left")
+    for name in ("lines", "sum", "same after s"):
+        table.add_column(name, justify="right")
+    kept = {"load_events": "Redshift core.fact_invoice_line", "dynamodb_writer": "DynamoDB invoices, customers",
+            "Firehose": "Redshift core.firehose_transactions_once"}  # fmt: skip
+    for name, (lines, total, seconds) in ways.items():
+        table.add_row(name, kept[name], f"{lines:,}", f"{total:,.2f}", f"{seconds:.1f}")
+    console.print(table)
 
 
 def _change(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]], feed: str) -> dict[str, int]:

@@ -66,13 +66,13 @@ class Delivery:
         rules: of the mapping.
         invoke: calls the function with an event and returns its answer; raises what the function raised.
         discard: takes what is given up.
-        pause: called before an attempt that repeats one, with the number of attempts so far.
+        pause: called before an attempt that repeats one, with the number of times that this batch failed.
         now: seconds since the epoch.
     """
 
     def __init__(
         self, rules: Rules, invoke: Invoke, discard: Callable[[Discarded], None],
-        pause: Callable[[int], None] = lambda attempts: None, now: Callable[[], float] = lambda: 0.0,
+        pause: Callable[[int], None] = lambda tries: None, now: Callable[[], float] = lambda: 0.0,
     ) -> None:  # fmt: skip
         self.rules, self.invoke, self.discard, self.pause, self.now = rules, invoke, discard, pause, now
 
@@ -110,28 +110,30 @@ class Delivery:
             yield batch
 
     def _batch(self, records: list[Record], retries: int, attempts: int) -> None:
+        tries = 0
         while records:
             failed_at, reported = self._invoke(records)
-            attempts += 1
+            attempts, tries = attempts + 1, tries + 1
             if failed_at is None:
                 return
             records = records[failed_at:]  # what lies before the lowest reported record is done
             if self.rules.bisect_batch_on_function_error and not reported and len(records) > 1:
                 half = len(records) // 2
                 for part in (records[:half], records[half:]):
-                    self.pause(attempts)
                     self._batch(part, retries, attempts)
                 return
             age = self.rules.maximum_record_age_in_seconds
             if 0 <= age < self.now() - records[0]["kinesis"]["approximateArrivalTimestamp"]:
                 self.discard(Discarded(records, "RecordAgeExpired", attempts))
                 return
-            if failed_at == 0:
-                if retries == 0:
-                    self.discard(Discarded(records, "RetryAttemptsExhausted", attempts))
-                    return
-                retries -= 1
-            self.pause(attempts)
+            if failed_at:
+                tries = 0
+                continue
+            if retries == 0:
+                self.discard(Discarded(records, "RetryAttemptsExhausted", attempts))
+                return
+            retries -= 1
+            self.pause(tries)
 
     def _invoke(self, records: list[Record]) -> tuple[int | None, bool]:
         """Returns (index from which the batch failed, or None; whether the function reported it)."""

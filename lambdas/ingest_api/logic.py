@@ -134,8 +134,10 @@ def events_of(text: str, query: Mapping[str, str], contracts: Mapping[str, Contr
             first_use.setdefault(event.event_id, index)
             if len(event.data) + len(event.partition_key) > RECORD_MAX_BYTES:
                 too_large = True
-                problems.append(("data", f"expected at most {RECORD_MAX_BYTES:,} bytes for an event with its envelope, "
-                                         f"found {len(event.data):,}"))  # fmt: skip
+                found = f"{len(event.data):,}"
+                problems.append(
+                    ("data", f"with its envelope: expected at most {RECORD_MAX_BYTES:,} bytes, found {found}")
+                )
             events.append(event)
         errors += [{"index": index, "field": field, "rule": rule} for field, rule in problems]
     if errors:
@@ -181,7 +183,7 @@ def _event(
     if data_text is None:
         data_text = _member(text, "data")
     line = f'{head[:-1]}, "data": {data_text}}}'
-    return [], Event(whole["event_id"], line.encode("utf-8"), _partition_key(contract, whole))
+    return [], Event(str(whole["event_id"]), line.encode("utf-8"), _partition_key(contract, whole))
 
 
 def _partition_key(contract: Contract, envelope: Mapping[str, Any]) -> str:

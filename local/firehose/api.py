@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from pathlib import Path
@@ -47,7 +46,7 @@ class Firehose(JsonService):
     def _save(self) -> None:
         written = self.state_file.with_suffix(".new")
         written.write_text(json.dumps(self._streams, indent=1), "utf-8")
-        os.replace(written, self.state_file)
+        written.replace(self.state_file)
 
     def _start(self, name: str) -> None:
         def keep(places: dict[str, str]) -> None:

@@ -294,8 +294,8 @@ class Delivery(threading.Thread):
         copy = self.destination["CopyCommand"]
         columns = f" ({copy['DataTableColumns']})" if copy.get("DataTableColumns") else ""
         role = self.destination["RoleARN"]
-        sql = f"COPY {copy['DataTableName']}{columns} FROM 's3://{self.bucket}/{manifest}' IAM_ROLE '{role}' MANIFEST " \
-              f"{copy.get('CopyOptions', '')}"  # fmt: skip
+        what, options = f"{copy['DataTableName']}{columns}", copy.get("CopyOptions", "")
+        sql = f"COPY {what} FROM 's3://{self.bucket}/{manifest}' IAM_ROLE '{role}' MANIFEST {options}"
         found = JDBC.match(self.destination["ClusterJDBCURL"])
         if not found:
             raise RuntimeError(f"ClusterJDBCURL {self.destination['ClusterJDBCURL']!r} names no database")

@@ -9,11 +9,9 @@ import io
 import json
 import logging
 import uuid
-from collections.abc import Callable
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
 from typing import Any
-
 
 from local.protocol import ApiError, JsonService
 from local.redshift.catalog import SYSTEM_SCHEMA, Column

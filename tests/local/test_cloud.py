@@ -36,9 +36,9 @@ def test_only_old_records_that_all_have_read_are_forgotten(cloud_module):
         "StreamARN": arn,
         "shards": {"shard-0": {"records": records}},
     }
-    for uuid, position in (("fast", 9), ("slow", 4)):
-        lambdas._esms._data[("000000000000", "us-east-1", uuid)] = {"UUID": uuid, "EventSourceArn": arn}
-        lambdas._kinesis_positions._data[("000000000000", "us-east-1", uuid)] = {"shard-0": position}
+    for mapping_id, position in (("fast", 9), ("slow", 4)):
+        lambdas._esms._data[("000000000000", "us-east-1", mapping_id)] = {"UUID": mapping_id, "EventSourceArn": arn}
+        lambdas._kinesis_positions._data[("000000000000", "us-east-1", mapping_id)] = {"shard-0": position}
     kinesis._shard_iterators._data[("000000000000", "us-east-1", "token")] = {
         "stream": "s",
         "shard_id": "shard-0",

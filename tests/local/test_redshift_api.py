@@ -11,8 +11,8 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
-from tests.local.shapes import check_shape
 from tests.local.redshift_bench import Redshift
+from tests.local.shapes import check_shape
 
 TARGET = {"WorkgroupName": "ecommerce", "Database": "ecommerce"}
 

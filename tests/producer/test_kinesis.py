@@ -3,7 +3,7 @@ import threading
 import pytest
 from ecommerce_elt.errors import PermanentError, TransientError
 
-from producer import kinesis, sink
+from producer import sink
 from producer.kinesis import KinesisSink
 from producer.sink import Record
 
