@@ -9,7 +9,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_DEV := $(VENV)/.ready-dev
-export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT
+export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT FIREHOSE_PORT DYNAMODB_PORT
 
 .PHONY: help
 help: ## list the targets
@@ -43,7 +43,7 @@ demo: $(READY) ## start everything, send events, check that none is lost or doub
 	@$(BIN)/python -m local demo $(if $(DATA),--data "$(DATA)") $(if $(ROWS),--rows $(ROWS)) $(if $(FEED),--feed $(FEED))
 
 .PHONY: up
-up: $(READY) ## start the local cloud and Airflow; AIRFLOW_PORT, CLOUD_PORT, REDSHIFT_PORT
+up: $(READY) ## start the local cloud and Airflow; AIRFLOW_PORT, CLOUD_PORT, REDSHIFT_PORT, ...
 	@$(BIN)/python -m local up
 
 .PHONY: down

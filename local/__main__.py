@@ -27,6 +27,7 @@ AirflowPort = Annotated[int, typer.Option(envvar="AIRFLOW_PORT")]
 CloudPort = Annotated[int, typer.Option(envvar="CLOUD_PORT")]
 RedshiftPort = Annotated[int, typer.Option(envvar="REDSHIFT_PORT")]
 FirehosePort = Annotated[int, typer.Option(envvar="FIREHOSE_PORT")]
+DynamodbPort = Annotated[int, typer.Option(envvar="DYNAMODB_PORT")]
 DEFAULT_STATE = PROJECT_DIR / ".local"
 
 
@@ -42,21 +43,21 @@ def _known(state: Path) -> Stack:
     return stack
 
 
-def _wanted(state: Path, airflow_port: int, cloud_port: int, redshift_port: int, firehose_port: int) -> Stack:
+def _wanted(state: Path, airflow_port: int, cloud_port: int, redshift_port: int, firehose_port: int, dynamodb_port: int) -> Stack:
     """The running stack as it runs; else one on the ports that were asked for."""
     running = Stack.load(state)
     if running and Supervisor(running).is_up():
         return running
-    return Stack(state.resolve(), airflow_port, cloud_port, redshift_port, firehose_port)
+    return Stack(state.resolve(), airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port)
 
 
 @app.command()
 def up(
     state: State = DEFAULT_STATE, airflow_port: AirflowPort = 8080, cloud_port: CloudPort = 4566,
-    redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568,
+    redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568, dynamodb_port: DynamodbPort = 4569,
 ) -> None:  # fmt: skip
     """Start everything, or what is missing of it."""
-    stack = _wanted(state, airflow_port, cloud_port, redshift_port, firehose_port)
+    stack = _wanted(state, airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port)
     try:
         lifecycle.up(stack, out)
     except lifecycle.CannotStart as error:
@@ -158,7 +159,7 @@ def logs(
 @app.command()
 def demo(
     state: State = DEFAULT_STATE, airflow_port: AirflowPort = 8080, cloud_port: CloudPort = 4566,
-    redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568,
+    redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568, dynamodb_port: DynamodbPort = 4569,
     data: Annotated[Path | None, typer.Option(help="A file to replay instead of simulated events.")] = None,
     rows: Annotated[int, typer.Option(help="Limits the events; 0 is all of the file, 60,000 simulated.")] = 0,
     feed: Annotated[str, typer.Option(help="The feed of the file.")] = "online_retail",
@@ -166,7 +167,7 @@ def demo(
     """Start everything, send events, wait until they are in the warehouse, and check that none was lost or doubled."""
     if data and not data.is_file():
         _fail(f"{data}: no such file")
-    stack = _wanted(state, airflow_port, cloud_port, redshift_port, firehose_port)
+    stack = _wanted(state, airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port)
     try:
         lifecycle.up(stack, out)
         run_demo(stack, out, data=data, rows=rows or None, feed=feed)

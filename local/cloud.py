@@ -4,8 +4,9 @@
   records expire, mappings skip as many that nobody has read.
 - Event source mappings follow AWS's rules (local/event_source.py), each shard in a thread of its own; MiniStack's ignore
   partial batch responses, retry limits and on-failure destinations, so that a failing Lambda loses its records.
-- Delivery streams of a template are created in the Firehose stand-in.
-- The tables of DynamoDB are saved at the end without being copied first.
+- DynamoDB is served by a second such process, and delivery streams by the Firehose stand-in: one thread serves all of a
+  process, and what writes half a million items would hold up the main job. A template's resources are created there.
+- The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable
 from datetime import UTC, datetime
+from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
@@ -268,6 +270,54 @@ def _delivery_delete(name: str, properties: dict[str, Any]) -> None:
     _firehose().delete_delivery_stream(DeliveryStreamName=name)
 
 
+# -- tables of a template, in the process that serves DynamoDB ----------------------------------------------------------
+
+
+def _dynamodb() -> Any:
+    return boto3.client("dynamodb", endpoint_url=os.environ["AWS_ENDPOINT_URL_DYNAMODB"])
+
+
+def _table_create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+    client, name = _dynamodb(), properties["TableName"]
+    shape = client.meta.service_model.operation_model("CreateTable").input_shape
+    request = {key: value for key, value in properties.items() if key in shape.members}
+    if "SSESpecification" in request:  # CloudFormation calls it otherwise
+        request["SSESpecification"] = {"Enabled": request["SSESpecification"]["SSEEnabled"]}
+    arn = client.create_table(**_as_shape(request, shape))["TableDescription"]["TableArn"]
+    _table_settings(client, name, {}, properties)
+    return name, {"Arn": arn}
+
+
+def _table_update(
+    name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str
+) -> tuple[str, dict[str, str]]:
+    client = _dynamodb()
+    changed = {key for key in {*old, *new} if old.get(key) != new.get(key)}
+    if beyond := changed - {"TimeToLiveSpecification", "PointInTimeRecoverySpecification"}:
+        raise ValueError(f"table {name}: the local cloud does not change {sorted(beyond)} of a table; make reset begins anew")
+    _table_settings(client, name, old, new)
+    return name, {"Arn": client.describe_table(TableName=name)["Table"]["TableArn"]}
+
+
+def _table_settings(client: Any, name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
+    for key, change in (("TimeToLiveSpecification", client.update_time_to_live),
+                        ("PointInTimeRecoverySpecification", client.update_continuous_backups)):  # fmt: skip
+        if key in new and new[key] != old.get(key):
+            operation = client.meta.method_to_api_mapping[change.__name__]
+            shape = client.meta.service_model.operation_model(operation).input_shape
+            change(TableName=name, **{key: _as_shape(new[key], shape.members[key])})
+
+
+def _table_delete(name: str, properties: dict[str, Any]) -> None:
+    _dynamodb().delete_table(TableName=name)
+
+
+def _remembered(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """Returns the same pure function, which remembers its answers for texts."""
+    cached = lru_cache(1 << 16)(function)
+    return lambda value: cached(value) if isinstance(value, str) else function(value)
+
+
 def mend() -> None:
     """Puts ours in place of MiniStack's."""
     kinesis._expire_records = lambda stream: None
@@ -283,8 +333,15 @@ def mend() -> None:
         return dict(get_state())
 
     dynamodb.get_state = get_state_uncopied
+    # Each number and each condition is looked at several times for every item; the same ones come again and again.
+    for name in ("_number_error", "_ddb_canonicalize_number", "_number_size_bytes", "_tokenize"):
+        setattr(dynamodb, name, _remembered(getattr(dynamodb, name)))
+    dynamodb._condition_syntax_error = lru_cache(dynamodb._condition_syntax_error)
     provisioners._RESOURCE_HANDLERS["AWS::KinesisFirehose::DeliveryStream"] = {
         "create": _delivery_create, "update": _delivery_update, "delete": _delivery_delete,
+    }  # fmt: skip
+    provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"] = {
+        "create": _table_create, "update": _table_update, "delete": _table_delete,
     }  # fmt: skip
 
 

@@ -52,7 +52,8 @@ class Observer:
     def of(cls, stack: Stack) -> Observer:
         env = stack.user_environment()
         session = boto3.session.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
-        s3, sqs, dynamodb = (session.client(name, endpoint_url=stack.cloud_url) for name in ("s3", "sqs", "dynamodb"))
+        s3, sqs = (session.client(name, endpoint_url=stack.cloud_url) for name in ("s3", "sqs"))
+        dynamodb = session.client("dynamodb", endpoint_url=stack.dynamodb_url)
         data_api = session.client("redshift-data", endpoint_url=stack.redshift_url)
         url = sqs.get_queue_url(QueueName=env["ECOMMERCE_RAW_OBJECTS_QUEUE"])["QueueUrl"]
         contracts = load_contracts(PROJECT_DIR / "include" / "feeds")

@@ -21,7 +21,7 @@ from local import postgres
 from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, REGION, Stack
 from local.supervision import NotReady, Supervisor, end, members, wait_for
 
-CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose"]
+CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose", "dynamodb"]
 AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
 PORT_VARIABLES = {
     "airflow": "AIRFLOW_PORT",
@@ -35,9 +35,8 @@ LOCAL_PARAMETERS = {
     "Shards": "2",
     "RawWriterBatchWindowSeconds": "0",
     "DynamodbWriterBatchWindowSeconds": "0",
-    # One thread serves all of the emulator: what waits for DynamoDB holds up the main job.
     "DynamodbWriterParallelization": "1",
-    "DynamodbWriterThreads": "2",
+    "DynamodbWriterThreads": "4",
     "FirehoseBufferSeconds": "5",
     "FirehoseCopyRetrySeconds": "300",
     "FirehoseSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}-firehose",
@@ -101,6 +100,7 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
         "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
         "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
+        "dynamodb": lambda: _answers(f"{stack.dynamodb_url}/_ministack/health"),
     })  # fmt: skip
     step("local cloud: PostgreSQL, MiniStack, Redshift and Firehose stand-ins")
     running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}

@@ -31,6 +31,7 @@ class Stack:
     cloud_port: int = 4566
     redshift_port: int = 4567
     firehose_port: int = 4568
+    dynamodb_port: int = 4569
 
     # -- paths --------------------------------------------------------------------------------------------------
 
@@ -65,7 +66,7 @@ class Stack:
     @property
     def ports(self) -> dict[str, int]:
         return {"airflow": self.airflow_port, "cloud": self.cloud_port, "redshift": self.redshift_port,
-                "firehose": self.firehose_port}  # fmt: skip
+                "firehose": self.firehose_port, "dynamodb": self.dynamodb_port}  # fmt: skip
 
     @property
     def airflow_url(self) -> str:
@@ -82,6 +83,10 @@ class Stack:
     @property
     def firehose_url(self) -> str:
         return f"http://127.0.0.1:{self.firehose_port}"
+
+    @property
+    def dynamodb_url(self) -> str:
+        return f"http://127.0.0.1:{self.dynamodb_port}"
 
     @property
     def outputs_file(self) -> Path:
@@ -126,6 +131,7 @@ class Stack:
             "AWS_ENDPOINT_URL": self.cloud_url,
             "AWS_ENDPOINT_URL_REDSHIFT_DATA": self.redshift_url,
             "AWS_ENDPOINT_URL_FIREHOSE": self.firehose_url,
+            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
             "AIRFLOW_URL": self.airflow_url,
             "ECOMMERCE_BUCKET": f"{PREFIX}-lake-{ACCOUNT}",
             "ECOMMERCE_STREAM": f"{PREFIX}-events",

@@ -11,7 +11,7 @@ import sys
 import time
 import xmlrpc.client
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +35,7 @@ class Part:
     name: str
     command: list[str]
     stop_signal: str = "TERM"
+    environment: dict[str, str] = field(default_factory=dict)
 
 
 def parts(stack: Stack) -> list[Part]:
@@ -44,7 +45,12 @@ def parts(stack: Stack) -> list[Part]:
         Part("cloud", [python, "-m", "local.cloud"]),
         Part("redshift", [python, "-m", "local.redshift", "--port", str(stack.redshift_port),
                           "--database-file", str(stack.warehouse)]),
-        Part("firehose", [python, "-m", "local.firehose", "--port", str(stack.firehose_port),
+        # The two ways beside the main job stand back when the processors are busy.
+        Part("dynamodb", ["nice", "-n", "10", python, "-m", "local.cloud"], environment={
+            "GATEWAY_PORT": str(stack.dynamodb_port), "EDGE_PORT": str(stack.dynamodb_port),
+            "STATE_DIR": str(stack.state / "dynamodb"), "S3_PERSIST": "0",
+        }),
+        Part("firehose", ["nice", "-n", "10", python, "-m", "local.firehose", "--port", str(stack.firehose_port),
                           "--state-file", str(stack.state / "firehose.json")]),
         # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
         Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),
@@ -86,6 +92,7 @@ def write_config(stack: Stack) -> None:
             "stdout_logfile": str(stack.logs / f"{part.name}.log"),
             "stdout_logfile_maxbytes": "20MB",
             "stdout_logfile_backups": "1",
+            "environment": ",".join(f'{name}="{value}"' for name, value in part.environment.items()),
         }
     with stack.supervisor_config.open("w") as file:
         config.write(file)
