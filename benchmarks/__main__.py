@@ -21,6 +21,8 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
+from benchmarks import streams
+
 console = Console(width=None if sys.stdout.isatty() else 110)
 SAMPLE_SECONDS = 0.1
 FEED = "online_retail"
@@ -160,7 +162,7 @@ def main_job(data: Path | None) -> None:
     quiet = Console(quiet=True)
     table = Table("main job", "measured", title_justify="left")
     with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), 18080, 14566, 14567)
+        stack = Stack(Path(folder), 18080, 14566, 14567, 14568, 14569)
         try:
             started = time.monotonic()
             lifecycle.up(stack, quiet)
@@ -198,17 +200,29 @@ def main_job(data: Path | None) -> None:
                 table.add_row("whole file, first put to last put", f"{sent:.0f} s")
                 table.add_row("whole file, first put to last row in core", f"{total:.0f} s")
                 table.add_row("largest task process", f"{memory.peak / 1e6:,.0f} MB")
+                for name in ("Firehose", "dynamodb_writer"):
+                    wait_for(lambda name=name: observer.ways()[name][0] >= 541_909, 600, name, 2)
+                    table.add_row(
+                        f"whole file, first put to the same lines by {name}", f"{time.monotonic() - first:.0f} s"
+                    )
+                table.add_row("dynamodb_writer alone, lines/s", f"{streams.writer_rate(stack, data):,.0f}")
+            http = streams.api(stack)
         finally:
             lifecycle.reset(stack, quiet)
     console.print(table)
+    console.print(http)
 
 
 def main(
     data: Annotated[Path | None, typer.Option(help="UCI Online Retail as CSV or CSV.gz.")] = None,
     measure: Annotated[str, typer.Option(hidden=True)] = "",
+    part: Annotated[int, typer.Option(hidden=True)] = 0,
 ) -> None:
     os.environ.setdefault("ECOMMERCE_BUCKET", "benchmark")
     os.environ.setdefault("ECOMMERCE_PII_HMAC_KEY", "a key for the benchmark")
+    if measure == "write_a_share" and data:
+        print(streams.write_a_share(data, part))
+        return
     if measure and data:
         print(json.dumps(_measure(measure, data)))
         return

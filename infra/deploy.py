@@ -114,18 +114,27 @@ def deploy_stack(prefix: str, parameters: dict[str, str]) -> dict[str, str]:
     stack = f"{prefix}-streaming"
     keys = {parameter: key for parameter, (key, _) in packages.items()}
     values = {"Prefix": prefix, "CodeBucket": code_bucket, **keys, **parameters}
-    request = {
-        "StackName": stack,
-        "TemplateBody": TEMPLATE.read_text("utf-8"),
-        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
-        "Capabilities": ["CAPABILITY_NAMED_IAM"],
-    }
+    template = TEMPLATE.read_text("utf-8")
     try:
-        exists = bool(cloudformation.describe_stacks(StackName=stack)["Stacks"])
+        [found] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
-        exists = False
+        found = {}
+    exists = bool(found)
+    request: dict[str, Any] = {
+        "StackName": stack,
+        "TemplateBody": template,
+        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+        "Capabilities": ["CAPABILITY_NAMED_IAM"],
+    }
+    # What an earlier deployment chose, stays: another deployment need not say it again.
+    declared = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=template)["Parameters"]}
+    request["Parameters"] += [
+        {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
+        for parameter in found.get("Parameters", [])
+        if parameter["ParameterKey"] in declared - set(values)
+    ]
     try:
         if exists:
             cloudformation.update_stack(**request)

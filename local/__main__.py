@@ -43,7 +43,9 @@ def _known(state: Path) -> Stack:
     return stack
 
 
-def _wanted(state: Path, airflow_port: int, cloud_port: int, redshift_port: int, firehose_port: int, dynamodb_port: int) -> Stack:
+def _wanted(
+    state: Path, airflow_port: int, cloud_port: int, redshift_port: int, firehose_port: int, dynamodb_port: int
+) -> Stack:
     """The running stack as it runs; else one on the ports that were asked for."""
     running = Stack.load(state)
     if running and Supervisor(running).is_up():

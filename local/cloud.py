@@ -288,13 +288,13 @@ def _table_create(logical_id: str, properties: dict[str, Any], stack_name: str) 
     return name, {"Arn": arn}
 
 
-def _table_update(
-    name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str
-) -> tuple[str, dict[str, str]]:
+def _table_update(name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
     client = _dynamodb()
     changed = {key for key in {*old, *new} if old.get(key) != new.get(key)}
     if beyond := changed - {"TimeToLiveSpecification", "PointInTimeRecoverySpecification"}:
-        raise ValueError(f"table {name}: the local cloud does not change {sorted(beyond)} of a table; make reset begins anew")
+        raise ValueError(
+            f"table {name}: the local cloud does not change {sorted(beyond)} of a table; make reset begins anew"
+        )
     _table_settings(client, name, old, new)
     return name, {"Arn": client.describe_table(TableName=name)["Table"]["TableArn"]}
 

@@ -1,6 +1,6 @@
 """Lambda firehose_transform: events to rows, for the delivery stream into Redshift.
 
-An event that breaks its contract fails here and is kept under Firehose's error prefix; load_events says why.
+An invoice line that breaks its contract fails here and is kept under Firehose's error prefix; load_events says why.
 """
 
 from __future__ import annotations

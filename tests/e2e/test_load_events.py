@@ -1,7 +1,9 @@
 """The main job under the real scheduler: right figures, nothing twice, and the same content after a kill."""
 
+import base64
 import gzip
 import hashlib
+import json
 import os
 import subprocess
 import sys
@@ -83,6 +85,21 @@ def wipe(observer):
     observer.warehouse.run([f"DELETE FROM {table}" for table in sorted(tables)])
 
 
+def wipe_all(observer):
+    """Also what DynamoDB and Firehose keep, once they have caught up: each way has the same lines then."""
+    wait_for(lambda: len(set(observer.ways().values())) == 1, 60, f"the same lines by each way ({observer.ways()})", 1)
+    wipe(observer)
+    observer.warehouse.run(["DELETE FROM core.firehose_transactions"])
+    for table, keys in (("invoices", ["InvoiceNo", "StockCode"]), ("customers", ["CustomerID", "InvoiceNo"])):
+        for item in _scan(observer, table):
+            observer.dynamodb.delete_item(TableName=f"ecommerce-{table}", Key={key: item[key] for key in keys})
+
+
+def _scan(observer, table):
+    pages = observer.dynamodb.get_paginator("scan").paginate(TableName=f"ecommerce-{table}")
+    return [item for page in pages for item in page["Items"]]
+
+
 def running_task(stack, task_id):
     """Returns the process id of a task while it runs, or None."""
     url = f"{stack.airflow_url}/api/v2/dags/load_events/dagRuns/~/taskInstances"
@@ -111,6 +128,13 @@ def test_what_is_broken_is_in_quarantine_with_reasons_and_without_personal_data(
         body = observer.s3.get_object(Bucket=observer.bucket, Key=key)["Body"].read()
         assert b"Phone" not in body
         assert b"Address" not in body
+    delivered = observer.keys("firehose/")
+    assert any("processing-failed" in key for key in delivered)
+    for key in delivered:
+        body = observer.s3.get_object(Bucket=observer.bucket, Key=key)["Body"].read()
+        text = gzip.decompress(body) if key.endswith(".gz") else body
+        texts = [text, *(base64.b64decode(json.loads(x)["rawData"]) for x in text.splitlines() if b"rawData" in x)]
+        assert all(b"Phone" not in x and b"Address" not in x for x in texts), key
     names = observer.warehouse.query("SELECT customer_key FROM core.dim_customer LIMIT 5")
     assert all(len(key) == 64 for (key,) in names)
 
@@ -163,7 +187,7 @@ def test_one_event_arrives(stack, observer):
 
 @pytest.mark.timeout(600)
 def test_the_whole_real_file(stack, observer, online_retail):
-    wipe(observer)
+    wipe_all(observer)
     out = demo(stack, "--data", str(online_retail))
     assert "I1 holds" in out
     [row] = observer.warehouse.query(
@@ -180,6 +204,41 @@ def test_the_whole_real_file(stack, observer, online_retail):
     # The file's 5,268 repeated lines are kept. Upper case and trimming make some more lines equal to each other.
     assert 541909 - observer.warehouse.query(repeated)[0][0] >= 5268
     assert observer.audit()["online_retail"] == {"accepted": 541909, "clean": 541909, "quarantined": 0, "duplicates": 0}
+    assert observer.ways() == dict.fromkeys(
+        ("load_events", "dynamodb_writer", "Firehose"), (541909, Decimal("9747747.934"))
+    )
+
+
+def test_invoices_and_customers_of_the_whole_real_file(observer, online_retail):
+    """In DynamoDB as in the warehouse: every invoice's lines, units and total, for every customer."""
+    sql = """SELECT customer_id, invoice_no, COUNT(*), SUM(quantity), SUM(amount)
+             FROM core.fact_invoice_line GROUP BY customer_id, invoice_no"""
+    expected = {(c, i): (n, q, Decimal(t)) for c, i, n, q, t in observer.warehouse.query(sql)}
+    found = {
+        (i["CustomerID"]["S"], i["InvoiceNo"]["S"]): (
+            int(i["LineCount"]["N"]), int(i["Quantity"]["N"]), Decimal(i["Total"]["N"]),
+        )
+        for i in _scan(observer, "customers")
+    }  # fmt: skip
+    assert found == expected
+    assert len({invoice for _, invoice in found}) == 25900
+    assert len({customer for customer, _ in found} - {"unknown"}) == 4372
+    # And product by product in the largest invoice, which repeats many.
+    sql = "SELECT invoice_no FROM core.fact_invoice_line GROUP BY invoice_no ORDER BY COUNT(*) DESC, invoice_no LIMIT 1"
+    [[largest]] = observer.warehouse.query(sql)
+    items = observer.dynamodb.query(
+        TableName="ecommerce-invoices", KeyConditionExpression="InvoiceNo = :n",
+        ExpressionAttributeValues={":n": {"S": largest}}, ConsistentRead=True,
+    )["Items"]  # fmt: skip
+    lines = [event_id for item in items for event_id in item["Lines"]["M"]]
+    per_item = observer.warehouse.query(
+        "SELECT stock_code, COUNT(*), SUM(amount) FROM core.fact_invoice_line WHERE invoice_no = :n GROUP BY stock_code",
+        {"n": largest},
+    )
+    assert {(i["StockCode"]["S"], int(i["LineCount"]["N"]), Decimal(i["Total"]["N"])) for i in items} == {
+        (code, count, Decimal(total)) for code, count, total in per_item
+    }
+    assert len(lines) == len(set(lines)) == sum(count for _, count, _ in per_item) > 1000
 
 
 @pytest.fixture(scope="module")

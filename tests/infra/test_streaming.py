@@ -1,10 +1,12 @@
 """The template as CloudFormation reads it, the package, and the deployment to the local cloud."""
 
+import json
+
 import boto3
 import cfnlint.decode
 import pytest
 
-from infra.deploy import LAMBDAS, TEMPLATE, package
+from infra.deploy import FUNCTIONS, LAMBDAS, TEMPLATE, package, package_layer
 
 
 @pytest.fixture(scope="module")
@@ -14,17 +16,18 @@ def resources():
     return template["Resources"]
 
 
-def test_the_mapping_follows_the_rules_that_the_tests_prove(resources):
-    mapping = resources["RawWriterMapping"]["Properties"]
+@pytest.mark.parametrize("name", ["RawWriter", "DynamodbWriter"])
+def test_the_mappings_follow_the_rules_that_the_tests_prove(resources, name):
+    mapping = resources[f"{name}Mapping"]["Properties"]
     assert mapping["BisectBatchOnFunctionError"] is True
     assert mapping["FunctionResponseTypes"] == ["ReportBatchItemFailures"]
     assert mapping["StartingPosition"] == "TRIM_HORIZON"
     assert mapping["MaximumRetryAttempts"] > 0
-    assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": ["RawWriterFailures", "Arn"]}
+    assert mapping["DestinationConfig"]["OnFailure"]["Destination"] == {"Fn::GetAtt": [f"{name}Failures", "Arn"]}
     assert mapping["MaximumRecordAgeInSeconds"] < resources["Events"]["Properties"]["RetentionPeriodHours"] * 3600
 
 
-@pytest.mark.parametrize("name", ["Lake", "Events", "RawObjectsQueue"])
+@pytest.mark.parametrize("name", ["Lake", "Events", "RawObjectsQueue", "Invoices", "Customers"])
 def test_what_holds_events_outlives_the_stack(resources, name):
     assert (resources[name]["DeletionPolicy"], resources[name]["UpdateReplacePolicy"]) == ("Retain", "Retain")
 
@@ -53,15 +56,46 @@ def test_personal_data_in_raw_ends(resources):
         for r in resources["Lake"]["Properties"]["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in r
     }
-    assert rules == {"raw/", "quarantine/unreadable/"}
+    assert rules == {"raw/", "quarantine/unreadable/", "firehose/errors/"}
 
 
 def test_the_same_code_gives_the_same_package():
     assert package(LAMBDAS / "raw_writer") == package(LAMBDAS / "raw_writer")
+    assert package_layer() == package_layer()
+
+
+def test_every_lambda_is_deployed_with_the_shared_layer_and_has_a_sample_event(resources):
+    folders = {path.parent.name for path in LAMBDAS.glob("*/handler.py")}
+    assert folders == set(FUNCTIONS)
+    functions = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::Lambda::Function"]
+    assert {f["Code"]["S3Key"]["Ref"] for f in functions} == set(FUNCTIONS.values())
+    assert all(f["Layers"] == [{"Ref": "SharedLayer"}] for f in functions)
+    assert all((LAMBDAS / name / "event.json").exists() for name in folders)
+
+
+def test_tables_are_on_demand_with_point_in_time_recovery_and_expiry(resources):
+    for name in ("Invoices", "Customers"):
+        table = resources[name]["Properties"]
+        assert table["BillingMode"] == "PAY_PER_REQUEST"
+        assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+        assert table["TimeToLiveSpecification"] == {"AttributeName": "ExpiresAt", "Enabled": True}
+
+
+def test_nobody_calls_the_api_unasked(resources):
+    routes = [r["Properties"] for r in resources.values() if r["Type"] == "AWS::ApiGatewayV2::Route"]
+    assert len(routes) == 4
+    assert all(r["AuthorizationType"] == {"Fn::If": ["ByKey", "CUSTOM", "AWS_IAM"]} for r in routes)
+    settings = resources["ApiStage"]["Properties"]["DefaultRouteSettings"]
+    assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(settings)
+
+
+def test_what_filters_the_stream_lets_every_invoice_line_through(resources):
+    [pattern] = resources["DynamodbWriterMapping"]["Properties"]["FilterCriteria"]["Filters"]
+    assert json.loads(pattern["Pattern"]) == {"data": {"feed": ["online_retail"]}}
 
 
 def test_deploying_again_changes_nothing(cloud):
-    from local.lifecycle import LOCAL_PARAMETERS, _run
+    from local.lifecycle import _run, deploy_command
 
     session = boto3.session.Session("test", "test", region_name="us-east-1")
     names = ("cloudformation", "lambda", "kinesis")
@@ -73,10 +107,25 @@ def test_deploying_again_changes_nothing(cloud):
         stream = kinesis.describe_stream_summary(StreamName="ecommerce-events")["StreamDescriptionSummary"]
         return stack["Outputs"], mappings, stream["StreamCreationTimestamp"], stream["OpenShardCount"]
 
-    import sys
-
     before = state()
-    assert len(before[1]) == 1
-    parameters = [word for k, v in LOCAL_PARAMETERS.items() for word in ("--parameter", f"{k}={v}")]
-    _run(cloud, [sys.executable, "-m", "infra.deploy", *parameters], "deploy-again")
+    assert len(before[1]) == 2
+    _run(cloud, deploy_command(cloud), "deploy-again")
     assert state() == before
+
+
+def test_a_deployment_keeps_the_parameters_that_it_does_not_name(cloud, monkeypatch):
+    from infra.deploy import deploy_stack
+
+    for name, value in cloud.user_environment().items():
+        monkeypatch.setenv(name, value)
+    cloudformation = boto3.client("cloudformation")
+
+    def parameters():
+        [stack] = cloudformation.describe_stacks(StackName="ecommerce-streaming")["Stacks"]
+        return {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
+
+    before = parameters()
+    assert before["ApiKeySha256"]
+    deploy_stack("ecommerce", {"LogRetentionDays": "31"})
+    assert parameters() == before | {"LogRetentionDays": "31"}
+    deploy_stack("ecommerce", {"LogRetentionDays": "30"})

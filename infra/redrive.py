@@ -1,0 +1,165 @@
+"""Delivers again what an event source mapping gave up: `python -m infra.redrive dynamodb-writer`.
+
+A mapping that gives records up leaves a message with their shard and sequence numbers; Kinesis keeps the records. They
+are read from there and handed to the same function, in halves where it fails, and a message is deleted once all of its
+records are done. Twice is once, because every consumer knows events by their ids. Works against whatever boto3's variables name.
+"""
+
+from __future__ import annotations
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Annotated, Any
+
+import boto3
+import typer
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt.errors import PermanentError
+from rich.console import Console
+
+app = typer.Typer(add_completion=False)
+err = Console(stderr=True)
+
+VISIBILITY_SECONDS = 900  # as long as the longest function may run
+PAYLOAD_MAX_BYTES = 4 * 1024**2  # of the records' data in base64: an invocation takes 6 MB in all
+
+
+class _LeftOver(Exception):  # noqa: N818
+    """One record that the function still cannot do."""
+
+
+def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+    """Yields the records of a message as the function gets them.
+
+    Raises:
+        PermanentError: the stream has forgotten them.
+    """
+    stream, shard, last = batch["streamArn"], batch["shardId"], int(batch["endSequenceNumber"])
+    iterator = kinesis.get_shard_iterator(
+        StreamARN=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER",
+        StartingSequenceNumber=batch["startSequenceNumber"],
+    )["ShardIterator"]  # fmt: skip
+    while iterator:
+        answer = kinesis.get_records(ShardIterator=iterator, StreamARN=stream, Limit=10_000)
+        for record in answer["Records"]:
+            if int(record["SequenceNumber"]) > last:
+                return
+            yield {
+                "kinesis": {
+                    "kinesisSchemaVersion": "1.0", "partitionKey": record["PartitionKey"],
+                    "sequenceNumber": record["SequenceNumber"], "data": base64.b64encode(record["Data"]).decode(),
+                    "approximateArrivalTimestamp": record["ApproximateArrivalTimestamp"].timestamp(),
+                },
+                "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventName": "aws:kinesis:record",
+                "eventID": f"{shard}:{record['SequenceNumber']}", "eventSourceARN": stream,
+            }  # fmt: skip
+            if int(record["SequenceNumber"]) == last:
+                return
+        if not answer["Records"] and not answer.get("MillisBehindLatest"):
+            break
+        iterator = answer.get("NextShardIterator")
+    raise PermanentError(f"{shard}: the stream no longer has sequence number {last}; its retention is over")
+
+
+def _parts(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
+    part: list[dict[str, Any]] = []
+    size = 0
+    for record in records:
+        more = len(record["kinesis"]["data"]) + 500
+        if part and size + more > PAYLOAD_MAX_BYTES:
+            yield part
+            part, size = [], 0
+        part.append(record)
+        size += more
+    if part:
+        yield part
+
+
+def _invoke(functions: Any, name: str, records: list[dict[str, Any]]) -> None:
+    """Hands the records to the function until all are done.
+
+    Raises:
+        _LeftOver: one record fails alone.
+    """
+    payload = json.dumps({"Records": records}).encode()
+    answer = functions.invoke(FunctionName=name, Payload=payload)
+    body = json.loads(answer["Payload"].read() or b"null")
+    if not answer.get("FunctionError"):
+        failures = (body or {}).get("batchItemFailures") or []
+        if not failures:
+            return
+        numbers = [r["kinesis"]["sequenceNumber"] for r in records]
+        at = min(numbers.index(failure["itemIdentifier"]) for failure in failures)
+        if at:
+            _invoke(functions, name, records[at:])
+            return
+    if len(records) == 1:
+        raise _LeftOver(f"{records[0]['eventID']}: {json.dumps(body)[:500]}")
+    half = len(records) // 2
+    left: list[str] = []
+    for part in (records[:half], records[half:]):
+        try:
+            _invoke(functions, name, part)
+        except _LeftOver as error:
+            left.append(str(error))
+    if left:
+        raise _LeftOver("; ".join(left))
+
+
+def redrive(prefix: str, function: str) -> tuple[int, int]:
+    """Returns (batches delivered, batches left in the queue, because some record of them still fails).
+
+    Args:
+        prefix: what all names derive from.
+        function: raw-writer or dynamodb-writer.
+
+    Raises:
+        PermanentError: the stream has forgotten the records of a message.
+    """
+    session = boto3.session.Session()
+    sqs, kinesis = session.client("sqs"), session.client("kinesis")
+    functions = session.client("lambda", config=Config(read_timeout=VISIBILITY_SECONDS, retries={"max_attempts": 0}))
+    queue = sqs.get_queue_url(QueueName=f"{prefix}-{function}-failures")["QueueUrl"]
+    done = left = 0
+    while messages := sqs.receive_message(
+        QueueUrl=queue, MaxNumberOfMessages=1, VisibilityTimeout=VISIBILITY_SECONDS, WaitTimeSeconds=1
+    ).get("Messages"):
+        [message] = messages
+        batch = json.loads(message["Body"])["KinesisBatchInfo"]
+        what = f"{batch['batchSize']} records of {batch['shardId']} from {batch['startSequenceNumber']}"
+        try:
+            for part in _parts(list(_records(kinesis, batch))):
+                _invoke(functions, f"{prefix}-{function}", part)
+        except _LeftOver as error:
+            err.print(f"[red]left[/] {what}: {error}", highlight=False, soft_wrap=True)
+            left += 1
+            continue
+        sqs.delete_message(QueueUrl=queue, ReceiptHandle=message["ReceiptHandle"])
+        err.print(f"[green]done[/] {what}", highlight=False, soft_wrap=True)
+        done += 1
+    return done, left
+
+
+@app.command()
+def main(
+    function: Annotated[str, typer.Argument(help="raw-writer or dynamodb-writer")],
+    prefix: Annotated[str, typer.Option(help="What all names derive from.")] = "ecommerce",
+) -> None:
+    """Deliver again what the function's event source mapping gave up. Mend the cause first."""
+    try:
+        done, left = redrive(prefix, function)
+    except (PermanentError, ClientError, BotoCoreError) as error:
+        err.print(f"[red]redrive:[/] {error}", highlight=False, soft_wrap=True)
+        raise typer.Exit(1) from error
+    typer.echo(f"{done} batches delivered, {left} left")
+    if left:
+        err.print(
+            f"those that are left show again in the queue after {VISIBILITY_SECONDS // 60} minutes", highlight=False
+        )
+        raise typer.Exit(1)
+
+
+if __name__ == "__main__":
+    app()
