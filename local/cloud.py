@@ -28,7 +28,7 @@ from typing import Any
 import boto3
 from botocore.model import ListShape, Shape, StructureShape
 from ministack.app import main
-from ministack.core import responses
+from ministack.core import persistence, responses
 from ministack.services import dynamodb, kinesis, lambda_svc
 from ministack.services.cloudformation import provisioners
 
@@ -312,6 +312,30 @@ def _table_delete(name: str, properties: dict[str, Any]) -> None:
     _dynamodb().delete_table(TableName=name)
 
 
+def _uncopied(get_state: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
+    """Returns what gives the state to be written as it is: a copy of half a million items takes minutes."""
+
+    def call() -> dict[str, Any]:
+        dynamodb.copy = SimpleNamespace(deepcopy=lambda value: value)
+        try:
+            return get_state()
+        finally:
+            dynamodb.copy = copy
+
+    return call
+
+
+def _then_saved(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
+    """Returns the operation, followed by a save: a table is there after a kill, without what it got since."""
+
+    def call(data: dict) -> Any:
+        answer = function(data)
+        persistence.save_state("dynamodb", dynamodb.get_state())
+        return answer
+
+    return call
+
+
 def _remembered(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     """Returns the same pure function, which remembers its answers for texts."""
     cached = lru_cache(1 << 16)(function)
@@ -326,13 +350,9 @@ def mend() -> None:
     lambda_svc._poll_kinesis = lambda: False
     threading.Thread(target=_supervise, name="event-source-mappings", daemon=True).start()
 
-    get_state = dynamodb.get_state
-
-    def get_state_uncopied() -> dict[str, Any]:
-        dynamodb.copy = SimpleNamespace(deepcopy=lambda value: value, copy=copy.copy)
-        return dict(get_state())
-
-    dynamodb.get_state = get_state_uncopied
+    dynamodb.get_state = _uncopied(dynamodb.get_state)
+    for name in ("_create_table", "_delete_table", "_update_ttl", "_update_continuous_backups"):
+        setattr(dynamodb, name, _then_saved(getattr(dynamodb, name)))
     # Each number and each condition is looked at several times for every item; the same ones come again and again.
     for name in ("_number_error", "_ddb_canonicalize_number", "_number_size_bytes", "_tokenize"):
         setattr(dynamodb, name, _remembered(getattr(dynamodb, name)))

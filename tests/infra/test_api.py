@@ -29,6 +29,10 @@ def api(cloud):
         yield client
 
 
+def test_the_document_names_the_feeds(contracts):
+    assert yaml.safe_load(OPENAPI.read_text())["components"]["schemas"]["Feed"]["enum"] == sorted(contracts)
+
+
 def test_the_document_and_the_template_name_the_same_routes():
     import cfnlint.decode
 

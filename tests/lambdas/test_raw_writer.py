@@ -4,6 +4,7 @@ from random import Random
 
 import pytest
 
+from tests.conftest import PROJECT
 from tests.lambdas.event_source import Mapping, kinesis_record
 from tests.plugins.cleaning_bench import line
 
@@ -32,6 +33,13 @@ def shard_of(count, feeds=("purchases", "product_events"), seed=1):
 
 def event_ids(objects):
     return [json.loads(text)["event_id"] for lines in objects.values() for text in lines]
+
+
+def test_the_sample_event(writer, s3, bucket):
+    sample = json.loads((PROJECT / "lambdas/raw_writer/event.json").read_text())
+    assert writer.handler(sample, None) == {"batchItemFailures": []}
+    [(key, _)] = stored(s3, bucket).items()
+    assert key.startswith("raw/feed=online_retail/dt=2026-01-01/hour=00/shardId-000000000000-")
 
 
 def test_the_key_comes_from_the_records_alone(logic):

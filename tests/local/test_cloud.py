@@ -7,9 +7,10 @@ import uuid
 
 import boto3
 import pytest
+from botocore.exceptions import EndpointConnectionError
 
 from infra.deploy import package
-from local.supervision import wait_for
+from local.supervision import members, wait_for
 
 
 @pytest.fixture
@@ -104,3 +105,24 @@ def test_a_mapping_gives_up_the_poison_record_alone_and_tells_the_queue(cloud, o
     assert kinesis.get_records(ShardIterator=found["ShardIterator"], Limit=1)["Records"][0]["Data"] == b"poison"
     functions.delete_event_source_mapping(UUID=mapping["UUID"])
     functions.delete_function(FunctionName=name)
+
+
+def test_tables_are_there_after_a_kill(cloud, observer):
+    def process():
+        found = [p for p in members(cloud) if p.cmdline()[-1] == "local.cloud" and p.nice() > 0]
+        return found[0] if found else None
+
+    killed = process()
+    killed.kill()
+    killed.wait(10)
+
+    def answers():
+        try:
+            return observer.dynamodb.describe_table(TableName="ecommerce-invoices")["Table"]["TableStatus"] == "ACTIVE"
+        except EndpointConnectionError:
+            return False
+
+    wait_for(answers, 60, "the tables", 0.2)
+    settings = observer.dynamodb.describe_time_to_live(TableName="ecommerce-customers")["TimeToLiveDescription"]
+    assert settings["TimeToLiveStatus"] == "ENABLED"
+    assert process().pid != killed.pid
