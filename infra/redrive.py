@@ -10,6 +10,7 @@ from __future__ import annotations
 import base64
 import json
 from collections.abc import Iterator
+from enum import StrEnum
 from typing import Annotated, Any
 
 import boto3
@@ -24,6 +25,13 @@ err = Console(stderr=True)
 
 VISIBILITY_SECONDS = 900  # as long as the longest function may run
 PAYLOAD_MAX_BYTES = 4 * 1024**2  # of the records' data in base64: an invocation takes 6 MB in all
+
+
+class Consumer(StrEnum):
+    """The functions whose mappings have a queue for what they give up."""
+
+    RAW_WRITER = "raw-writer"
+    DYNAMODB_WRITER = "dynamodb-writer"
 
 
 class _LeftOver(Exception):  # noqa: N818
@@ -144,7 +152,7 @@ def redrive(prefix: str, function: str) -> tuple[int, int]:
 
 @app.command()
 def main(
-    function: Annotated[str, typer.Argument(help="raw-writer or dynamodb-writer")],
+    function: Annotated[Consumer, typer.Argument(help="Whose records.")],
     prefix: Annotated[str, typer.Option(help="What all names derive from.")] = "ecommerce",
 ) -> None:
     """Deliver again what the function's event source mapping gave up. Mend the cause first."""
