@@ -87,7 +87,7 @@ def wipe(observer):
 
 def wipe_all(observer):
     """Also what DynamoDB and Firehose keep, once they have caught up: each way has the same lines then."""
-    wait_for(lambda: len(set(observer.ways().values())) == 1, 60, f"the same lines by each way ({observer.ways()})", 1)
+    wait_for(lambda: len(set(observer.ways().values())) == 1, 180, f"the same lines by each way ({observer.ways()})", 1)
     wipe(observer)
     observer.warehouse.run(["DELETE FROM core.firehose_transactions"])
     for table, keys in (("invoices", ["InvoiceNo", "StockCode"]), ("customers", ["CustomerID", "InvoiceNo"])):
@@ -185,7 +185,7 @@ def test_one_event_arrives(stack, observer):
     wait_for(lambda: observer.core()["product_events"][0] == before + 1, 60, "the event")
 
 
-@pytest.mark.timeout(600)
+@pytest.mark.timeout(1200)
 def test_the_whole_real_file(stack, observer, online_retail):
     wipe_all(observer)
     out = demo(stack, "--data", str(online_retail))
