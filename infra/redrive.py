@@ -18,6 +18,7 @@ import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_elt.errors import PermanentError
+from more_itertools import constrained_batches
 from rich.console import Console
 
 app = typer.Typer(add_completion=False)
@@ -25,6 +26,7 @@ err = Console(stderr=True)
 
 VISIBILITY_SECONDS = 900  # as long as the longest function may run
 PAYLOAD_MAX_BYTES = 4 * 1024**2  # of the records' data in base64: an invocation takes 6 MB in all
+METADATA_BYTES = 500  # what a record brings along beside its data
 
 
 class Consumer(StrEnum):
@@ -44,7 +46,12 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     Raises:
         PermanentError: the stream has forgotten them.
     """
-    stream, shard, last = batch["streamArn"], batch["shardId"], int(batch["endSequenceNumber"])
+    stream, shard = batch["streamArn"], batch["shardId"]
+    first, last = int(batch["startSequenceNumber"]), int(batch["endSequenceNumber"])
+    gone = PermanentError(
+        f"{shard}: the stream no longer has sequence numbers {first} to {last}; its retention is over"
+    )
+    begun = False
     iterator = kinesis.get_shard_iterator(
         StreamARN=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER",
         StartingSequenceNumber=batch["startSequenceNumber"],
@@ -52,8 +59,11 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while iterator:
         answer = kinesis.get_records(ShardIterator=iterator, StreamARN=stream, Limit=10_000)
         for record in answer["Records"]:
-            if int(record["SequenceNumber"]) > last:
-                return
+            # A stream forgets its oldest records first: with both ends, all between them is there.
+            number = int(record["SequenceNumber"])
+            if number > last or not (begun or number == first):
+                raise gone
+            begun = True
             yield {
                 "kinesis": {
                     "kinesisSchemaVersion": "1.0", "partitionKey": record["PartitionKey"],
@@ -63,26 +73,12 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventName": "aws:kinesis:record",
                 "eventID": f"{shard}:{record['SequenceNumber']}", "eventSourceARN": stream,
             }  # fmt: skip
-            if int(record["SequenceNumber"]) == last:
+            if number == last:
                 return
         if not answer["Records"] and not answer.get("MillisBehindLatest"):
             break
         iterator = answer.get("NextShardIterator")
-    raise PermanentError(f"{shard}: the stream no longer has sequence number {last}; its retention is over")
-
-
-def _parts(records: list[dict[str, Any]]) -> Iterator[list[dict[str, Any]]]:
-    part: list[dict[str, Any]] = []
-    size = 0
-    for record in records:
-        more = len(record["kinesis"]["data"]) + 500
-        if part and size + more > PAYLOAD_MAX_BYTES:
-            yield part
-            part, size = [], 0
-        part.append(record)
-        size += more
-    if part:
-        yield part
+    raise gone
 
 
 def _invoke(functions: Any, name: str, records: list[dict[str, Any]]) -> None:
@@ -138,8 +134,11 @@ def redrive(prefix: str, function: str) -> tuple[int, int]:
         batch = json.loads(message["Body"])["KinesisBatchInfo"]
         what = f"{batch['batchSize']} records of {batch['shardId']} from {batch['startSequenceNumber']}"
         try:
-            for part in _parts(list(_records(kinesis, batch))):
-                _invoke(functions, f"{prefix}-{function}", part)
+            for part in constrained_batches(
+                list(_records(kinesis, batch)), PAYLOAD_MAX_BYTES, strict=False,
+                get_len=lambda record: len(record["kinesis"]["data"]) + METADATA_BYTES,
+            ):  # fmt: skip
+                _invoke(functions, f"{prefix}-{function}", list(part))
         except _LeftOver as error:
             err.print(f"[red]left[/] {what}: {error}", highlight=False, soft_wrap=True)
             left += 1

@@ -11,6 +11,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextvars
 import copy
 import json
@@ -98,7 +99,7 @@ def _lambda_record(record: dict[str, Any], shard_id: str, mapping: dict[str, Any
             "kinesisSchemaVersion": "1.0",
             "partitionKey": record["PartitionKey"],
             "sequenceNumber": record["SequenceNumber"],
-            "data": data if isinstance(data, str) else lambda_svc.base64.b64encode(data).decode(),
+            "data": data if isinstance(data, str) else base64.b64encode(data).decode(),
             "approximateArrivalTimestamp": record["ApproximateArrivalTimestamp"],
         },
         "eventSource": "aws:kinesis",
@@ -120,9 +121,14 @@ class _ShardReader:
         account, region, _ = self.key
         responses._request_account_id.set(account)
         responses._request_region.set(region)
-        while (mapping := _mappings().get(self.key)) and self.shard_id in self.stream["shards"]:
+        while (mapping := _mappings().get(self.key)) and self._is_there():
             if not mapping.get("Enabled", True) or not self._read(mapping, region):
                 time.sleep(POLL_SECONDS)
+
+    def _is_there(self) -> bool:
+        """A stream that was deleted and made anew under its name is another one, with a reader of its own."""
+        streams = list(kinesis._streams._data.values())
+        return self.shard_id in self.stream["shards"] and any(stream is self.stream for stream in streams)
 
     def _read(self, mapping: dict[str, Any], region: str) -> bool:
         """Delivers what waits, and returns whether there was anything."""
@@ -156,9 +162,7 @@ class _ShardReader:
             result = lambda_svc._execute_function(function, event)
             mapping["LastProcessingResult"] = "PROBLEM: Function call failed" if result.get("error") else "OK"
             if result.get("error"):
-                log.warning("%s failed on %d records: %s %s", mapping["FunctionName"], len(event["Records"]),
-                            result.get("body"), result.get("log", "")[-2000:])  # fmt: skip
-                raise RuntimeError(str(result.get("body")))
+                raise RuntimeError(f"{mapping['FunctionName']}: {result.get('body')} {result.get('log', '')[-2000:]}")
             answer = result.get("body")
             return json.loads(answer) if isinstance(answer, (str, bytes)) and answer else answer
 
@@ -313,7 +317,7 @@ def _table_delete(name: str, properties: dict[str, Any]) -> None:
 
 
 def _uncopied(get_state: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Returns what gives the state to be written as it is: a copy of half a million items takes minutes."""
+    """Returns what gives the state to be written as it is: copying the items takes longer than writing them."""
 
     def call() -> dict[str, Any]:
         dynamodb.copy = SimpleNamespace(deepcopy=lambda value: value)

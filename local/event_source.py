@@ -10,11 +10,16 @@ records' age are used up, what is left goes to the on-failure destination and th
 
 from __future__ import annotations
 
+import logging
 import zlib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any
+
+from more_itertools import constrained_batches
+
+log = logging.getLogger("event-source")
 
 Record = Mapping[str, Any]  # as Lambda gets it: {"kinesis": {...}, "eventID": ...}
 Invoke = Callable[[dict[str, Any]], Mapping[str, Any] | None]
@@ -94,20 +99,13 @@ class Delivery:
 
     def _lane(self, records: list[Record]) -> None:
         for batch in self._batches(records):
-            self._batch(batch, self.rules.maximum_retry_attempts, 0)
+            self._batch(list(batch), self.rules.maximum_retry_attempts, 0)
 
-    def _batches(self, records: list[Record]) -> Iterator[list[Record]]:
-        batch: list[Record] = []
-        size = 0
-        for record in records:
-            more = len(record["kinesis"]["data"]) + METADATA_BYTES
-            if batch and (len(batch) == self.rules.batch_size or size + more > PAYLOAD_MAX_BYTES):
-                yield batch
-                batch, size = [], 0
-            batch.append(record)
-            size += more
-        if batch:
-            yield batch
+    def _batches(self, records: list[Record]) -> Iterator[tuple[Record, ...]]:
+        return constrained_batches(
+            records, PAYLOAD_MAX_BYTES, self.rules.batch_size, strict=False,
+            get_len=lambda record: len(record["kinesis"]["data"]) + METADATA_BYTES,
+        )  # fmt: skip
 
     def _batch(self, records: list[Record], retries: int, attempts: int) -> None:
         tries = 0
@@ -139,7 +137,8 @@ class Delivery:
         """Returns (index from which the batch failed, or None; whether the function reported it)."""
         try:
             answer = self.invoke({"Records": records})
-        except Exception:
+        except Exception as error:  # whatever it was, the records come again
+            log.warning("the function failed on %d records: %s", len(records), error)
             return 0, False
         failures = (answer or {}).get("batchItemFailures") or []
         if not self.rules.report_batch_item_failures or not failures:

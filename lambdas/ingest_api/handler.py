@@ -81,7 +81,8 @@ def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
         log.info("refused status=%s reason=%s", refused.status, refused)
         return _answer(refused.status, refused.body)
     failed = _put_all(events, deadline_of(context, ANSWER_SECONDS))
-    log.info("events=%s failed=%s codes=%s", len(events), len(failed), dict(Counter(failed.values())))
+    level = logging.ERROR if failed else logging.INFO
+    log.log(level, "events=%s failed=%s codes=%s", len(events), len(failed), dict(Counter(failed.values())))
     ids = [event.event_id for event in events]
     if not failed:
         return _answer(202, {"accepted": len(events), "event_ids": ids})

@@ -25,7 +25,6 @@ ENVELOPE_KEYS = {"event_id", "feed", "schema_version", "event_time", "sent_at", 
 
 _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json(\s*;.*)?", re.IGNORECASE)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
-_BLANKS = re.compile(r"[ \t\r\n]*")
 _scan = json.JSONDecoder().raw_decode
 
 
@@ -70,31 +69,36 @@ def body_of(request: Mapping[str, Any], max_bytes: int) -> str:
         raise Refused(400, "the body is not UTF-8") from error
 
 
+def _token(text: str, at: int) -> int:
+    """Returns where the next token begins, at `at` or after the blanks there, in JSON that is known to be valid."""
+    while text[at] in " \t\r\n":
+        at += 1
+    return at
+
+
 def _array(text: str) -> list[str]:
     """Returns the text of each element of a JSON array that is known to be valid."""
     found = []
-    at = _BLANKS.match(text, _BLANKS.match(text).end() + 1).end()  # type: ignore[union-attr]
+    at = _token(text, _token(text, 0) + 1)
     while text[at] != "]":
         _, end = _scan(text, at)
         found.append(text[at:end])
-        at = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
+        at = _token(text, end)
         if text[at] == ",":
-            at = _BLANKS.match(text, at + 1).end()  # type: ignore[union-attr]
+            at = _token(text, at + 1)
     return found
 
 
 def _member(text: str, wanted: str) -> str:
     """Returns the text of one member's value of a JSON object that is known to be valid and to have it."""
-    at = _BLANKS.match(text, text.index("{") + 1).end()  # type: ignore[union-attr]
+    at = _token(text, _token(text, 0) + 1)
     while True:
         key, end = _scan(text, at)
-        colon = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
-        at = _BLANKS.match(text, colon + 1).end()  # type: ignore[union-attr]
+        at = _token(text, _token(text, end) + 1)  # past the colon
         _, end = _scan(text, at)
         if key == wanted:
             return text[at:end]
-        comma = _BLANKS.match(text, end).end()  # type: ignore[union-attr]
-        at = _BLANKS.match(text, comma + 1).end()  # type: ignore[union-attr]
+        at = _token(text, _token(text, end) + 1)  # past the comma
 
 
 def events_of(text: str, query: Mapping[str, str], contracts: Mapping[str, Contract], now: datetime) -> list[Event]:
@@ -162,21 +166,23 @@ def _event(
             (missing, "missing: send an envelope with feed and data, or name the feed of a bare record as ?feed=")
         ], None
     problems: list[tuple[str, str]] = []
-    if unknown := sorted(set(record) - ENVELOPE_KEYS):
-        problems.append((unknown[0][:80], f"no key of the envelope; it has {', '.join(sorted(ENVELOPE_KEYS))}"))
+    for unknown in sorted(set(record) - ENVELOPE_KEYS):
+        problems.append((unknown[:80], f"no key of the envelope; it has {', '.join(sorted(ENVELOPE_KEYS))}"))
     name = record["feed"]
     contract = contracts.get(name) if isinstance(name, str) else None
     if not contract:
         problems.append(("feed", f"expected one of {', '.join(contracts)}"))
     whole = {
         "event_id": str(uuid.uuid4()) if record.get("event_id") is None else record["event_id"],
-        "feed": name if contract else next(iter(contracts)),
+        "feed": name,
         "schema_version": record.get("schema_version", contract["version"] if contract else 1),
         "event_time": record.get("event_time"),
         "sent_at": record.get("sent_at", sent_at),
         "data": record["data"],
     }
-    problems += problems_of(whole)
+    problems += [
+        problem for problem in problems_of(whole) if problem[0] != "feed"
+    ]  # said above, with the feeds there are
     if problems or not contract:
         return problems, None
     head = json.dumps({key: value for key, value in whole.items() if key != "data"}, ensure_ascii=False)

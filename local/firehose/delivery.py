@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import itertools
 import json
 import logging
 import os
@@ -20,12 +21,14 @@ import boto3
 from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.warehouse import Warehouse
+from more_itertools import constrained_batches
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 log = logging.getLogger("firehose")
 
 READ_SECONDS = 1.0  # Firehose calls GetRecords once a second for each shard
 TRANSFORM_MAX_BYTES = 3 * 1024**2  # base64 of it, with the records' metadata, must fit a Lambda's 6 MB
+METADATA_BYTES = 300
 RETRY_MAX_SECONDS = 5.0
 JDBC = re.compile(r"jdbc:redshift://(?P<workgroup>[^.:/]+)[^:/]*:\d+/(?P<database>\w+)")
 
@@ -167,7 +170,7 @@ class Delivery(threading.Thread):
         delivered = 1.0
         if rows:
             key = self._object(buffer[0].arrived, rows)
-            delivered = self._copied(key, len(rows))
+            delivered = self._copied(key)
         for taken in buffer:
             self.places[taken.shard_id] = taken.sequence_number
         self.keep(dict(self.places))
@@ -180,15 +183,11 @@ class Delivery(threading.Thread):
         if not arn:
             yield from (taken.data for taken in buffer)
             return
-        part: dict[str, Taken] = {}
-        size = 0
-        for number, taken in enumerate(buffer):
-            if part and size + len(taken.data) > TRANSFORM_MAX_BYTES:
-                yield from self._invoked(arn, retries, part)
-                part, size = {}, 0
-            part[f"{number:012d}"] = taken
-            size += len(taken.data) + 300
-        yield from self._invoked(arn, retries, part)
+        for part in constrained_batches(
+            enumerate(buffer), TRANSFORM_MAX_BYTES, strict=False,
+            get_len=lambda numbered: len(numbered[1].data) + METADATA_BYTES,
+        ):  # fmt: skip
+            yield from self._invoked(arn, retries, {f"{number:012d}": taken for number, taken in part})
 
     def _processor(self) -> tuple[str | None, int]:
         processing = self.destination.get("ProcessingConfiguration") or {}
@@ -276,7 +275,7 @@ class Delivery(threading.Thread):
 
     def _put(self, key: str, body: bytes) -> None:
         """Puts one object; waits for S3 as long as it takes, because the records have no other place."""
-        for attempt in range(1 << 30):
+        for attempt in itertools.count():
             try:
                 self.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
                 return
@@ -284,7 +283,7 @@ class Delivery(threading.Thread):
                 log.warning("stream=%s key=%s cannot be put: %s", self.stream["name"], key, error)
                 self._wait(min(RETRY_MAX_SECONDS, 0.2 * 2 ** min(attempt, 10)))
 
-    def _copied(self, key: str, size: int) -> float:
+    def _copied(self, key: str) -> float:
         """Copies one object into Redshift and returns 1, or 0 where the retry duration ended first."""
         prefix = self.s3_config.get("Prefix", "")
         name = key.removeprefix(prefix).removesuffix(".gz")

@@ -86,12 +86,17 @@ def _show_again(queue):
     sqs.send_message(QueueUrl=queue, MessageBody=BODY[0])
 
 
-def test_records_that_the_stream_forgot_are_an_error(given_up):
+@pytest.mark.parametrize(("end", "by"), [("startSequenceNumber", -1), ("endSequenceNumber", 10**12)])
+def test_records_that_the_stream_forgot_are_an_error(given_up, s3, bucket, end, by):
+    """Of either end: what is left must not pass for the whole, and the message must stay."""
     prefix, queue, _ = given_up
     batch = json.loads(BODY[0])
-    batch["KinesisBatchInfo"]["endSequenceNumber"] = str(int(batch["KinesisBatchInfo"]["endSequenceNumber"]) + 10**6)
+    batch["KinesisBatchInfo"][end] = str(int(batch["KinesisBatchInfo"][end]) + by)
     sqs = boto3.client("sqs")
     sqs.purge_queue(QueueUrl=queue)
     sqs.send_message(QueueUrl=queue, MessageBody=json.dumps(batch))
     with pytest.raises(PermanentError, match="retention is over"):
         redrive(prefix, "writer")
+    assert _done(s3, bucket) == set()
+    attributes = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["ApproximateNumberOfMessagesNotVisible"])
+    assert attributes["Attributes"]["ApproximateNumberOfMessagesNotVisible"] == "1"

@@ -56,11 +56,11 @@ def test_a_batch_fits_an_invocations_payload():
     assert sum(len(r["kinesis"]["data"]) + METADATA_BYTES for r in records[:4]) <= PAYLOAD_MAX_BYTES
 
 
-@pytest.mark.parametrize("report", [True, False], ids=["reported", "raised"])
-def test_one_poison_record_is_given_up_and_all_others_are_done(report):
+@pytest.mark.parametrize("takes_reports", [True, False])
+def test_one_poison_record_is_given_up_and_all_others_are_done(takes_reports):
     records = shard(1000)
-    consumer = Consumer(poison(records, 617), report=False)
-    mapping = Mapping(consumer, maximum_retry_attempts=2, report_batch_item_failures=report)
+    consumer = Consumer(poison(records, 617))
+    mapping = Mapping(consumer, maximum_retry_attempts=2, report_batch_item_failures=takes_reports)
     mapping.deliver(records)
     assert mapping.given_up == numbers(records)[617:618]
     assert mapping.discarded[0].condition == "RetryAttemptsExhausted"

@@ -179,8 +179,6 @@ def test_partial_failures_are_retried_inside(api, monkeypatch):
 
 
 def test_what_still_fails_is_in_the_answer_by_index(api, monkeypatch):
-    failing = {"ProvisionedThroughputExceededException": 0, "InternalFailure": 1}
-
     class Hot(Stream):
         def put_records(self, StreamName, Records):  # noqa: N803
             ids = [json.loads(r["Data"])["event_id"] for r in Records]
@@ -191,7 +189,7 @@ def test_what_still_fails_is_in_the_answer_by_index(api, monkeypatch):
     status, body, headers, stream = post(
         api, monkeypatch, [envelope(f"e{i}") for i in range(5)], stream=Hot(), seconds=2.5
     )
-    assert (status, headers["Retry-After"], body["accepted"], len(failing)) == (207, "1", 3, 2)
+    assert (status, headers["Retry-After"], body["accepted"]) == (207, "1", 3)
     assert [r["status"] for r in body["results"]] == [202, 429, 202, 503, 202]
     assert sorted(e["event_id"] for e in stream.stored) == ["e0", "e2", "e4"]
 
