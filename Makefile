@@ -8,8 +8,11 @@ UV_VERSION := 0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+READY_SPARK := $(VENV)/.ready-spark
 READY_DEV := $(VENV)/.ready-dev
-export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT FIREHOSE_PORT DYNAMODB_PORT
+# Airflow is some thousand modules: each of its processes would compile them anew, and a start takes twice as long.
+unexport PYTHONDONTWRITEBYTECODE
+export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT FIREHOSE_PORT DYNAMODB_PORT QUICKSIGHT_PORT GLUE_PORT
 
 .PHONY: help
 help: ## list the targets
@@ -30,13 +33,21 @@ $(READY): $(VENV)/bin/uv requirements.txt pyproject.toml
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps -e .
 	@touch $@
 
-$(READY_DEV): $(READY) requirements-dev.txt
+$(READY_SPARK): $(READY) requirements-spark.txt
+	@echo "setup: packages of requirements-spark.txt"
+	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements-spark.txt
+	@touch $@
+
+$(READY_DEV): $(READY_SPARK) requirements-dev.txt
 	@echo "setup: packages of requirements-dev.txt"
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
 .PHONY: setup
 setup: $(READY) ## virtual environment with the pinned packages
+
+.PHONY: setup-spark
+setup-spark: $(READY_SPARK) ## also PySpark, for the local Glue's Spark job; it needs Java 17
 
 .PHONY: demo
 demo: $(READY) ## start everything, send events, check that none is lost or doubled; DATA=file ROWS=n FEED=name
@@ -77,6 +88,7 @@ lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generat
 	@$(BIN)/ruff format --check .
 	@$(BIN)/cfn-lint infra/*.yaml
 	@$(BIN)/python docs/generate_dags.py --check
+	@$(BIN)/python docs/generate_metrics.py --check
 
 .PHONY: types
 types: $(READY_DEV) ## mypy, strict
@@ -91,16 +103,22 @@ format: $(READY_DEV) ## format the code
 	@$(BIN)/ruff check --fix .
 
 .PHONY: docs
-docs: $(READY) ## write docs/dags.md from the DAGs
+docs: $(READY) ## write docs/dags.md from the DAGs, docs/metrics.md from the SQL
 	@$(BIN)/python docs/generate_dags.py
+	@$(BIN)/python docs/generate_metrics.py
 
 .PHONY: benchmark
 benchmark: $(READY_DEV) ## measure what the README says; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)")
 
+.PHONY: benchmark-lake
+benchmark-lake: $(READY_DEV) ## measure landed files, compaction and crawls; DATA=path/to/online_retail.csv.gz
+	@$(BIN)/python -m benchmarks.lake $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))
+
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-spark.in -o requirements-spark.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 .PHONY: clean

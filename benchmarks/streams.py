@@ -34,8 +34,7 @@ def _records(data: Path, part: int) -> list[dict]:
     """Returns a share of the file's first lines as a mapping hands them over."""
     from ecommerce_elt.events import envelope
     from ecommerce_elt.feeds import load_contracts
-
-    from producer.tabular import Flags, TabularFile
+    from ecommerce_elt.tabular import Flags, TabularFile
 
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())
     rows = itertools.islice(source.rows(source.survey()), LINES)

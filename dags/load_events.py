@@ -7,8 +7,10 @@ each batch into Parquet, and loads it in one transaction.
 - **Runs** continuously: when a run ends, the next one starts and waits, deferred, for the next object. Set
   `ECOMMERCE_LOAD_EVENTS_SCHEDULE` to a cron expression to load at fixed times instead.
 - **Works on** what has arrived by now, not on a data interval.
-- **Reads** the queue of new raw objects and `raw/`. **Writes** `manifests/`, `clean/`, `quarantine/`, the feed's tables in
-  `core`, `ops.batch_audit` and `ops.batch_object`; publishes the asset `ecommerce_warehouse` with the batch's counts.
+- **Cleans** with DuckDB in the task; a batch of more than `ECOMMERCE_GLUE_THRESHOLD_BYTES` with Spark on Glue, with the same
+  result.
+- **Reads** the queue of new raw objects and `raw/`. **Writes** `manifests/`, `clean/`, `published/`, `quarantine/`, the feed's tables
+  in `core`, `ops.batch_audit` and `ops.batch_object`; publishes the asset `ecommerce_warehouse` with the batch's counts.
 
 #### What to press after a failure
 Nothing has to be pressed: a failed task is retried, and a batch that a run leaves behind is taken up again by a later run,
@@ -21,20 +23,15 @@ Bad records do not turn a run red: they are in `quarantine/` with their reasons,
 
 from __future__ import annotations
 
-from dataclasses import asdict
 from datetime import datetime, timedelta
 
-from airflow.sdk import dag, get_current_context, task, task_group
-from ecommerce_elt.dag_defaults import DEFAULT_ARGS, WAREHOUSE, Tag
+from airflow.sdk import dag, task
+from ecommerce_elt.dag_defaults import DEFAULT_ARGS, Tag
+from ecommerce_elt.load_group import load_feed
 from ecommerce_elt.sensors import RawObjectsSensor
 from ecommerce_elt.settings import settings
 
-FEED_NAME = "{{ feed }}"
 IDLE = timedelta(minutes=settings().load_events_idle_minutes)
-
-
-def _show_feed(feed: str) -> None:
-    get_current_context()["feed"] = feed  # type: ignore[typeddict-unknown-key]  # for map_index_template
 
 
 @dag(
@@ -62,27 +59,6 @@ def load_events():
         from ecommerce_elt.steps import claim_batches
 
         return claim_batches()
-
-    @task_group
-    def load_feed(batch_id: str):
-        @task(map_index_template=FEED_NAME, multiple_outputs=False)
-        def clean_batch(batch_id: str) -> dict[str, object]:
-            from ecommerce_elt.steps import clean_batch
-
-            cleaned = clean_batch(batch_id)
-            _show_feed(cleaned.feed)
-            return asdict(cleaned)
-
-        @task(map_index_template=FEED_NAME, outlets=[WAREHOUSE], multiple_outputs=False)
-        def load_batch(cleaned: dict[str, object], *, outlet_events=None) -> dict[str, int]:
-            from ecommerce_elt.steps import load_batch
-
-            _show_feed(str(cleaned["feed"]))
-            counts = load_batch(cleaned)
-            outlet_events[WAREHOUSE].extra = {"batch_id": cleaned["batch_id"], "feed": cleaned["feed"], **counts}
-            return counts
-
-        load_batch(clean_batch(batch_id))
 
     batches = claim_batches()
     wait >> batches

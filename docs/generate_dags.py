@@ -6,9 +6,19 @@ import os
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs" / "dags.md"
+
+
+def _schedule(schedule: Any) -> str:
+    """Returns when a DAG runs: a cron expression or preset, or the assets that trigger it."""
+    if isinstance(schedule, list):
+        return "asset " + ", ".join(f"`{asset.name}`" for asset in schedule)
+    if hasattr(schedule, "asset_condition"):
+        return f"{_schedule(list(schedule.asset_condition.objects))}, and `{schedule.timetable.expression}`"
+    return f"`{schedule}`"
 
 
 def page() -> str:
@@ -31,7 +41,7 @@ def page() -> str:
         "| DAG | schedule | tags |",
         "|---|---|---|",
     ]
-    lines += [f"| [{d.dag_id}](#{d.dag_id}) | `{d.schedule}` | {', '.join(sorted(d.tags))} |" for d in dags]
+    lines += [f"| [{d.dag_id}](#{d.dag_id}) | {_schedule(d.schedule)} | {', '.join(sorted(d.tags))} |" for d in dags]
     for dag in dags:
         lines += ["", f"## {dag.dag_id}", "", (dag.doc_md or "").strip().split("\n", 1)[1].strip(), ""]
         lines += ["| task | retries | gives up after | then |", "|---|---|---|---|"]

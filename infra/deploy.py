@@ -1,4 +1,4 @@
-"""Packages the Lambdas, deploys the stack and creates the warehouse's tables. Twice is once.
+"""Packages the Lambdas and the Glue job, deploys the stacks and creates the warehouse's tables. Twice is once.
 
 `python -m infra.deploy` works against whatever boto3's variables name: an AWS account, or the local cloud.
 """
@@ -15,13 +15,20 @@ from typing import Annotated, Any
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from ecommerce_elt import marts
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import load_contracts
-from ecommerce_elt.settings import PROJECT_DIR
+from ecommerce_elt.settings import PROJECT_DIR, settings
+from ecommerce_elt.spark_sql import record_keys, spark_cleaning
 from ecommerce_elt.warehouse import BATCH_MAX_STATEMENTS, Warehouse, create_statements
 from rich.console import Console
 
-TEMPLATE = PROJECT_DIR / "infra" / "streaming.yaml"
+TEMPLATES = PROJECT_DIR / "infra"
+SQL = PROJECT_DIR / "include" / "sql"
+PACKAGE = PROJECT_DIR / "plugins" / "ecommerce_elt"
+JOB = PROJECT_DIR / "glue" / "clean_events.py"
+# What the job imports: Glue has pyarrow and boto3, and none of our other packages.
+JOB_MODULES = ("__init__", "batches", "errors", "hmac_pads", "lake_files", "raw_records")
 LAMBDAS = PROJECT_DIR / "lambdas"
 LAYER = LAMBDAS / "shared"
 # Folder to the template's parameter with the key of its package.
@@ -88,48 +95,64 @@ def _ensure_bucket(s3: Any, name: str, region: str) -> None:
         s3.head_bucket(Bucket=name)  # ours, or an error that says it is not
 
 
-def deploy_stack(prefix: str, parameters: dict[str, str]) -> dict[str, str]:
-    """Creates or updates the streaming stack and returns its outputs.
+def package_job() -> dict[str, tuple[str, bytes]]:
+    """Returns the analytics template's parameters to (key with the content's hash, content) of the Glue job's files."""
+    modules = {f"ecommerce_elt/{name}.py": (PACKAGE / f"{name}.py").read_bytes() for name in JOB_MODULES}
+    cleaning = {
+        feed: {"sql": spark_cleaning(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8")),
+               "keys": record_keys(contract)}
+        for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
+    }  # fmt: skip
+    script, translated = JOB.read_bytes(), json.dumps(cleaning, indent=1).encode()
+    key, archive = _archive("ecommerce_elt", modules)
+    return {
+        "JobPackageKey": (key.replace("lambdas/", "glue/"), archive),
+        "JobScriptKey": (f"glue/clean_events-{_hash(script)}.py", script),
+        "JobCleaningKey": (f"glue/cleaning-{_hash(translated)}.json", translated),
+    }
+
+
+def _hash(body: bytes) -> str:
+    return hashlib.sha256(body).hexdigest()[:16]
+
+
+def upload(prefix: str, packages: dict[str, tuple[str, bytes]]) -> dict[str, str]:
+    """Uploads the packages to the code bucket, which it creates, and returns the parameters that name them."""
+    session = boto3.session.Session()
+    s3, account = session.client("s3"), session.client("sts").get_caller_identity()["Account"]
+    bucket = f"{prefix}-code-{account}"
+    _ensure_bucket(s3, bucket, session.region_name)
+    for key, body in packages.values():
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+    return {"Prefix": prefix, "CodeBucket": bucket} | {parameter: key for parameter, (key, _) in packages.items()}
+
+
+def deploy_stack(name: str, template_file: Path, values: dict[str, str]) -> dict[str, str]:
+    """Creates or updates a stack and returns its outputs.
 
     Args:
-        prefix: what all names derive from; the stack is `<prefix>-streaming`.
-        parameters: of the template, beside those that the packaging gives.
+        name: of the stack.
+        values: of the template's parameters; what an earlier deployment chose and is not here, stays.
 
     Raises:
         PermanentError: CloudFormation refused or rolled back; with the first reason that it gives.
     """
-    session = boto3.session.Session()
-    if not session.region_name:
-        raise PermanentError("no AWS region: set AWS_DEFAULT_REGION")
-    s3, cloudformation = session.client("s3"), session.client("cloudformation")
-    account = session.client("sts").get_caller_identity()["Account"]
-    code_bucket = f"{prefix}-code-{account}"
-    _ensure_bucket(s3, code_bucket, session.region_name)
-    packages = {"SharedLayerKey": package_layer()} | {
-        parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()
-    }
-    for key, body in packages.values():
-        s3.put_object(Bucket=code_bucket, Key=key, Body=body)
-
-    stack = f"{prefix}-streaming"
-    keys = {parameter: key for parameter, (key, _) in packages.items()}
-    values = {"Prefix": prefix, "CodeBucket": code_bucket, **keys, **parameters}
-    template = TEMPLATE.read_text("utf-8")
+    cloudformation = boto3.client("cloudformation")
+    template = template_file.read_text("utf-8")
     try:
-        [found] = cloudformation.describe_stacks(StackName=stack)["Stacks"]
+        [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
         if "does not exist" not in str(error):
             raise
         found = {}
     exists = bool(found)
+    declared = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=template)["Parameters"]}
     request: dict[str, Any] = {
-        "StackName": stack,
+        "StackName": name,
         "TemplateBody": template,
-        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items()],
+        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items() if k in declared],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
     }
-    # What an earlier deployment chose, stays: another deployment need not say it again.
-    declared = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=template)["Parameters"]}
     request["Parameters"] += [
         {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
         for parameter in found.get("Parameters", [])
@@ -141,14 +164,81 @@ def deploy_stack(prefix: str, parameters: dict[str, str]) -> dict[str, str]:
         else:
             cloudformation.create_stack(**request, OnFailure="DELETE")
         waiter = cloudformation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
-        waiter.wait(StackName=stack, WaiterConfig={"Delay": 1, "MaxAttempts": 1800})
+        waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 1800})
     except ClientError as error:
         if "No updates are to be performed" not in str(error):
-            raise PermanentError(f"stack {stack}: {error}") from error
+            raise PermanentError(f"stack {name}: {error}") from error
     except WaiterError as error:
-        raise PermanentError(f"stack {stack}: {_first_failure(cloudformation, stack) or error}") from error
-    described = cloudformation.describe_stacks(StackName=stack)["Stacks"][0]
+        raise PermanentError(f"stack {name}: {_first_failure(cloudformation, name) or error}") from error
+    described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
     return {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
+
+
+def deploy_all(prefix: str, parameters: dict[str, str]) -> dict[str, str]:
+    """Creates or updates all stacks and returns their outputs.
+
+    Args:
+        prefix: what all names derive from; the stacks are `<prefix>-streaming` and `<prefix>-analytics`.
+        parameters: of the templates, beside those that the packaging gives.
+
+    Raises:
+        PermanentError: as `deploy_stack`; or a parameter that no template has.
+    """
+    if not boto3.session.Session().region_name:
+        raise PermanentError("no AWS region: set AWS_DEFAULT_REGION")
+    streaming, analytics = TEMPLATES / "streaming.yaml", TEMPLATES / "analytics.yaml"
+    known = {name for file in (streaming, analytics) for name in _declared(file)}
+    if unknown := sorted(set(parameters) - known):
+        raise PermanentError(
+            f"--parameter {', '.join(unknown)}: no template has it; there are {', '.join(sorted(known))}"
+        )
+    functions = {"SharedLayerKey": package_layer()} | {
+        parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()
+    }
+    outputs = deploy_stack(f"{prefix}-streaming", streaming, upload(prefix, functions) | parameters)
+    secret = {"PiiHmacSecretArn": ensure_secret(f"{prefix}/pii-hmac-key", settings().pii_hmac_key.get_secret_value())}
+    values = upload(prefix, package_job()) | secret | parameters
+    return outputs | deploy_stack(f"{prefix}-analytics", analytics, values)
+
+
+def _declared(template_file: Path) -> list[str]:
+    found = boto3.client("cloudformation").validate_template(TemplateBody=template_file.read_text("utf-8"))
+    return [parameter["ParameterKey"] for parameter in found["Parameters"]]
+
+
+def ensure_secret(name: str, value: str) -> str:
+    """Returns the ARN of the secret, which it creates where it is not there.
+
+    Raises:
+        PermanentError: it is there with another value: the same person would get another pseudonym.
+    """
+    secrets = boto3.client("secretsmanager")
+    try:
+        found = secrets.get_secret_value(SecretId=name)
+    except secrets.exceptions.ResourceNotFoundException:
+        return str(secrets.create_secret(Name=name, SecretString=value)["ARN"])
+    if found["SecretString"] != value:
+        raise PermanentError(f"secret {name} is another key than ECOMMERCE_PII_HMAC_KEY. The key must never change: "
+                             "set the variable to the secret's value")  # fmt: skip
+    return str(found["ARN"])
+
+
+def name_queries(workgroup: str, database: str) -> None:
+    """Brings Athena's named queries up to include/sql/athena/: one a file, by its name."""
+    athena = boto3.client("athena")
+    pages = athena.get_paginator("list_named_queries").paginate(WorkGroup=workgroup)
+    ids = [query_id for page in pages for query_id in page["NamedQueryIds"]]
+    known = {query["Name"]: query for query in (athena.get_named_query(NamedQueryId=i)["NamedQuery"] for i in ids)}
+    for file in sorted((SQL / "athena").glob("*.sql")):
+        sql = file.read_text("utf-8")
+        described = sql.splitlines()[0].removeprefix("-- ")
+        if file.stem not in known:
+            athena.create_named_query(
+                Name=file.stem, Description=described, Database=database, QueryString=sql, WorkGroup=workgroup
+            )
+        elif known[file.stem]["QueryString"] != sql:
+            query_id = known[file.stem]["NamedQueryId"]
+            athena.update_named_query(NamedQueryId=query_id, Name=file.stem, Description=described, QueryString=sql)
 
 
 def _first_failure(cloudformation: Any, stack: str) -> str:
@@ -159,11 +249,13 @@ def _first_failure(cloudformation: Any, stack: str) -> str:
 
 def create_tables(workgroup: str, database: str) -> None:
     """Creates the schemas and tables of the warehouse that are not there yet."""
-    contracts = load_contracts(PROJECT_DIR / "include" / "feeds").values()
-    statements = create_statements(PROJECT_DIR / "include" / "sql", contracts)
+    contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
+    statements = create_statements(SQL, contracts.values()) + marts.create_statements(SQL)
     target = Warehouse(boto3.client("redshift-data"), workgroup, database)
     for start in range(0, len(statements), BATCH_MAX_STATEMENTS):
         target.run(statements[start : start + BATCH_MAX_STATEMENTS], name="create tables")
+    target.run(marts.seed_statements(SQL), name="seed tables")
+    marts.register(target, SQL, contracts)
 
 
 @app.command()
@@ -174,9 +266,10 @@ def deploy(
     database: Annotated[str, typer.Option()] = "ecommerce",
     outputs_file: Annotated[Path | None, typer.Option(help="Also write the outputs here, as JSON.")] = None,
 ) -> None:
-    """Deploy the streaming stack and the warehouse's tables; print the stack's outputs."""
+    """Deploy the stacks, the named queries and the warehouse's tables; print the stacks' outputs."""
     try:
-        outputs = deploy_stack(prefix, dict(p.split("=", 1) for p in parameter or []))
+        outputs = deploy_all(prefix, dict(p.split("=", 1) for p in parameter or []))
+        name_queries(outputs["AthenaWorkgroup"], outputs["LakeDatabase"])
         create_tables(workgroup, database)
     except (PermanentError, TransientError, ClientError, BotoCoreError) as error:
         err.print(f"[red]deploy:[/] {error}", highlight=False)

@@ -28,6 +28,8 @@ CloudPort = Annotated[int, typer.Option(envvar="CLOUD_PORT")]
 RedshiftPort = Annotated[int, typer.Option(envvar="REDSHIFT_PORT")]
 FirehosePort = Annotated[int, typer.Option(envvar="FIREHOSE_PORT")]
 DynamodbPort = Annotated[int, typer.Option(envvar="DYNAMODB_PORT")]
+QuicksightPort = Annotated[int, typer.Option(envvar="QUICKSIGHT_PORT")]
+GluePort = Annotated[int, typer.Option(envvar="GLUE_PORT")]
 DEFAULT_STATE = PROJECT_DIR / ".local"
 
 
@@ -43,23 +45,23 @@ def _known(state: Path) -> Stack:
     return stack
 
 
-def _wanted(
-    state: Path, airflow_port: int, cloud_port: int, redshift_port: int, firehose_port: int, dynamodb_port: int
-) -> Stack:
-    """The running stack as it runs; else one on the ports that were asked for."""
+def _wanted(state: Path, *ports: int) -> Stack:
+    """The running stack as it runs; else one on the ports that were asked for, in the order in which Stack has them."""
     running = Stack.load(state)
     if running and Supervisor(running).is_up():
         return running
-    return Stack(state.resolve(), airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port)
+    return Stack(state.resolve(), *ports)
 
 
 @app.command()
 def up(
     state: State = DEFAULT_STATE, airflow_port: AirflowPort = 8080, cloud_port: CloudPort = 4566,
     redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568, dynamodb_port: DynamodbPort = 4569,
+    quicksight_port: QuicksightPort = 4570, glue_port: GluePort = 4571,
 ) -> None:  # fmt: skip
     """Start everything, or what is missing of it."""
-    stack = _wanted(state, airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port)
+    ports = (airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port, quicksight_port, glue_port)
+    stack = _wanted(state, *ports)
     try:
         lifecycle.up(stack, out)
     except lifecycle.CannotStart as error:
@@ -162,6 +164,7 @@ def logs(
 def demo(
     state: State = DEFAULT_STATE, airflow_port: AirflowPort = 8080, cloud_port: CloudPort = 4566,
     redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568, dynamodb_port: DynamodbPort = 4569,
+    quicksight_port: QuicksightPort = 4570, glue_port: GluePort = 4571,
     data: Annotated[Path | None, typer.Option(help="A file to replay instead of simulated events.")] = None,
     rows: Annotated[int, typer.Option(help="Limits the events; 0 is all of the file, 60,000 simulated.")] = 0,
     feed: Annotated[str, typer.Option(help="The feed of the file.")] = "online_retail",
@@ -169,7 +172,8 @@ def demo(
     """Start everything, send events, wait until they are in the warehouse, and check that none was lost or doubled."""
     if data and not data.is_file():
         _fail(f"{data}: no such file")
-    stack = _wanted(state, airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port)
+    ports = (airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port, quicksight_port, glue_port)
+    stack = _wanted(state, *ports)
     try:
         lifecycle.up(stack, out)
         run_demo(stack, out, data=data, rows=rows or None, feed=feed)

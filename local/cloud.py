@@ -5,7 +5,8 @@
 - Event source mappings follow AWS's rules (local/event_source.py), each shard in a thread of its own; MiniStack's ignore
   partial batch responses, retry limits and on-failure destinations, so that a failing Lambda loses its records.
 - DynamoDB is served by a second such process, and delivery streams by the Firehose stand-in: one thread serves all of a
-  process, and what writes half a million items would hold up the main job. A template's resources are created there.
+  process, and what writes half a million items would hold up the main job. Crawlers, jobs and workgroups are the Glue
+  stand-in's, because MiniStack's do nothing. A template's resources are created there.
 - The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
 """
 
@@ -316,6 +317,68 @@ def _table_delete(name: str, properties: dict[str, Any]) -> None:
     _dynamodb().delete_table(TableName=name)
 
 
+# -- crawlers, jobs and workgroups of a template, in the stand-in of Glue and Athena -----------------------------------
+
+
+Handlers = dict[str, Callable[..., Any]]
+
+
+def _request(service: str, operation: str, properties: dict[str, Any], inside: str = "") -> dict[str, Any]:
+    """Returns the properties of a resource that the operation, or the member `inside` of it, takes."""
+    shape = boto3.client(service).meta.service_model.operation_model(operation).input_shape
+    shape = shape.members[inside] if inside else shape
+    return dict(_as_shape({k: v for k, v in properties.items() if k in shape.members}, shape))
+
+
+def _crawler_handlers() -> Handlers:
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        boto3.client("glue").create_crawler(**_request("glue", "CreateCrawler", properties))
+        return properties["Name"], {}
+
+    def update(name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        boto3.client("glue").update_crawler(**_request("glue", "UpdateCrawler", new))
+        return name, {}
+
+    def delete(name: str, properties: dict[str, Any]) -> None:
+        boto3.client("glue").delete_crawler(Name=name)
+
+    return {"create": create, "update": update, "delete": delete}
+
+
+def _job_handlers() -> Handlers:
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        boto3.client("glue").create_job(**_request("glue", "CreateJob", properties))
+        return properties["Name"], {}
+
+    def update(name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        boto3.client("glue").update_job(JobName=name, JobUpdate=_request("glue", "UpdateJob", new, "JobUpdate"))
+        return name, {}
+
+    def delete(name: str, properties: dict[str, Any]) -> None:
+        boto3.client("glue").delete_job(JobName=name)
+
+    return {"create": create, "update": update, "delete": delete}
+
+
+def _workgroup_handlers() -> Handlers:
+    def create(logical_id: str, properties: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        request = properties | {"Configuration": properties["WorkGroupConfiguration"]}
+        boto3.client("athena").create_work_group(**_request("athena", "CreateWorkGroup", request))
+        return properties["Name"], {}
+
+    def update(name: str, old: dict[str, Any], new: dict[str, Any], stack_name: str) -> tuple[str, dict[str, str]]:
+        changed = dict(new["WorkGroupConfiguration"])
+        changed["ResultConfigurationUpdates"] = changed.pop("ResultConfiguration")
+        request = _request("athena", "UpdateWorkGroup", {"ConfigurationUpdates": changed})
+        boto3.client("athena").update_work_group(WorkGroup=name, **request)
+        return name, {}
+
+    def delete(name: str, properties: dict[str, Any]) -> None:
+        boto3.client("athena").delete_work_group(WorkGroup=name, RecursiveDeleteOption=True)
+
+    return {"create": create, "update": update, "delete": delete}
+
+
 def _uncopied(get_state: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
     """Returns what gives the state to be written as it is: copying the items takes longer than writing them."""
 
@@ -367,6 +430,9 @@ def mend() -> None:
     provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"] = {
         "create": _table_create, "update": _table_update, "delete": _table_delete,
     }  # fmt: skip
+    provisioners._RESOURCE_HANDLERS["AWS::Glue::Crawler"] = _crawler_handlers()
+    provisioners._RESOURCE_HANDLERS["AWS::Glue::Job"] = _job_handlers()
+    provisioners._RESOURCE_HANDLERS["AWS::Athena::WorkGroup"] = _workgroup_handlers()
 
 
 if __name__ == "__main__":

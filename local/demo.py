@@ -14,14 +14,14 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-import boto3
 from ecommerce_elt.batches import OPEN, RAW_KEY
+from ecommerce_elt.dashboards import DATA_SETS, utc
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.warehouse import Warehouse
 from rich.console import Console
 from rich.table import Table
 
-from local.stack import PREFIX, PROJECT_DIR, REGION, Stack
+from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, Stack
 
 SIMULATED_EVENTS = 60_000
 SEED, BAD_RATE, REPEAT_RATE = 42, 0.01, 0.002
@@ -47,18 +47,16 @@ class Observer:
     queue_url: str
     contracts: dict[str, Contract]
     dynamodb: Any
+    quicksight: Any
 
     @classmethod
     def of(cls, stack: Stack) -> Observer:
-        env = stack.user_environment()
-        session = boto3.session.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
-        s3, sqs = (session.client(name, endpoint_url=stack.cloud_url) for name in ("s3", "sqs"))
-        dynamodb = session.client("dynamodb", endpoint_url=stack.dynamodb_url)
-        data_api = session.client("redshift-data", endpoint_url=stack.redshift_url)
+        env, sqs = stack.user_environment(), stack.client("sqs")
         url = sqs.get_queue_url(QueueName=env["ECOMMERCE_RAW_OBJECTS_QUEUE"])["QueueUrl"]
         contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
-        target = Warehouse(data_api, "ecommerce", "ecommerce")
-        return cls(s3, sqs, target, env["ECOMMERCE_BUCKET"], url, contracts, dynamodb)
+        target = Warehouse(stack.client("redshift-data"), "ecommerce", "ecommerce")
+        others = (stack.client("dynamodb"), stack.client("quicksight"))
+        return cls(stack.client("s3"), sqs, target, env["ECOMMERCE_BUCKET"], url, contracts, *others)
 
     def keys(self, prefix: str) -> set[str]:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=prefix)
@@ -118,6 +116,24 @@ class Observer:
             "Firehose": (int(copies), Decimal(copied or 0)),
         }
 
+    def stale_marts(self) -> int:
+        """How many marts are behind core."""
+        [[behind]] = self.warehouse.query("SELECT COUNT(DISTINCT mart) FROM ops.stale_date")
+        return int(behind)
+
+    def dashboards(self) -> dict[str, int | None]:
+        """Data set to the rows of its last refresh, None where its marts were published after that began."""
+        rows = self.warehouse.query("SELECT mart, published_at FROM ops.mart_build WHERE published_at IS NOT NULL")
+        published = {mart: utc(at) for mart, at in rows}
+        found: dict[str, int | None] = {}
+        for data_set in DATA_SETS:
+            past = self.quicksight.list_ingestions(AwsAccountId=ACCOUNT, DataSetId=data_set.physical_id(PREFIX))
+            good = [i for i in past["Ingestions"] if i["IngestionStatus"] == "COMPLETED"]
+            changed = max((published[m] for m in data_set.marts if m in published), default=None)
+            fresh = bool(good) and (changed is None or good[0]["CreatedTime"] >= changed)
+            found[data_set.id] = good[0]["RowInfo"]["RowsIngested"] if fresh else None
+        return found
+
     def is_idle(self) -> bool:
         """No message waits or is being worked on, and no batch is open."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -149,8 +165,10 @@ def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | N
         counts[UNREADABLE]["quarantined"] = raw[UNREADABLE]
     _show(console, counts, core, core_before, seconds)
     _show_ways(console, _wait_for_ways(observer, console, started))
+    _show_dashboards(console, observer, _wait_for_dashboards(observer, console))
     console.print(f"HTTP API:   {stack.api_url}   (make env has it as ECOMMERCE_API_URL, and its key)", highlight=False)
     console.print(f"Airflow UI: {stack.airflow_url}/dags/load_events", highlight=False)
+    console.print(f"Figures:    {stack.airflow_url}/plugin/ecommerce", highlight=False)
     problems = _problems(counts, core, audit)
     if problems:
         raise DemoFailed("; ".join(problems))
@@ -268,6 +286,49 @@ def _show_ways(console: Console, ways: dict[str, tuple[int, Decimal, float]]) ->
     for name, (lines, total, seconds) in ways.items():
         table.add_row(name, kept[name], f"{lines:,}", f"{total:,.2f}", f"{seconds:.1f}")
     console.print(table)
+
+
+def _wait_for_dashboards(observer: Observer, console: Console) -> dict[str, int]:
+    """Returns data set to rows, when all marts are up to core and all data sets are up to the marts.
+
+    Raises:
+        DemoFailed: nothing moved for too long, or the marts' sums are not core's.
+    """
+    seen, moved = "", time.monotonic()
+    with console.status("waiting for the marts") as status:
+        while True:
+            behind = observer.stale_marts()
+            rows = observer.dashboards() if not behind else {}
+            waiting = [name for name, count in rows.items() if count is None]
+            if rows and not waiting:
+                break
+            text = f"{behind} marts behind core" if behind else f"{len(waiting)} data sets behind their marts"
+            status.update(text)
+            if text != seen:
+                seen, moved = text, time.monotonic()
+            if time.monotonic() - moved > STALLED_SECONDS:
+                raise DemoFailed(f"nothing moved for {STALLED_SECONDS} s ({text}); look at the DAGs build_marts and "
+                                 "refresh_dashboards in the UI")  # fmt: skip
+            time.sleep(POLL_SECONDS)
+    [[mart]] = observer.warehouse.query("SELECT COALESCE(SUM(net_revenue), 0) FROM mart.sales_daily")
+    [[core]] = observer.warehouse.query("SELECT COALESCE(SUM(amount), 0) FROM core.fact_invoice_line")
+    if Decimal(mart) != Decimal(core):
+        raise DemoFailed(f"mart.sales_daily has a net revenue of {mart}, core has {core}")
+    return {name: count or 0 for name, count in rows.items()}
+
+
+def _show_dashboards(console: Console, observer: Observer, rows: dict[str, int]) -> None:
+    table = Table(
+        "data set", "of", title="What the dashboards show (QuickSight data sets, Tableau extract)", title_justify="left"
+    )
+    table.add_column("rows", justify="right")
+    for data_set in DATA_SETS:
+        table.add_row(data_set.title, ", ".join(data_set.marts), f"{rows[data_set.id]:,}")
+    console.print(table)
+    sql = """SELECT SUM(CASE WHEN failed_rows = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN failed_rows > 0 THEN 1 ELSE 0 END)
+             FROM ops.check_results AS r INNER JOIN ops.mart_build AS b ON r.build_id = b.published_build_id"""
+    [[passed, warned]] = observer.warehouse.query(sql)
+    console.print(f"Marts are up to core: {int(passed or 0)} checks passed, {int(warned or 0)} warn.", highlight=False)
 
 
 def _change(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]], feed: str) -> dict[str, int]:

@@ -21,13 +21,16 @@ from local import postgres
 from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, REGION, Stack
 from local.supervision import NotReady, Supervisor, end, members, wait_for
 
-CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose", "dynamodb"]
+CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose", "dynamodb", "quicksight", "glue"]
 AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
 PORT_VARIABLES = {
     "airflow": "AIRFLOW_PORT",
     "cloud": "CLOUD_PORT",
     "redshift": "REDSHIFT_PORT",
     "firehose": "FIREHOSE_PORT",
+    "dynamodb": "DYNAMODB_PORT",
+    "quicksight": "QUICKSIGHT_PORT",
+    "glue": "GLUE_PORT",
 }
 READY_SECONDS = 120
 # On a laptop a fresh event matters more than the number of objects and invocations.
@@ -101,8 +104,10 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
         "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
         "dynamodb": lambda: _answers(f"{stack.dynamodb_url}/_ministack/health"),
+        "quicksight": lambda: _answers(f"{stack.quicksight_url}/health"),
+        "glue": lambda: _answers(f"{stack.glue_url}/health"),
     })  # fmt: skip
-    step("local cloud: PostgreSQL, MiniStack, Redshift and Firehose stand-ins")
+    step("local cloud: MiniStack, and stand-ins of Redshift, Firehose, QuickSight, Glue and Athena")
     running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}
     with ThreadPoolExecutor(2) as pool:
         migrated = (
@@ -114,6 +119,8 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         )
         pool.submit(_run, stack, deploy_command(stack), "deploy").result()
         step("streaming stack deployed, warehouse tables created")
+        _run(stack, dashboards_command(), "deploy-dashboards")
+        step("QuickSight data sets, analysis and dashboard deployed")
         if migrated:
             migrated.result()
             step("Airflow metadata migrated")
@@ -132,6 +139,12 @@ def deploy_command(stack: Stack) -> list[str]:
     parameters = LOCAL_PARAMETERS | {"ApiKeySha256": sha256(stack.secret("api_key").encode()).hexdigest()}
     words = [word for k, v in parameters.items() for word in ("--parameter", f"{k}={v}")]
     return [sys.executable, "-m", "infra.deploy", "--outputs-file", str(stack.outputs_file), *words]
+
+
+def dashboards_command() -> list[str]:
+    """Returns the command that deploys the dashboards to this stack, as a user would to AWS."""
+    secret = f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}-quicksight"
+    return [sys.executable, "-m", "bi.quicksight.deploy", "--secret-arn", secret]
 
 
 def down(stack: Stack, console: Console, *, quiet: bool = False) -> None:

@@ -11,6 +11,9 @@ import tempfile
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
+from typing import Any
+
+import boto3
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
@@ -32,6 +35,8 @@ class Stack:
     redshift_port: int = 4567
     firehose_port: int = 4568
     dynamodb_port: int = 4569
+    quicksight_port: int = 4570
+    glue_port: int = 4571
 
     # -- paths --------------------------------------------------------------------------------------------------
 
@@ -66,7 +71,8 @@ class Stack:
     @property
     def ports(self) -> dict[str, int]:
         return {"airflow": self.airflow_port, "cloud": self.cloud_port, "redshift": self.redshift_port,
-                "firehose": self.firehose_port, "dynamodb": self.dynamodb_port}  # fmt: skip
+                "firehose": self.firehose_port, "dynamodb": self.dynamodb_port, "quicksight": self.quicksight_port,
+                "glue": self.glue_port}  # fmt: skip
 
     @property
     def airflow_url(self) -> str:
@@ -87,6 +93,15 @@ class Stack:
     @property
     def dynamodb_url(self) -> str:
         return f"http://127.0.0.1:{self.dynamodb_port}"
+
+    @property
+    def quicksight_url(self) -> str:
+        return f"http://127.0.0.1:{self.quicksight_port}"
+
+    @property
+    def glue_url(self) -> str:
+        """Of Glue and Athena."""
+        return f"http://127.0.0.1:{self.glue_port}"
 
     @property
     def outputs_file(self) -> Path:
@@ -132,14 +147,25 @@ class Stack:
             "AWS_ENDPOINT_URL_REDSHIFT_DATA": self.redshift_url,
             "AWS_ENDPOINT_URL_FIREHOSE": self.firehose_url,
             "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
+            "AWS_ENDPOINT_URL_QUICKSIGHT": self.quicksight_url,
+            "AWS_ENDPOINT_URL_GLUE": self.glue_url,
+            "AWS_ENDPOINT_URL_ATHENA": self.glue_url,
             "AIRFLOW_URL": self.airflow_url,
             "ECOMMERCE_BUCKET": f"{PREFIX}-lake-{ACCOUNT}",
             "ECOMMERCE_STREAM": f"{PREFIX}-events",
             "ECOMMERCE_RAW_OBJECTS_QUEUE": f"{PREFIX}-raw-objects",
+            "ECOMMERCE_ALERTS_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-alerts",
             "ECOMMERCE_API_URL": self.api_url,
             "ECOMMERCE_API_KEY": self.secret("api_key"),
             "ECOMMERCE_PII_HMAC_KEY": self.secret("pii_hmac_key"),
         }
+
+    def client(self, service: str) -> Any:
+        """Returns a boto3 client of the local cloud."""
+        env = self.user_environment()
+        url = env.get(f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}", env["AWS_ENDPOINT_URL"])
+        session = boto3.session.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
+        return session.client(service, endpoint_url=url)
 
     def environment(self) -> dict[str, str]:
         """Returns the whole environment of the stack's processes."""
@@ -156,6 +182,15 @@ class Stack:
             "ECOMMERCE_WORK_DIR": str(self.state / "work"),
             "ECOMMERCE_OPEN_BATCH_RETRY_SECONDS": "20",
             "ECOMMERCE_POLL_INTERVAL_SECONDS": "1",
+            "ECOMMERCE_S3_OBJECT_URL": f"{self.cloud_url}/{{bucket}}/{{key}}",
+            "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.redshift_url}/statements/{{statement_id}}",
+            "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.quicksight_url}/data-sets/{{data_set_id}}",
+            "ECOMMERCE_GLUE_TABLE_URL": f"{self.glue_url}/tables/{{database}}.{{table}}",
+            "ECOMMERCE_GLUE_POLL_SECONDS": "1",
+            "ECOMMERCE_CRAWLER_POLL_SECONDS": "1",
+            "ECOMMERCE_LANDING_POLL_SECONDS": "2",
+            "ECOMMERCE_DASHBOARD_REFRESH_MINUTES": "0",
+            "ECOMMERCE_DASHBOARD_POLL_SECONDS": "1",
             # MiniStack: loopback only, no listeners beside HTTP, state kept.
             "BIND_HOST": "127.0.0.1",
             "GATEWAY_PORT": str(self.cloud_port),

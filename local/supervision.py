@@ -52,6 +52,11 @@ def parts(stack: Stack) -> list[Part]:
         }),
         Part("firehose", ["nice", "-n", "10", python, "-m", "local.firehose", "--port", str(stack.firehose_port),
                           "--state-file", str(stack.state / "firehose.json")]),
+        Part("quicksight", ["nice", "-n", "10", python, "-m", "local.quicksight", "--port", str(stack.quicksight_port),
+                            "--state-file", str(stack.state / "quicksight.json"), "--refreshes-a-day", "0"]),
+        Part("glue", ["nice", "-n", "10", python, "-m", "local.glue", "--port", str(stack.glue_port),
+                      "--state-folder", str(stack.state / "glue"), "--logs", str(stack.logs),
+                      "--catalog-url", stack.cloud_url]),
         # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
         Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),
         Part("airflow-scheduler", [airflow, "scheduler", "--skip-serve-logs"]),

@@ -25,6 +25,7 @@ from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.events import envelope, event_ids
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.settings import PROJECT_DIR
+from ecommerce_elt.tabular import Flags, Row, TabularFile
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -40,7 +41,6 @@ from producer.http import HttpSink
 from producer.kinesis import REQUEST_MAX_RECORDS, KinesisSink
 from producer.simulate import SHOPS, simulated
 from producer.sink import Record, Report, Sink
-from producer.tabular import Flags, Row, TabularFile
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 err = Console(stderr=True)

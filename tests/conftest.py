@@ -59,7 +59,7 @@ def free_ports(count: int) -> list[int]:
 
 
 def new_stack(folder: Path) -> Stack:
-    return Stack(folder, *free_ports(5))
+    return Stack(folder, *free_ports(7))
 
 
 @pytest.fixture(scope="session")

@@ -14,7 +14,7 @@ from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 from typing import Any
 
-from ecommerce_events.contracts import BreaksContract, contracts, typed
+from ecommerce_events.contracts import BreaksContract, capitals, contracts, typed
 from ecommerce_events.envelope import NotAnEnvelope, read_envelope
 
 FEED = "online_retail"
@@ -80,7 +80,7 @@ def line_of(record: Mapping[str, Any]) -> Line | None:
         sequence_number=kinesis["sequenceNumber"],
         arrived=kinesis["approximateArrivalTimestamp"],
         invoice_no=values["invoice_no"],
-        stock_code=values["stock_code"].upper(),
+        stock_code=capitals(values["stock_code"]),
         description=values["description"],
         quantity=values["quantity"],
         unit_price=values["unit_price"],

@@ -6,7 +6,7 @@ import json
 from datetime import UTC, datetime
 from typing import Any
 
-from ecommerce_events.contracts import BreaksContract, contracts, typed
+from ecommerce_events.contracts import BreaksContract, capitals, contracts, typed
 from ecommerce_events.envelope import NotAnEnvelope, read_envelope
 
 FEED = "online_retail"
@@ -28,7 +28,7 @@ def row_of(payload: bytes, arrived: float) -> bytes | None:
     row = {
         "event_id": envelope["event_id"],
         "InvoiceNo": values["invoice_no"],
-        "StockCode": values["stock_code"].upper(),
+        "StockCode": capitals(values["stock_code"]),
         "Description": values["description"],
         "Quantity": values["quantity"],
         "InvoiceDate": _text(values["invoice_date"]),

@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from ecommerce_events.contracts import capitals
 from logic import BadRequest, cursor_of, invoice, invoice_item, page_size, path_key, start_of, summary, to_json
 
 log = logging.getLogger()
@@ -37,7 +38,7 @@ def _invoice(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
 
 
 def _item(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
-    number, code = path_key(path, "InvoiceNo"), path_key(path, "StockCode").upper()
+    number, code = path_key(path, "InvoiceNo"), capitals(path_key(path, "StockCode"))
     key = {"InvoiceNo": {"S": number}, "StockCode": {"S": code}}
     item = dynamodb.get_item(TableName=INVOICES, Key=key).get("Item")
     if not item:

@@ -11,7 +11,7 @@ import typer
 import uvicorn
 from botocore.config import Config
 
-from local.protocol import application
+from local.protocol import application, page
 from local.redshift.api import DataApi
 from local.redshift.engine import Engine
 
@@ -31,7 +31,9 @@ def serve(
         api = DataApi(engine, workgroup, database)
         try:
             uvicorn.run(
-                application(api, lambda: engine.rows("SELECT 1")),
+                application(
+                    api, check_health=lambda: engine.rows("SELECT 1"), pages=[page("/statements/{name}", api.shown)]
+                ),
                 host="127.0.0.1",
                 port=port,
                 log_level="warning",

@@ -130,6 +130,18 @@ class DataApi(JsonService):
             out["QueryString"] = statement.parts[0].sql
         return out
 
+    def shown(self, statement_id: str) -> dict[str, Any]:
+        """What a person sees of a statement."""
+        described = self.call("DescribeStatement", json.dumps({"Id": statement_id}).encode())
+        parts = described.get("SubStatements", [described])
+        return {
+            "Status": described["Status"],
+            **({"Error": described["Error"]} if "Error" in described else {}),
+            "Began": datetime.fromtimestamp(described["CreatedAt"], UTC).isoformat(sep=" ", timespec="seconds"),
+            "Seconds": f"{described['Duration'] / 1e9:.3f}",
+            **{f"{p['Id'].rpartition(':')[2]} {p['Status']}, {p['ResultRows']} rows": p["QueryString"] for p in parts},
+        }  # fmt: skip
+
     def _described_part(self, part: Part) -> dict[str, Any]:
         out = {
             "Id": part.id, "Status": part.status, "QueryString": part.sql, "CreatedAt": _epoch(part.created),

@@ -236,7 +236,7 @@ def _download(s3: Any, urls: list[str], directory: Path) -> dict[str, Path]:
         bucket, key = _split_url(url)
         path = directory / f"{number:06d}"
         try:
-            s3.download_file(bucket, key, str(path))
+            path.write_bytes(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
         except botocore.exceptions.ClientError as error:
             raise SqlError(f"ERROR: S3ServiceException:The specified key does not exist., Key {key}") from error
         return f"{url}#{number}", path
@@ -262,18 +262,19 @@ def _copy_parquet(
     paths = [str(p) for p in files.values()]
     names = [f"c{i}" for i in range(len(columns))]
     source = f"read_parquet($files, filename = true) AS f({', '.join(names)}, file_name)"
-    for name, column in zip(names, columns, strict=True):
-        if column.kind in {"VARCHAR", "CHAR"}:
-            row = con.execute(
-                f"SELECT file_name, MAX(strlen({name})) FROM {source} WHERE strlen({name}) > $n GROUP BY 1 LIMIT 1",
-                {"files": paths, "n": column.length},
+    texts = [(n, c) for n, c in zip(names, columns, strict=True) if c.kind in {"VARCHAR", "CHAR"}]
+    longest = ", ".join(f"MAX(strlen({name}))" for name, _ in texts) or "NULL"
+    lengths = con.execute(f"SELECT {longest} FROM {source}", {"files": paths}).fetchone()
+    for (name, column), length in zip(texts, lengths or (), strict=False):
+        if length is not None and length > column.length:
+            [path] = con.execute(
+                f"SELECT file_name FROM {source} WHERE strlen({name}) = $n LIMIT 1", {"files": paths, "n": length}
             ).fetchone()
-            if row:
-                url = next(u for u, p in files.items() if str(p) == row[0]).rpartition("#")[0]
-                raise LoadError(copy.table, [Detail(
-                    url, 0, column.name, column.kind.lower(), column.length, 1204,
-                    f"The length of the data column {column.name} is longer than the length defined in the table. "
-                    f"Table: {column.length}, Data: {row[1]}, File: {url}")])  # fmt: skip
+            url = next(u for u, p in files.items() if str(p) == path).rpartition("#")[0]
+            raise LoadError(copy.table, [Detail(
+                url, 0, column.name, column.kind.lower(), column.length, 1204,
+                f"The length of the data column {column.name} is longer than the length defined in the table. "
+                f"Table: {column.length}, Data: {length}, File: {url}")])  # fmt: skip
     values = ", ".join(names)
     return int(con.execute(f"{into} SELECT {values} FROM {source}", {"files": paths}).fetchone()[0])
 

@@ -212,7 +212,7 @@ class Clock:
     transaction: datetime
 
 
-def translate(tree: exp.Expr, types: Types, clock: Clock) -> str:
+def translate(tree: exp.Expr, types: Callable[[], Types], clock: Clock) -> str:
     """Returns DuckDB SQL with Redshift's meaning for a query or DML tree."""
     root = exp.Tuple(expressions=[_typed(tree, types).copy()])
     for node in reversed(list(root.walk(bfs=True))):  # children first: a parent's rewrite moves them
@@ -225,12 +225,16 @@ def translate(tree: exp.Expr, types: Types, clock: Clock) -> str:
     return str(root.expressions[0].sql("duckdb"))
 
 
-def _typed(tree: exp.Expr, types: Types) -> exp.Expr:
+def _typed(tree: exp.Expr, types: Callable[[], Types]) -> exp.Expr:
     """Returns the tree with types where sqlglot can tell them; division and averages depend on them."""
+    if isinstance(tree, exp.Insert) and isinstance(tree.expression, exp.Query):
+        tree = tree.copy()
+        tree.set("expression", _typed(tree.expression, types))
+        return tree
     if not isinstance(tree, exp.Query) or not tree.find(exp.Div, exp.Avg, exp.Sum):
         return tree
     nested: dict[str, Any] = {}
-    for name, columns in types.items():
+    for name, columns in types().items():
         schema, _, table = name.rpartition(".")
         nested.setdefault(schema or "pg_temp", {})[table] = columns
     try:
@@ -295,6 +299,19 @@ def _total(node: exp.Expr, clock: Clock) -> exp.Expr:
     return node
 
 
+def _window(node: exp.Expr, clock: Clock) -> exp.Expr:
+    """What was put around an aggregate belongs around its window."""
+    around = node.this
+    aggregate = around.find(exp.Sum, exp.Avg) if isinstance(around, exp.Cast) else None
+    if aggregate is None:
+        return node
+    place = exp.Placeholder()
+    aggregate.replace(place)
+    node.set("this", aggregate)
+    place.replace(node)
+    return around
+
+
 def _string_cast(node: exp.Expr, clock: Clock) -> exp.Expr:
     kind = node.args["to"]
     if kind.this in {exp.DataType.Type.SUPER}:
@@ -327,6 +344,7 @@ _REWRITERS: dict[type, Callable[[exp.Expr, Clock], exp.Expr]] = {
     exp.Div: _divide,
     exp.Avg: _average,
     exp.Sum: _total,
+    exp.Window: _window,
     exp.Cast: _string_cast,
     exp.Concat: _plus,
     exp.Trunc: _truncate_time,

@@ -166,7 +166,7 @@ class Session:
 
     def _translated(self, tree: exp.Expr) -> str:
         clock = dialect.Clock(datetime.now(UTC), self._started)
-        return dialect.translate(tree, self.catalog.types(self.con), clock)
+        return dialect.translate(tree, lambda: self.catalog.types(self.con), clock)
 
     def _query(self, tree: exp.Expr) -> Result:
         tables = [t if "." in t else f"public.{t}" for t in dialect.tables_of(tree)]

@@ -20,6 +20,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
+from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote_plus
 
@@ -27,11 +28,21 @@ from ecommerce_elt.errors import PermanentError
 
 log = logging.getLogger(__name__)
 
-RAW_KEY = re.compile(r"^raw/feed=(?P<feed>[a-z][a-z0-9_]{0,62})/dt=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.jsonl\.gz$")
+RAW_KEY = re.compile(
+    r"^raw/feed=(?P<feed>[a-z][a-z0-9_]{0,62})/dt=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.(jsonl|ndjson)\.gz$"
+)
 BATCH_ID = re.compile(r"^(?P<feed>[a-z][a-z0-9_]{0,62})-\d{8}T\d{6}Z-[0-9a-f]{16}$")
 OPEN = "manifests/open/"
 LONG_POLL_SECONDS = 1
 RECEIVE_MAX = 10  # ReceiveMessage and DeleteMessageBatch take ten: SQS API reference
+
+
+class Engine(StrEnum):
+    """What cleans a batch; AUTO decides by its size."""
+
+    AUTO = "auto"
+    DUCKDB = "duckdb"
+    GLUE = "glue"
 
 
 @dataclass(frozen=True, order=True)

@@ -14,9 +14,13 @@ from ecommerce_elt.settings import settings
 class Tag(StrEnum):
     LOAD = "load"
     CLEAN = "clean"
+    MART = "mart"
+    DASHBOARD = "dashboard"
+    LAKE = "lake"
 
 
 WAREHOUSE = Asset("ecommerce_warehouse")
+MARTS = Asset("ecommerce_marts")
 
 DEFAULT_ARGS = {
     "owner": "data-platform",

@@ -43,14 +43,14 @@ def envelope(
         sent_at: ISO 8601.
         data: the record as the source wrote it.
     """
-    moment = event_time.isoformat().replace("+00:00", "Z") if event_time else None
     return orjson.dumps(
         {
             "event_id": event_id,
             "feed": feed,
             "schema_version": version,
-            "event_time": moment,
+            "event_time": event_time,
             "sent_at": sent_at,
             "data": data,
-        }
+        },
+        option=orjson.OPT_UTC_Z,
     )

@@ -9,10 +9,12 @@ from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.hooks.sqs import SqsHook
+from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.sdk import BaseSensorOperator, Context
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
 from ecommerce_elt.batches import OPEN
+from ecommerce_elt.landing import LANDING, new_files
 
 
 class RawObjectsTrigger(BaseTrigger):
@@ -92,3 +94,51 @@ class RawObjectsSensor(BaseSensorOperator):
     def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
         self.log.info("waiting_messages=%s open_batches=%s", event["waiting_messages"], event["open_batches"])
         return event
+
+
+class LandedFilesTrigger(BaseTrigger):
+    """Fires when there is a file in landing/ that has no report beside it.
+
+    The provider's S3KeyTrigger lists one level of folders only, and wakes a task each time it looks.
+    """
+
+    def __init__(self, bucket: str, poke_interval: float, aws_conn_id: str | None) -> None:
+        super().__init__()
+        self.bucket, self.poke_interval, self.aws_conn_id = bucket, poke_interval, aws_conn_id
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        arguments = {"bucket": self.bucket, "poke_interval": self.poke_interval, "aws_conn_id": self.aws_conn_id}
+        return f"{type(self).__module__}.{type(self).__qualname__}", arguments
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        async with await S3Hook(aws_conn_id=self.aws_conn_id).get_async_conn() as s3:
+            while True:
+                pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=LANDING)
+                found = new_files([entry async for page in pages for entry in page.get("Contents", [])])
+                if found:
+                    files = [{"Key": file.key, "ETag": file.etag} for file in found]
+                    yield TriggerEvent({"status": "running", "files": files})
+                    return
+                await asyncio.sleep(self.poke_interval)
+
+
+class LandedFilesSensor(S3KeySensor):
+    """Defers until there is a file in landing/ that has no report beside it; ends as skipped when `timeout` passes first."""
+
+    def __init__(self, *, bucket: str, **kwargs: Any) -> None:
+        super().__init__(
+            bucket_name=bucket, bucket_key=f"{LANDING}*", wildcard_match=True, metadata_keys=["Key", "ETag"],
+            check_fn=has_new_files, deferrable=True, soft_fail=True, **kwargs,
+        )  # fmt: skip
+
+    def _defer(self) -> None:
+        self.defer(
+            trigger=LandedFilesTrigger(str(self.bucket_name), self.poke_interval, self.aws_conn_id),
+            method_name="execute_complete",
+            timeout=timedelta(seconds=self.timeout),
+        )
+
+
+def has_new_files(files: list[dict[str, Any]], **context: Any) -> bool:
+    """Returns whether one of the objects of landing/ is a file without a report."""
+    return bool(new_files(files))

@@ -10,7 +10,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Annotated
 
-from pydantic import Field, SecretStr
+from pydantic import Field, SecretStr, field_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
 PROJECT_DIR = Path(__file__).resolve().parents[2]
@@ -32,10 +32,77 @@ class Settings(BaseSettings):
         description="IAM role of COPY: an ARN, or `default` for the workgroup's default role.",
     )
 
+    alerts_topic_arn: str = Field(default="", description="SNS topic of alerts; empty sends none.")
+
+    s3_object_url: str = Field(
+        default="https://{region}.console.aws.amazon.com/s3/object/{bucket}?region={region}&prefix={key}",
+        description="Where a task's link to an S3 object leads.",
+    )
+    redshift_statement_url: str = Field(
+        default="https://{region}.console.aws.amazon.com/redshiftv2/home?region={region}"
+        "#/serverless-query-and-database-monitoring?workgroup={workgroup}&statement={statement_id}",
+        description="Where a task's link to a Redshift statement leads: the console's query monitoring.",
+    )
+    glue_table_url: str = Field(
+        default="https://{region}.console.aws.amazon.com/glue/home?region={region}"
+        "#/v2/data-catalog/tables/view/{table}?database={database}",
+        description="Where a task's link to a table of the lake leads.",
+    )
+    quicksight_data_set_url: str = Field(
+        default="https://{region}.quicksight.aws.amazon.com/sn/data-sets/{data_set_id}",
+        description="Where a task's link to a QuickSight data set leads.",
+    )
+
     include_dir: Path = PROJECT_DIR / "include"
     work_dir: Path = Field(
         default=Path(tempfile.gettempdir()), description="Where a cleaning task spills to; it needs 3 x a batch."
     )
+
+    lake_database: str = Field(default="ecommerce_lake", description="Of Glue's Data Catalog, with the lake's tables.")
+    athena_workgroup: str = "ecommerce"
+    catalog_schedule: str = Field(default="0 * * * *", description="When the lake is crawled: a cron expression.")
+    crawler_poll_seconds: int = Field(default=15, ge=1)
+    glue_threshold_bytes: int = Field(
+        default=1024**3, ge=1, description="Batches of more packed bytes than this are cleaned by the Glue job."
+    )
+    glue_poll_seconds: int = Field(default=15, ge=1)
+
+    landing_poll_seconds: int = Field(default=30, ge=1, description="How often landing/ is looked at for new files.")
+    history_object_rows: int = Field(default=25_000, ge=1, description="Rows of a landed file in one raw object.")
+    history_batch_rows: int = Field(
+        default=600_000, ge=1, description="Rows of a landed file in one batch: what is loaded as a whole."
+    )
+
+    maintain_schedule: str = Field(default="30 3 * * *", description="When the lake is compacted: a cron expression.")
+    compact_target_bytes: int = Field(default=128 * 1024**2, ge=1024**2, description="Size that compaction aims at.")
+    lake_grace_hours: float = Field(
+        default=24, ge=0, description="For so long files that were compacted stay, for queries that began before."
+    )
+    retention_days: dict[str, int] = Field(
+        default={"quarantine/feed=": 730, "manifests/": 730},
+        description="Prefix to days, as JSON: older objects are deleted. raw/ and landing/ end by the bucket's rules.",
+    )
+    check_results_days: int = Field(default=90, ge=1, description="For so long ops.check_results keeps passed checks.")
+
+    stack_prefix: str = Field(
+        default="ecommerce", pattern=r"^[a-z][a-z0-9-]{1,30}$", description="What names in AWS derive from."
+    )
+    dashboard_refresh_minutes: int = Field(
+        default=60, ge=0, description="Least time between two refreshes of a QuickSight data set, which takes 32 a day."
+    )
+    dashboard_catch_up_cron: str = Field(
+        default="0 * * * *",
+        description="When data sets are refreshed that were not due when their marts were published.",
+    )
+    dashboard_poll_seconds: int = Field(
+        default=15, ge=1, description="How often a refresh is asked whether it is done."
+    )
+
+    tableau_server: str = Field(default="", description="URL of a Tableau server; empty publishes nothing.")
+    tableau_site: str = Field(default="", description="Content URL of the site; empty is the default site.")
+    tableau_project: str = "E-commerce"
+    tableau_token_name: str = Field(default="", description="Name of a personal access token.")
+    tableau_token: SecretStr = SecretStr("")
 
     load_events_schedule: str = Field(default="@continuous", description="`@continuous`, or a cron expression.")
     load_events_idle_minutes: int = Field(
@@ -53,6 +120,17 @@ class Settings(BaseSettings):
     )
     clean_threads: int = Field(default=2, ge=1)
     pii_hmac_key: SecretStr = Field(min_length=16, description="Key of the HMAC of personal columns. Never change it.")
+
+    @field_validator("retention_days")
+    @classmethod
+    def _retention_spares_the_lake(cls, days: dict[str, int]) -> dict[str, int]:
+        allowed = ("quarantine/feed=", "manifests/", "firehose/", "athena/")
+        if wrong := [prefix for prefix in days if not prefix.startswith(allowed)]:
+            raise ValueError(f"{wrong}: expected prefixes of {', '.join(allowed)}. raw/ and landing/ end by the rules of the "
+                             "bucket; the files of clean/ belong to the lists in published/")  # fmt: skip
+        if any(kept < 1 for kept in days.values()):
+            raise ValueError("expected at least 1 day")
+        return days
 
     @property
     def sql_dir(self) -> Path:

@@ -1,16 +1,40 @@
-"""The tasks of load_events, each a function of ids: what runs between Airflow's wiring and the logic."""
+"""The tasks of the DAGs, each a function of ids: what runs between Airflow's wiring and the logic."""
 
 from __future__ import annotations
 
+import hashlib
 import logging
-from datetime import timedelta
+import tempfile
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.sdk.exceptions import AirflowSkipException
 
-from ecommerce_elt import batches, cleaning, warehouse
-from ecommerce_elt.cleaning import CleanBatch
+from ecommerce_elt import (
+    alerts,
+    batches,
+    cleaning,
+    dashboards,
+    history,
+    lake,
+    lake_files,
+    landing,
+    marts,
+    tableau,
+    warehouse,
+)
+from ecommerce_elt.batches import Engine
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.lake_files import CleanBatch
+from ecommerce_elt.links import touched_object, touched_statement, touched_table
 from ecommerce_elt.settings import settings
+from ecommerce_elt.tabular import Flags
 
 log = logging.getLogger(__name__)
 
@@ -20,11 +44,26 @@ def _client(service: str) -> Any:
     return AwsBaseHook(client_type=service).conn
 
 
+def _warehouse() -> warehouse.Warehouse:
+    return warehouse.warehouse(_client("redshift-data"), settings())
+
+
+@contextmanager
+def _linked_warehouse() -> Iterator[warehouse.Warehouse]:
+    """The warehouse; the task's link leads to the last statement that was submitted, also where it failed."""
+    target = _warehouse()
+    try:
+        yield target
+    finally:
+        if target.statements:
+            touched_statement(target.statements[-1])
+
+
 def claim_batches() -> list[str]:
     """Returns the ids of the batches to load in this run: those that dead runs left, and the new ones."""
     config = settings()
     s3, sqs = _client("s3"), _client("sqs")
-    target = warehouse.warehouse(_client("redshift-data"), config)
+    target = _warehouse()
     claimed = batches.claim(
         s3,
         sqs,
@@ -45,14 +84,244 @@ def claim_batches() -> list[str]:
 def clean_batch(batch_id: str) -> CleanBatch:
     """Cleans the batch and returns its counts."""
     s3 = _client("s3")
+    touched_object(f"manifests/{batch_id}.json")
     return cleaning.clean_batch(s3, batches.read_manifest(s3, settings().bucket, batch_id), settings())
 
 
 def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
-    """Loads the cleaned batch in one transaction, closes it, and returns its counts as committed."""
-    config = settings()
+    """Loads the cleaned batch in one transaction, publishes it in the lake, closes it, and returns its counts as committed."""
+    config, s3 = settings(), _client("s3")
     batch = CleanBatch(**cleaned)
-    counts = warehouse.load_batch(_client("redshift-data"), batch, config)
-    batches.close_batch(_client("s3"), config.bucket, batch.batch_id)
+    touched_object(f"manifests/{batch.batch_id}.json")
+    with _linked_warehouse() as target:
+        before = warehouse.committed(target, batch.batch_id, config)
+        counts = before or warehouse.load_batch(target, batch, config)
+        if batch.clean:  # else there is no file
+            overlaps = counts["duplicates"] > batch.duplicates
+            lists = lake.publish_batch(s3, target, batch, config, overlaps=overlaps, again=before is not None)
+            log.info("published batch_id=%s days=%s overlaps=%s", batch.batch_id, lists, overlaps)
+            touched_table(batch.feed)
+    batches.close_batch(s3, config.bucket, batch.batch_id)
     log.info("loaded batch_id=%s %s", batch.batch_id, " ".join(f"{k}={v}" for k, v in counts.items()))
     return counts
+
+
+def counts_of(batch_id: str) -> CleanBatch:
+    """Returns the counts of a batch that the Glue job cleaned."""
+    return lake_files.read_counts(_client("s3"), settings().bucket, batch_id, batches.feed_of(batch_id))
+
+
+def engine_of(batch_id: str, engine: str = Engine.AUTO) -> Engine:
+    """Returns what cleans the batch: `engine`, or by its size where that is `auto`."""
+    config = settings()
+    if batches.feed_of(batch_id) not in load_contracts(config.include_dir / "feeds"):
+        return Engine.DUCKDB  # the job knows the feeds of the last deployment; what has no contract is rejected here
+    if engine != Engine.AUTO:
+        return Engine(engine)
+    size = sum(raw.size for raw in batches.read_manifest(_client("s3"), config.bucket, batch_id).objects)
+    return Engine.GLUE if size > config.glue_threshold_bytes else Engine.DUCKDB
+
+
+# -- landing ----------------------------------------------------------------------------------------------------------
+
+
+def find_landed_files() -> list[dict[str, Any]]:
+    """Returns for each landed file without a report the run that loads it: trigger_run_id, and conf with key and etag.
+
+    Skips where there is none.
+    """
+    pages = _client("s3").get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix=landing.LANDING)
+    found = landing.new_files(entry for page in pages for entry in page.get("Contents", []))
+    if not found:
+        raise AirflowSkipException("no landed file is new")
+    log.info("landed_files=%s", [file.key for file in found])
+    return [{"trigger_run_id": _run_id_of(file), "conf": {"key": file.key, "etag": file.etag}} for file in found]
+
+
+def settle_landed_files(runs: list[dict[str, Any]]) -> int:
+    """Leaves a report for each file whose run left none, so that it is not found again; returns how many."""
+    s3, bucket = _client("s3"), settings().bucket
+    return sum(
+        history.report_unfinished(s3, landing.LandedFile(**run["conf"]), run["trigger_run_id"], bucket) for run in runs
+    )
+
+
+def _run_id_of(file: landing.LandedFile) -> str:
+    return f"landed-{hashlib.sha256(file.key.encode()).hexdigest()[:12]}-{file.etag[:12]}"
+
+
+def land_file(params: dict[str, Any]) -> history.Landed:
+    """Makes raw objects and manifests of the file that the run's parameters name."""
+    config = settings()
+    contracts = load_contracts(config.include_dir / "feeds")
+    flags = Flags(
+        encoding=params["encoding"] or None, delimiter=params["delimiter"] or None, date_order=params["date_order"] or None,
+        decimal_comma=params["decimal_comma"], sheet=params["sheet"] or None, columns=params["columns"],
+        data_set=params["data_set"] or None,
+    )  # fmt: skip
+    key = str(params["key"])
+    touched_object(key)
+    return history.land_file(_client("s3"), key, contracts, flags, config, etag=params["etag"] or None)
+
+
+def report_file(landed: dict[str, Any] | None, loaded: list[dict[str, int]]) -> dict[str, Any]:
+    """Writes the report of the run's file, and returns it without its list of lines.
+
+    Args:
+        landed: what land_file left; None where it failed, and left a report itself.
+        loaded: counts of each batch that was loaded and published.
+
+    Raises:
+        PermanentError: the file, or a batch of it, was not loaded.
+    """
+    if landed is None:
+        raise PermanentError("the file was not loaded: look at land_file")
+    config, file = settings(), history.Landed(**landed)
+    report = history.report_loaded(_client("s3"), file, loaded, config)
+    touched_object(landing.LandedFile(file.key, file.etag).report_key)
+    if "error" in report:
+        raise PermanentError(f"{file.key}: {report['error']}")
+    return {name: value for name, value in report.items() if name != "rejected"}
+
+
+# -- the lake -----------------------------------------------------------------------------------------------------------
+
+
+def publish_tables() -> dict[str, int]:
+    """Brings the catalog's tables of the feeds up to the lake, and returns table to new partitions."""
+    feeds = load_contracts(settings().include_dir / "feeds")
+    return lake.publish_tables(_client("glue"), _client("s3"), feeds, settings())
+
+
+def has_table(name: str) -> bool:
+    """Returns whether the lake's catalog has the table."""
+    glue = _client("glue")
+    try:
+        glue.get_table(DatabaseName=settings().lake_database, Name=name)
+    except glue.exceptions.EntityNotFoundException:
+        return False
+    return True
+
+
+def feeds() -> list[str]:
+    """Returns the names of all feeds."""
+    return list(load_contracts(settings().include_dir / "feeds"))
+
+
+def compact_feed(feed: str) -> dict[str, Any]:
+    """Compacts the days of one feed and returns what it did."""
+    done = asdict(lake.compact_feed(_client("s3"), feed, settings()))
+    log.info("compacted %s", " ".join(f"{k}={v}" for k, v in done.items()))
+    return done
+
+
+def remove_superseded_files() -> int:
+    """Deletes the files that compaction replaced before the grace period, and returns how many."""
+    return lake.remove_superseded(_client("s3"), settings())
+
+
+def apply_retention() -> dict[str, int]:
+    """Deletes what is past its retention, in the lake and in ops.check_results, and returns prefix to objects."""
+    config, target = settings(), _warehouse()
+    for table in ("check_results", "known_event"):
+        sql = (config.sql_dir / f"ops/{table}/prune.sql").read_text("utf-8")
+        target.run([sql], {"days": str(config.check_results_days)}, name=f"prune {table}")
+    return lake.apply_retention(_client("s3"), config)
+
+
+def upkeep_tables() -> list[str]:
+    """Returns the tables of the warehouse that VACUUM and ANALYZE go through."""
+    found = load_contracts(settings().include_dir / "feeds").values()
+    facts = {table for contract in found for table in contract.tables}
+    return sorted(facts | {mart.table for mart in marts.MARTS} | {"ops.batch_audit", "ops.batch_object"})
+
+
+def vacuum_and_analyze() -> list[str]:
+    """Gives deleted rows' space back, sorts, and renews the statistics, table by table; returns the tables."""
+    config, target = settings(), _warehouse()
+    for table in upkeep_tables():
+        for name in ("vacuum", "analyze"):  # VACUUM refuses a transaction, so each is a statement of its own
+            warehouse.run_file(target, config.sql_dir / f"ops/upkeep/{name}.sql", {"table": table})
+    return upkeep_tables()
+
+
+def find_stale_subjects(*, rebuild: bool) -> list[str]:
+    """Returns the subjects whose marts are behind core, dimensions left out; skips the run where none is.
+
+    Args:
+        rebuild: marks every day of every mart first.
+    """
+    target, config = _warehouse(), settings()
+    marts.register(target, config.sql_dir, load_contracts(config.include_dir / "feeds"), rebuild=rebuild)
+    behind = marts.stale(target, config.sql_dir)
+    log.info("stale_marts=%s", behind)
+    subjects = dict.fromkeys(mart.subject for mart in marts.MARTS if mart.table in behind)
+    if not subjects:
+        raise AirflowSkipException("no mart is behind core")
+    return [subject for subject in subjects if subject != marts.DIMENSIONS]
+
+
+def build_dimensions() -> dict[str, Any]:
+    """Brings the dimensions up to core, and returns what changed, by table."""
+    return build_subject(marts.DIMENSIONS)
+
+
+def build_subject(subject: str) -> dict[str, Any]:
+    """Brings the marts of one subject up to core, and returns what changed, by mart. Alerts what the checks found."""
+    try:
+        with _linked_warehouse() as target:
+            built = marts.build_subject(target, subject, settings().sql_dir)
+    except marts.ChecksFailed as failed:
+        alerts.publish(_client("sns"), settings(), f"{failed.mart} was not published", str(failed))
+        raise
+    for mart in built:
+        if mart.warnings:
+            alerts.publish(_client("sns"), settings(), f"{mart.mart}: checks warn", "\n".join(map(str, mart.warnings)))
+    return marts.as_text(built)
+
+
+def _published() -> dict[str, datetime]:
+    sql = (settings().sql_dir / "ops/mart_build/published.sql").read_text("utf-8")
+    return {mart: dashboards.utc(at) for mart, at, _ in _warehouse().query(sql)}
+
+
+def _is_due(data_sets: Iterable[dashboards.DataSet], published: dict[str, datetime], last: datetime | None) -> bool:
+    every = timedelta(minutes=settings().dashboard_refresh_minutes)
+    return dashboards.due(dashboards.changed_at(data_sets, published), last, now=datetime.now(UTC), every=every)
+
+
+def choose_data_sets() -> list[str]:
+    """Returns the ids of the QuickSight data sets that are due for a refresh."""
+    quicksight, published = _client("quicksight"), _published()
+    account = _client("sts").get_caller_identity()["Account"]
+    found = []
+    for data_set in dashboards.DATA_SETS:
+        name = data_set.physical_id(settings().stack_prefix)
+        try:
+            past = quicksight.list_ingestions(AwsAccountId=account, DataSetId=name, MaxResults=10)["Ingestions"]
+        except quicksight.exceptions.ResourceNotFoundException:
+            log.warning("data_set=%s is not in QuickSight; its task will say so, the others go on", name)
+            past = []
+        if _is_due([data_set], published, dashboards.last_refresh(past)):
+            found.append(name)
+    log.info("due=%s", found)
+    return found
+
+
+def extract_for_tableau() -> dict[str, int]:
+    """Writes the extract to the lake, publishes it where a server is configured, and returns data set to rows.
+
+    Skips the task where the extract is not due.
+    """
+    config, s3 = settings(), _client("s3")
+    past = s3.list_objects_v2(Bucket=config.bucket, Prefix=tableau.KEY).get("Contents", [])
+    if not _is_due(dashboards.DATA_SETS, _published(), past[0]["LastModified"] if past else None):
+        raise AirflowSkipException("the extract is not due")
+    with tempfile.TemporaryDirectory(dir=config.work_dir) as folder:
+        file = Path(folder) / "ecommerce.hyper"
+        rows = tableau.write_extract(_warehouse(), dashboards.DATA_SETS, config.sql_dir, file)
+        if config.tableau_server:
+            tableau.publish(file, config)
+        s3.upload_file(str(file), config.bucket, tableau.KEY)  # last: a publication that failed is tried again
+    touched_object(tableau.KEY)
+    return rows

@@ -21,6 +21,11 @@ EARLIEST, LATEST = "1900-01-01", "2200-01-01"
 
 INTEGER = r"^[+-]?[0-9]+([.]0+)?\z"
 DECIMAL = r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)\z"
+# ISO 8601 with one or two digits a part. Every engine reads what has this shape alike; what else they read, differs.
+TIME = (
+    r"^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ T]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.][0-9]{1,9})?)?"
+    r"(Z| UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?)?\z"
+)
 BOOLEAN = {"true": True, "t": True, "yes": True, "y": True, "1": True,
            "false": False, "f": False, "no": False, "n": False, "0": False}  # fmt: skip
 
@@ -66,10 +71,10 @@ def _typed(column: Column, raw: exp.Expr) -> exp.Expr:
 
 
 def _timestamp(text: exp.Expr) -> exp.Expr:
-    """UTC, without a zone. A text without a zone is UTC; the session's zone is UTC. Words such as 'epoch' are no time."""
+    """UTC, without a zone. A text without a zone is UTC; the session's zone is UTC."""
     return _sql(
         "CASE WHEN REGEXP_MATCHES($text, $re) THEN TRY_CAST(TRY_CAST($text AS TIMESTAMPTZ) AS TIMESTAMP) END",
-        text=text, re=exp.Literal.string("^ *[0-9]"),
+        text=text, re=exp.Literal.string(TIME),
     )  # fmt: skip
 
 

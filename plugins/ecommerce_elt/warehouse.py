@@ -7,28 +7,36 @@ the paths and role of COPY) is a `{name}` in the file, filled only with text tha
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from ecommerce_elt.cleaning import CleanBatch
+from ecommerce_elt.batches import BATCH_ID
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.feeds import TABLE, Contract, load_contracts
+from ecommerce_elt.feeds import NAME, TABLE, Contract, load_contracts
+from ecommerce_elt.lake_files import COUNTS, CleanBatch
 from ecommerce_elt.settings import Settings
 
 SCHEMAS = ("staging", "core", "mart", "ops")
 # What Firehose fills, and the view on it.
 DELIVERED = ("core.firehose_transactions", "core.firehose_transactions_once")
-WAIT_SECONDS = 20  # DescribeStatement waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
+WAIT_SECONDS = 20  # a call waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
+SESSION_SECONDS = 120  # a build's pauses between statements are far below
 BATCH_MAX_STATEMENTS = 40  # Data API reference, BatchExecuteStatement Sqls
 
 _S3_URL = re.compile(r"^s3://[a-z0-9.-]{3,63}/[A-Za-z0-9_./=-]+$")
 ALLOWED = {
+    "table": TABLE,
+    "period": re.compile(r"^(day|week|month|quarter|season)$"),
+    "key": NAME,
     "staging": TABLE,
     "fact": TABLE,
     "copy_manifest": _S3_URL,
     "object_counts": _S3_URL,
+    "known_prefix": _S3_URL,
+    "batch_id": BATCH_ID,
     "copy_role": re.compile(r"^(default|'arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+')$"),
 }
 
@@ -59,12 +67,41 @@ def render(sql: str, names: Mapping[str, str]) -> str:
 
 
 @dataclass(frozen=True)
+class Column:
+    """One column of a result: its name and type as the Data API describes them."""
+
+    name: str
+    type_name: str
+    precision: int
+    scale: int
+
+
+@dataclass(frozen=True)
 class Warehouse:
-    """One database of a Redshift Serverless workgroup, by a boto3 `redshift-data` client."""
+    """One database of a Redshift Serverless workgroup, by a boto3 `redshift-data` client.
+
+    Args:
+        statements: gets the id of each statement that was submitted with a name.
+    """
 
     client: Any
     workgroup: str
     database: str
+    statements: list[str] = field(default_factory=list, kw_only=True)
+
+    def target(self) -> dict[str, Any]:
+        """What a call names the database by."""
+        return {"WorkgroupName": self.workgroup, "Database": self.database}
+
+    @contextmanager
+    def session(self) -> Iterator[Session]:
+        """A session of the Data API: temporary tables live from one `run` to the next, and nobody else sees them.
+
+        Redshift closes it by itself, SESSION_SECONDS after its last statement.
+        """
+        opened = self.client.execute_statement(Sql="SELECT 1", SessionKeepAliveSeconds=SESSION_SECONDS, **self.target())
+        self.wait(opened["Id"])
+        yield Session(self.client, self.workgroup, self.database, opened["SessionId"], statements=self.statements)
 
     def run(self, statements: Sequence[str], parameters: Mapping[str, str] | None = None, *, name: str = "") -> str:
         """Runs the statements as one transaction, waits for its end and returns its id.
@@ -75,16 +112,21 @@ class Warehouse:
         """
         if len(statements) > BATCH_MAX_STATEMENTS:
             raise PermanentError(f"{len(statements)} statements, a batch takes {BATCH_MAX_STATEMENTS}")
-        target: dict[str, Any] = {"WorkgroupName": self.workgroup, "Database": self.database}
+        target = self.target() | {"WaitTimeSeconds": WAIT_SECONDS}
         if name:
             target["StatementName"] = name
-        if parameters:
-            target["Parameters"] = [{"name": k, "value": v} for k, v in parameters.items()]
+        # The Data API refuses a parameter that no statement uses.
+        used = {k: v for k, v in (parameters or {}).items() if any(re.search(rf":{k}\b", s) for s in statements)}
+        if used:
+            target["Parameters"] = [{"name": k, "value": v} for k, v in used.items()]
         if len(statements) == 1:
             submitted = self.client.execute_statement(Sql=statements[0], **target)
         else:
             submitted = self.client.batch_execute_statement(Sqls=list(statements), **target)
-        self.wait(submitted["Id"])
+        if name:
+            self.statements.append(submitted["Id"])
+        if submitted.get("Status") != "FINISHED":  # it failed, or takes longer
+            self.wait(submitted["Id"])
         return str(submitted["Id"])
 
     def wait(self, statement_id: str) -> None:
@@ -105,6 +147,12 @@ class Warehouse:
 
     def query(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
         """Returns the rows of one SELECT. Decimals and times are text, as the Data API gives them."""
+        return self.table(sql, parameters)[1]
+
+    def table(
+        self, sql: str, parameters: Mapping[str, str] | None = None
+    ) -> tuple[list[Column], list[tuple[Any, ...]]]:
+        """Returns (columns, rows) of one SELECT, values as `query` gives them."""
         statement_id = self.run([sql], parameters)
         rows: list[tuple[Any, ...]] = []
         token: dict[str, str] = {}
@@ -112,8 +160,19 @@ class Warehouse:
             page = self.client.get_statement_result(Id=statement_id, **token)
             rows += [tuple(None if "isNull" in f else next(iter(f.values())) for f in r) for r in page["Records"]]
             if "NextToken" not in page:
-                return rows
+                columns = [Column(c["name"], c["typeName"], c["precision"], c["scale"]) for c in page["ColumnMetadata"]]
+                return columns, rows
             token = {"NextToken": page["NextToken"]}
+
+
+@dataclass(frozen=True)
+class Session(Warehouse):
+    """A Warehouse whose statements all run in one session."""
+
+    session_id: str
+
+    def target(self) -> dict[str, Any]:
+        return {"SessionId": self.session_id}
 
 
 def warehouse(client: Any, settings: Settings) -> Warehouse:
@@ -122,17 +181,34 @@ def warehouse(client: Any, settings: Settings) -> Warehouse:
 
 def create_statements(sql_dir: Path, contracts: Iterable[Contract]) -> list[str]:
     """Returns the DDL of all schemas, of the contracts' tables and of those beside them. Each statement is idempotent."""
-    tables = {t for c in contracts for t in (c.staging, *c.tables)} | {"ops.batch_audit", "ops.batch_object"}
+    tables = {t for c in contracts for t in (c.staging, *c.tables)} | {
+        "ops.batch_audit",
+        "ops.batch_object",
+        "ops.known_event",
+    }
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in SCHEMAS]
     names = [*sorted(tables), *DELIVERED]
     return schemas + [(sql_dir / name.replace(".", "/") / "create.sql").read_text("utf-8") for name in names]
 
 
+def role_of(settings: Settings) -> str:
+    """Returns what COPY and UNLOAD name their role by."""
+    return settings.copy_role if settings.copy_role == "default" else f"'{settings.copy_role}'"
+
+
+def run_file(target: Warehouse, file: Path, names: Mapping[str, str]) -> None:
+    """Runs one SQL file as a statement that is named after its folder. Raises as `Warehouse.run`."""
+    target.run([render(file.read_text("utf-8"), names)], name=file.parent.name)
+
+
 def load_statements(batch: CleanBatch, contract: Contract | None, settings: Settings) -> list[str]:
     """Returns the transaction that loads one batch: COPY to staging, audit, check, MERGE."""
     base = f"s3://{settings.bucket}/manifests/{batch.batch_id}"
-    role = settings.copy_role if settings.copy_role == "default" else f"'{settings.copy_role}'"
-    names = {"object_counts": f"{base}/objects.jsonl", "copy_manifest": f"{base}/copy.json", "copy_role": role}
+    names = {
+        "object_counts": f"{base}/objects.jsonl",
+        "copy_manifest": f"{base}/copy.json",
+        "copy_role": role_of(settings),
+    }
     steps = sorted((settings.sql_dir / "ops/load").glob("*.sql"))
     if contract:
         names |= {"staging": contract.staging, "fact": contract.tables[0]}
@@ -140,13 +216,13 @@ def load_statements(batch: CleanBatch, contract: Contract | None, settings: Sett
             steps = [step for step in steps if step.name != "03_copy_events.sql"]
         steps += [settings.sql_dir / table.replace(".", "/") / "merge.sql" for table in contract.tables]
     else:
-        steps = [step for step in steps if step.name.startswith(("04", "05", "07", "08"))]
+        steps = [step for step in steps if step.name.startswith(("04", "05", "07_", "08"))]
         steps += (settings.sql_dir / "ops/load_rejected").glob("*.sql")
         steps.sort(key=lambda step: step.name)
     return [render(step.read_text("utf-8"), names) for step in steps]
 
 
-def load_batch(client: Any, batch: CleanBatch, settings: Settings) -> dict[str, int]:
+def load_batch(target: Warehouse, batch: CleanBatch, settings: Settings) -> dict[str, int]:
     """Loads one cleaned batch in one transaction and returns its row of ops.batch_audit.
 
     A batch that is committed already changes nothing and gives the row of its commit.
@@ -155,12 +231,17 @@ def load_batch(client: Any, batch: CleanBatch, settings: Settings) -> dict[str, 
         PermanentError, TransientError: as `Warehouse.run`; nothing of the batch is then visible.
     """
     contract = load_contracts(settings.include_dir / "feeds").get(batch.feed)
-    target = warehouse(client, settings)
     target.run(load_statements(batch, contract, settings), name=f"load {batch.batch_id}")
-    names = ("accepted", "clean", "quarantined", "duplicates")
+    counts = committed(target, batch.batch_id, settings)
+    assert counts is not None
+    return counts
+
+
+def committed(target: Warehouse, batch_id: str, settings: Settings) -> dict[str, int] | None:
+    """Returns the row of ops.batch_audit of the batch: count of events by accepted, clean, ...; None where it has none."""
     audit = (settings.sql_dir / "ops/batch_audit/by_batch.sql").read_text("utf-8")
-    [row] = target.query(audit, {"batch_id": batch.batch_id})
-    return dict(zip(names, row, strict=True))
+    rows = target.query(audit, {"batch_id": batch_id})
+    return dict(zip(COUNTS, rows[0], strict=True)) if rows else None
 
 
 def loaded_keys(target: Warehouse, sql_dir: Path, feed: str, first_key: str, last_key: str) -> set[str]:

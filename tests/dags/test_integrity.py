@@ -10,7 +10,19 @@ from ecommerce_elt.dag_defaults import Tag
 
 from tests.conftest import PROJECT
 
-DAGS = {"load_events"}
+DAGS = {
+    "load_events",
+    "build_marts",
+    "refresh_dashboards",
+    "catalog_lake",
+    "watch_landing",
+    "load_history",
+    "maintain_lake",
+}
+# What works on whole files, or on the whole lake.
+LONG = {"load_feed.clean_batch", "load_file", "land_file", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
+        "summarise_quarantine", "find_feeds", "compact_feed", "remove_superseded_files", "apply_retention",
+        "vacuum_and_analyze"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -35,23 +47,32 @@ def test_owner_tags_retries_timeouts_and_page(bag, dag_id):
     assert dag.tags
     assert dag.tags <= {str(tag) for tag in Tag}
     assert dag.catchup is False
-    assert dag.max_active_runs == 1
+    assert dag.max_active_runs == (4 if dag_id == "load_history" else 1)  # a file each
     for words in ("**Runs**", "**Works on**", "**Reads**", "**Writes**", "#### What to press after a failure"):
         assert words in dag.doc_md
     for task in dag.tasks:
         assert task.owner == "data-platform"
         assert task.retries == 3
         assert task.retry_delay >= timedelta(seconds=1)
-        assert task.execution_timeout <= timedelta(minutes=30) or "wait_for" in task.task_id
+        assert task.execution_timeout <= timedelta(minutes=30) or "wait_for" in task.task_id or task.task_id in LONG
         assert task.retry_policy is not None
 
 
 @pytest.mark.parametrize("dag_id", sorted(DAGS))
-def test_mapped_tasks_show_their_feed(bag, dag_id):
-    for task in bag.dags[dag_id].tasks:
-        if task.get_closest_mapped_task_group() or task.is_mapped:
-            operator = getattr(task, "map_index_template", None) or task.partial_kwargs.get("map_index_template")
-            assert operator == "{{ feed }}"
+def test_mapped_tasks_show_what_they_are_about(bag, dag_id):
+    shown = {
+        "load_events": "{{ feed }}",
+        "build_marts": "{{ subject }}",
+        "refresh_dashboards": "{{ task.data_set_id }}",
+        "load_history": "{{ feed }}",
+        "watch_landing": "{{ task.conf['key'] }}",
+        "maintain_lake": "{{ task.op_kwargs['feed'] }}",
+    }
+    mapped = [t for t in bag.dags[dag_id].tasks if t.get_closest_mapped_task_group() or t.is_mapped]
+    assert bool(mapped) == (dag_id in shown)
+    for task in mapped:
+        template = getattr(task, "map_index_template", None) or task.partial_kwargs.get("map_index_template")
+        assert template == shown[dag_id]
 
 
 def test_load_events_waits_claims_cleans_and_loads(bag):
@@ -60,6 +81,50 @@ def test_load_events_waits_claims_cleans_and_loads(bag):
     assert [t.task_id for t in dag.topological_sort()] == order
     assert [sorted(dag.task_dict[t].downstream_task_ids) for t in order] == [[order[1]], [order[2]], [order[3]], []]
     assert [asset.name for asset in dag.task_dict["load_feed.load_batch"].outlets] == ["ecommerce_warehouse"]
+
+
+def test_load_history_reports_whatever_happened(bag):
+    dag = bag.dags["load_history"]
+    assert dag.task_dict["report_file"].trigger_rule == "all_done"
+    assert dag.leaves == [dag.task_dict["report_file"]]
+    assert dag.task_dict["report_file"].upstream_task_ids == {"load_feed.load_batch"}
+    assert dag.schedule is None
+
+
+def test_watch_landing_starts_one_run_a_file_and_settles(bag):
+    dag = bag.dags["watch_landing"]
+    assert [t.task_id for t in dag.topological_sort()] == [
+        "wait_for_landed_files",
+        "find_files",
+        "load_file",
+        "settle",
+    ]
+    assert dag.task_dict["load_file"].partial_kwargs["skip_when_already_exists"] is True
+    assert dag.task_dict["wait_for_landed_files"].deferrable is True
+
+
+def test_catalog_lake_crawls_each_prefix(bag):
+    dag = bag.dags["catalog_lake"]
+    assert {t.task_id for t in dag.roots} == {"crawl_raw", "crawl_clean", "crawl_quarantine"}
+    assert dag.task_dict["publish_tables"].upstream_task_ids == {"crawl_clean"}
+    assert dag.task_dict["summarise_quarantine"].upstream_task_ids == {"has_quarantine"}
+
+
+def test_build_marts_follows_the_warehouse_and_announces_marts(bag):
+    dag = bag.dags["build_marts"]
+    assert [t.task_id for t in dag.topological_sort()] == ["find_stale_subjects", "build_dimensions", "build_subject"]
+    assert dag.task_dict["find_stale_subjects"].downstream_task_ids == {"build_dimensions", "build_subject"}
+    assert [asset.name for asset in dag.schedule] == ["ecommerce_warehouse"]
+    assert [asset.name for asset in dag.task_dict["build_subject"].partial_kwargs["outlets"]] == ["ecommerce_marts"]
+
+
+def test_sinks_of_refresh_dashboards_do_not_wait_for_each_other(bag):
+    dag = bag.dags["refresh_dashboards"]
+    assert {t.task_id: t.downstream_task_ids for t in dag.tasks} == {
+        "choose_data_sets": {"ingest_data_set"}, "ingest_data_set": set(), "extract_for_tableau": set()}  # fmt: skip
+    ingest = dag.task_dict["ingest_data_set"].partial_kwargs
+    assert ingest["deferrable"] is True
+    assert ingest["ingestion_id"] == "{{ macros.uuid.uuid4() }}"  # each try is an ingestion of its own
 
 
 def test_parsing_imports_nothing_heavy():

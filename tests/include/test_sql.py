@@ -12,7 +12,9 @@ from tests.conftest import PROJECT
 SQL = PROJECT / "include" / "sql"
 FILES = sorted(SQL.rglob("*.sql"))
 NAMES = {"staging": "staging.purchases", "fact": "core.fact_purchase", "copy_manifest": "s3://bucket/copy.json",
-         "object_counts": "s3://bucket/objects.jsonl", "copy_role": "default"}  # fmt: skip
+         "object_counts": "s3://bucket/objects.jsonl", "copy_role": "default", "table": "mart.sales_daily", "period": "day",
+         "key": "date_day", "known_prefix": "s3://bucket/known/",
+         "batch_id": "purchases-20260101T000000Z-0123456789abcdef"}  # fmt: skip
 
 
 def _id(path):
@@ -27,7 +29,7 @@ def test_header_and_size(path):
     assert len(lines) < 100
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name != "clean"], ids=_id)
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name not in {"clean", "athena"}], ids=_id)
 def test_redshift_reads_it(path):
     sql = render(path.read_text(), NAMES)
     first = dialect.words(sql)[0]
@@ -35,8 +37,17 @@ def test_redshift_reads_it(path):
         from local.redshift.copy_from_s3 import parse_copy
 
         assert parse_copy(sql).source.startswith("s3://")
-    elif first != "LOCK":
+    elif first == "UNLOAD":
+        from local.redshift.unload import parse_unload
+
+        dialect.check_known(dialect.parse(parse_unload(sql).query))
+    elif first not in {"LOCK", "VACUUM"}:
         dialect.check_known(dialect.parse(sql))
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "athena"], ids=_id)
+def test_athena_reads_it(path):
+    assert len(sqlglot.parse(path.read_text(), read="athena")) == 1
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "clean"], ids=_id)

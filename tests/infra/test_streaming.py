@@ -1,17 +1,18 @@
 """The template as CloudFormation reads it, the package, and the deployment to the local cloud."""
 
 import json
+import sys
 
 import boto3
 import cfnlint.decode
 import pytest
 
-from infra.deploy import FUNCTIONS, LAMBDAS, TEMPLATE, package, package_layer
+from infra.deploy import FUNCTIONS, LAMBDAS, TEMPLATES, package, package_layer
 
 
 @pytest.fixture(scope="module")
 def resources():
-    template, problems = cfnlint.decode.decode(str(TEMPLATE))
+    template, problems = cfnlint.decode.decode(str(TEMPLATES / "streaming.yaml"))
     assert problems == []
     return template["Resources"]
 
@@ -56,7 +57,7 @@ def test_personal_data_in_raw_ends(resources):
         for r in resources["Lake"]["Properties"]["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in r
     }
-    assert rules == {"raw/", "quarantine/unreadable/", "firehose/errors/"}
+    assert rules == {"raw/", "landing/", "quarantine/unreadable/", "firehose/errors/", "athena/"}
 
 
 def test_the_same_code_gives_the_same_package():
@@ -114,7 +115,7 @@ def test_deploying_again_changes_nothing(cloud):
 
 
 def test_a_deployment_keeps_the_parameters_that_it_does_not_name(cloud, monkeypatch):
-    from infra.deploy import deploy_stack
+    from local.lifecycle import _run
 
     for name, value in cloud.user_environment().items():
         monkeypatch.setenv(name, value)
@@ -124,8 +125,9 @@ def test_a_deployment_keeps_the_parameters_that_it_does_not_name(cloud, monkeypa
         [stack] = cloudformation.describe_stacks(StackName="ecommerce-streaming")["Stacks"]
         return {p["ParameterKey"]: p["ParameterValue"] for p in stack["Parameters"]}
 
+    deploy = [sys.executable, "-m", "infra.deploy"]
     before = parameters()
     assert before["ApiKeySha256"]
-    deploy_stack("ecommerce", {"LogRetentionDays": "31"})
+    _run(cloud, [*deploy, "--parameter", "LogRetentionDays=31"], "deploy-31")
     assert parameters() == before | {"LogRetentionDays": "31"}
-    deploy_stack("ecommerce", {"LogRetentionDays": "30"})
+    _run(cloud, [*deploy, "--parameter", "LogRetentionDays=30"], "deploy-30")

@@ -80,7 +80,7 @@ def test_the_lambdas_and_the_cleaning_accept_the_same_events_with_the_same_value
         assert found["quantity"] == row["quantity"], source
         assert found["unit_price"] == row["unit_price"], source
         assert found["invoice_date"].replace(tzinfo=None) == row["event_time"], source
-        assert (found["customer_id"] or "unknown", found["stock_code"].upper()) == (
+        assert (found["customer_id"] or "unknown", shared.capitals(found["stock_code"])) == (
             row["customer_id"],
             row["stock_code"],
         )

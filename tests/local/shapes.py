@@ -21,6 +21,10 @@ def check_shape(shape, value, where):
     elif shape.type_name == "list":
         for inner in value:
             check_shape(shape.member, inner, f"{where}[]")
+    elif shape.type_name == "map":
+        assert isinstance(value, dict), where
+        for name, inner in value.items():
+            check_shape(shape.value, inner, f"{where}.{name}")
     else:
         assert isinstance(value, kinds[shape.type_name]), f"{where}: {value!r}"
         assert not getattr(shape, "enum", None) or value in shape.enum, f"{where}: {value}"

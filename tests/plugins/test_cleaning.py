@@ -9,10 +9,12 @@ from pathlib import Path
 import duckdb
 import pytest
 import sqlglot
-from ecommerce_elt.cleaning import hmac_pads, run_cleaning
+from ecommerce_elt.cleaning import run_cleaning
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import event_ids
 from ecommerce_elt.feeds import Contract
+from ecommerce_elt.hmac_pads import hmac_pads
+from ecommerce_elt.tabular import Flags, TabularFile
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -20,7 +22,6 @@ from sqlglot import exp
 
 from producer.simulate import simulated
 from producer.simulate.broken import BREAKERS
-from producer.tabular import Flags, TabularFile
 from tests.plugins.cleaning_bench import clean, line, rules
 
 LINE = {"InvoiceNo": "536365", "StockCode": "85123a", "Description": "  WHITE HEART ", "Quantity": "6",

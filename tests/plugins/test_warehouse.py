@@ -36,7 +36,7 @@ class Lake:
         return clean_batch(self.observer.s3, manifest, self.config)
 
     def load(self, batch):
-        return warehouse.load_batch(self.client, batch, self.config)
+        return warehouse.load_batch(self.observer.warehouse, batch, self.config)
 
     def rows(self, table="core.fact_product_event"):
         return self.observer.warehouse.query(

@@ -11,7 +11,7 @@ import pytest
 
 from producer.simulate import SHOPS, simulated
 from tests.conftest import PROJECT
-from tests.producer.test_tabular import csv_text
+from tests.plugins.test_tabular import csv_text
 
 
 @pytest.fixture

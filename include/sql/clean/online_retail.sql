@@ -6,7 +6,8 @@ SELECT
     event_id,
     event_time,
     invoice_no,
-    UPPER(stock_code) AS stock_code,
+    -- ASCII letters only: engines differ in what they take for the capital of others.
+    TRANSLATE(stock_code, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') AS stock_code,
     description,
     quantity,
     unit_price,
@@ -16,8 +17,8 @@ SELECT
     -- UCI data set 352: an invoice number that starts with C is a cancellation; A marks "Adjust bad debt".
     -- Codes without five leading digits are postage, fees, samples, vouchers and manual entries, not products.
     CASE
-        WHEN UPPER(invoice_no) LIKE 'C%' THEN 'cancellation'
-        WHEN UPPER(invoice_no) LIKE 'A%' OR quantity < 0 THEN 'adjustment'
+        WHEN invoice_no LIKE 'C%' OR invoice_no LIKE 'c%' THEN 'cancellation'
+        WHEN invoice_no LIKE 'A%' OR invoice_no LIKE 'a%' OR quantity < 0 THEN 'adjustment'
         WHEN NOT REGEXP_MATCHES(stock_code, '^[0-9]{5}') THEN 'fee'
         ELSE 'sale'
     END AS line_type,

@@ -11,7 +11,7 @@ WITH purchase AS (
             || UNHEX(SHA256(UNHEX($hmac_inner_pad) || ENCODE(REGEXP_REPLACE(phone, '[^0-9]', '', 'g'))))
         ) AS customer_key,
         -- US addresses end in "City, ST 12345" or, for the forces, "APO AE 12345".
-        REGEXP_EXTRACT(address, '\b([A-Z]{2}) [0-9]{5}(-[0-9]{4})?$', 1) AS address_state
+        REGEXP_EXTRACT(address, '(^|[^A-Za-z0-9_])([A-Z]{2}) [0-9]{5}(-[0-9]{4})?\z', 2) AS address_state
     FROM typed
 )
 SELECT

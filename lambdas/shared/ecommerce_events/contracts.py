@@ -24,9 +24,9 @@ _DECIMAL_TYPE = re.compile(r"decimal\((\d+),(\d+)\)")
 _BOOLEAN = {"true": True, "t": True, "yes": True, "y": True, "1": True,
             "false": False, "f": False, "no": False, "n": False, "0": False}  # fmt: skip
 _TIME = re.compile(
-    r"\s*(?P<year>\d{4})-(?P<month>\d{1,2})-(?P<day>\d{1,2})"
-    r"(?:[ T](?P<hour>\d{1,2}):(?P<minute>\d{1,2})(?::(?P<second>\d{1,2})(?:\.(?P<fraction>\d{1,9}))?)?)?"
-    r" ?(?P<zone>Z|UTC|[+-]\d{2}(?::?\d{2})?)?\s*"
+    r"(?P<year>[0-9]{4})-(?P<month>[0-9]{1,2})-(?P<day>[0-9]{1,2})"
+    r"(?:[ T](?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5]?[0-9])(?::(?P<second>[0-5]?[0-9])(?:[.](?P<fraction>[0-9]{1,9}))?)?"
+    r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
@@ -37,6 +37,14 @@ class BreaksContract(ValueError):  # noqa: N818  # what the event is, not what w
     def __init__(self, reasons: list[Reason]) -> None:
         self.reasons = reasons
         super().__init__("; ".join(f"{column}: {rule}: expected {expected}" for column, rule, expected in reasons))
+
+
+_CAPITALS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVWXYZ")
+
+
+def capitals(text: str) -> str:
+    """Returns the text with ASCII letters as capitals, as the cleaning's SQL does; of others engines differ."""
+    return text.translate(_CAPITALS)
 
 
 @cache
@@ -57,7 +65,7 @@ def read_time(text: str) -> datetime | None:
             int(found["year"]), int(found["month"]), int(found["day"]), int(found["hour"] or 0),
             int(found["minute"] or 0), int(found["second"] or 0), int(fraction[:6].ljust(6, "0")), UTC,
         )  # fmt: skip
-        if zone and zone[0] in "+-":
+        if zone:
             offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]) if len(zone) > 3 else 0)
             moment = moment.replace(tzinfo=timezone(-offset if zone[0] == "-" else offset)).astimezone(UTC)
     except (ValueError, OverflowError):

@@ -1,0 +1,226 @@
+"""The lake: `python -m benchmarks.lake --data online_retail.csv.gz`.
+
+How soon a landed file is in core, how much memory a file ten times as large takes, what compaction is worth to a query, and
+how the time of a crawl grows with the number of objects.
+"""
+
+from __future__ import annotations
+
+import csv
+import gzip
+import itertools
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Annotated, Any
+
+import psutil
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from local import lifecycle
+from local.demo import Observer
+from local.stack import Stack
+from local.supervision import wait_for
+
+FEED = "online_retail"
+PORTS = (18080, 14566, 14567, 14568, 14569, 14570, 14571)
+SHARES = 20  # micro-batches that each day's rows are spread over
+SAMPLE_SECONDS = 0.1
+console = Console(width=120)
+
+
+def landing_to_core(stack: Stack, data: Path, table: Table) -> None:
+    observer = Observer.of(stack)
+    key = f"landing/{FEED}/{data.name}"
+    wait_for(lambda: observer.is_idle(), 60, "an idle stack")
+    started = time.monotonic()
+    observer.s3.upload_file(str(data), observer.bucket, key)
+    wait_for(lambda: observer.core()[FEED][0] >= 541_909, 300, "the last row", 0.2)
+    table.add_row("whole file, landed to last row in core, with Airflow", f"{time.monotonic() - started:.1f} s")
+
+
+def memory_of_a_large_file(stack: Stack, data: Path, table: Table) -> None:
+    """5.4 million rows: the largest process while the file is landed, and while its batches are cleaned."""
+    observer = Observer.of(stack)
+    with tempfile.TemporaryDirectory() as folder:
+        large = Path(folder) / "ten_times.csv.gz"
+        with gzip.open(data, "rt", newline="") as source, gzip.open(large, "wt", 1, newline="") as target:
+            header, *rows = csv.reader(source)
+            writer = csv.writer(target)
+            writer.writerow(header)
+            for _ in range(10):
+                writer.writerows(rows)
+        observer.s3.upload_file(str(large), observer.bucket, f"landing/{FEED}/ten_times.csv.gz")
+    for step in ("land", "clean"):
+        started, peak = time.monotonic(), 0
+        command = [sys.executable, "-m", "benchmarks.lake", "--step", step]
+        process = psutil.Popen(command, env=os.environ | stack.user_environment())
+        while process.poll() is None:
+            peak = max(peak, process.memory_info().rss)
+            time.sleep(SAMPLE_SECONDS)
+        assert process.returncode == 0
+        seconds = time.monotonic() - started
+        table.add_row(f"5.4 million rows, {step}: seconds, peak memory", f"{seconds:.0f} s, {peak / 1e6:,.0f} MB")
+
+
+def _step(step: str) -> None:
+    """Runs in a process of its own, for its memory."""
+    import boto3
+    from ecommerce_elt import batches, cleaning, history
+    from ecommerce_elt.feeds import load_contracts
+    from ecommerce_elt.settings import settings
+    from ecommerce_elt.tabular import Flags
+
+    s3, config = boto3.client("s3"), settings()
+    done = Path(tempfile.gettempdir()) / "benchmark-landed.json"
+    if step == "land":
+        key = f"landing/{FEED}/ten_times.csv.gz"
+        landed = history.land_file(s3, key, load_contracts(config.include_dir / "feeds"), Flags(), config)
+        assert landed.rows == 5_419_090
+        done.write_text(json.dumps(landed.batches))
+        return
+    for batch_id in json.loads(done.read_text()):
+        cleaning.clean_batch(s3, batches.read_manifest(s3, config.bucket, batch_id), config)
+    done.unlink()
+
+
+def _micro_batches(stack: Stack, data: Path) -> None:
+    """Loads and publishes the file in SHARES batches, each with rows of every day."""
+    environment = os.environ | stack.user_environment()
+    command = [sys.executable, "-m", "benchmarks.lake", "--step", "shares", "--data", str(data)]
+    subprocess.run(command, env=environment, check=True)
+
+
+def _load_shares(data: Path) -> None:
+    from datetime import UTC, datetime
+
+    import boto3
+    from ecommerce_elt import cleaning, lake, warehouse
+    from ecommerce_elt.batches import RawObject, new_manifest
+    from ecommerce_elt.events import envelope, event_ids
+    from ecommerce_elt.feeds import load_contracts
+    from ecommerce_elt.settings import settings
+    from ecommerce_elt.tabular import Flags, TabularFile
+
+    config = settings()
+    file = TabularFile(data, load_contracts(config.include_dir / "feeds")[FEED], Flags())
+    survey = file.survey()
+    identify, rows = event_ids(survey.data_set), list(file.rows(survey))
+    s3, target = boto3.client("s3"), warehouse.warehouse(boto3.client("redshift-data"), config)
+    for share in range(SHARES):
+        lines = (
+            envelope(event_id=identify(r.line), feed=FEED, version=1, event_time=r.event_time, sent_at="", data=r.data)
+            for r in itertools.islice(rows, share, None, SHARES)
+        )
+        body = gzip.compress(b"\n".join(lines) + b"\n", 1)
+        key = f"raw/feed={FEED}/dt=2026-01-01/hour=00/share-{share:02}.ndjson.gz"
+        etag = s3.put_object(Bucket=config.bucket, Key=key, Body=body)["ETag"].strip('"')
+        manifest = new_manifest(FEED, [RawObject(key, etag, len(body), config.bucket)], datetime.now(UTC))
+        batch = cleaning.clean_batch(s3, manifest, config)
+        warehouse.load_batch(target, batch, config)
+        lake.publish_batch(s3, target, batch, config, overlaps=False, again=False)
+
+
+def _crawl(glue: Any) -> tuple[float, int]:
+    """Returns (seconds, objects)."""
+    glue.start_crawler(Name="ecommerce-clean")
+    wait_for(lambda: glue.get_crawler(Name="ecommerce-clean")["Crawler"]["State"] == "READY", 300, "the crawl", 0.1)
+    last = glue.list_crawls(CrawlerName="ecommerce-clean")["Crawls"][0]
+    seconds = (last["EndTime"] - last["StartTime"]).total_seconds()
+    return seconds, json.loads(last["Summary"])["OBJECTS"]
+
+
+def _query(athena: Any, where: str) -> tuple[float, int]:
+    """Returns (seconds in Athena, bytes read), of the second of two runs."""
+    for _ in range(2):
+        query_id = athena.start_query_execution(
+            QueryString=f"SELECT COUNT(*), SUM(amount) FROM {FEED} WHERE {where}",
+            WorkGroup="ecommerce",
+            QueryExecutionContext={"Database": "ecommerce_lake"},
+        )["QueryExecutionId"]
+
+        def ended(query_id: str = query_id) -> Any:
+            found = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            return found if found["Status"]["State"] in {"SUCCEEDED", "FAILED"} else None
+
+        wait_for(ended, 300, "the query", 0.05)
+    statistics = ended()["Statistics"]
+    return statistics["TotalExecutionTimeInMillis"] / 1000, statistics["DataScannedInBytes"]
+
+
+def compaction(stack: Stack, data: Path, table: Table) -> None:
+    glue, athena = stack.client("glue"), stack.client("athena")
+    _micro_batches(stack, data)
+    queries = {"a day": "dt = '2011-11-14'", "a year": "dt BETWEEN '2010-12-09' AND '2011-12-09'"}
+
+    def lake_step(step: str) -> float:
+        started = time.monotonic()
+        command = [sys.executable, "-m", "benchmarks.lake", "--step", step]
+        subprocess.run(command, env=os.environ | stack.user_environment(), check=True)
+        return time.monotonic() - started
+
+    seconds, objects = _crawl(glue)
+    table.add_row(f"crawl of {objects:,} objects", f"{seconds:.1f} s, {1000 * seconds / objects:.1f} ms an object")
+    lake_step("tables")
+    before = {name: _query(athena, where) for name, where in queries.items()}
+    table.add_row(f"compaction of {objects:,} files", f"{lake_step('compact'):.0f} s")
+    after = {name: _query(athena, where) for name, where in queries.items()}
+    for name in queries:
+        (slow, many), (fast, few) = before[name], after[name]
+        table.add_row(
+            f"query over {name}, before and after compaction",
+            f"{slow:.2f} s, {fast:.2f} s: {slow / fast:.1f} x; read {many / 1e6:.2f} MB, {few / 1e6:.2f} MB",
+        )
+    seconds, objects = _crawl(glue)
+    table.add_row(f"crawl of {objects:,} objects", f"{seconds:.1f} s, {1000 * seconds / objects:.1f} ms an object")
+
+
+def _lake_step(step: str) -> None:
+    import boto3
+    from ecommerce_elt import lake
+    from ecommerce_elt.settings import settings
+
+    s3, config = boto3.client("s3"), settings().model_copy(update={"lake_grace_hours": 0.0})
+    if step == "tables":
+        lake.publish_tables(boto3.client("glue"), s3, [FEED], config)
+        return
+    lake.compact_feed(s3, FEED, config)
+    lake.remove_superseded(s3, config)
+
+
+def main(
+    data: Annotated[Path | None, typer.Option(help="UCI Online Retail as CSV.gz.")] = None,
+    only: Annotated[str, typer.Option(help="landing_to_core, memory_of_a_large_file or compaction.")] = "",
+    step: Annotated[str, typer.Option(hidden=True)] = "",
+) -> None:
+    if step == "shares" and data:
+        _load_shares(data)
+    elif step in {"land", "clean"}:
+        _step(step)
+    elif step:
+        _lake_step(step)
+    elif data:
+        quiet, table = Console(quiet=True), Table("the lake", "measured", title_justify="left")
+        parts = ((landing_to_core, True), (memory_of_a_large_file, False), (compaction, False))
+        for part, airflow in (p for p in parts if only in {"", p[0].__name__}):
+            with tempfile.TemporaryDirectory() as folder:
+                stack = Stack(Path(folder), *PORTS)
+                try:
+                    lifecycle.up(stack, quiet, airflow=airflow)
+                    part(stack, data.resolve(), table)
+                finally:
+                    lifecycle.reset(stack, quiet)
+        console.print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}", highlight=False)
+        console.print(table)
+    else:
+        raise typer.BadParameter("--data is missing")
+
+
+if __name__ == "__main__":
+    typer.run(main)

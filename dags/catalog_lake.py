@@ -1,0 +1,77 @@
+"""
+### Catalog the lake
+
+Brings the Glue Data Catalog up to the lake, so that Athena, Spark and every other reader of the catalog see it.
+
+- **Runs** hourly (`ECOMMERCE_CATALOG_SCHEDULE`), and whenever it is triggered.
+- **Works on** all objects that are there, not on a data interval.
+- **Reads** `raw/`, `clean/` and `quarantine/` by the crawlers, and the lists in `published/`. **Writes** the database
+  `ecommerce_lake`: `raw_feed_*`, `clean_feed_*` and `quarantine` as the crawlers find them, and one table a feed, in which each
+  event is once (docs/lake.md). At last it asks Athena what is in quarantine, and why.
+
+#### What to press after a failure
+A failed crawl names the object that it could not read: docs/runbooks/crawler-fails.md. **Clear the red task** once that is
+mended. Everything here can run again at any time; nothing of the lake itself is changed.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+
+from airflow.providers.amazon.aws.operators.athena import AthenaOperator
+from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
+from airflow.sdk import dag, task
+from ecommerce_elt.dag_defaults import DEFAULT_ARGS, Tag
+from ecommerce_elt.links import linked_task
+from ecommerce_elt.settings import settings
+
+
+@dag(
+    schedule=settings().catalog_schedule,
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=1,
+    max_active_tasks=2,  # the loads come first
+    default_args=DEFAULT_ARGS | {"execution_timeout": timedelta(hours=2)},
+    template_searchpath=[str(settings().sql_dir / "athena")],
+    doc_md=__doc__,
+    tags=[Tag.LAKE],
+)
+def catalog_lake():
+    crawls = [
+        GlueCrawlerRunOperator(
+            task_id=f"crawl_{folder}",
+            crawler_name=f"{settings().stack_prefix}-{folder}",
+            fail_on_already_running=False,
+            poll_interval=settings().crawler_poll_seconds,
+            deferrable=True,
+        )
+        for folder in ("raw", "clean", "quarantine")
+    ]
+
+    @linked_task
+    def publish_tables() -> dict[str, int]:
+        from ecommerce_elt.steps import publish_tables
+
+        return publish_tables()
+
+    @task.short_circuit
+    def has_quarantine() -> bool:
+        from ecommerce_elt.steps import has_table
+
+        return has_table("quarantine")
+
+    summarise_quarantine = AthenaOperator(
+        task_id="summarise_quarantine",
+        query="quarantine_by_reason.sql",
+        database=settings().lake_database,
+        workgroup=settings().athena_workgroup,
+        sleep_time=settings().crawler_poll_seconds,
+        deferrable=True,
+    )
+
+    crawls[1] >> publish_tables()
+    crawls[2] >> has_quarantine() >> summarise_quarantine
+
+
+catalog_lake()

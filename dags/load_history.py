@@ -1,0 +1,74 @@
+"""
+### Load history
+
+Loads one whole file of `landing/<feed>/`: CSV of any spelling, packed or not, or xlsx, as the producer reads it. The header is
+validated first. The events have the ids that a replay of the same file would give them, so a file that is loaded twice, or
+streamed as well, is in the warehouse once.
+
+- **Runs** for each file that `watch_landing` finds, and by hand with a key. Give the other parameters where the file leaves
+  open how it is to be read: the report of a file that failed says which.
+- **Works on** one file, not on a data interval.
+- **Reads** the file, which stays as it is. **Writes** `raw/`, and from there on all that `load_events` writes; at last a
+  report beside the file: `<file>.<etag>.report.json`, with the counts, and the line number of each rejected record.
+
+#### What to press after a failure
+Read the report. For a file that is wrong: mend it and put it to `landing/` again; it gets a run of its own. For a file that
+needs a parameter: **trigger the DAG** with the key and the parameter. For a batch that could not be loaded: mend what the red
+task names and **clear the red task** with its downstream tasks. More in docs/runbooks/bad-file-in-landing.md.
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+from datetime import datetime, timedelta
+
+from airflow.sdk import Param, dag, get_current_context
+from ecommerce_elt.dag_defaults import DEFAULT_ARGS, Tag
+from ecommerce_elt.links import linked_task
+from ecommerce_elt.load_group import load_feed
+from more_itertools import always_iterable
+
+
+@dag(
+    schedule=None,
+    start_date=datetime(2026, 1, 1),
+    catchup=False,
+    max_active_runs=4,
+    default_args=DEFAULT_ARGS,
+    doc_md=__doc__,
+    tags=[Tag.LOAD, Tag.CLEAN],
+    params={
+        "key": Param(type="string", minLength=1, description="Of the file: landing/<feed>/<name>."),
+        "engine": Param("auto", enum=["auto", "duckdb", "glue"], description="What cleans; auto decides by size."),
+        "encoding": Param("", type="string", description="Of a file that is not UTF-8 or UTF-16."),
+        "delimiter": Param("", type="string", description="If none of , ; tab | splits the header."),
+        "date_order": Param("", enum=["", "mdy", "dmy", "ymd"], description="Where the dates fit several."),
+        "decimal_comma": Param(False, type="boolean", description="1,5 is one and a half."),
+        "sheet": Param("", type="string", description="Of a workbook with several that fit."),
+        "columns": Param({}, type="object", description='Key to header of the file: {"InvoiceNo": "Rechnung"}.'),
+        "data_set": Param("", type="string", description="Names the data; else its SHA-256 does. Never guess it."),
+        "etag": Param("", type="string", description="Of the file that is meant; set by watch_landing."),
+    },
+)
+def load_history():
+    @linked_task(execution_timeout=timedelta(hours=6))
+    def land_file() -> list[str]:
+        from ecommerce_elt.steps import land_file
+
+        landed = land_file(dict(get_current_context()["params"]))
+        get_current_context()["ti"].xcom_push(key="landed", value=asdict(landed))
+        return landed.batches
+
+    @linked_task(trigger_rule="all_done", multiple_outputs=False)
+    def report_file() -> dict[str, object]:
+        from ecommerce_elt.steps import report_file
+
+        ti = get_current_context()["ti"]
+        loaded = always_iterable(ti.xcom_pull(task_ids="load_feed.load_batch"), base_type=dict)  # one batch is no list
+        return report_file(ti.xcom_pull(task_ids="land_file", key="landed"), [counts for counts in loaded if counts])
+
+    loads = load_feed.partial(engine="{{ params.engine }}").expand(batch_id=land_file())
+    loads >> report_file()
+
+
+load_history()

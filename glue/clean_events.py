@@ -1,0 +1,179 @@
+"""The cleaning of one large batch on AWS Glue 5 (Spark 3.5): what ecommerce_elt.cleaning does with DuckDB on one machine.
+
+Reads the raw objects that the batch's manifest names, runs the feed's cleaning SQL, and writes the same files. A job
+bookmark is not needed: the manifest says what to read, and a second run writes the same files again.
+
+Arguments of the job (`--name value`, as Glue passes them; those that Glue adds itself are ignored):
+
+    --bucket             the lake
+    --batch_id           a batch whose manifest lies in manifests/; or
+    --prefix             all objects under a prefix of raw/ of one feed: the job writes the manifest, and leaves the batch
+                         open, so that load_events loads it
+    --cleaning           s3:// URL of the translated SQL of all feeds, written by `python -m infra.deploy`
+    --pii_hmac_secret    name of the secret in Secrets Manager that holds the key of the HMAC of personal columns
+
+The objects are read with boto3, not with Spark's file source: a read is held against the manifest's ETag, and the line
+number within the object, which lineage needs, is exact. A gzip file cannot be split in either case.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import logging
+import sys
+import tempfile
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import boto3
+import pyarrow as pa
+from ecommerce_elt import lake_files
+from ecommerce_elt.batches import OPEN, RAW_KEY, Manifest, RawObject, new_manifest, read_manifest
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.hmac_pads import hmac_pads
+from ecommerce_elt.raw_records import ROWS_PER_BATCH, read_objects
+from pyspark import StorageLevel
+from pyspark.sql import SparkSession
+from pyspark.sql.functions import count_if, expr
+
+log = logging.getLogger("clean_events")
+
+EVENTS = "event_id string, event_time string, data map<string, string>, source_object string, source_line int"
+OBJECTS = "key string, etag string, size bigint, bucket string"
+LINEAGE = ("reasons", "copy_number")
+
+
+# -- writing ------------------------------------------------------------------------------------------------------
+
+
+def write_dates(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Writes the files of the event dates of one partition and yields (key, bytes) of each."""
+    with tempfile.TemporaryDirectory(prefix="clean-") as folder:
+        # Every column may be null, as in the files that DuckDB writes.
+        plain = (
+            pa.record_batch(b.columns, schema=pa.schema([pa.field(f.name, f.type) for f in b.schema])) for b in batches
+        )
+        yield from _listed(lake_files.write_clean(boto3.client("s3"), bucket, manifest, plain, Path(folder)))
+
+
+def write_rejected(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Writes the quarantine files of the arrival dates of one partition and yields (key, bytes) of each."""
+    found = list(batches)
+    if found:
+        with tempfile.TemporaryDirectory(prefix="quarantine-") as folder:
+            rows = pa.Table.from_batches(found)
+            yield from _listed(lake_files.write_quarantine(boto3.client("s3"), bucket, manifest, rows, Path(folder)))
+
+
+def _listed(written: list[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
+    if written:
+        keys, sizes = zip(*written, strict=True)
+        yield pa.record_batch([pa.array(keys, pa.string()), pa.array(sizes, pa.int64())], ["key", "size"])
+
+
+def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[str, Any], pads: dict[str, str]) -> Any:
+    """Cleans the batch, writes its files and returns its counts (lake_files.CleanBatch).
+
+    Args:
+        cleaning: `sql` and `keys` of the feed, from the file that the deployment wrote.
+        pads: of the HMAC, by the names that the SQL has for them.
+    """
+    s3 = boto3.client("s3")
+    keys = frozenset(cleaning["keys"])
+    parallelism = spark.sparkContext.defaultParallelism
+    objects = spark.createDataFrame([(o.key, o.etag, o.size, o.bucket) for o in manifest.objects], OBJECTS)
+    spread = objects.repartition(min(len(manifest.objects), 16 * parallelism), "key")
+    spread.mapInArrow(lambda batches: read_objects(boto3.client("s3"), keys, batches), EVENTS).createOrReplaceTempView(
+        "events"
+    )
+    used = {name: pad for name, pad in pads.items() if f":{name}" in cleaning["sql"]}
+    cleaned = spark.sql(cleaning["sql"], args=used).persist(StorageLevel.MEMORY_AND_DISK)
+
+    good = "copy_number = 1 AND SIZE(reasons) = 0"
+    rows = cleaned.where(good).drop(*LINEAGE).selectExpr("*", "DATE(event_time) AS dt")
+    rows = rows.repartition(4 * parallelism, "dt").drop("dt").sortWithinPartitions("event_time", "event_id")
+    written = rows.mapInArrow(lambda batches: write_dates(bucket, manifest, batches), "key string, size bigint")
+    lake_files.write_copy_manifest(s3, bucket, manifest, [(row.key, row.size) for row in written.collect()])
+
+    names = {"feed": manifest.feed, "stage": "clean", "batch_id": manifest.batch_id}
+    rejected = cleaned.where("copy_number = 1 AND SIZE(reasons) > 0").selectExpr(
+        *(f"'{names[c]}' AS {c}" if c in names else c for c in lake_files.QUARANTINE.names),
+        "REGEXP_EXTRACT(source_object, '/dt=([^/]+)/', 1) AS dt",
+    )
+    rejected = rejected.repartition(parallelism, "dt").drop("dt").sortWithinPartitions("source_object", "source_line")
+    rejected.mapInArrow(lambda batches: write_rejected(bucket, manifest, batches), "key string, size bigint").collect()
+
+    counted = cleaned.groupBy("source_object").agg(
+        *(count_if(expr(condition)).alias(name) for name, condition in {
+            "accepted": "TRUE",
+            "clean": good,
+            "quarantined": "copy_number = 1 AND SIZE(reasons) > 0",
+            "duplicates": "copy_number > 1",
+        }.items())
+    )  # fmt: skip
+    by_object = {row.source_object: {name: row[name] for name in lake_files.COUNTS} for row in counted.collect()}
+    return lake_files.write_counts(s3, bucket, manifest, by_object)
+
+
+# -- the job --------------------------------------------------------------------------------------------------------
+
+
+def claim_prefix(s3: Any, bucket: str, prefix: str) -> Manifest:
+    """Writes the manifest of all raw objects under the prefix, marks the batch as open, and returns the manifest.
+
+    Raises:
+        PermanentError: the prefix holds no raw objects, or those of several feeds.
+    """
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    found = [entry for page in pages for entry in page.get("Contents", [])]
+    matches = [RAW_KEY.match(entry["Key"]) for entry in found]
+    feeds = {match["feed"] for match in matches if match}
+    if not all(matches) or len(feeds) != 1:
+        raise PermanentError(f"--prefix {prefix}: {len(found)} objects of feeds {sorted(feeds)}, expected a prefix of one "
+                             "feed, such as raw/feed=online_retail/dt=2026-01-31/")  # fmt: skip
+    objects = [RawObject(e["Key"], e["ETag"].strip('"'), e["Size"], bucket) for e in found]
+    manifest = new_manifest(feeds.pop(), objects, max(e["LastModified"] for e in found))
+    s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
+    s3.put_object(Bucket=bucket, Key=OPEN + manifest.batch_id, Body=b"")
+    return manifest
+
+
+def main(arguments: list[str]) -> None:
+    parser = argparse.ArgumentParser(allow_abbrev=False)
+    parser.add_argument("--bucket", required=True)
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--batch_id")
+    what.add_argument("--prefix")
+    parser.add_argument("--cleaning", required=True)
+    parser.add_argument("--pii_hmac_secret", required=True)
+    given, _ = parser.parse_known_args(arguments)
+
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
+    s3 = boto3.client("s3")
+    manifest = (
+        read_manifest(s3, given.bucket, given.batch_id)
+        if given.batch_id
+        else claim_prefix(s3, given.bucket, given.prefix)
+    )
+    where = urlparse(given.cleaning)
+    feeds = json.loads(s3.get_object(Bucket=where.netloc, Key=where.path.lstrip("/"))["Body"].read())
+    if manifest.feed not in feeds:
+        raise PermanentError(f"feed {manifest.feed}: {given.cleaning} has {sorted(feeds)}. A new feed is known to the job "
+                             "after the next deployment: python -m infra.deploy")  # fmt: skip
+    secret = boto3.client("secretsmanager").get_secret_value(SecretId=given.pii_hmac_secret)["SecretString"]
+    spark = SparkSession.builder.appName(f"clean {manifest.batch_id}").getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.ansi.enabled", "false")  # what cannot be cast is NULL, and a reason
+    spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(ROWS_PER_BATCH))
+    started = datetime.now(UTC)
+    counts = clean(spark, given.bucket, manifest, feeds[manifest.feed], hmac_pads(secret))
+    log.info("cleaned %s seconds=%.1f", counts, (datetime.now(UTC) - started).total_seconds())
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

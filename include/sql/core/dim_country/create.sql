@@ -1,0 +1,13 @@
+-- grain: one country as the source writes it
+-- source: core.fact_invoice_line, core.country_name
+-- idempotent: each row is derived from all invoice lines of the country
+-- re-run: creates nothing twice
+CREATE TABLE IF NOT EXISTS core.dim_country (
+    country VARCHAR(128) NOT NULL,
+    iso_code VARCHAR(2),
+    region VARCHAR(64) NOT NULL,
+    first_seen_at TIMESTAMP NOT NULL,
+    last_seen_at TIMESTAMP NOT NULL,
+    PRIMARY KEY (country)
+)
+DISTSTYLE ALL

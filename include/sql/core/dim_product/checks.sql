@@ -1,0 +1,37 @@
+-- grain: one check
+-- source: staged, the rows that are about to replace those of core.dim_product
+-- idempotent: a build's results are told apart by its id
+-- re-run: adds the results of that build
+INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows, detail, checked_at)
+SELECT
+    :build_id,
+    'core.dim_product',
+    'product_id is unique',
+    'fail',
+    COUNT(*),
+    MIN(CAST(product_id AS VARCHAR)),
+    GETDATE()
+FROM (SELECT product_id FROM staged GROUP BY product_id HAVING COUNT(*) > 1) AS repeated
+UNION ALL
+SELECT
+    :build_id,
+    'core.dim_product',
+    'first seen is not after last seen',
+    'fail',
+    COUNT(*),
+    MIN(product_id),
+    GETDATE()
+FROM staged
+WHERE first_seen_at > last_seen_at
+UNION ALL
+SELECT
+    :build_id,
+    'core.dim_product',
+    'a product that was sold has a description',
+    'warn',
+    COUNT(*),
+    MIN(product_id),
+    GETDATE()
+FROM staged
+WHERE description IS NULL
+    AND product_id IN (SELECT stock_code FROM core.fact_invoice_line WHERE line_type = 'sale')

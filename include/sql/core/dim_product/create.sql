@@ -1,0 +1,15 @@
+-- grain: one product or other item that can be on an invoice or in the stock room
+-- source: core.fact_invoice_line, core.fact_product_event
+-- idempotent: each row is derived from all events of the product
+-- re-run: creates nothing twice
+CREATE TABLE IF NOT EXISTS core.dim_product (
+    product_id VARCHAR(64) NOT NULL,
+    description VARCHAR(1024),
+    is_product BOOLEAN NOT NULL,
+    last_price DECIMAL(12, 3),
+    first_seen_at TIMESTAMP NOT NULL,
+    last_seen_at TIMESTAMP NOT NULL,
+    PRIMARY KEY (product_id)
+)
+DISTSTYLE ALL
+SORTKEY (product_id)

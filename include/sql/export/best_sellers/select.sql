@@ -1,0 +1,15 @@
+-- grain: one of the products that sold best in a period
+-- source: mart.best_sellers
+-- idempotent: reads only
+-- re-run: the rows as they are now
+SELECT
+    period,
+    period_start,
+    season,
+    revenue_rank,
+    unit_rank,
+    stock_code,
+    description,
+    units,
+    net_revenue
+FROM mart.best_sellers

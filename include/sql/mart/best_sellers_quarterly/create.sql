@@ -1,0 +1,5 @@
+-- grain: one of the products that sold best in a quarter
+-- source: mart.product_sales_daily
+-- idempotent: build_marts replaces whole periods
+-- re-run: creates nothing twice
+CREATE TABLE IF NOT EXISTS mart.best_sellers_quarterly (LIKE mart.best_sellers_daily)

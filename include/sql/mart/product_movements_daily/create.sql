@@ -1,0 +1,13 @@
+-- grain: one day and product with movements
+-- source: core.fact_product_event
+-- idempotent: build_marts replaces whole days
+-- re-run: creates nothing twice
+CREATE TABLE IF NOT EXISTS mart.product_movements_daily (
+    period_start DATE NOT NULL,
+    product_id VARCHAR(64) NOT NULL,
+    restocked_units BIGINT NOT NULL,
+    sold_units BIGINT NOT NULL,
+    sold_amount DECIMAL(18, 2) NOT NULL,
+    PRIMARY KEY (period_start, product_id)
+)
+SORTKEY (period_start)

@@ -1,0 +1,46 @@
+-- grain: one check
+-- source: staged, the rows that are about to replace those of mart.product_sales_daily
+-- idempotent: a build's results are told apart by its id
+-- re-run: adds the results of that build
+INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows, detail, checked_at)
+SELECT
+    :build_id,
+    'mart.product_sales_daily',
+    'period_start and stock_code are unique',
+    'fail',
+    COUNT(*),
+    MIN(CAST(period_start AS VARCHAR) || ' ' || CAST(stock_code AS VARCHAR)),
+    GETDATE()
+FROM (SELECT period_start, stock_code FROM staged GROUP BY period_start, stock_code HAVING COUNT(*) > 1) AS repeated
+UNION ALL
+SELECT
+    :build_id,
+    'mart.product_sales_daily',
+    'net_revenue is the sum of core',
+    'fail',
+    CAST(ABS(COALESCE(built.total, 0) - COALESCE(core.total, 0)) * 1000 AS BIGINT),
+    CAST(built.total AS VARCHAR) || ' instead of ' || CAST(core.total AS VARCHAR),
+    GETDATE()
+FROM (SELECT SUM(net_revenue) AS total FROM staged) AS built
+CROSS JOIN (
+    SELECT SUM(fact.amount) AS total
+    FROM core.fact_invoice_line AS fact
+    INNER JOIN core.dim_date AS dates ON CAST(fact.event_time AS DATE) = dates.date_day
+    WHERE fact.event_time >= :from_day
+        AND fact.event_time < :to_day
+        AND dates.day_start IN (SELECT period_start FROM build_period)
+        AND fact.stock_code ~ '^[0-9]{5}'
+) AS core
+UNION ALL
+SELECT
+    :build_id,
+    'mart.product_sales_daily',
+    'product is in core.dim_product',
+    'fail',
+    COUNT(*),
+    MIN(stock_code),
+    GETDATE()
+FROM staged
+WHERE stock_code NOT IN (SELECT product_id FROM core.dim_product)
+    -- A batch that came after the dimension was built has marked it; the next run builds both.
+    AND NOT EXISTS (SELECT 1 FROM ops.stale_date WHERE mart = 'core.dim_product')

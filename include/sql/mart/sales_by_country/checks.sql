@@ -1,0 +1,45 @@
+-- grain: one check
+-- source: staged, the rows that are about to replace those of mart.sales_by_country
+-- idempotent: a build's results are told apart by its id
+-- re-run: adds the results of that build
+INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows, detail, checked_at)
+SELECT
+    :build_id,
+    'mart.sales_by_country',
+    'period_start and country are unique',
+    'fail',
+    COUNT(*),
+    MIN(CAST(period_start AS VARCHAR) || ' ' || CAST(country AS VARCHAR)),
+    GETDATE()
+FROM (SELECT period_start, country FROM staged GROUP BY period_start, country HAVING COUNT(*) > 1) AS repeated
+UNION ALL
+SELECT
+    :build_id,
+    'mart.sales_by_country',
+    'net_revenue is the sum of core',
+    'fail',
+    CAST(ABS(COALESCE(built.total, 0) - COALESCE(core.total, 0)) * 1000 AS BIGINT),
+    CAST(built.total AS VARCHAR) || ' instead of ' || CAST(core.total AS VARCHAR),
+    GETDATE()
+FROM (SELECT SUM(net_revenue) AS total FROM staged) AS built
+CROSS JOIN (
+    SELECT SUM(fact.amount) AS total
+    FROM core.fact_invoice_line AS fact
+    INNER JOIN core.dim_date AS dates ON CAST(fact.event_time AS DATE) = dates.date_day
+    WHERE fact.event_time >= :from_day
+        AND fact.event_time < :to_day
+        AND dates.day_start IN (SELECT period_start FROM build_period)
+) AS core
+UNION ALL
+SELECT
+    :build_id,
+    'mart.sales_by_country',
+    'country is in core.dim_country',
+    'fail',
+    COUNT(*),
+    MIN(country),
+    GETDATE()
+FROM staged
+WHERE country NOT IN (SELECT country FROM core.dim_country)
+    -- A batch that came after the dimension was built has marked it; the next run builds both.
+    AND NOT EXISTS (SELECT 1 FROM ops.stale_date WHERE mart = 'core.dim_country')

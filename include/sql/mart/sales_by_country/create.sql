@@ -1,0 +1,19 @@
+-- grain: one day and country with invoice lines
+-- source: core.sales_line
+-- idempotent: build_marts replaces whole days
+-- re-run: creates nothing twice
+CREATE TABLE IF NOT EXISTS mart.sales_by_country (
+    period_start DATE NOT NULL,
+    country VARCHAR(128) NOT NULL,
+    gross_revenue DECIMAL(18, 3) NOT NULL,
+    cancelled_revenue DECIMAL(18, 3) NOT NULL,
+    adjusted_revenue DECIMAL(18, 3) NOT NULL,
+    net_revenue DECIMAL(18, 3) NOT NULL,
+    invoices BIGINT NOT NULL,
+    cancellations BIGINT NOT NULL,
+    customers BIGINT NOT NULL,
+    units BIGINT NOT NULL,
+    average_basket DECIMAL(18, 2),
+    PRIMARY KEY (period_start, country)
+)
+SORTKEY (period_start)

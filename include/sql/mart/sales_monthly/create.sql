@@ -1,0 +1,5 @@
+-- grain: one month with invoice lines
+-- source: core.sales_line
+-- idempotent: build_marts replaces whole periods
+-- re-run: creates nothing twice
+CREATE TABLE IF NOT EXISTS mart.sales_monthly (LIKE mart.sales_daily)

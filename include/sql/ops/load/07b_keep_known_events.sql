@@ -1,0 +1,10 @@
+-- grain: one event of the batch that core already has
+-- source: staging and the feed's events in core
+-- idempotent: the events of a batch are inserted once, before its objects
+-- re-run: after a commit inserts nothing
+INSERT INTO ops.known_event (batch_id, event_id)
+SELECT batch.batch_id, staged.event_id
+FROM {staging} AS staged
+INNER JOIN {fact} AS fact ON staged.event_id = fact.event_id
+CROSS JOIN (SELECT DISTINCT batch_id FROM batch_object_staged) AS batch
+WHERE batch.batch_id NOT IN (SELECT batch_id FROM ops.batch_object)

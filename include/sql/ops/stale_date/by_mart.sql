@@ -1,0 +1,7 @@
+-- grain: one mart that is behind core
+-- source: ops.stale_date
+-- idempotent: reads only
+-- re-run: the same, and what changed since
+SELECT mart, COUNT(DISTINCT event_date) AS days
+FROM ops.stale_date
+GROUP BY mart

@@ -1,0 +1,5 @@
+-- grain: one table
+-- source: the table
+-- idempotent: yes
+-- re-run: finds less to do
+ANALYZE {table}

@@ -1,0 +1,16 @@
+-- grain: one check that found rows in the last build of its mart
+-- source: ops.check_results, ops.mart_build
+-- idempotent: reads only
+-- re-run: the rows as they are now
+SELECT
+    results.mart,
+    results.check_name,
+    results.severity,
+    results.failed_rows,
+    results.detail,
+    results.checked_at
+FROM ops.check_results AS results
+INNER JOIN ops.mart_build AS build ON results.mart = build.mart AND results.build_id = build.build_id
+WHERE results.failed_rows > 0
+ORDER BY results.severity, results.mart, results.check_name
+LIMIT 50

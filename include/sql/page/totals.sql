@@ -1,0 +1,16 @@
+-- grain: one row: the sales of the days
+-- source: mart.sales_daily, mart.customer_days
+-- idempotent: reads only
+-- re-run: the rows as they are now
+SELECT
+    SUM(sales.net_revenue) AS net_revenue,
+    SUM(sales.gross_revenue) AS gross_revenue,
+    SUM(sales.invoices) AS invoices,
+    SUM(sales.units) AS units,
+    (
+        SELECT COUNT(DISTINCT customer_id)
+        FROM mart.customer_days
+        WHERE period_start >= :from_day AND period_start < :to_day AND invoices > 0
+    ) AS customers
+FROM mart.sales_daily AS sales
+WHERE sales.period_start >= :from_day AND sales.period_start < :to_day

@@ -1,0 +1,299 @@
+"""Athena's JSON API: workgroups, named queries, and queries that read what Athena would read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import logging
+import tempfile
+import threading
+import time
+import uuid
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Any
+
+import boto3
+from botocore import xform_name
+from botocore.config import Config
+
+from local.athena.query import Query, QueryFailed, Result
+from local.protocol import ApiError, JsonService
+
+log = logging.getLogger("athena")
+
+ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
+DEFAULTS = {"EnforceWorkGroupConfiguration": False, "PublishCloudWatchMetricsEnabled": False, "RequesterPaysEnabled": False,
+            "EngineVersion": ENGINE}  # fmt: skip
+ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
+PAGE = 1000  # GetQueryResults gives no more at a time: Athena API reference
+KEPT_QUERIES = 1000
+PRECISION = {"varchar": 2147483647, "integer": 10, "bigint": 19, "double": 17, "boolean": 0, "timestamp": 3, "date": 0}
+
+
+class Athena(JsonService):
+    """Workgroups and named queries are kept in a file; queries and their results as long as the process lives.
+
+    Args:
+        state_file: keeps workgroups and named queries.
+        glue_url: where the Data Catalog answers.
+    """
+
+    def __init__(self, state_file: Path, glue_url: str) -> None:
+        super().__init__("athena", "Amazon Athena")
+        self.file = state_file
+        self.s3 = boto3.client("s3", config=Config(max_pool_connections=16))
+        self.glue = boto3.client("glue", endpoint_url=glue_url)
+        self.lock = threading.RLock()
+        self.pool = ThreadPoolExecutor(4, "athena")
+        kept = json.loads(state_file.read_text()) if state_file.exists() else {}
+        self.workgroups: dict[str, dict[str, Any]] = kept.get(
+            "workgroups", {"primary": {"Name": "primary", "Configuration": DEFAULTS}}
+        )
+        self.named: dict[str, dict[str, Any]] = kept.get("named", {})
+        self.queries: dict[str, dict[str, Any]] = {}
+        self.results: dict[str, Result] = {}
+        names = [
+            "CreateWorkGroup", "UpdateWorkGroup", "DeleteWorkGroup", "GetWorkGroup", "ListWorkGroups", "CreateNamedQuery",
+            "UpdateNamedQuery", "DeleteNamedQuery", "GetNamedQuery", "BatchGetNamedQuery", "ListNamedQueries",
+            "StartQueryExecution", "GetQueryExecution", "BatchGetQueryExecution", "ListQueryExecutions",
+            "GetQueryResults", "StopQueryExecution",
+        ]  # fmt: skip
+        self.operations = {name: getattr(self, xform_name(name)) for name in names}
+
+    def close(self) -> None:
+        self.pool.shutdown(wait=False, cancel_futures=True)
+
+    def _save(self) -> None:
+        part = self.file.with_suffix(".part")
+        part.write_text(json.dumps({"workgroups": self.workgroups, "named": self.named}))
+        part.replace(self.file)
+
+    # -- workgroups -----------------------------------------------------------------------------------------------
+
+    def _workgroup(self, name: str) -> dict[str, Any]:
+        if name not in self.workgroups:
+            raise ApiError(
+                "InvalidRequestException", f"WorkGroup {name} is not found.", AthenaErrorCode="WORKGROUP_NOT_FOUND"
+            )
+        return self.workgroups[name]
+
+    def create_work_group(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            if r["Name"] in self.workgroups:
+                raise ApiError("InvalidRequestException", f"WorkGroup {r['Name']} is already created.")
+            kept = {k: v for k, v in r.items() if k in {"Name", "Description"}}
+            configuration = DEFAULTS | r.get("Configuration", {})
+            self.workgroups[r["Name"]] = kept | {
+                "State": "ENABLED",
+                "CreationTime": time.time(),
+                "Configuration": configuration,
+            }
+            self._save()
+        return {}
+
+    def update_work_group(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            workgroup = self._workgroup(r["WorkGroup"])
+            updates = dict(r.get("ConfigurationUpdates", {}))
+            if "ResultConfigurationUpdates" in updates:
+                new = updates.pop("ResultConfigurationUpdates")
+                updates["ResultConfiguration"] = workgroup["Configuration"].get("ResultConfiguration", {}) | new
+            workgroup["Configuration"] |= updates
+            workgroup |= {k: r[k] for k in ("Description", "State") if k in r}
+            self._save()
+        return {}
+
+    def delete_work_group(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            self._workgroup(r["WorkGroup"])
+            inside = [n for n in self.named.values() if n["WorkGroup"] == r["WorkGroup"]]
+            if inside and not r.get("RecursiveDeleteOption"):
+                raise ApiError("InvalidRequestException", f"WorkGroup {r['WorkGroup']} is not empty")
+            del self.workgroups[r["WorkGroup"]]
+            for query in inside:
+                del self.named[query["NamedQueryId"]]
+            self._save()
+        return {}
+
+    def get_work_group(self, r: dict[str, Any]) -> dict[str, Any]:
+        return {"WorkGroup": self._workgroup(r["WorkGroup"])}
+
+    def list_work_groups(self, r: dict[str, Any]) -> dict[str, Any]:
+        return {"WorkGroups": [{"Name": n, "State": "ENABLED"} for n in sorted(self.workgroups)]}
+
+    # -- named queries --------------------------------------------------------------------------------------------
+
+    def _named(self, query_id: str) -> dict[str, Any]:
+        if query_id not in self.named:
+            raise ApiError("InvalidRequestException", f"NamedQuery {query_id} was not found")
+        return self.named[query_id]
+
+    def create_named_query(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            workgroup = r.get("WorkGroup", "primary")
+            self._workgroup(workgroup)
+            query_id = str(uuid.uuid4())
+            self.named[query_id] = {k: v for k, v in r.items() if k != "ClientRequestToken"} | {
+                "NamedQueryId": query_id, "WorkGroup": workgroup,
+            }  # fmt: skip
+            self._save()
+        return {"NamedQueryId": query_id}
+
+    def update_named_query(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            self._named(r["NamedQueryId"]).update(r)
+            self._save()
+        return {}
+
+    def delete_named_query(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            self._named(r["NamedQueryId"])
+            del self.named[r["NamedQueryId"]]
+            self._save()
+        return {}
+
+    def get_named_query(self, r: dict[str, Any]) -> dict[str, Any]:
+        return {"NamedQuery": self._named(r["NamedQueryId"])}
+
+    def batch_get_named_query(self, r: dict[str, Any]) -> dict[str, Any]:
+        return {"NamedQueries": [self._named(query_id) for query_id in r["NamedQueryIds"]]}
+
+    def list_named_queries(self, r: dict[str, Any]) -> dict[str, Any]:
+        workgroup = r.get("WorkGroup", "primary")
+        return {"NamedQueryIds": [i for i, n in self.named.items() if n["WorkGroup"] == workgroup]}
+
+    # -- queries --------------------------------------------------------------------------------------------------
+
+    def start_query_execution(self, r: dict[str, Any]) -> dict[str, Any]:
+        token = r.get("ClientRequestToken")
+        with self.lock:
+            same = [q for q in self.queries.values() if token and q["Token"] == token]
+            if same:
+                return {"QueryExecutionId": same[0]["QueryExecutionId"]}
+            workgroup = self._workgroup(r.get("WorkGroup", "primary"))
+            given = r.get("ResultConfiguration", {}).get("OutputLocation")
+            own = workgroup["Configuration"].get("ResultConfiguration", {}).get("OutputLocation")
+            forced = workgroup["Configuration"].get("EnforceWorkGroupConfiguration", False)
+            location = own if forced or not given else given
+            if not location:
+                raise ApiError("InvalidRequestException", "No output location provided. An output location is required either "
+                               "through the Workgroup result configuration setting or as an API input.")  # fmt: skip
+            query_id = str(uuid.uuid4())
+            self.queries[query_id] = {
+                "QueryExecutionId": query_id, "Query": r["QueryString"], "StatementType": "DML", "Token": token,
+                "Parameters": r.get("ExecutionParameters", []),
+                "ResultConfiguration": {"OutputLocation": f"{location.rstrip('/')}/{query_id}.csv"},
+                "QueryExecutionContext": r.get("QueryExecutionContext", {}), "WorkGroup": workgroup["Name"],
+                "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()}, "Statistics": {}, "EngineVersion": ENGINE,
+            }  # fmt: skip
+            for oldest in list(self.queries)[:-KEPT_QUERIES]:
+                if self.queries[oldest]["Status"]["State"] in ENDED:
+                    del self.queries[oldest]
+                    self.results.pop(oldest, None)
+        self.pool.submit(self._execute, self.queries[query_id])
+        return {"QueryExecutionId": query_id}
+
+    def _execute(self, query: dict[str, Any]) -> None:
+        began = time.monotonic()
+        with self.lock:
+            if query["Status"]["State"] != "QUEUED":
+                return  # cancelled
+            query["Status"]["State"] = "RUNNING"
+        ended: dict[str, Any] = {"State": "SUCCEEDED"}
+        statistics: dict[str, Any] = {}
+        try:
+            with tempfile.TemporaryDirectory(prefix="athena-") as work:
+                database = query["QueryExecutionContext"].get("Database", "default")
+                result = Query(self.s3, self.glue, Path(work)).run(query["Query"], database, query["Parameters"])
+            statistics = {"DataScannedInBytes": result.scanned_bytes}
+            self._write(query, result)
+        except QueryFailed as error:
+            ended = {"State": "FAILED", "StateChangeReason": str(error),
+                     "AthenaError": {"ErrorCategory": 2, "ErrorMessage": str(error)}}  # fmt: skip
+        except Exception as error:
+            log.exception("query=%s", query["QueryExecutionId"])
+            ended = {"State": "FAILED", "StateChangeReason": f"GENERIC_INTERNAL_ERROR: {error!r}",
+                     "AthenaError": {"ErrorCategory": 1, "ErrorMessage": repr(error)}}  # fmt: skip
+        milliseconds = int((time.monotonic() - began) * 1000)
+        with self.lock:
+            query["Statistics"] = {"DataScannedInBytes": 0, "EngineExecutionTimeInMillis": milliseconds,
+                                   "TotalExecutionTimeInMillis": milliseconds} | statistics  # fmt: skip
+            if query["Status"]["State"] != "CANCELLED":
+                if ended["State"] == "SUCCEEDED":
+                    self.results[query["QueryExecutionId"]] = result
+                query["Status"] |= ended | {"CompletionDateTime": time.time()}
+
+    def _write(self, query: dict[str, Any], result: Result) -> None:
+        """Writes the result where Athena writes it: every value quoted, NULL as nothing."""
+        out = io.StringIO()
+        quoted = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
+        quoted.writerow([name for name, _ in result.columns])
+        for row in result.rows:
+            cells = ("" if value is None else '"' + value.replace('"', '""') + '"' for value in row)
+            out.write(",".join(cells) + "\n")
+        bucket, _, key = query["ResultConfiguration"]["OutputLocation"].removeprefix("s3://").partition("/")
+        self.s3.put_object(Bucket=bucket, Key=key, Body=out.getvalue().encode())
+
+    def _query(self, query_id: str) -> dict[str, Any]:
+        if query_id not in self.queries:
+            raise ApiError("InvalidRequestException", f"QueryExecution {query_id} was not found")
+        return self.queries[query_id]
+
+    def _shown(self, query_id: str) -> dict[str, Any]:
+        with self.lock:
+            found = self._query(query_id)
+            return {
+                k: dict(v) if isinstance(v, dict) else v for k, v in found.items() if k not in {"Token", "Parameters"}
+            }
+
+    def get_query_execution(self, r: dict[str, Any]) -> dict[str, Any]:
+        return {"QueryExecution": self._shown(r["QueryExecutionId"])}
+
+    def batch_get_query_execution(self, r: dict[str, Any]) -> dict[str, Any]:
+        return {"QueryExecutions": [self._shown(i) for i in r["QueryExecutionIds"]]}
+
+    def list_query_executions(self, r: dict[str, Any]) -> dict[str, Any]:
+        workgroup = r.get("WorkGroup", "primary")
+        found = [i for i, q in self.queries.items() if q["WorkGroup"] == workgroup]
+        return {"QueryExecutionIds": found[::-1][: r.get("MaxResults", 50)]}
+
+    def get_query_results(self, r: dict[str, Any]) -> dict[str, Any]:
+        query = self._query(r["QueryExecutionId"])
+        if query["Status"]["State"] != "SUCCEEDED":
+            raise ApiError("InvalidRequestException", f"Query has not yet finished. Current state: {query['Status']['State']}"
+                           if query["Status"]["State"] not in ENDED else "Query did not finish successfully. Final query state: "
+                           f"{query['Status']['State']}")  # fmt: skip
+        result = self.results[r["QueryExecutionId"]]
+        header: list[str | None] = [name for name, _ in result.columns]
+        start, size = int(r.get("NextToken", 0)), r.get("MaxResults", PAGE)
+        rows = [header, *result.rows][start : start + size]
+        info = [
+            {"CatalogName": "hive", "SchemaName": "", "TableName": "", "Name": name, "Label": name,
+             "Type": kind.partition("(")[0], "Nullable": "UNKNOWN", "CaseSensitive": kind == "varchar", **_digits(kind)}
+            for name, kind in result.columns
+        ]  # fmt: skip
+        out = {"ResultSet": {"Rows": [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in rows],
+                             "ResultSetMetadata": {"ColumnInfo": info}}, "UpdateCount": 0}  # fmt: skip
+        return out | ({"NextToken": str(start + size)} if start + size < len(result.rows) + 1 else {})
+
+    def stop_query_execution(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            query = self._query(r["QueryExecutionId"])
+            if query["Status"]["State"] not in ENDED:
+                query["Status"] |= {"State": "CANCELLED", "CompletionDateTime": time.time(),
+                                    "StateChangeReason": "Query cancelled by user"}  # fmt: skip
+        return {}
+
+    def shown(self, query_id: str) -> dict[str, Any]:
+        """What a person sees of a query."""
+        query = self._shown(query_id)
+        return {"SQL": query.pop("Query"), **query}
+
+
+def _digits(kind: str) -> dict[str, int]:
+    if kind.startswith("decimal"):
+        precision, scale = kind.removeprefix("decimal(").rstrip(")").split(",")
+        return {"Precision": int(precision), "Scale": int(scale)}
+    return {"Precision": PRECISION.get(kind, 0), "Scale": 0}

@@ -1,0 +1,354 @@
+"""One query: Athena's SQL over the tables of the Data Catalog, run by DuckDB on the objects that the query needs.
+
+What is followed of Athena (user guide, "Partitioning data", "Querying hidden file system metadata columns"):
+
+- Only partitions whose values satisfy the query's conditions on partition columns are read, and of them only objects whose
+  "$path" satisfies the conditions on it. Conditions reach a table through subqueries and WITH.
+- A table's partitions are those that the catalog has registered, each at its own location; objects beside them are not seen.
+- SymlinkTextInputFormat: the objects under a location are lists of the URLs that hold the rows.
+- Parquet columns are matched by name; what a file lacks is NULL. Objects whose name begins with _ or . are not read.
+
+Not followed: DataScannedInBytes counts whole objects, where Athena counts the columns that a query reads of Parquet.
+"""
+
+from __future__ import annotations
+
+import itertools
+import re
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar
+from urllib.parse import urlparse
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+from sqlglot.dialects.athena import Athena
+from sqlglot.errors import SqlglotError
+from sqlglot.optimizer.pushdown_predicates import pushdown_predicates
+from sqlglot.optimizer.qualify import qualify
+from sqlglot.optimizer.scope import traverse_scope
+
+S3_THREADS = 16
+PATH = "$path"
+SYMLINK = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
+
+
+class Hive(Athena):
+    """Athena with the hidden column of the object that a row lies in: it can be named, and * does not give it."""
+
+    PSEUDOCOLUMNS: ClassVar[set[str]] = {PATH.upper()}
+
+
+class QueryFailed(Exception):  # noqa: N818
+    """The query ends as FAILED with this reason."""
+
+
+@dataclass(frozen=True)
+class Result:
+    """columns: (name, type of Athena). rows: texts as Athena writes them, None for NULL."""
+
+    columns: list[tuple[str, str]]
+    rows: list[list[str | None]]
+    scanned_bytes: int
+    scanned_objects: list[str]
+
+
+@dataclass(frozen=True)
+class _Object:
+    bucket: str
+    key: str
+    size: int
+    values: tuple[str, ...]
+
+    @property
+    def url(self) -> str:
+        return f"s3://{self.bucket}/{self.key}"
+
+
+class Query:
+    """One SELECT.
+
+    Args:
+        s3, glue: boto3 clients.
+        work: an empty folder, for the objects that are read.
+    """
+
+    def __init__(self, s3: Any, glue: Any, work: Path) -> None:
+        self.s3, self.glue, self.work = s3, glue, work
+        self.tables: dict[tuple[str, str], dict[str, Any]] = {}
+        self.read: list[_Object] = []
+
+    def run(self, sql: str, database: str, parameters: Sequence[str] = ()) -> Result:
+        """Returns the result.
+
+        Args:
+            parameters: SQL literals, in the place of the question marks.
+
+        Raises:
+            QueryFailed: as Athena's StateChangeReason says it.
+        """
+        tree = self._parsed(sql, database, parameters)
+        with duckdb.connect(
+            config={"threads": 2, "memory_limit": "1GiB", "temp_directory": str(self.work / "spill")}
+        ) as engine:
+            engine.execute("SET TimeZone = 'UTC'")
+            try:
+                self._replace_tables(tree, engine)
+                cursor = engine.execute(tree.sql("duckdb"))
+                rows = cursor.fetchall()
+                described = cursor.description
+            except duckdb.Error as error:
+                raise QueryFailed(_named(str(error), {str(self._local(o)): o.url for o in self.read})) from error
+        columns = [(name, _athena_type(str(kind))) for name, kind, *_ in described]
+        texts = [[_text(value, kind) for value, (_, kind) in zip(row, columns, strict=True)] for row in rows]
+        return Result(columns, texts, sum(o.size for o in self.read), [o.url for o in self.read])
+
+    # -- SQL ----------------------------------------------------------------------------------------------------
+
+    def _parsed(self, sql: str, database: str, parameters: Sequence[str]) -> exp.Query:
+        try:
+            tree = sqlglot.parse_one(sql, read=Hive)
+        except SqlglotError as error:
+            raise QueryFailed(f"SYNTAX_ERROR: {error}") from error
+        if not isinstance(tree, exp.Query):
+            raise QueryFailed(f"NOT_SUPPORTED: {tree.key.upper()}: the stand-in runs SELECT")
+        marks = [node for node in tree.find_all(exp.Placeholder, bfs=False) if not node.this]
+        if len(marks) != len(parameters):
+            raise QueryFailed(f"INVALID_PARAMETER_USAGE: Incorrect number of parameters: expected {len(marks)} but found "
+                              f"{len(parameters)}")  # fmt: skip
+        for mark, value in zip(marks, parameters, strict=True):
+            mark.replace(sqlglot.parse_one(value, read=Hive))
+        schema: dict[str, dict[str, dict[str, str]]] = {}
+        ctes = {cte.alias_or_name for cte in tree.find_all(exp.CTE)}
+        for table in tree.find_all(exp.Table):
+            if not table.db and table.name in ctes:
+                continue
+            name = (table.db or database, table.name)
+            found = self.tables.setdefault(name, self._table(*name))
+            columns = [*found["StorageDescriptor"]["Columns"], *found.get("PartitionKeys", [])]
+            schema.setdefault(name[0], {})[name[1]] = {c["Name"]: c["Type"] for c in columns}
+        try:
+            qualified = qualify(
+                tree, dialect=Hive, db=database, schema=schema, expand_stars=True, validate_qualify_columns=True
+            )
+            return pushdown_predicates(qualified, dialect=Hive)
+        except SqlglotError as error:
+            raise QueryFailed(f"COLUMN_NOT_FOUND: {error}") from error
+
+    def _table(self, database: str, name: str) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = self.glue.get_table(DatabaseName=database, Name=name)["Table"]
+        except self.glue.exceptions.EntityNotFoundException as error:
+            raise QueryFailed(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{name}' does not exist") from error
+        return found
+
+    def _replace_tables(self, tree: exp.Query, engine: duckdb.DuckDBPyConnection) -> None:
+        """Puts a view of DuckDB in the place of each table, over what the conditions around it leave of it."""
+        number = itertools.count()
+        replaced: set[int] = set()  # a lateral scope has the sources of the one around it, too
+        for scope in traverse_scope(tree):
+            for alias, source in list(scope.sources.items()):
+                if not isinstance(source, exp.Table) or id(source) in replaced:
+                    continue
+                replaced.add(id(source))
+                table = self.tables[source.db, source.name]
+                keys = [key["Name"] for key in table.get("PartitionKeys", [])]
+                conditions = list(
+                    _conditions(scope.expression, {alias, ""} if len(scope.sources) == 1 else {alias}, {*keys, PATH})
+                )
+                view = f"table_{next(number)}"
+                objects = list(self._chosen(table, keys, conditions, engine))
+                self._create_view(view, table, keys, objects, engine)
+                source.set("this", exp.to_identifier(view))
+                source.set("db", None)
+                source.set("catalog", None)
+
+    def _chosen(
+        self, table: dict[str, Any], keys: list[str], conditions: list[exp.Expr], engine: duckdb.DuckDBPyConnection
+    ) -> Iterator[_Object]:
+        """Yields the objects that may hold rows which satisfy the conditions."""
+        of_partition = [c for c in conditions if PATH not in {column.name for column in c.find_all(exp.Column)}]
+        partitions = list(self._partitions(table)) if keys else [((), table["StorageDescriptor"])]
+        wanted = _satisfying(engine, keys, [values for values, _ in partitions], of_partition)
+        chosen = [
+            (values, storage) for (values, storage), is_wanted in zip(partitions, wanted, strict=True) if is_wanted
+        ]
+        with ThreadPoolExecutor(S3_THREADS) as pool:
+            listed = [o for some in pool.map(lambda p: list(self._objects(*p)), chosen) for o in some]
+        kept = _satisfying(engine, [*keys, PATH], [(*o.values, o.url) for o in listed], conditions)
+        yield from (o for o, is_kept in zip(listed, kept, strict=True) if is_kept)
+
+    # -- objects ------------------------------------------------------------------------------------------------
+
+    def _partitions(self, table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+        pages = self.glue.get_paginator("get_partitions").paginate(
+            DatabaseName=table["DatabaseName"], TableName=table["Name"]
+        )
+        for page in pages:
+            for partition in page["Partitions"]:
+                yield tuple(partition["Values"]), partition["StorageDescriptor"]
+
+    def _objects(self, values: tuple[str, ...], storage: dict[str, Any]) -> Iterator[_Object]:
+        where = urlparse(storage["Location"])
+        prefix = where.path.lstrip("/").rstrip("/") + "/"
+        pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=where.netloc, Prefix=prefix)
+        for entry in (entry for page in pages for entry in page.get("Contents", [])):
+            if any(part.startswith(("_", ".")) for part in entry["Key"].removeprefix(prefix).split("/")):
+                continue  # hidden, as the module's docstring says
+            if storage.get("InputFormat") != SYMLINK:
+                yield _Object(where.netloc, entry["Key"], entry["Size"], values)
+                continue
+            body = self.s3.get_object(Bucket=where.netloc, Key=entry["Key"])["Body"].read().decode()
+            for url in body.split():
+                yield self._linked(url, values)
+
+    def _linked(self, url: str, values: tuple[str, ...]) -> _Object:
+        where = urlparse(url)
+        key = where.path.lstrip("/")
+        try:
+            size = self.s3.head_object(Bucket=where.netloc, Key=key)["ContentLength"]
+        except self.s3.exceptions.ClientError as error:
+            raise QueryFailed(f"HIVE_CANNOT_OPEN_SPLIT: {url}: {error}") from error
+        return _Object(where.netloc, key, size, values)
+
+    def _local(self, found: _Object) -> Path:
+        return self.work / found.bucket / found.key
+
+    def _fetch(self, found: _Object) -> None:
+        path = self._local(found)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        try:
+            path.write_bytes(self.s3.get_object(Bucket=found.bucket, Key=found.key)["Body"].read())
+        except self.s3.exceptions.ClientError as error:
+            raise QueryFailed(f"HIVE_CANNOT_OPEN_SPLIT: {found.url}: {error}") from error
+
+    def _create_view(
+        self,
+        view: str,
+        table: dict[str, Any],
+        keys: list[str],
+        objects: list[_Object],
+        engine: duckdb.DuckDBPyConnection,
+    ) -> None:
+        storage = table["StorageDescriptor"]
+        types = {c["Name"]: _duckdb_type(c["Type"]) for c in storage["Columns"]}
+        key_types = {k["Name"]: _duckdb_type(k["Type"]) for k in table.get("PartitionKeys", [])}
+        if not objects:
+            empty = ", ".join(
+                f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in (types | key_types | {PATH: "VARCHAR"}).items()
+            )
+            engine.execute(f"CREATE VIEW {view} AS SELECT {empty} WHERE FALSE")
+            return
+        with ThreadPoolExecutor(S3_THREADS) as pool:
+            list(pool.map(self._fetch, [o for o in objects if o not in self.read]))
+        self.read += [o for o in objects if o not in self.read]
+        engine.execute(f"CREATE TABLE {view}_files (local VARCHAR, url VARCHAR, key_values VARCHAR[])")
+        engine.executemany(
+            f"INSERT INTO {view}_files VALUES ($1, $2, $3)",
+            [(str(self._local(o)), o.url, list(o.values)) for o in objects],
+        )
+        files = [str(self._local(o)) for o in objects]
+        if "parquet" in storage["SerdeInfo"]["SerializationLibrary"].lower():
+            reader = "read_parquet($files, filename = true, union_by_name = true, hive_partitioning = false)"
+            found = {
+                row[0].lower()
+                for row in engine.execute("DESCRIBE SELECT * FROM " + reader, {"files": files}).fetchall()
+            }
+        else:
+            wanted = ", ".join(f"'{name}': '{kind}'" for name, kind in types.items())
+            reader = ("read_json($files, format = 'newline_delimited', filename = true, hive_partitioning = false, "
+                      f"columns = {{{wanted}}})")  # fmt: skip
+            found = set(types)
+        columns = [
+            f'CAST(read."{name}" AS {kind}) AS "{name}"' if name in found else f'CAST(NULL AS {kind}) AS "{name}"'
+            for name, kind in types.items()
+        ]
+        columns += [f'CAST(files.key_values[{i}] AS {key_types[key]}) AS "{key}"' for i, key in enumerate(keys, 1)]
+        listed = "[" + ", ".join("'" + file.replace("'", "''") + "'" for file in files) + "]"
+        engine.execute(
+            f'CREATE VIEW {view} AS SELECT {", ".join(columns)}, COALESCE(files.url, error(read.filename)) AS "{PATH}" '
+            f"FROM {reader.replace('$files', listed)} AS read LEFT JOIN {view}_files AS files ON read.filename = files.local"
+        )
+
+
+def _conditions(select: exp.Expr, aliases: set[str], columns: set[str]) -> Iterator[exp.Expr]:
+    """Yields the conditions that every row of the SELECT satisfies and that name only these columns of the table."""
+    joins = select.args.get("joins") or []
+    if any(join.side in {"RIGHT", "FULL"} or (join.side and join.alias_or_name in aliases) for join in joins):
+        return  # the table may be all NULL in a row: what it lacks, such a condition may ask for
+    where = select.args.get("where")
+    inner = [join.args["on"] for join in joins if not join.side and join.args.get("on")]
+    for condition in [*([where.this] if where else []), *inner]:
+        for each in condition.flatten() if isinstance(condition, exp.And) else [condition]:
+            named = list(each.find_all(exp.Column))
+            is_ours = all(column.table in aliases and column.name in columns for column in named)
+            if named and is_ours and not each.find(exp.Subquery, exp.Select):
+                yield each.unnest()
+
+
+def _satisfying(
+    engine: duckdb.DuckDBPyConnection, names: list[str], rows: list[tuple[str, ...]], conditions: list[exp.Expr]
+) -> list[bool]:
+    """Returns for each row whether it satisfies all conditions."""
+    if not rows or not conditions:
+        return [True] * len(rows)
+    bare = [
+        c.transform(lambda n: exp.column(n.name, quoted=True) if isinstance(n, exp.Column) else n) for c in conditions
+    ]
+    columns = ", ".join(f'v[{i}] AS "{name}"' for i, name in enumerate(names, 1))
+    satisfied = " AND ".join(f"({condition.sql('duckdb')})" for condition in bare)
+    numbered = "SELECT UNNEST($rows) AS v, UNNEST(RANGE($count)) AS n"
+    sql = f"SELECT COALESCE({satisfied}, FALSE) FROM (SELECT {columns}, n FROM ({numbered})) ORDER BY n"
+    found = engine.execute(sql, {"rows": [list(row) for row in rows], "count": len(rows)}).fetchall()
+    return [row[0] for row in found]
+
+
+_DUCKDB = {"string": "VARCHAR", "int": "INTEGER", "binary": "BLOB"}
+
+
+def _duckdb_type(kind: str) -> str:
+    """Hive's type in DuckDB's words."""
+    if kind.startswith(("struct", "array", "map")):
+        return str(exp.DataType.build(kind, dialect="hive").sql("duckdb"))
+    return _DUCKDB.get(kind, kind.upper())
+
+
+_ATHENA = {
+    "BOOLEAN": "boolean", "TINYINT": "tinyint", "SMALLINT": "smallint", "INTEGER": "integer", "BIGINT": "bigint",
+    "HUGEINT": "bigint", "FLOAT": "float", "DOUBLE": "double", "VARCHAR": "varchar", "BLOB": "varbinary", "DATE": "date",
+    "TIMESTAMP": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+}  # fmt: skip
+
+
+def _athena_type(kind: str) -> str:
+    if kind.startswith("DECIMAL"):
+        return kind.lower()
+    if kind.endswith("[]"):
+        return "array"
+    return "row" if kind.startswith("STRUCT") else "map" if kind.startswith("MAP") else _ATHENA.get(kind, "varchar")
+
+
+def _text(value: Any, kind: str) -> str | None:
+    """A value as Athena writes it in its result."""
+    if value is None:
+        return None
+    if kind == "timestamp":
+        return str(value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03d}")
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{k}={_text(v, '')}" for k, v in value.items()) + "}"
+    if isinstance(value, list):
+        return "[" + ", ".join(str(_text(v, "")) for v in value) + "]"
+    if isinstance(value, bytes):
+        return value.hex(" ")
+    return str(value)
+
+
+def _named(message: str, names: dict[str, str]) -> str:
+    for path, url in names.items():
+        message = message.replace(path, url)
+    return re.sub(r"\s+", " ", message)

@@ -1,0 +1,252 @@
+"""Whole files from landing/: a landed file becomes raw objects and manifests, which are cleaned and loaded as all others.
+
+    landing/<feed>/<any path>                  a file as the producer reads it: CSV of any spelling, packed or not, xlsx
+    landing/<feed>/<any path>.<etag>.report.json  what became of it, beside it; the file itself is never touched
+
+The raw objects are `raw/feed=F/dt=../hour=../landed-<time>-<how it was read>-<first line>-<last line>.ndjson.gz`, at the
+hour in which the file landed. Their events have the ids that a replay of the same file gives them, so it does not matter
+how often, and in which of the two ways, a file is loaded. The lake announces `.jsonl.gz` on the queue of raw objects, not
+these: their batches are made here.
+"""
+
+from __future__ import annotations
+
+import gzip
+import hashlib
+import json
+import logging
+import tempfile
+import time
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cache
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from more_itertools import chunked
+
+from ecommerce_elt.batches import Manifest, RawObject, new_manifest, read_manifest
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.events import envelope, event_ids
+from ecommerce_elt.feeds import Contract
+from ecommerce_elt.lake_files import COUNTS
+from ecommerce_elt.landing import LANDING_KEY, LandedFile
+from ecommerce_elt.settings import Settings
+from ecommerce_elt.tabular import Flags, Row, TabularFile
+
+log = logging.getLogger(__name__)
+
+REPORTED_LINES = 1000
+PUTS_AT_ONCE = 4
+LOG_EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class Landed:
+    """What became of a file: its batches, and what its reading found out."""
+
+    key: str
+    etag: str
+    data_set: str
+    rows: int
+    blank_lines: int
+    uneven_rows: int
+    layout: str
+    batches: list[str]
+
+
+def land_file(
+    s3: Any, key: str, contracts: dict[str, Contract], flags: Flags, settings: Settings, *, etag: str | None = None
+) -> Landed:
+    """Makes raw objects and manifests of a file in landing/. Twice is once.
+
+    Args:
+        flags: what is known of the file where it cannot be detected.
+        etag: of the file that is meant; None is the file as it is.
+
+    Raises:
+        PermanentError: there is no such file, it changed, or it cannot be read; the message holds no value of the file
+            but its header. A report beside the file says all, with line numbers.
+    """
+    try:
+        head = s3.head_object(Bucket=settings.bucket, Key=key)
+    except s3.exceptions.ClientError as error:
+        raise PermanentError(f"s3://{settings.bucket}/{key}: {error}") from error
+    found = LandedFile(key, head["ETag"].strip('"'))
+    if etag and found.etag != etag:
+        raise PermanentError(
+            f"s3://{settings.bucket}/{key} is another file than when it was found; it has a run of its own"
+        )
+    match = LANDING_KEY.match(key)
+    path: Path | None = None
+    try:
+        if not match or match["feed"] not in contracts:
+            raise PermanentError(f"{key}: expected landing/<feed>/<name> with a feed of {', '.join(contracts)}")
+        with tempfile.TemporaryDirectory(prefix="land-", dir=settings.work_dir) as folder:
+            path = Path(folder) / key.rpartition("/")[2]
+            body = s3.get_object(Bucket=settings.bucket, Key=key, IfMatch=head["ETag"])["Body"]
+            with path.open("wb") as file:
+                for chunk in body.iter_chunks(1024**2):
+                    file.write(chunk)
+            return _land(s3, path, found, contracts[match["feed"]], flags, head["LastModified"], settings)
+    except PermanentError as error:
+        message = str(error).replace(str(path), key) if path else str(error)
+        _write_report(s3, settings.bucket, found, {"state": "failed", "error": message})
+        raise PermanentError(
+            f"{key} cannot be loaded; why, and in which line, is in s3://{settings.bucket}/{found.report_key}"
+        ) from None  # the message may show a sample of the file, which logs must not
+
+
+def _land(
+    s3: Any, path: Path, found: LandedFile, contract: Contract, flags: Flags, landed_at: datetime, settings: Settings
+) -> Landed:
+    source = TabularFile(path, contract, flags)
+    survey = source.survey()
+    layout = f"sheet {survey.sheet}" if survey.sheet else f"{survey.encoding}, delimiter {survey.delimiter!r}"
+    log.info("file=%s rows=%s blank_lines=%s uneven_rows=%s %s dates=%s data_set=%s", found.key, survey.rows,
+             survey.blank_lines, survey.uneven_rows, layout, survey.date_order, survey.data_set)  # fmt: skip
+    identify = event_ids(survey.data_set)
+    sent_at = landed_at.isoformat().replace("+00:00", "Z")
+    # The same file, landed at the same time and read in the same way, gives the same objects.
+    read_as = hashlib.sha256(f"{survey.data_set} {flags}".encode()).hexdigest()[:16]
+    folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
+    name = f"landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}"
+
+    def put(rows: list[Row]) -> RawObject:
+        lines = [
+            envelope(event_id=identify(row.line), feed=contract.feed, version=contract.version,
+                     event_time=row.event_time, sent_at=sent_at, data=row.data)
+            for row in rows
+        ]  # fmt: skip
+        body = gzip.compress(b"\n".join(lines) + b"\n", 1, mtime=0)
+        key = f"{folder}/{name}-{rows[0].line:012d}-{rows[-1].line:012d}.ndjson.gz"
+        etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
+        return RawObject(key, etag, len(body), settings.bucket)
+
+    batches = []
+    with _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
+        objects = _in_order(pool, put, progress.counted(chunked(source.rows(survey), settings.history_object_rows)))
+        for some in chunked(objects, max(1, settings.history_batch_rows // settings.history_object_rows)):
+            manifest = new_manifest(contract.feed, some, landed_at)
+            key = f"manifests/{manifest.batch_id}.json"
+            s3.put_object(Bucket=settings.bucket, Key=key, Body=manifest.to_json())
+            batches.append(manifest.batch_id)
+    return Landed(found.key, found.etag, survey.data_set, survey.rows, survey.blank_lines, survey.uneven_rows,
+                  f"{layout}, dates {survey.date_order}", batches)  # fmt: skip
+
+
+def _in_order(pool: ThreadPoolExecutor, put: Any, chunks: Iterable[list[Row]]) -> Iterator[RawObject]:
+    """Yields what `put` returns for each chunk, with few chunks in memory."""
+    waiting = []
+    for chunk in chunks:
+        waiting.append(pool.submit(put, chunk))
+        if len(waiting) > PUTS_AT_ONCE:
+            yield waiting.pop(0).result()
+    for each in waiting:
+        yield each.result()
+
+
+class _Progress:
+    """Logs how far the reading is, every few seconds."""
+
+    def __init__(self, what: str, total: int) -> None:
+        self.what, self.total, self.done, self.started, self.shown = what, total, 0, time.monotonic(), time.monotonic()
+
+    def __enter__(self) -> _Progress:
+        return self
+
+    def __exit__(self, kind: object, *_: object) -> None:
+        if kind is None:
+            self._show()
+
+    def counted(self, chunks: Iterable[list[Row]]) -> Iterator[list[Row]]:
+        for chunk in chunks:
+            yield chunk
+            self.done += len(chunk)
+            if time.monotonic() - self.shown > LOG_EVERY_SECONDS:
+                self._show()
+
+    def _show(self) -> None:
+        self.shown = time.monotonic()
+        speed = self.done / max(self.shown - self.started, 0.001)
+        share = 100 * self.done / self.total if self.total else 100
+        log.info("file=%s rows=%s of %s (%.0f %%), %.0f/s", self.what, self.done, self.total, share, speed)
+
+
+# -- reports --------------------------------------------------------------------------------------------------------
+
+
+def report_loaded(s3: Any, landed: Landed, loaded: list[dict[str, int]], settings: Settings) -> dict[str, Any]:
+    """Writes the report of a file and returns it.
+
+    Args:
+        loaded: count of events by accepted, clean, quarantined, duplicates, of each batch that was loaded.
+    """
+    missing = len(landed.batches) - len(loaded)
+    total = {name: sum(batch[name] for batch in loaded) for name in COUNTS}
+    lines = list(islice(_rejected_lines(s3, landed, settings), REPORTED_LINES))
+    report = {
+        "state": "failed" if missing else "loaded",
+        "rows": landed.rows, "blank_lines": landed.blank_lines, "uneven_rows": landed.uneven_rows, "layout": landed.layout,
+        "data_set": landed.data_set, "batches": landed.batches, **total,
+        "rejected": lines, "rejected_lines_shown": len(lines),
+    }  # fmt: skip
+    if missing:
+        report["error"] = (
+            f"{missing} of {len(landed.batches)} batches were not loaded: look at the red tasks of the run"
+        )
+    _write_report(s3, settings.bucket, LandedFile(landed.key, landed.etag), report)
+    return report
+
+
+def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dict[str, Any]]:
+    """Yields the line in the file and the reasons of each event that the cleaning rejected."""
+    identify = event_ids(landed.data_set)
+
+    @cache
+    def lines_of(source_object: str) -> dict[str, int]:
+        """A record may span lines and empty ones are left out, so that its line is found by its id."""
+        first, last = (int(part) for part in source_object.removesuffix(".ndjson.gz").rsplit("-", 2)[1:])
+        return {identify(line): line for line in range(first, last + 1)}
+
+    for batch_id in landed.batches:
+        manifest = read_manifest(s3, settings.bucket, batch_id)
+        for row in _quarantined(s3, manifest, settings.bucket):
+            yield {"line": lines_of(row["source_object"])[row["event_id"]], "reasons": row["reasons"]}
+
+
+def _quarantined(s3: Any, manifest: Manifest, bucket: str) -> list[dict[str, Any]]:
+    days = {raw.key.split("/dt=")[1][:10] for raw in manifest.objects}
+    rows: list[dict[str, Any]] = []
+    for day in sorted(days):
+        key = f"quarantine/feed={manifest.feed}/dt={day}/{manifest.batch_id}.parquet"
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        except s3.exceptions.NoSuchKey:
+            continue  # nothing was rejected
+        columns = ["event_id", "reasons", "source_object", "source_line"]
+        rows += pq.read_table(pa.BufferReader(body), columns=columns).to_pylist()
+    return sorted(rows, key=lambda row: (row["source_object"], row["source_line"]))
+
+
+def report_unfinished(s3: Any, file: LandedFile, run_id: str, bucket: str) -> bool:
+    """Writes a report that says that the run left none, where there is none; returns whether it did."""
+    try:
+        s3.head_object(Bucket=bucket, Key=file.report_key)
+    except s3.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] not in {"404", "NoSuchKey"}:
+            raise
+        message = f"run {run_id} of load_history ended without a report: look at its red tasks"
+        _write_report(s3, bucket, file, {"state": "failed", "error": message})
+        return True
+    return False
+
+
+def _write_report(s3: Any, bucket: str, file: LandedFile, report: dict[str, Any]) -> None:
+    body = json.dumps({"file": file.key, "etag": file.etag, **report}, indent=1, ensure_ascii=False).encode()
+    s3.put_object(Bucket=bucket, Key=file.report_key, Body=body, ContentType="application/json")

@@ -1,0 +1,441 @@
+"""The lake's tables: which Parquet files in clean/ make up a day of a feed, compaction, and retention. See docs/adr/0015.
+
+    published/feed=F/dt=D/symlink.txt        the list of files, one s3:// URL a line; replaced in one conditional write
+    published/feed=F/dt=D/_superseded-*.json  files that no list names any more, and since when
+
+A reader that takes its files from the list sees every event of a committed batch once: a batch is added to a day's list
+whole, and a compaction replaces files by one with the same rows, in the same write. Files that were replaced stay for
+`lake_grace_hours`, for readers that took the list before.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import logging
+import re
+import tempfile
+import uuid
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlparse
+
+import duckdb
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ecommerce_elt.batches import OPEN, open_batches
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.lake_files import S3_THREADS, CleanBatch, parquet_writer
+from ecommerce_elt.settings import Settings
+from ecommerce_elt.warehouse import Warehouse, role_of, run_file
+
+log = logging.getLogger(__name__)
+
+PUBLISHED = "published/"
+LIST = "symlink.txt"
+CLEAN_KEY = re.compile(r"^clean/feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{4}-\d\d-\d\d)/[^/]+\.parquet$")
+LIST_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/[^/]+$")
+DAY_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/$")
+PARTITIONS_A_CALL = 100  # BatchCreatePartition: Glue API reference
+SYMLINK_INPUT = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
+SYMLINK_OUTPUT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
+
+
+def folder_of(feed: str, day: str) -> str:
+    """Returns the folder of a day's list."""
+    return f"{PUBLISHED}feed={feed}/dt={day}/"
+
+
+def days(s3: Any, bucket: str, feed: str) -> list[str]:
+    """Returns the days that have a list, in order."""
+    pages = s3.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix=f"{PUBLISHED}feed={feed}/", Delimiter="/"
+    )
+    found = [DAY_KEY.match(entry["Prefix"]) for page in pages for entry in page.get("CommonPrefixes", [])]
+    return sorted(match["day"] for match in found if match)
+
+
+def files(s3: Any, bucket: str, feed: str, first: date | str = date.min, last: date | str = date.max) -> list[str]:
+    """Returns the s3:// URLs of the Parquet files that make up the feed's days from `first` to `last`, both included."""
+    wanted = [day for day in days(s3, bucket, feed) if str(first) <= day <= str(last)]
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        return [url for urls, _ in pool.map(lambda day: _read_list(s3, bucket, feed, day), wanted) for url in urls]
+
+
+def _read_list(s3: Any, bucket: str, feed: str, day: str) -> tuple[list[str], str | None]:
+    """Returns (URLs, ETag) of the day's list; ([], None) where there is none."""
+    try:
+        found = s3.get_object(Bucket=bucket, Key=folder_of(feed, day) + LIST)
+    except s3.exceptions.NoSuchKey:
+        return [], None
+    return found["Body"].read().decode().split(), found["ETag"]
+
+
+def _change_list(s3: Any, bucket: str, feed: str, day: str, change: Callable[[list[str]], list[str] | None]) -> bool:
+    """Replaces the day's list by what `change` makes of it, in one conditional write; tried again when another was faster.
+
+    Returns:
+        Whether it changed. `change` gives None to leave it.
+    """
+    while True:
+        urls, etag = _read_list(s3, bucket, feed, day)
+        wanted = change(urls)
+        if wanted is None or wanted == urls:
+            return False
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        body = "".join(url + "\n" for url in wanted).encode()
+        try:
+            s3.put_object(Bucket=bucket, Key=folder_of(feed, day) + LIST, Body=body, **condition)
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] not in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                raise
+            continue  # somebody else changed the list: look again
+        return True
+
+
+def _supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> None:
+    """Notes files that the next change of the list leaves out. Those that no list names are deleted after the grace period.
+
+    Noted before the change, so that a task that dies in between leaves nothing that nobody deletes.
+    """
+    note = json.dumps({"since": datetime.now(UTC).isoformat(), "files": urls}).encode()
+    name = hashlib.sha256(note).hexdigest()[:16]
+    s3.put_object(Bucket=bucket, Key=f"{folder_of(feed, day)}_superseded-{name}.json", Body=note)
+
+
+# -- batches --------------------------------------------------------------------------------------------------------
+
+
+def publish_batch(
+    s3: Any,
+    target: Warehouse,
+    batch: CleanBatch,
+    settings: Settings,
+    *,
+    overlaps: bool,
+    again: bool,
+) -> int:
+    """Adds the files of a committed batch to the lists of their days, and returns how many lists changed. Twice is once.
+
+    Args:
+        overlaps: core had some events of the batch before; then only the others are added.
+        again: the batch may be in the lists already, or in files that were made of it.
+    """
+    bucket = settings.bucket
+    body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch.batch_id}/copy.json")["Body"].read()
+    urls = [entry["url"] for entry in json.loads(body)["entries"]]
+    known = _known_events(s3, target, batch, settings) if overlaps else None
+
+    def add(url: str) -> bool:
+        day = _day_of(url)
+        added = _without(s3, url, known) if known is not None else url
+        if added is None:
+            return False  # core had all of it, and so had the lists
+        first = _first_event(s3, added) if again else ""
+
+        def change(now: list[str]) -> list[str] | None:
+            if added in now or (again and _has_event(s3, now, first)):
+                return None
+            return [*now, added]
+
+        if added != url:
+            _supersede(s3, bucket, batch.feed, day, [url])
+        return _change_list(s3, bucket, batch.feed, day, change)
+
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        return sum(pool.map(add, urls))
+
+
+def _day_of(url: str) -> str:
+    match = CLEAN_KEY.match(urlparse(url).path.lstrip("/"))
+    if not match:
+        raise PermanentError(f"{url}: expected s3://bucket/clean/feed=F/dt=YYYY-MM-DD/NAME.parquet")
+    return match["day"]
+
+
+def _known_events(s3: Any, target: Warehouse, batch: CleanBatch, settings: Settings) -> pa.ChunkedArray:
+    """Returns the ids of the events of the batch that core had before it."""
+    prefix = f"manifests/{batch.batch_id}/known/"
+    names = {"batch_id": batch.batch_id, "copy_role": role_of(settings),
+             "known_prefix": f"s3://{settings.bucket}/{prefix}"}  # fmt: skip
+    run_file(target, settings.sql_dir / "ops/known_event/unload.sql", names)
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=prefix)
+    keys = [entry["Key"] for page in pages for entry in page.get("Contents", []) if entry["Size"]]
+    tables = [_read(s3, f"s3://{settings.bucket}/{key}", ["event_id"]) for key in keys]
+    return pa.concat_tables(tables).column("event_id") if tables else pa.chunked_array([[]], pa.string())
+
+
+def _read(s3: Any, url: str, columns: list[str] | None = None) -> pa.Table:
+    where = urlparse(url)
+    body = s3.get_object(Bucket=where.netloc, Key=where.path.lstrip("/"))["Body"].read()
+    return pq.read_table(pa.BufferReader(body), columns=columns)
+
+
+def _without(s3: Any, url: str, events: pa.ChunkedArray) -> str | None:
+    """Returns the URL of a file with the events of the file but these: itself where it has none of them, None if no others."""
+    rows = _read(s3, url)
+    kept = rows.filter(pc.invert(pc.is_in(rows["event_id"], value_set=events)))
+    if kept.num_rows in {0, rows.num_rows}:
+        return url if kept.num_rows else None
+    where = urlparse(url)
+    key = where.path.lstrip("/").removesuffix(".parquet") + "-fresh.parquet"
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        with parquet_writer(Path(file.name), kept.schema) as writer:
+            writer.write_table(kept)
+        s3.upload_file(file.name, where.netloc, key)
+    return f"s3://{where.netloc}/{key}"
+
+
+def _first_event(s3: Any, url: str) -> str:
+    return str(_read(s3, url, ["event_id"])["event_id"][0].as_py())
+
+
+def _has_event(s3: Any, urls: Iterable[str], event_id: str) -> bool:
+    return any(pc.is_in(pa.scalar(event_id), value_set=_read(s3, u, ["event_id"])["event_id"]).as_py() for u in urls)
+
+
+# -- tables of the catalog ------------------------------------------------------------------------------------------
+
+
+def publish_tables(glue: Any, s3: Any, feeds: Iterable[str], settings: Settings) -> dict[str, int]:
+    """Brings the catalog's table of each feed up to the lists, and returns table to number of new partitions.
+
+    A table takes its columns from the one that the crawler made of the feed's files, `clean_feed_<feed>`.
+    """
+    created = {}
+    for feed in feeds:
+        known = days(s3, settings.bucket, feed)
+        if not known:
+            continue  # nothing of the feed was loaded yet
+        try:
+            crawled = glue.get_table(DatabaseName=settings.lake_database, Name=f"clean_feed_{feed}")["Table"]
+        except glue.exceptions.EntityNotFoundException as error:
+            raise PermanentError(f"table {settings.lake_database}.clean_feed_{feed} is missing, although feed {feed} has files: "
+                                 f"look at the last run of crawler {settings.stack_prefix}-clean") from error  # fmt: skip
+        columns = crawled["StorageDescriptor"]["Columns"]
+        _publish_table(glue, feed, columns, settings)
+        created[feed] = _publish_partitions(glue, feed, columns, known, settings)
+    return created
+
+
+def _storage(location: str, columns: list[dict[str, str]]) -> dict[str, Any]:
+    serde = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
+    return {"Columns": columns, "Location": location, "InputFormat": SYMLINK_INPUT, "OutputFormat": SYMLINK_OUTPUT,
+            "SerdeInfo": {"SerializationLibrary": serde, "Parameters": {"serialization.format": "1"}}}  # fmt: skip
+
+
+def _publish_table(glue: Any, feed: str, columns: list[dict[str, str]], settings: Settings) -> None:
+    location = f"s3://{settings.bucket}/{PUBLISHED}feed={feed}/"
+    table = {
+        "Name": feed,
+        "Description": f"Events of {feed}, each once. dt is the day of event_time.",
+        "TableType": "EXTERNAL_TABLE",
+        "PartitionKeys": [{"Name": "dt", "Type": "string"}],
+        "StorageDescriptor": _storage(location, columns),
+        "Parameters": {"EXTERNAL": "TRUE", "classification": "parquet"},
+    }
+    try:
+        old = glue.get_table(DatabaseName=settings.lake_database, Name=feed)["Table"]
+    except glue.exceptions.EntityNotFoundException:
+        glue.create_table(DatabaseName=settings.lake_database, TableInput=table)
+        return
+    if old["StorageDescriptor"]["Columns"] != columns:
+        glue.update_table(DatabaseName=settings.lake_database, TableInput=table)
+
+
+def _publish_partitions(
+    glue: Any, feed: str, columns: list[dict[str, str]], known: list[str], settings: Settings
+) -> int:
+    target = {"DatabaseName": settings.lake_database, "TableName": feed}
+    pages = glue.get_paginator("get_partitions").paginate(**target)
+    there = {p["Values"][0]: p["StorageDescriptor"]["Columns"] for page in pages for p in page["Partitions"]}
+
+    def partition(day: str) -> dict[str, Any]:
+        location = f"s3://{settings.bucket}/{folder_of(feed, day)}"
+        return {"Values": [day], "StorageDescriptor": _storage(location, columns)}
+
+    new = [day for day in known if day not in there]
+    changed = [day for day in known if day in there and there[day] != columns]
+    for some in _chunks(new):
+        answer = glue.batch_create_partition(PartitionInputList=[partition(day) for day in some], **target)
+        _refuse(answer)
+    for some in _chunks(changed):
+        entries = [{"PartitionValueList": [day], "PartitionInput": partition(day)} for day in some]
+        _refuse(glue.batch_update_partition(Entries=entries, **target))
+    return len(new)
+
+
+def _chunks(entries: list[str]) -> Iterator[list[str]]:
+    return (entries[start : start + PARTITIONS_A_CALL] for start in range(0, len(entries), PARTITIONS_A_CALL))
+
+
+def _refuse(answer: dict[str, Any]) -> None:
+    errors = [e for e in answer.get("Errors", []) if e["ErrorDetail"]["ErrorCode"] != "AlreadyExistsException"]
+    if errors:
+        raise PermanentError(f"the catalog refused a partition: {errors[0]}")
+
+
+# -- upkeep ---------------------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True)
+class Compacted:
+    """What a compaction did to one feed: days, and files and bytes before and after."""
+
+    feed: str
+    days: int = 0
+    files_before: int = 0
+    files_after: int = 0
+    bytes_before: int = 0
+    bytes_after: int = 0
+
+    def __add__(self, other: Compacted) -> Compacted:
+        return Compacted(
+            self.feed, self.days + other.days, self.files_before + other.files_before, self.files_after + other.files_after,
+            self.bytes_before + other.bytes_before, self.bytes_after + other.bytes_after,
+        )  # fmt: skip
+
+
+def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
+    """Compacts each day of the feed whose list names several small files, and returns what it did."""
+    total = Compacted(feed)
+    for day in days(s3, settings.bucket, feed):
+        total += compact_day(s3, feed, day, settings)
+    return total
+
+
+def compact_day(s3: Any, feed: str, day: str, settings: Settings) -> Compacted:
+    """Makes files of `compact_target_bytes` of the day's small files, or one where they are less; readers see no change.
+
+    A file counts as small below half of the target. Rows stay sorted by event time.
+    """
+    bucket = settings.bucket
+    urls, _ = _read_list(s3, bucket, feed, day)
+    if len(urls) < 2:
+        return Compacted(feed)
+    sizes = _sizes(s3, bucket, f"clean/feed={feed}/dt={day}/")
+    if missing := [url for url in urls if url not in sizes]:
+        raise PermanentError(
+            f"{missing[0]} is in the list of feed {feed} of {day}, and not in S3: restore it, or clean its batch again"
+        )
+    small = [url for url in urls if sizes[url] < settings.compact_target_bytes / 2]
+    done = Compacted(feed)
+    for group in _groups(small, sizes, settings.compact_target_bytes):
+        made, size = _merge(s3, bucket, feed, day, group, settings)
+
+        def change(listed: list[str], group: list[str] = group, made: str = made) -> list[str] | None:
+            if not set(group) <= set(listed):
+                return None  # another compaction was faster
+            return [made, *(url for url in listed if url not in group)]
+
+        _supersede(s3, bucket, feed, day, [*group, made])
+        if _change_list(s3, bucket, feed, day, change):
+            done += Compacted(feed, 1, len(group), 1, sum(sizes[url] for url in group), size)
+    return done
+
+
+def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    return {f"s3://{bucket}/{e['Key']}": e["Size"] for page in pages for e in page.get("Contents", [])}
+
+
+def _groups(urls: list[str], sizes: dict[str, int], target: int) -> Iterator[list[str]]:
+    """Yields groups of at least two files that together have about the target's size."""
+    group: list[str] = []
+    size = 0
+    for url in urls:
+        group.append(url)
+        size += sizes[url]
+        if size >= target:
+            yield group
+            group, size = [], 0
+    if len(group) > 1:
+        yield group
+
+
+def _merge(s3: Any, bucket: str, feed: str, day: str, group: list[str], settings: Settings) -> tuple[str, int]:
+    """Writes one file with the rows of the group and returns (its URL, bytes)."""
+    # Never the name of a file of before: that one may be noted for deletion.
+    key = f"clean/feed={feed}/dt={day}/compacted-{uuid.uuid4().hex}.parquet"
+    with tempfile.TemporaryDirectory(prefix="compact-", dir=settings.work_dir) as folder:
+        work = Path(folder)
+
+        def fetch(numbered: tuple[int, str]) -> str:
+            number, url = numbered
+            path = work / f"{number:06d}.parquet"
+            s3.download_file(bucket, urlparse(url).path.lstrip("/"), str(path))
+            return str(path)
+
+        with ThreadPoolExecutor(S3_THREADS) as pool:
+            inputs = list(pool.map(fetch, enumerate(group)))
+        out = work / "compacted.parquet"
+        config = {"memory_limit": f"{settings.clean_memory_bytes // 1024**2}MiB", "threads": settings.clean_threads,
+                  "temp_directory": str(work / "spill")}  # fmt: skip
+        with duckdb.connect(config=config) as engine:
+            sql = "SELECT * FROM read_parquet($files, hive_partitioning = false) ORDER BY event_time, event_id"
+            rows = engine.sql(sql, params={"files": inputs}).to_arrow_reader()
+            with parquet_writer(out, pq.read_schema(inputs[0])) as writer:
+                for batch in rows:
+                    writer.write_batch(batch.cast(writer.schema))
+        _check_same_rows(inputs, out, key)
+        s3.upload_file(str(out), bucket, key)
+        return f"s3://{bucket}/{key}", out.stat().st_size
+
+
+def _check_same_rows(inputs: list[str], out: Path, key: str) -> None:
+    before = sum(pq.read_metadata(file).num_rows for file in inputs)
+    after = pq.read_metadata(out).num_rows
+    if before != after:
+        raise PermanentError(f"{key}: {after} rows, its {len(inputs)} files have {before}; nothing was changed")
+
+
+def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = None) -> int:
+    """Deletes the files that no list has named for `lake_grace_hours`, and returns how many."""
+    limit = (now or datetime.now(UTC)) - timedelta(hours=settings.lake_grace_hours)
+    removed = 0
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=PUBLISHED)
+    notes = [e["Key"] for page in pages for e in page.get("Contents", []) if "/_superseded-" in e["Key"]]
+    for note in notes:
+        found = json.loads(s3.get_object(Bucket=settings.bucket, Key=note)["Body"].read())
+        if datetime.fromisoformat(found["since"]) > limit:
+            continue
+        named = LIST_KEY.match(note)
+        assert named is not None
+        listed, _ = _read_list(s3, settings.bucket, named["feed"], named["day"])
+        keys = [urlparse(url).path.lstrip("/") for url in found["files"] if url not in listed]
+        _delete(s3, settings.bucket, keys)
+        s3.delete_object(Bucket=settings.bucket, Key=note)  # last: a deletion that died is done again
+        removed += len(keys)
+    return removed
+
+
+def apply_retention(s3: Any, settings: Settings, *, now: datetime | None = None) -> dict[str, int]:
+    """Deletes objects that are older than `retention_days` of their prefix, and returns prefix to objects deleted."""
+    removed: dict[str, int] = defaultdict(int)
+    still_open = open_batches(s3, settings.bucket)  # theirs stays, however old it is
+    for prefix, kept_days in settings.retention_days.items():
+        limit = (now or datetime.now(UTC)) - timedelta(days=kept_days)
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=prefix)
+        for page in pages:
+            found = [e["Key"] for e in page.get("Contents", []) if e["LastModified"] < limit]
+            old = [
+                key for key in found if not key.startswith(OPEN) and not any(batch_id in key for batch_id in still_open)
+            ]
+            _delete(s3, settings.bucket, old)
+            removed[prefix] += len(old)
+    return dict(removed)
+
+
+def _delete(s3: Any, bucket: str, keys: list[str]) -> None:
+    for start in range(0, len(keys), 1000):  # DeleteObjects takes a thousand: S3 API reference
+        objects = [{"Key": key} for key in keys[start : start + 1000]]
+        errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
+        if errors:
+            raise PermanentError(f"s3://{bucket}/{errors[0]['Key']} cannot be deleted: {errors[0].get('Message')}")

@@ -1,0 +1,201 @@
+"""The files of a cleaned batch, as every engine writes them. Imported on Glue, so it needs pyarrow and boto3 alone.
+
+All keys derive from the batch id, so that a retry overwrites its own files:
+
+    clean/feed=F/dt=<event date>/<batch id>.parquet        the rows, sorted by event time
+    quarantine/feed=F/dt=<arrival date>/<batch id>.parquet  what broke the contract: ids, reasons, where it lies in raw/
+    manifests/<batch id>/objects.jsonl, copy.json           what COPY reads
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from ecommerce_elt.batches import Manifest, RawObject
+from ecommerce_elt.errors import PermanentError, TransientError
+
+S3_THREADS = 8
+COUNTS = ("accepted", "clean", "quarantined", "duplicates")
+_REASON = pa.struct([("column_name", pa.string()), ("rule", pa.string()), ("expected", pa.string())])
+QUARANTINE = pa.schema(
+    [("event_id", pa.string()), ("feed", pa.string()), ("stage", pa.string()), ("event_time", pa.timestamp("us")),
+     ("reasons", pa.list_(_REASON)), ("source_object", pa.string()), ("source_line", pa.int32()), ("batch_id", pa.string())]
+)  # fmt: skip
+_ARRIVAL = re.compile(r"/dt=([^/]+)/")
+
+
+@dataclass(frozen=True)
+class CleanBatch:
+    """Counts of events of a cleaned batch."""
+
+    batch_id: str
+    feed: str
+    accepted: int
+    clean: int
+    quarantined: int
+    duplicates: int
+
+
+def get_raw(s3: Any, raw: RawObject) -> Any:
+    """Returns the answer of GetObject for an object of a manifest.
+
+    Raises:
+        PermanentError: the object is gone, or another than when the batch was claimed.
+    """
+    try:
+        response = s3.get_object(Bucket=raw.bucket, Key=raw.key)
+    except s3.exceptions.NoSuchKey as error:
+        raise PermanentError(
+            f"s3://{raw.bucket}/{raw.key} is gone since the batch was claimed; restore it, or give the batch up: "
+            "docs/runbooks/cleaning-fails.md"
+        ) from error
+    if (etag := response["ETag"].strip('"')) != raw.etag:
+        raise PermanentError(
+            f"s3://{raw.bucket}/{raw.key}: etag was {raw.etag} when the batch was claimed and is {etag} now; "
+            "objects in raw/ never change. Restore that version, then clear this task"
+        )
+    return response
+
+
+def download_raw(s3: Any, raw: RawObject, path: Path) -> None:
+    """Writes an object of a manifest to `path`.
+
+    Raises:
+        PermanentError: as `get_raw`.
+        TransientError: S3 delivered a part of it.
+    """
+    response = get_raw(s3, raw)
+    with path.open("wb") as file:
+        for chunk in response["Body"].iter_chunks(1024**2):
+            file.write(chunk)
+    if path.stat().st_size != response["ContentLength"]:
+        raise TransientError(
+            f"s3://{raw.bucket}/{raw.key}: got {path.stat().st_size} bytes of {response['ContentLength']}"
+        )
+
+
+def write_clean(
+    s3: Any, bucket: str, manifest: Manifest, batches: Iterable[pa.RecordBatch], work: Path
+) -> list[tuple[str, int]]:
+    """Writes one Parquet file per event date of rows that are sorted by event_time; returns (key, bytes) of each."""
+    files = [
+        (f"clean/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path)
+        for date, path in split_by_date(batches, work)
+    ]
+    return _upload(s3, bucket, files)
+
+
+def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, work: Path) -> list[tuple[str, int]]:
+    """Writes one Parquet file per arrival date of rejected events (QUARANTINE); returns (key, bytes) of each."""
+    if not rows.num_rows:
+        return []
+    rows = rows.cast(QUARANTINE)
+    arrived = pa.array([_ARRIVAL.search(key)[1] for key in rows["source_object"].to_pylist()])  # type: ignore[index]
+    files = []
+    for date in pc.unique(arrived).to_pylist():
+        path = work / f"quarantine-{date}.parquet"
+        pq.write_table(rows.filter(pc.equal(arrived, date)), path)
+        files.append((f"quarantine/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path))
+    return _upload(s3, bucket, files)
+
+
+def write_copy_manifest(s3: Any, bucket: str, manifest: Manifest, written: Iterable[tuple[str, int]]) -> None:
+    """Writes what COPY reads: Redshift guide, "Using a manifest to specify data files"."""
+    entries = [
+        {"url": f"s3://{bucket}/{key}", "mandatory": True, "meta": {"content_length": size}}
+        for key, size in sorted(written)
+    ]
+    body = json.dumps({"entries": entries}).encode()
+    s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/copy.json", Body=body)
+
+
+def write_counts(s3: Any, bucket: str, manifest: Manifest, by_object: Mapping[str, Mapping[str, int]]) -> CleanBatch:
+    """Writes the counts of each object and returns those of the batch.
+
+    Args:
+        by_object: key to the count of each of COUNTS; an object without events may be missing.
+
+    Raises:
+        PermanentError: the batch does not conserve its events, or has some of an object that is not its own.
+    """
+    if strange := by_object.keys() - {raw.key for raw in manifest.objects}:
+        raise PermanentError(
+            f"batch {manifest.batch_id}: events of {sorted(map(str, strange))[:3]}, which its manifest has not"
+        )
+    none = dict.fromkeys(COUNTS, 0)
+    lines = [
+        {"batch_id": manifest.batch_id, "feed": manifest.feed, "object_key": raw.key, "etag": raw.etag,
+         **by_object.get(raw.key, none)}
+        for raw in manifest.objects
+    ]  # fmt: skip
+    body = "".join(json.dumps(line) + "\n" for line in lines)
+    s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/objects.jsonl", Body=body.encode())
+    return _total(manifest.batch_id, manifest.feed, lines)
+
+
+def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
+    """Returns the counts that the cleaning of the batch wrote.
+
+    Raises:
+        PermanentError: the batch does not conserve its events.
+    """
+    body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/objects.jsonl")["Body"].read()
+    return _total(batch_id, feed, [json.loads(line) for line in body.splitlines()])
+
+
+def _total(batch_id: str, feed: str, lines: list[dict[str, Any]]) -> CleanBatch:
+    batch = CleanBatch(batch_id, feed, **{name: sum(line[name] for line in lines) for name in COUNTS})
+    if batch.accepted != batch.clean + batch.quarantined + batch.duplicates:
+        raise PermanentError(f"batch {batch_id} does not conserve its events: {batch}")
+    return batch
+
+
+def split_by_date(batches: Iterable[pa.RecordBatch], work: Path) -> Iterator[tuple[str, Path]]:
+    """Yields (date, closed file) for a stream of rows that is sorted by event_time."""
+    writer: pq.ParquetWriter | None = None
+    current: tuple[str, Path] | None = None
+    for batch in batches:
+        dates = pc.strftime(batch.column("event_time"), "%Y-%m-%d")
+        runs = pc.run_end_encode(dates)
+        start = 0
+        for date, end in zip(runs.values.to_pylist(), runs.run_ends.to_pylist(), strict=True):
+            if current is None or current[0] != date:
+                if writer and current:
+                    writer.close()
+                    yield current
+                current = (date, work / f"clean-{date}.parquet")
+                writer = parquet_writer(current[1], batch.schema)
+            assert writer is not None
+            writer.write_batch(batch.slice(start, end - start))
+            start = end
+    if writer and current:
+        writer.close()
+        yield current
+
+
+def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
+    """Returns the writer of a clean file. INT96 is the encoding of times that COPY is known to read: docs/adr/0004."""
+    return pq.ParquetWriter(path, schema, use_deprecated_int96_timestamps=True)
+
+
+def _upload(s3: Any, bucket: str, files: list[tuple[str, Path]]) -> list[tuple[str, int]]:
+    def put(entry: tuple[str, Path]) -> tuple[str, int]:
+        key, path = entry
+        size = path.stat().st_size
+        with path.open("rb") as file:
+            s3.put_object(Bucket=bucket, Key=key, Body=file)
+        path.unlink()
+        return key, size
+
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        return list(pool.map(put, files))

@@ -1,0 +1,85 @@
+"""Buttons on a task in the UI that lead to what it touched: S3 object, Redshift statement, Glue table, QuickSight data set."""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar
+from urllib.parse import quote
+
+from airflow.providers.amazon.aws.operators.quicksight import QuickSightCreateIngestionOperator
+from airflow.providers.standard.decorators.python import _PythonDecoratedOperator
+from airflow.sdk import BaseOperatorLink, get_current_context
+from airflow.sdk.bases.decorator import task_decorator_factory
+from airflow.sdk.execution_time.xcom import XCom
+
+from ecommerce_elt.settings import settings
+
+
+def _url(form: str, **names: str) -> str:
+    from boto3.session import Session
+
+    return form.format(region=Session().region_name, **{name: quote(value) for name, value in names.items()})
+
+
+class TouchedLink(BaseOperatorLink):
+    """A link that the step left with `touched`; the button is grey where it left none."""
+
+    name: ClassVar[str]
+    key: ClassVar[str]
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return str(XCom.get_value(key=self.key, ti_key=ti_key) or "")
+
+
+class S3ObjectLink(TouchedLink):
+    name = "S3 object"
+    key = "s3_object"
+
+
+class RedshiftStatementLink(TouchedLink):
+    name = "Redshift statement"
+    key = "redshift_statement"
+
+
+class GlueTableLink(TouchedLink):
+    name = "Glue table"
+    key = "glue_table"
+
+
+class QuickSightDataSetLink(BaseOperatorLink):
+    name = "QuickSight data set"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:
+        return _url(settings().quicksight_data_set_url, data_set_id=operator.data_set_id)
+
+
+def touched_object(key: str) -> None:
+    """Leaves a link to the object of the lake on the running task."""
+    url = _url(settings().s3_object_url, bucket=settings().bucket, key=key)
+    get_current_context()["ti"].xcom_push(key=S3ObjectLink.key, value=url)
+
+
+def touched_statement(statement_id: str) -> None:
+    """Leaves a link to the statement on the running task."""
+    url = _url(settings().redshift_statement_url, workgroup=settings().workgroup, statement_id=statement_id)
+    get_current_context()["ti"].xcom_push(key=RedshiftStatementLink.key, value=url)
+
+
+def touched_table(table: str) -> None:
+    """Leaves a link to the lake's table on the running task."""
+    url = _url(settings().glue_table_url, database=settings().lake_database, table=table)
+    get_current_context()["ti"].xcom_push(key=GlueTableLink.key, value=url)
+
+
+class _LinkedPythonOperator(_PythonDecoratedOperator):
+    operator_extra_links = (S3ObjectLink(), RedshiftStatementLink(), GlueTableLink())
+
+
+class IngestDataSetOperator(QuickSightCreateIngestionOperator):
+    """The provider's operator with a link to the data set."""
+
+    operator_extra_links = (QuickSightDataSetLink(),)
+
+
+def linked_task(function: Any = None, **kwargs: Any) -> Any:
+    """As `@task`, with the buttons."""
+    return task_decorator_factory(function, decorated_operator_class=_LinkedPythonOperator, **kwargs)

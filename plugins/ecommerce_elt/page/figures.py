@@ -1,0 +1,178 @@
+"""The figures of the page: bounded queries, run beside each other, kept for seconds."""
+
+from __future__ import annotations
+
+import io
+import threading
+from collections import Counter
+from collections.abc import Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from typing import Any
+
+import boto3
+from botocore.config import Config
+from cachetools import TTLCache, cached
+
+from ecommerce_elt.batches import OPEN
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.feeds import Contract, load_contracts
+from ecommerce_elt.settings import settings
+from ecommerce_elt.warehouse import Warehouse, render
+
+KEPT_SECONDS = 5
+QUERIES_AT_ONCE = 8
+MAX_DAYS = 14_610  # 40 years, 480 months
+DAYS_BY_DAY, DAYS_BY_WEEK = 100, 800  # longer ranges show weeks, then months, so that a line has some hundred points
+QUARANTINE_OBJECTS = 20  # the newest that reasons are counted in
+
+_pool = ThreadPoolExecutor(QUERIES_AT_ONCE, thread_name_prefix="ecommerce-page")
+_lock = threading.Lock()
+_clients: dict[str, Any] = {}
+
+
+def warm() -> None:
+    """Makes beforehand, and beside other work, what the first request would wait for."""
+    for service in ("redshift-data", "s3", "sqs"):
+        _pool.submit(_client, service)
+
+
+def _client(service: str) -> Any:
+    with _lock:
+        if service not in _clients:
+            config = Config(connect_timeout=3, read_timeout=20, retries={"max_attempts": 1},
+                            max_pool_connections=2 * QUERIES_AT_ONCE)  # fmt: skip
+            _clients[service] = boto3.client(service, config=config)
+        return _clients[service]
+
+
+def _rows(name: str, values: Mapping[str, str], **names: str) -> list[dict[str, Any]]:
+    config = settings()
+    sql = render((config.sql_dir / "page" / f"{name}.sql").read_text("utf-8"), names)
+    columns, rows = Warehouse(_client("redshift-data"), config.workgroup, config.database).table(sql, values)
+    return [
+        {
+            c.name: float(v) if v is not None and c.type_name == "numeric" else v
+            for c, v in zip(columns, row, strict=True)
+        }
+        for row in rows
+    ]
+
+
+def _together(parts: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
+    running = {name: _pool.submit(part) for name, part in parts.items()}
+    return {name: future.result() for name, future in running.items()}
+
+
+@cached(TTLCache(1, KEPT_SECONDS), lock=threading.Lock())
+def span() -> dict[str, str | None]:
+    """Returns the first and the last day with anything to show, None where there is nothing yet."""
+    [row] = _rows("span", {})
+    return row
+
+
+@cached(TTLCache(64, KEPT_SECONDS), lock=threading.Lock())
+def business(first: date, last: date) -> dict[str, Any]:
+    """Returns the figures of the shop from `first` to `last`, both included.
+
+    Raises:
+        PermanentError: the days are in the wrong order, or too many.
+    """
+    days = (last - first).days + 1
+    if not 1 <= days <= MAX_DAYS:
+        raise PermanentError(f"from {first} to {last} are {days} days; expected 1 to {MAX_DAYS}")
+    end = last + timedelta(days=1)
+    values = {"from_day": first.isoformat(), "to_day": end.isoformat()}
+    before = {"from_day": (first - timedelta(days=days)).isoformat(), "to_day": first.isoformat()}
+    period = "day" if days <= DAYS_BY_DAY else "week" if days <= DAYS_BY_WEEK else "month"
+    found = _together({
+        "totals": lambda: _rows("totals", values)[0],
+        "before": lambda: _rows("totals", before)[0],
+        "trend": lambda: _rows("trend", values, period=period),
+        "best_sellers": lambda: _rows("best_sellers", values),
+        "countries": lambda: _rows("countries", values),
+        "segments": lambda: _rows("segments", values),
+        "demographics": lambda: _rows("demographics", values),
+        "stock": lambda: _rows("stock", {}),
+        "shortest_cover": lambda: _rows("shortest_cover", {}),
+    })  # fmt: skip
+    return found | {"from": first.isoformat(), "to": last.isoformat(), "period": period}
+
+
+@cached(TTLCache(16, KEPT_SECONDS), lock=threading.Lock())
+def pipeline(feed: str) -> dict[str, Any]:
+    """Returns the figures of the pipeline.
+
+    Args:
+        feed: one feed, or `all`.
+
+    Raises:
+        PermanentError: the feed has no contract.
+    """
+    contracts = load_contracts(settings().include_dir / "feeds")
+    if feed != "all" and feed not in contracts:
+        raise PermanentError(f"feed {feed!r} has no contract; there are {', '.join(contracts)}")
+    chosen = {name: c for name, c in contracts.items() if feed in {"all", name}}
+    values = {"feed": feed}
+    found = _together({
+        "arrivals": lambda: _rows("arrivals", values),
+        "batches": lambda: _rows("batches", values),
+        "conservation": lambda: _rows("conservation", values),
+        "checks": lambda: _rows("checks", {}),
+        "marts": lambda: _rows("marts", {})[0],
+        "waiting": _waiting,
+        "reasons": lambda: reasons(tuple(chosen)),
+        **{f"core {name}": partial(_core_rows, contract) for name, contract in chosen.items()},
+    })  # fmt: skip
+    for row in found["conservation"]:
+        row["core"] = found.get(f"core {row['feed']}")
+        parts = row["clean"] + row["quarantined"] + row["duplicates"]
+        row["holds"] = row["accepted"] == parts and row["core"] in {None, row["clean"]}
+    return {k: v for k, v in found.items() if not k.startswith("core ")} | {"feeds": list(contracts), "feed": feed}
+
+
+def _core_rows(contract: Contract) -> int:
+    return int(_rows("core_rows", {}, fact=contract.tables[0])[0]["core_rows"])
+
+
+def _waiting() -> dict[str, Any]:
+    """What is on its way: raw objects that no batch has, batches that are not committed, and the age of the oldest."""
+    config, sqs, s3 = settings(), _client("sqs"), _client("s3")
+    url = sqs.get_queue_url(QueueName=config.raw_objects_queue)["QueueUrl"]
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
+    markers = s3.list_objects_v2(Bucket=config.bucket, Prefix=OPEN).get("Contents", [])
+    oldest = min((marker["LastModified"] for marker in markers), default=None)
+    return {
+        "objects": sum(int(attributes[name]) for name in names), "open_batches": len(markers),
+        "oldest_seconds": (datetime.now(UTC) - oldest).total_seconds() if oldest else 0,
+    }  # fmt: skip
+
+
+@cached(TTLCache(16, 6 * KEPT_SECONDS), lock=threading.Lock())
+def reasons(feeds: tuple[str, ...]) -> list[dict[str, Any]]:
+    """Returns why events were quarantined, counted in the newest quarantine objects of the feeds."""
+    import pyarrow.parquet as pq
+
+    s3, bucket = _client("s3"), settings().bucket
+    counted: Counter[tuple[str, str, str]] = Counter()
+    for feed in feeds:
+        for key in _newest(s3, bucket, f"quarantine/feed={feed}/"):
+            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+            for found in pq.read_table(io.BytesIO(body), columns=["reasons"])["reasons"].to_pylist():
+                counted.update({(feed, r["column_name"], r["rule"]) for r in found})
+    return [{"feed": f, "column": c, "rule": r, "events": n} for (f, c, r), n in counted.most_common(10)]
+
+
+def _newest(s3: Any, bucket: str, prefix: str) -> list[str]:
+    """Keys of the newest quarantine objects of a feed, days listed from the last backwards."""
+    days = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/").get("CommonPrefixes", [])
+    keys: list[str] = []
+    for day in sorted((d["Prefix"] for d in days), reverse=True):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=day)
+        found = [o for page in pages for o in page.get("Contents", [])]
+        keys += [o["Key"] for o in sorted(found, key=lambda o: o["LastModified"], reverse=True)]
+        if len(keys) >= QUARANTINE_OBJECTS:
+            break
+    return keys[:QUARANTINE_OBJECTS]

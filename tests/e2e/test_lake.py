@@ -1,0 +1,211 @@
+"""Whole files and the lake, from landing/ to Athena, with Airflow, as a user would do it."""
+
+import csv
+import gzip
+import io
+import json
+import os
+import subprocess
+import sys
+import threading
+from itertools import islice
+
+import httpx
+import pytest
+
+from local.demo import Observer
+from local.supervision import wait_for
+from producer.simulate import simulated
+from tests.conftest import PROJECT
+
+pytestmark = pytest.mark.stack
+
+
+@pytest.fixture
+def observer(stack):
+    return Observer.of(stack)
+
+
+def as_csv(feed, count, seed, bad=()):
+    """A file of simulated records as a shop would export it; `bad` are lines that break the contract."""
+    records = [data for _, data, _ in simulated(feed, count, seed, 0.0)]
+    out = io.StringIO()
+    writer = csv.DictWriter(out, list(records[0]))
+    writer.writeheader()
+    writer.writerows(records)
+    return out.getvalue().encode() + b"".join(line + b"\n" for line in bad)
+
+
+def land(observer, key, body):
+    observer.s3.put_object(Bucket=observer.bucket, Key=key, Body=body)
+
+
+def report(observer, key, seconds=120):
+    """The report beside a landed file, once it is there."""
+
+    def found():
+        return [k for k in observer.keys(key + ".") if k.endswith(".report.json")]
+
+    wait_for(found, seconds, f"the report of {key}", 0.3)
+    return json.loads(observer.s3.get_object(Bucket=observer.bucket, Key=found()[-1])["Body"].read())
+
+
+def run(stack, dag_id, **conf):
+    """Triggers a run, waits for its end, and returns its state."""
+    answer = httpx.post(f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
+    url = f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns/{answer.raise_for_status().json()['dag_run_id']}"
+    wait_for(lambda: httpx.get(url).json()["state"] in {"success", "failed"}, 200, f"the run of {dag_id}", 0.5)
+    tasks = httpx.get(f"{url}/taskInstances").json()["task_instances"]
+    return httpx.get(url).json()["state"], {task["task_id"]: task for task in tasks}
+
+
+def ask(stack, sql, *parameters):
+    """Rows of a query, and the bytes that it read."""
+    athena = stack.client("athena")
+    request = {"ExecutionParameters": list(parameters)} if parameters else {}
+    query_id = athena.start_query_execution(
+        QueryString=sql, WorkGroup="ecommerce", QueryExecutionContext={"Database": "ecommerce_lake"}, **request
+    )["QueryExecutionId"]
+
+    def ended():
+        found = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+        return found if found["Status"]["State"] not in {"QUEUED", "RUNNING"} else None
+
+    wait_for(ended, 60, "the query", 0.1)
+    assert ended()["Status"]["State"] == "SUCCEEDED", ended()["Status"]
+    rows = athena.get_query_results(QueryExecutionId=query_id)["ResultSet"]["Rows"][1:]
+    return [[c.get("VarCharValue") for c in row["Data"]] for row in rows], ended()["Statistics"]["DataScannedInBytes"]
+
+
+def test_a_landed_file_is_loaded_and_reported(stack, observer):
+    bad = [b"2026-01-05T00:00:00Z,,1,2.50", b"2026-01-05T00:00:00Z,P1,many,2.50"]
+    land(observer, "landing/product_events/shop one/events.csv", as_csv("product_events", 2000, 71, bad))
+    found = report(observer, "landing/product_events/shop one/events.csv")
+    assert {k: found[k] for k in ("state", "rows", "accepted", "clean", "quarantined", "duplicates")} == {
+        "state": "loaded", "rows": 2002, "accepted": 2002, "clean": 2000, "quarantined": 2, "duplicates": 0}  # fmt: skip
+    assert [(r["line"], [(x["column_name"], x["rule"]) for x in r["reasons"]]) for r in found["rejected"]] == [
+        (2002, [("product_id", "required")]), (2003, [("quantity", "type")])]  # fmt: skip
+    assert observer.core()["product_events"][0] == 2000
+    land_events = [k for k in observer.keys("raw/feed=product_events/") if "/landed-" in k]
+    assert len(land_events) == 1
+
+
+def test_streaming_and_loading_the_same_file_end_in_the_same_rows_also_in_parallel(stack, observer, tmp_path):
+    before = observer.core()["product_events"][0]
+    file = tmp_path / "both.csv"
+    file.write_bytes(as_csv("product_events", 20_000, 72))
+    command = [sys.executable, "-m", "producer", "replay", str(file), "--feed", "product_events"]
+    env = os.environ | stack.user_environment()
+    streaming = threading.Thread(
+        target=lambda: subprocess.run(command, cwd=PROJECT, env=env, check=True, capture_output=True)
+    )
+    streaming.start()
+    land(observer, "landing/product_events/both.csv", file.read_bytes())
+    found = report(observer, "landing/product_events/both.csv")
+    streaming.join()
+    assert found["state"] == "loaded"
+
+    def streamed():
+        audit = observer.audit()["product_events"]
+        return audit["accepted"] == 2002 + 2 * 20_000 and observer.is_idle()
+
+    wait_for(streamed, 120, "the streamed events", 0.5)
+    assert observer.core()["product_events"][0] == before + 20_000
+    # The lake has each of them once, too, although both ways wrote files.
+    assert run(stack, "catalog_lake")[0] == "success"
+    [[events, distinct]], _ = ask(stack, "SELECT COUNT(*), COUNT(DISTINCT event_id) FROM product_events")
+    assert (int(events), int(distinct)) == (before + 20_000, before + 20_000)
+
+
+def test_a_bad_file_is_red_with_a_report_that_names_the_line_and_logs_that_keep_its_values(stack, observer):
+    rows = as_csv("purchases", 50, 73).replace(b"Purchase Date", b"Bought At", 1)
+    secret = rows.splitlines()[1].split(b",")[0].strip(b'"').decode()
+    land(observer, "landing/purchases/wrong header.csv", rows)
+    land(
+        observer, "landing/purchases/not utf-8.csv", as_csv("purchases", 5, 74) + b"caf\xe9 " + secret.encode() + b",\n"
+    )
+    found = report(observer, "landing/purchases/wrong header.csv")
+    assert found["state"] == "failed"
+    assert "has no column Purchase Date" in found["error"]
+    found = report(observer, "landing/purchases/not utf-8.csv")
+    assert "is not UTF-8" in found["error"]
+    logs = [p.read_text(errors="replace") for p in (stack.airflow_home / "logs").rglob("dag_id=load_history/**/*.log")]
+    assert any("cannot be loaded; why, and in which line" in text for text in logs)
+    assert not any(secret in text for text in logs)
+    url = f"{stack.airflow_url}/api/v2/dags/load_history/dagRuns"
+    wait_for(lambda: httpx.get(url, params={"state": "failed"}).json()["total_entries"] == 2, 60, "two red runs", 0.5)
+
+
+def test_by_hand_with_a_parameter_and_on_glue(stack, observer):
+    pytest.importorskip("pyspark", reason="make setup-spark")
+    key = "landing/purchases/wrong header.csv"
+    state, tasks = run(stack, "load_history", key=key, engine="glue", columns={"Purchase Date": "Bought At"})
+    assert state == "success", report(observer, key)
+    assert report(observer, key)["clean"] == 50
+    assert observer.core()["purchases"][0] == 50
+    [job] = stack.client("glue").get_job_runs(JobName="ecommerce-clean-events")["JobRuns"]
+    assert job["JobRunState"] == "SUCCEEDED"
+    assert tasks["load_feed.clean_batch"]["rendered_map_index"] == "purchases"
+
+
+def test_athena_has_what_the_warehouse_has_and_reads_no_more_than_it_must(stack, observer, online_retail):
+    with gzip.open(online_retail) as file:
+        lines = list(islice(file, 60_001))
+    land(observer, "landing/online_retail/start.csv", b"".join(lines))
+    assert report(observer, "landing/online_retail/start.csv", 200)["clean"] == 60_000
+    assert run(stack, "catalog_lake")[0] == "success"
+    sql = (PROJECT / "include/sql/athena/sales_by_day.sql").read_text()
+    found, scanned = ask(stack, sql, "'2010-01-01'", "'2012-01-01'")
+    expected = observer.warehouse.query(
+        "SELECT CAST(CAST(event_time AS DATE) AS VARCHAR), COUNT(*), COUNT(DISTINCT invoice_no), SUM(quantity), SUM(amount) "
+        "FROM core.fact_invoice_line GROUP BY 1 ORDER BY 1"
+    )
+    assert [tuple(row) for row in found] == [tuple(str(value) for value in row) for row in expected]
+    one_day, of_it = ask(stack, sql, "'2010-12-03'", "'2010-12-03'")
+    assert one_day == [row for row in found if row[0] == "2010-12-03"]
+    day = "clean/feed=online_retail/dt=2010-12-03/"
+    listed = observer.s3.list_objects_v2(Bucket=observer.bucket, Prefix=day)["Contents"]
+    assert of_it == sum(entry["Size"] for entry in listed) < scanned / 10
+
+    # One object in place, as with S3 Select.
+    sql = (PROJECT / "include/sql/athena/one_object.sql").read_text()
+    rows, read = ask(stack, sql, "'2010-12-03'", f"'s3://{observer.bucket}/{listed[0]['Key']}'")
+    assert read == listed[0]["Size"]
+    assert rows
+
+
+def test_named_queries_are_in_the_workgroup(stack):
+    athena = stack.client("athena")
+    ids = athena.list_named_queries(WorkGroup="ecommerce")["NamedQueryIds"]
+    names = {athena.get_named_query(NamedQueryId=i)["NamedQuery"]["Name"] for i in ids}
+    assert names == {path.stem for path in (PROJECT / "include/sql/athena").glob("*.sql")}
+
+
+def test_quarantine_is_summarised_by_reason(stack):
+    rows, _ = ask(stack, (PROJECT / "include/sql/athena/quarantine_by_reason.sql").read_text())
+    assert ["product_events", "product_id: required, expected a value"] in [[row[0], row[2]] for row in rows]
+    state, tasks = run(stack, "catalog_lake")
+    assert (state, tasks["summarise_quarantine"]["state"]) == ("success", "success")
+
+
+def test_maintenance_makes_few_files_of_many_and_changes_no_row(stack, observer):
+    counts = "SELECT COUNT(*), COUNT(DISTINCT event_id), SUM(quantity) FROM product_events"
+    before, _ = ask(stack, counts)
+    state, tasks = run(stack, "maintain_lake")
+    assert state == "success", tasks
+    assert ask(stack, counts)[0] == before
+    published = [k for k in observer.keys("published/feed=product_events/") if k.endswith("symlink.txt")]
+    lists = [observer.s3.get_object(Bucket=observer.bucket, Key=k)["Body"].read().split() for k in published]
+    assert {len(urls) for urls in lists} == {1}
+    assert any(b"/compacted-" in urls[0] for urls in lists)
+
+
+def test_tasks_link_to_the_table_of_the_lake(stack):
+    url = f"{stack.airflow_url}/api/v2/dags/load_history/dagRuns/~/taskInstances"
+    task = next(t for t in httpx.get(url, params={"state": "success"}).json()["task_instances"]
+                if t["task_id"] == "load_feed.load_batch")  # fmt: skip
+    link = httpx.get(f"{stack.airflow_url}/api/v2/dags/load_history/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/links",
+                     params={"map_index": task["map_index"]}).json()["extra_links"]["Glue table"]  # fmt: skip
+    page = httpx.get(link)
+    assert page.status_code == 200
+    assert "event_time" in page.text

@@ -1,0 +1,252 @@
+"""Both engines, DuckDB and Spark, on the same raw objects: not one row and not one reason may differ."""
+
+import gzip
+import json
+import shutil
+import uuid
+from importlib.util import find_spec
+from itertools import islice
+from pathlib import Path
+from random import Random
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from ecommerce_elt.batches import Manifest, RawObject
+from ecommerce_elt.cleaning import clean_batch
+from ecommerce_elt.events import envelope, event_ids
+from ecommerce_elt.spark_sql import BLANKS
+from ecommerce_elt.tabular import Flags, TabularFile
+
+from local.supervision import wait_for
+from producer.simulate import simulated
+from tests.lambdas.test_shared import VALUES
+
+pytestmark = pytest.mark.skipif(
+    not find_spec("pyspark") or not shutil.which("java"), reason="Spark needs pyspark (make setup-spark) and Java 17"
+)
+
+JOB = "ecommerce-clean-events"
+# What sources write that engines like to read each in its own way.
+ODD = [
+    *VALUES, *BLANKS, f"{BLANKS}6{BLANKS}", "\t", "\u200b6", "6\u0000", "ß", "ŉ", "ſ", "İ", "é 1", "𝟔", "c1", "a1", "C536365", "\n",
+    1.10, 1e5, 1e-8, 1e22, 123456789.123456789, 0.1 + 0.2, -0.0, 1e16, 2**63, -(2**63) - 1, 10**30, [], {}, [1.50, "x\n", None, True],
+    {"a": {"b": [1e5]}, "ü": "\u001f\""}, "0", "00", "007", "+.5", "5.", "-", "+", ".", "1e5", "0.1" + "0" * 50, "9" * 50 + ".5",
+    "2010-12-01T08:26:59Z", "2010-12-01 08:26 UTC", "2010-12-01 8:6", "2010-12-01T08:26:59.1234567891", "2010-12-01T23:59:60",
+    "2010-12-01 24:00:00", "0000-01-01", "9999-12-31 23:59:59", "2010-12-01T08:26+14:59", "2010-12-01T08:26+15:00", "2010-1-1",
+    "2010-12-01T08:26:59.", "2010-12-01T08:26 +01:00", "2010-12-01T08", "2010", "2010-12", " 2010-12-01", "2010-12-01Z",
+    "1900-01-01T00:00:00+01:00", "2199-12-31T23:59:59-01:00", "12345-01-01", "-2010-12-01", "now", "2012-02-29", "2011-02-29",
+    "Female", "female", "Other", "City, ST 12345", "City, APO AE 12345-6789", "X\nST 12345\n", "éST 12345", "_ST 12345", "ST 12345",
+    "(555) 123-4567", "+1-555-123-4567x89", "٣٤٥", "17", "18", "24", "25", "64", "65", "130", "131", "-1", "1.999", "1000000", "1000000.01",
+]  # fmt: skip
+
+
+def _mutated(contract, good, seed):
+    random = Random(seed)
+    headers = [c.header for c in contract.columns]
+    for header in headers:
+        for value in ODD:
+            yield {**good, header: value}
+    spellings = [h for c in contract.columns for h in c.headers]
+    for _ in range(2000):
+        record = {**good, **{h: random.choice(ODD) for h in random.sample(spellings, 3)}}
+        for header in random.sample(headers, random.choice([0, 0, 1])):
+            record.pop(header)
+        yield record
+    for _ in range(500):
+        text = "".join(chr(random.choice([*range(1, 0x250), *range(0x2000, 0x2070), 0x1F600])) for _ in range(8))
+        yield {**good, random.choice(headers): text}
+    yield {}
+    yield {"no such key": 1}
+
+
+def _fuzzed(contract, good):
+    """Lines of raw objects: each mutation, with times of the envelope that are good, bad or none, some sent twice."""
+    random = Random(5)
+    times = [
+        None,
+        "2026-01-02T03:04:05Z",
+        "2026-01-02T03:04:05.123456789+02:00",
+        "yesterday",
+        "",
+        " ",
+        "2026-13-01",
+        *ODD,
+    ]
+    times = [t for t in times if t is None or isinstance(t, str)]
+    for number, record in enumerate(_mutated(contract, good, 3)):
+        moment = random.choice(times) if number % 3 else None
+        made = {"event_id": f"e{random.randrange(number + 1) if number % 20 == 7 else number}", "feed": contract.feed,
+                "schema_version": 1, "event_time": moment, "sent_at": "2026-01-01T00:00:00Z", "data": record}  # fmt: skip
+        yield json.dumps(made, ensure_ascii=bool(number % 2)).encode()
+    # Bytes that Python's own encoder would not write.
+    for number, data in enumerate((
+        b'{"%s": 1.10, "%s": 2}', b'{"%s": -0}', b'{"%s": 1E400}', b'{"%s": 0.00001}', b'{ "%s" : [ 1 , 2.50 ] }', b'{"%s": 1e-7}',
+        b'{"%s": 12345678901234567890123}', b'{"%s": 123456789012345680.0}', b'{"%s": "\\u00e9\\u2003"}', b'[1]', b'"x"', b'3', b'null',
+    )):  # fmt: skip
+        for column in contract.columns:
+            filled = data.replace(b"%s", column.header.encode())
+            yield b'{"event_id": "b%d-%s", "event_time": null, "data": %s}' % (number, column.name.encode(), filled)
+
+
+@pytest.fixture
+def lake(observer):
+    return observer.s3, observer.bucket
+
+
+def _put(s3, bucket, feed, name, lines):
+    key = f"raw/feed={feed}/dt=2026-01-0{1 + len(name) % 2}/hour=00/{name}.jsonl.gz"
+    body = gzip.compress(b"".join(line + b"\n" for line in lines), 1, mtime=0)
+    etag = s3.put_object(Bucket=bucket, Key=key, Body=body)["ETag"].strip('"')
+    return RawObject(key, etag, len(body), bucket)
+
+
+def _manifests(s3, bucket, feed, objects):
+    """Two batches of the same objects, one for each engine."""
+    for day in "12":
+        batch_id = f"{feed}-2026010{day}T000000Z-{uuid.uuid4().hex[:16]}"
+        manifest = Manifest(batch_id, feed, tuple(sorted(objects)))
+        s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
+        yield manifest
+
+
+def run_jobs(glue, *arguments):
+    """Runs the job with `--name value` arguments for each, one after the other, and returns the ended runs."""
+    found = []
+    for each in arguments:
+        run_id = glue.start_job_run(JobName=JOB, Arguments={f"--{k}": v for k, v in each.items()})["JobRunId"]
+
+        def ended(run_id=run_id):
+            run = glue.get_job_run(JobName=JOB, RunId=run_id)["JobRun"]
+            return run if "CompletedOn" in run else None
+
+        wait_for(ended, 280, f"run {run_id}", 0.5)
+        found.append(ended())
+    return found
+
+
+def _files(s3, bucket, batch_id):
+    """Key without the batch id → table."""
+    found = {}
+    for prefix in ("clean/", "quarantine/"):
+        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+        for key in (e["Key"] for page in pages for e in page.get("Contents", [])):
+            if batch_id in key:
+                body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+                found[key.replace(batch_id, "")] = pq.read_table(pa.BufferReader(body))
+    return found
+
+
+def _assert_same(s3, bucket, one, other):
+    ours, theirs = _files(s3, bucket, one.batch_id), _files(s3, bucket, other.batch_id)
+    assert ours.keys() == theirs.keys()
+    for key, table in ours.items():
+        spark = theirs[key]
+        if "batch_id" in spark.column_names:
+            index = spark.column_names.index("batch_id")
+            spark = spark.set_column(index, "batch_id", pa.array([one.batch_id] * spark.num_rows, pa.string()))
+        assert spark.schema.equals(table.schema), key
+        if not spark.equals(table):
+            for left, right in zip(table.to_pylist(), spark.to_pylist(), strict=True):
+                assert left == right, key
+
+    def counts(manifest):
+        body = s3.get_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/objects.jsonl")["Body"].read()
+        return [{k: v for k, v in json.loads(line).items() if k != "batch_id"} for line in body.splitlines()]
+
+    assert counts(one) == counts(other)
+
+    def copied(manifest):
+        entries = json.loads(
+            s3.get_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/copy.json")["Body"].read()
+        )
+        return [entry["url"].replace(manifest.batch_id, "") for entry in entries["entries"]]
+
+    assert copied(one) == copied(other)
+    return sum(t.num_rows for k, t in ours.items() if k.startswith("clean")), sum(
+        t.num_rows for k, t in ours.items() if k.startswith("quarantine")
+    )
+
+
+@pytest.fixture
+def glue(cloud):
+    return cloud.client("glue")
+
+
+@pytest.fixture
+def stack_config(cloud, config, observer):
+    from pydantic import SecretStr
+
+    key = SecretStr(cloud.user_environment()["ECOMMERCE_PII_HMAC_KEY"])
+    return config.model_copy(update={"bucket": observer.bucket, "pii_hmac_key": key})
+
+
+@pytest.mark.timeout(600)
+def test_no_difference_on_bad_input(lake, glue, stack_config, contracts):
+    s3, bucket = lake
+    pairs = {}
+    for feed in contracts:
+        [(_, good, _)] = islice(simulated(feed, 1, 1, 0.0), 1)
+        lines = list(_fuzzed(contracts[feed], good))
+        objects = [_put(s3, bucket, feed, f"fuzz-{'x' * i}", lines[i::3]) for i in range(3)]
+        pairs[feed] = tuple(_manifests(s3, bucket, feed, objects))
+    runs = run_jobs(glue, *({"batch_id": other.batch_id} for _, other in pairs.values()))
+    for run, (feed, (one, other)) in zip(runs, pairs.items(), strict=True):
+        ours = clean_batch(s3, one, stack_config)
+        assert run["JobRunState"] == "SUCCEEDED", (feed, run.get("ErrorMessage"))
+        assert _assert_same(s3, bucket, one, other) == (ours.clean, ours.quarantined)
+        assert ours.clean > 200, feed
+        assert ours.quarantined > 1000, feed
+        assert ours.duplicates > 50, feed
+
+
+@pytest.mark.timeout(600)
+def test_no_difference_on_the_whole_real_file(lake, glue, stack_config, contracts, online_retail: Path):
+    s3, bucket = lake
+    contract = contracts["online_retail"]
+    file = TabularFile(online_retail, contract, Flags())
+    survey = file.survey()
+    identify = event_ids(survey.data_set)
+    rows = (
+        envelope(event_id=identify(row.line), feed="online_retail", version=1, event_time=row.event_time,
+                 sent_at="2026-01-01T00:00:00Z", data=row.data)
+        for row in file.rows(survey)
+    )  # fmt: skip
+    objects = []
+    while lines := list(islice(rows, 50_000)):
+        objects.append(_put(s3, bucket, "online_retail", f"real-{len(objects):03}", lines))
+    one, other = _manifests(s3, bucket, "online_retail", objects)
+    ours = clean_batch(s3, one, stack_config)
+    assert ours.accepted == 541_909
+    [run] = run_jobs(glue, {"batch_id": other.batch_id})
+    assert run["JobRunState"] == "SUCCEEDED", run.get("ErrorMessage")
+    assert _assert_same(s3, bucket, one, other) == (ours.clean, ours.quarantined)
+
+
+@pytest.mark.timeout(600)
+def test_failures_are_reported_as_glue_reports_them_and_a_prefix_becomes_a_batch_that_is_open(lake, glue):
+    s3, bucket = lake
+    torn = _put(s3, bucket, "online_retail", "torn", [b'{"event_id": "1", "data": {}}', b"no json"])
+    _, manifest = _manifests(s3, bucket, "online_retail", [torn])
+    lines = [envelope(event_id=f"p{i}", feed="product_events", version=1, event_time=None, sent_at="2026-01-01T00:00:00Z",
+                      data=data) for i, (_, data, _) in enumerate(simulated("product_events", 20, 4, 0.0))]  # fmt: skip
+    raw = _put(s3, bucket, "product_events", "of-a-prefix", lines)
+    prefix = raw.key.rpartition("/")[0] + "/of-a-prefix"
+    failed, unknown, good = run_jobs(
+        glue,
+        {"batch_id": manifest.batch_id},
+        {"batch_id": "online_retail-20260101T000000Z-0000000000000000"},
+        {"prefix": prefix},
+    )
+    s3.delete_object(Bucket=bucket, Key=torn.key)  # other tests read all of raw/
+    assert failed["JobRunState"] == "FAILED"
+    assert f"a raw object holds no JSON lines: {torn.key} line 2" in failed["ErrorMessage"]
+    assert unknown["JobRunState"] == "FAILED"
+    assert "NoSuchKey" in unknown["ErrorMessage"]
+
+    assert good["JobRunState"] == "SUCCEEDED", good.get("ErrorMessage")
+    opened = [e["Key"] for e in s3.list_objects_v2(Bucket=bucket, Prefix="manifests/open/product_events-")["Contents"]]
+    assert len(opened) == 1
+    batch_id = opened[0].rpartition("/")[2]
+    s3.delete_object(Bucket=bucket, Key=opened[0])
+    assert sum(table.num_rows for table in _files(s3, bucket, batch_id).values()) == 20

@@ -1,0 +1,85 @@
+"""The template of the lake, and the package of the Glue job."""
+
+import ast
+import json
+
+import cfnlint.decode
+import pytest
+
+from infra.deploy import JOB, JOB_MODULES, PACKAGE, TEMPLATES, package_job
+from tests.conftest import PROJECT
+
+# What Glue 5 has without being asked: "Python modules already provided in AWS Glue", Glue developer guide.
+PROVIDED = {"boto3", "botocore", "pyarrow", "pyspark", "ecommerce_elt"}
+
+
+@pytest.fixture(scope="module")
+def resources():
+    template, problems = cfnlint.decode.decode(str(TEMPLATES / "analytics.yaml"))
+    assert problems == []
+    return template["Resources"]
+
+
+def imports_of(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+
+
+def test_the_job_imports_nothing_that_glue_lacks():
+    import sys
+
+    for path in (JOB, *(PACKAGE / f"{name}.py" for name in JOB_MODULES)):
+        for name in imports_of(path):
+            top = name.partition(".")[0]
+            assert top in PROVIDED or top in sys.stdlib_module_names, f"{path.name} imports {name}"
+            if top == "ecommerce_elt" and "." in name:
+                assert name.split(".")[1] in JOB_MODULES, f"{path.name} imports {name}, which is not packaged"
+
+
+def test_every_feed_is_translated(contracts):
+    _, body = package_job()["JobCleaningKey"]
+    cleaning = json.loads(body)
+    assert set(cleaning) == set(contracts)
+    assert ":hmac_inner_pad" in cleaning["purchases"]["sql"]
+    assert "Product Name" in cleaning["purchases"]["keys"]
+
+
+def test_the_same_code_gives_the_same_package():
+    assert package_job() == package_job()
+
+
+@pytest.mark.parametrize("name", ["RawCrawler", "CleanCrawler", "QuarantineCrawler"])
+def test_crawlers_add_columns_and_change_none(resources, name):
+    crawler = resources[name]["Properties"]
+    options = json.loads(crawler["Configuration"])
+    assert options["CrawlerOutput"]["Tables"]["AddOrUpdateBehavior"] == "MergeNewColumns"
+    assert options["CrawlerOutput"]["Partitions"]["AddOrUpdateBehavior"] == "InheritFromTable"
+    assert "Schedule" not in crawler  # catalog_lake starts them
+
+
+def test_no_crawler_and_no_athena_sees_what_was_no_envelope(resources):
+    [target] = resources["QuarantineCrawler"]["Properties"]["Targets"]["S3Targets"]
+    assert target["Exclusions"] == ["unreadable/**"]
+    allowed = json.dumps(resources["CrawlerRole"])
+    assert "quarantine/feed=*" in allowed
+    assert "unreadable" not in allowed
+
+
+def test_no_role_has_a_wildcard_action(resources):
+    for name in ("CrawlerRole", "JobRole"):
+        for policy in resources[name]["Properties"]["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                actions = statement["Action"] if isinstance(statement["Action"], list) else [statement["Action"]]
+                assert not [action for action in actions if "*" in action]
+                assert statement["Resource"] != "*"
+
+
+def test_the_job_scales_and_does_not_bookmark(resources):
+    job = resources["CleanEvents"]["Properties"]
+    assert job["GlueVersion"] == "5.0"
+    assert job["DefaultArguments"]["--enable-auto-scaling"] == "true"
+    assert job["DefaultArguments"]["--job-bookmark-option"] == "job-bookmark-disable"
+    assert (PROJECT / "glue" / "clean_events.py") == JOB

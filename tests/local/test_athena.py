@@ -1,0 +1,278 @@
+"""The Athena stand-in, driven with boto3 and awswrangler: what a query reads, and what it answers."""
+
+import uuid
+from datetime import datetime
+from decimal import Decimal
+
+import httpx
+import pyarrow as pa
+import pytest
+from botocore.exceptions import ClientError
+
+from local.supervision import wait_for
+from tests.local.shapes import check_shape
+from tests.local.test_glue import Crawler
+
+SYMLINK = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
+PARQUET = {"SerializationLibrary": "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"}
+
+
+@pytest.fixture
+def athena(cloud):
+    return cloud.client("athena")
+
+
+class Questions(Crawler):
+    """A database with the table `sale` of two days, one object a day, and queries to it."""
+
+    def __init__(self, athena, *others):
+        super().__init__(*others)
+        self.athena = athena
+        for day in (1, 2):
+            self.put_parquet(
+                f"lake/sale/dt=2026-01-0{day}/a.parquet", id=pa.array([f"x{day}", None]), n=pa.array([day, 10 * day], pa.int32()),
+                money=pa.array([Decimal("1.50"), Decimal("2.25")], pa.decimal128(12, 2)), ok=pa.array([True, False]),
+                at=pa.array([datetime(2026, 1, day, 12), None], pa.timestamp("us")),
+                reasons=pa.array([[{"rule": "r", "column_name": "c"}], []]),
+            )  # fmt: skip
+        self.create()
+        assert self.run()["Status"] == "SUCCEEDED"
+
+    def start(self, sql, **request):
+        return self.athena.start_query_execution(
+            QueryString=sql, QueryExecutionContext={"Database": self.name},
+            ResultConfiguration={"OutputLocation": f"s3://{self.bucket}/results/"}, **request,
+        )["QueryExecutionId"]  # fmt: skip
+
+    def ask(self, sql, *parameters):
+        """Returns the ended execution."""
+        query_id = self.start(sql, **({"ExecutionParameters": list(parameters)} if parameters else {}))
+
+        def ended():
+            found = self.athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+            return found if found["Status"]["State"] not in {"QUEUED", "RUNNING"} else None
+
+        wait_for(ended, 30, "the query")
+        return ended()
+
+    def rows(self, sql, *parameters):
+        found = self.ask(sql, *parameters)
+        assert found["Status"]["State"] == "SUCCEEDED", found["Status"]
+        pages = self.athena.get_paginator("get_query_results").paginate(QueryExecutionId=found["QueryExecutionId"])
+        rows = [
+            [cell.get("VarCharValue") for cell in row["Data"]] for page in pages for row in page["ResultSet"]["Rows"]
+        ]
+        return rows[1:], found["Statistics"]["DataScannedInBytes"]
+
+    def size(self, day):
+        return self.s3.head_object(Bucket=self.bucket, Key=f"lake/sale/dt=2026-01-0{day}/a.parquet")["ContentLength"]
+
+
+def _questions(cloud):
+    s3, bucket = cloud.client("s3"), f"test-{uuid.uuid4().hex[:12]}"
+    s3.create_bucket(Bucket=bucket)
+    return Questions(cloud.client("athena"), cloud.client("glue"), s3, bucket)
+
+
+@pytest.fixture(scope="module")
+def questions(cloud):
+    """For tests that only read."""
+    return _questions(cloud)
+
+
+@pytest.fixture
+def own(cloud):
+    return _questions(cloud)
+
+
+def test_values_are_written_as_athena_writes_them(questions):
+    rows, _ = questions.rows("SELECT * FROM sale ORDER BY dt, n")
+    assert rows[:2] == [
+        ["x1", "1", "1.50", "true", "2026-01-01 12:00:00.000", "[{rule=r, column_name=c}]", "2026-01-01"],
+        [None, "10", "2.25", "false", None, "[]", "2026-01-01"],
+    ]
+    found = questions.ask("SELECT id, n, money, at FROM sale LIMIT 1")
+    info = questions.athena.get_query_results(QueryExecutionId=found["QueryExecutionId"])["ResultSet"][
+        "ResultSetMetadata"
+    ]
+    assert [(c["Name"], c["Type"], c["Precision"], c["Scale"]) for c in info["ColumnInfo"]] == [
+        ("id", "varchar", 2147483647, 0), ("n", "integer", 10, 0), ("money", "decimal", 12, 2), ("at", "timestamp", 3, 0)]  # fmt: skip
+
+
+def test_the_result_lies_in_s3_quoted(questions):
+    found = questions.ask("SELECT id, n FROM sale WHERE dt = '2026-01-01' ORDER BY n")
+    key = found["ResultConfiguration"]["OutputLocation"].split("/", 3)[3]
+    assert questions.s3.get_object(Bucket=questions.bucket, Key=key)["Body"].read() == b'"id","n"\n"x1","1"\n,"10"\n'
+
+
+@pytest.mark.parametrize(
+    ("sql", "days"),
+    [
+        ("SELECT COUNT(*) FROM sale WHERE dt = '2026-01-01'", [1]),
+        ("SELECT COUNT(*) FROM sale AS s WHERE s.dt >= '2026-01-02' AND s.n > 0", [2]),
+        ("SELECT COUNT(*) FROM sale WHERE dt IN ('2026-01-01', '2026-01-02')", [1, 2]),
+        ("SELECT COUNT(*) FROM sale WHERE dt = '2026-01-01' OR n > 1", [1, 2]),
+        ("WITH s AS (SELECT * FROM sale) SELECT COUNT(*) FROM s WHERE dt = '2026-01-02'", [2]),
+        ("SELECT COUNT(*) FROM (SELECT n, dt FROM sale) AS q WHERE q.dt BETWEEN '2026-01-02' AND '2026-02-01'", [2]),
+        ("SELECT COUNT(*) FROM sale WHERE dt = '1999-01-01'", []),
+        (
+            "SELECT COUNT(*) FROM sale AS a JOIN sale AS b ON a.n = b.n WHERE a.dt = '2026-01-01' AND b.dt = '2026-01-01'",
+            [1],
+        ),
+        ("SELECT COUNT(*) FROM sale", [1, 2]),
+    ],
+)
+def test_a_query_reads_the_objects_of_its_days_alone(questions, sql, days):
+    _, scanned = questions.rows(sql)
+    assert scanned == sum(questions.size(day) for day in days)
+
+
+def test_a_condition_on_the_other_side_of_an_outer_join_leaves_nothing_out(questions):
+    sql = "SELECT COUNT(*) FROM sale AS a LEFT JOIN sale AS b ON a.n = b.n AND a.dt = b.dt WHERE b.dt IS NULL"
+    assert questions.rows(sql)[0] == [["0"]]
+
+
+def test_one_object_in_place(questions):
+    url = f"s3://{questions.bucket}/lake/sale/dt=2026-01-02/a.parquet"
+    rows, scanned = questions.rows('SELECT n, "$path" FROM sale WHERE "$path" = ? ORDER BY n', f"'{url}'")
+    assert rows == [["2", url], ["20", url]]
+    assert scanned == questions.size(2)
+
+
+def test_parameters_take_the_place_of_question_marks(questions):
+    rows, _ = questions.rows("SELECT n FROM sale WHERE dt = ? AND n > ?", "'2026-01-02'", "5")
+    assert rows == [["20"]]
+    found = questions.ask("SELECT n FROM sale WHERE dt = ? AND n > ?", "'2026-01-02'")
+    assert "Incorrect number of parameters: expected 2 but found 1" in found["Status"]["StateChangeReason"]
+
+
+def test_arrays_are_unnested(questions):
+    rows, _ = questions.rows("SELECT reason FROM sale CROSS JOIN UNNEST(TRANSFORM(reasons, r -> r.column_name || ' ' || r.rule)) "
+                             "AS t (reason) WHERE dt = '2026-01-01'")  # fmt: skip
+    assert rows == [["c r"]]
+
+
+def test_objects_beside_registered_partitions_are_not_seen(own):
+    own.put_parquet("lake/sale/dt=2026-01-03/a.parquet", id=pa.array(["z"]))
+    assert own.rows("SELECT COUNT(*) FROM sale")[0] == [["4"]]
+    own.run()
+    assert own.rows("SELECT COUNT(*), COUNT(n) FROM sale")[0] == [["5", "4"]]  # what the file lacks is NULL
+
+
+def test_a_list_of_files_is_followed(own):
+    """SymlinkTextInputFormat: the partition holds a list of URLs, and only those files are the table."""
+    columns = [{"Name": "n", "Type": "int"}]
+    place = f"s3://{own.bucket}/published/"
+    storage = {"Columns": columns, "Location": place, "InputFormat": SYMLINK, "SerdeInfo": PARQUET}
+    own.glue.create_table(DatabaseName=own.name, TableInput={
+        "Name": "listed", "PartitionKeys": [{"Name": "dt", "Type": "string"}], "StorageDescriptor": storage})  # fmt: skip
+    own.glue.create_partition(DatabaseName=own.name, TableName="listed", PartitionInput={
+        "Values": ["2026-01-01"], "StorageDescriptor": storage | {"Location": f"{place}dt=2026-01-01/"}})  # fmt: skip
+    url = f"s3://{own.bucket}/lake/sale/dt=2026-01-02/a.parquet"
+    own.s3.put_object(Bucket=own.bucket, Key="published/dt=2026-01-01/symlink.txt", Body=f"{url}\n".encode())
+    own.s3.put_object(Bucket=own.bucket, Key="published/dt=2026-01-01/_note.json", Body=b"{}")
+    assert own.rows("SELECT n, dt FROM listed ORDER BY n") == (
+        [["2", "2026-01-01"], ["20", "2026-01-01"]],
+        own.size(2),
+    )
+    own.s3.put_object(Bucket=own.bucket, Key="published/dt=2026-01-01/symlink.txt", Body=b"s3://none/x.parquet\n")
+    assert (
+        "HIVE_CANNOT_OPEN_SPLIT: s3://none/x.parquet" in own.ask("SELECT n FROM listed")["Status"]["StateChangeReason"]
+    )
+
+
+def test_json_tables_are_read_by_their_columns(own):
+    own.put_json("raw/feed=a/dt=1/x.jsonl.gz", {"event_id": "e", "data": {"Name": "N", "n": "1"}}, {"event_id": "f"})
+    own.glue.update_crawler(Name=own.name, Targets={"S3Targets": [{"Path": f"s3://{own.bucket}/raw/"}]})
+    own.run()
+    rows, _ = own.rows("SELECT event_id, data.n FROM feed_a ORDER BY 1")
+    assert rows == [["e", "1"], ["f", None]]
+
+
+@pytest.mark.parametrize(
+    ("sql", "reason"),
+    [
+        ("SELEC 1", "SYNTAX_ERROR"), ("SELECT * FROM none", "TABLE_NOT_FOUND"), ("SELECT nothing FROM sale", "COLUMN_NOT_FOUND"),
+        ("DROP TABLE sale", "NOT_SUPPORTED: DROP"), ("SELECT CAST(id AS INTEGER) FROM sale", "Conversion Error"),
+    ],
+)  # fmt: skip
+def test_a_failed_query_says_why(questions, sql, reason):
+    found = questions.ask(sql)
+    assert found["Status"]["State"] == "FAILED"
+    assert reason in found["Status"]["StateChangeReason"]
+    with pytest.raises(ClientError, match="did not finish successfully"):
+        questions.athena.get_query_results(QueryExecutionId=found["QueryExecutionId"])
+
+
+def test_a_torn_object_is_named_by_its_url(own):
+    key = "lake/sale/dt=2026-01-01/a.parquet"
+    own.s3.put_object(Bucket=own.bucket, Key=key, Body=b"torn")
+    reason = own.ask("SELECT * FROM sale")["Status"]["StateChangeReason"]
+    assert f"s3://{own.bucket}/{key}" in reason
+    assert "/tmp" not in reason
+
+
+def test_workgroups_and_named_queries(athena, bucket):
+    name = f"w{uuid.uuid4().hex[:8]}"
+    location = {"OutputLocation": f"s3://{bucket}/forced/"}
+    athena.create_work_group(
+        Name=name, Configuration={"EnforceWorkGroupConfiguration": True, "ResultConfiguration": location}
+    )
+    with pytest.raises(ClientError, match="already created"):
+        athena.create_work_group(Name=name)
+    query_id = athena.start_query_execution(QueryString="SELECT 1 AS one", WorkGroup=name, ResultConfiguration={
+        "OutputLocation": f"s3://{bucket}/mine/"})["QueryExecutionId"]  # fmt: skip
+    execution = athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]
+    assert execution["ResultConfiguration"]["OutputLocation"] == f"s3://{bucket}/forced/{query_id}.csv"
+    named = athena.create_named_query(Name="one", Database="d", QueryString="SELECT 1", WorkGroup=name)["NamedQueryId"]
+    assert athena.list_named_queries(WorkGroup=name)["NamedQueryIds"] == [named]
+    with pytest.raises(ClientError, match="not empty"):
+        athena.delete_work_group(WorkGroup=name)
+    athena.delete_work_group(WorkGroup=name, RecursiveDeleteOption=True)
+    with pytest.raises(ClientError, match="is not found"):
+        athena.get_work_group(WorkGroup=name)
+    with pytest.raises(ClientError, match="No output location"):
+        athena.start_query_execution(QueryString="SELECT 1")
+
+
+def test_the_same_token_is_the_same_query(questions):
+    token = uuid.uuid4().hex * 2
+    assert questions.start("SELECT 1", ClientRequestToken=token) == questions.start(
+        "SELECT 1", ClientRequestToken=token
+    )
+
+
+def test_a_stopped_query_is_cancelled(questions):
+    query_id = questions.start("SELECT COUNT(*) FROM sale AS a, sale AS b, sale AS c")
+    questions.athena.stop_query_execution(QueryExecutionId=query_id)
+
+    def state():
+        return questions.athena.get_query_execution(QueryExecutionId=query_id)["QueryExecution"]["Status"]["State"]
+
+    wait_for(lambda: state() in {"CANCELLED", "SUCCEEDED"}, 20, "the end")
+
+
+def test_awswrangler_reads_with_types(questions, cloud, monkeypatch):
+    import awswrangler as wr
+
+    for name, value in cloud.user_environment().items():
+        monkeypatch.setenv(name, value)
+    frame = wr.athena.read_sql_query("SELECT id, n, money, at, dt FROM sale ORDER BY dt, n", database=questions.name,
+                                     ctas_approach=False, s3_output=f"s3://{questions.bucket}/wr/")  # fmt: skip
+    assert frame["n"].tolist() == [1, 10, 2, 20]
+    assert frame["money"].tolist() == [Decimal("1.50"), Decimal("2.25")] * 2
+    assert frame["at"].iloc[0] == datetime(2026, 1, 1, 12)
+    assert frame["id"].isna().tolist() == [False, True, False, True]
+
+
+@pytest.mark.parametrize(
+    "operation", ["GetQueryExecution", "GetQueryResults", "ListQueryExecutions", "GetWorkGroup", "ListWorkGroups"]
+)
+def test_answers_have_the_shapes_of_the_model(cloud, athena, questions, operation):
+    query_id = questions.ask("SELECT id, n FROM sale")["QueryExecutionId"]
+    arguments = {"GetWorkGroup": {"WorkGroup": "ecommerce"}, "ListWorkGroups": {}, "ListQueryExecutions": {}}
+    headers = {"X-Amz-Target": f"AmazonAthena.{operation}", "Content-Type": "application/x-amz-json-1.1"}
+    body = arguments.get(operation, {"QueryExecutionId": query_id})
+    answer = httpx.post(cloud.glue_url, json=body, headers=headers)
+    assert answer.status_code == 200, answer.text
+    check_shape(athena.meta.service_model.operation_model(operation).output_shape, answer.json(), operation)

@@ -1,0 +1,172 @@
+"""A landed file becomes raw objects and manifests, with a report beside it that names lines."""
+
+import csv
+import gzip
+import hashlib
+import io
+import json
+
+import openpyxl
+import pytest
+from ecommerce_elt import batches, history
+from ecommerce_elt.cleaning import clean_batch
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.events import event_ids
+from ecommerce_elt.landing import LandedFile, new_files
+from ecommerce_elt.tabular import Flags
+
+HEADER = ["event_time", "product_id", "quantity", "price"]
+ROWS = [[f"2026-01-0{1 + i % 9}T00:00:00Z", f"P{i}", str(i + 1), "2.50"] for i in range(10)]
+
+
+def as_csv(rows, header=HEADER, **dialect):
+    out = io.StringIO()
+    writer = csv.writer(out, **dialect)
+    writer.writerow(header)
+    writer.writerows(rows)
+    return out.getvalue().encode()
+
+
+@pytest.fixture
+def land(s3, bucket, config, contracts):
+    own = config.model_copy(update={"bucket": bucket, "history_object_rows": 3, "history_batch_rows": 6})
+
+    def land(body, key="landing/product_events/a file.csv", flags=None, **arguments):
+        s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return history.land_file(s3, key, contracts, flags or Flags(), own, **arguments)
+
+    land.s3, land.config = s3, own
+    return land
+
+
+def events(land, landed):
+    found = []
+    for batch_id in landed.batches:
+        for raw in batches.read_manifest(land.s3, land.config.bucket, batch_id).objects:
+            body = land.s3.get_object(Bucket=raw.bucket, Key=raw.key)["Body"].read()
+            found += [json.loads(line) for line in gzip.decompress(body).splitlines()]
+    return found
+
+
+def report(land, landed):
+    key = LandedFile(landed.key, landed.etag).report_key
+    return json.loads(land.s3.get_object(Bucket=land.config.bucket, Key=key)["Body"].read())
+
+
+def test_rows_become_events_with_the_ids_of_a_replay(land):
+    body = as_csv(ROWS)
+    landed = land(body)
+    identify = event_ids(hashlib.sha256(body).hexdigest())
+    found = events(land, landed)
+    assert [e["event_id"] for e in found] == [identify(line) for line in range(2, 12)]
+    assert [e["data"]["product_id"] for e in found] == [row[1] for row in ROWS]
+    assert found[0]["event_time"] == "2026-01-01T00:00:00Z"
+    assert (landed.rows, len(landed.batches)) == (10, 2)  # six rows, and four
+    keys = [o.key for b in landed.batches for o in batches.read_manifest(land.s3, land.config.bucket, b).objects]
+    assert len(keys) == 4
+    assert all(batches.RAW_KEY.match(key) for key in keys)
+    assert not any(key.endswith(".jsonl.gz") for key in keys)  # the queue does not announce them
+
+
+def test_twice_is_once_and_packing_or_naming_it_otherwise_gives_the_same_events(land, contracts):
+    first = land(as_csv(ROWS))
+    again = history.land_file(land.s3, first.key, contracts, Flags(), land.config)
+    assert again.batches == first.batches
+    packed = land(gzip.compress(as_csv(ROWS)), "landing/product_events/2026/packed.csv.gz")
+    assert [e["event_id"] for e in events(land, packed)] == [e["event_id"] for e in events(land, first)]
+
+
+def test_a_workbook_is_read_as_the_producer_reads_it(land):
+    book = openpyxl.Workbook()
+    book.active.append(HEADER)
+    for row in ROWS:
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    landed = land(out.getvalue(), "landing/product_events/book.xlsx")
+    assert [e["data"]["product_id"] for e in events(land, landed)] == [row[1] for row in ROWS]
+
+
+def test_flags_say_what_the_file_leaves_open(land):
+    body = as_csv(
+        [[*row[:3], "2,50"] for row in ROWS], header=["event_time", "Artikel", "quantity", "price"], delimiter=";"
+    )
+    with pytest.raises(PermanentError, match="cannot be loaded; why, and in which line, is in s3://"):
+        land(body)
+    landed = land(body, flags=Flags(decimal_comma=True, columns={"product_id": "Artikel"}))
+    assert {e["data"]["price"] for e in events(land, landed)} == {"2.50"}
+
+
+@pytest.mark.parametrize(
+    ("body", "key", "error"),
+    [
+        (as_csv(ROWS, header=["a", "b", "c", "d"]), "landing/product_events/x.csv", "line 1 has no column"),
+        (as_csv(ROWS) + b"2026-01-01,caf\xe9 Secret,1,2\n", "landing/product_events/x.csv", "line 12 is not UTF-8"),
+        (as_csv(ROWS) + b'2026-01-01,"open,1,2\n', "landing/product_events/x.csv", "line 12: "),
+        (b"", "landing/product_events/x.csv", "the file is empty"),
+        (gzip.compress(as_csv(ROWS))[:-9], "landing/product_events/x.csv.gz", "cannot be unpacked"),
+        (as_csv(ROWS), "landing/sales/x.csv", "expected landing/<feed>/<name> with a feed of"),
+        (as_csv(ROWS), "landing/x.csv", "expected landing/<feed>/<name> with a feed of"),
+    ],
+)
+def test_a_file_that_fails_leaves_a_report_and_no_value_in_the_message(land, body, key, error):
+    with pytest.raises(PermanentError) as raised:
+        land(body, key)
+    assert "Secret" not in str(raised.value)
+    [entry] = [e for e in land.s3.list_objects_v2(Bucket=land.config.bucket, Prefix="landing/")["Contents"]
+               if e["Key"].endswith(".report.json")]  # fmt: skip
+    found = json.loads(land.s3.get_object(Bucket=land.config.bucket, Key=entry["Key"])["Body"].read())
+    assert found["state"] == "failed"
+    assert error in found["error"]
+    assert str(land.config.work_dir) not in found["error"]
+    assert "Contents" not in land.s3.list_objects_v2(Bucket=land.config.bucket, Prefix="manifests/")
+
+
+def test_a_file_that_changed_since_it_was_found_is_left_to_its_own_run(land):
+    with pytest.raises(PermanentError, match="another file than when it was found"):
+        land(as_csv(ROWS), etag="0" * 32)
+
+
+def test_rejected_records_are_reported_with_their_line_in_the_file(land):
+    rows = [*ROWS[:3], ["2026-01-01", "two\nlines", "many", "2.50"], [], ["2026-01-01", "", "1", "2.50"], *ROWS[3:]]
+    landed = land(as_csv(rows))
+    loaded = []
+    for batch_id in landed.batches:
+        cleaned = clean_batch(land.s3, batches.read_manifest(land.s3, land.config.bucket, batch_id), land.config)
+        loaded.append({k: getattr(cleaned, k) for k in ("accepted", "clean", "quarantined", "duplicates")})
+    found = history.report_loaded(land.s3, landed, loaded, land.config)
+    assert {k: report(land, landed)[k] for k in found} == found
+    assert (found["rows"], found["blank_lines"], found["clean"], found["quarantined"]) == (12, 1, 10, 2)
+    # The first of them spans lines 5 and 6; line 7 is blank.
+    assert [(r["line"], [x["column_name"] for x in r["reasons"]]) for r in found["rejected"]] == [
+        (5, ["product_id", "quantity"]), (8, ["product_id"])]  # fmt: skip
+    assert report(land, landed)["state"] == "loaded"
+
+
+def test_a_batch_that_was_not_loaded_makes_the_report_a_failure(land):
+    landed = land(as_csv(ROWS))
+    found = history.report_loaded(land.s3, landed, [], land.config)
+    assert (found["state"], found["error"][:32]) == ("failed", "2 of 2 batches were not loaded: ")
+
+
+def test_new_files_are_those_without_a_report_of_the_same_content():
+    etag, other = "a" * 32, "b" * 32
+    listed = [
+        {"Key": "landing/f/", "ETag": '"x"'},
+        {"Key": "landing/f/done.csv", "ETag": f'"{etag}"'},
+        {"Key": f"landing/f/done.csv.{etag}.report.json", "ETag": '"r"'},
+        {"Key": "landing/f/replaced.csv", "ETag": f'"{other}"'},
+        {"Key": f"landing/f/replaced.csv.{etag}.report.json", "ETag": '"r"'},
+        {"Key": "landing/f/new.csv", "ETag": f'"{etag}-3"'},
+    ]
+    assert new_files(listed) == [
+        LandedFile("landing/f/new.csv", f"{etag}-3"),
+        LandedFile("landing/f/replaced.csv", other),
+    ]
+
+
+def test_a_run_that_left_no_report_gets_one_once(land):
+    land.s3.put_object(Bucket=land.config.bucket, Key="landing/product_events/x.csv", Body=b"x")
+    file = LandedFile("landing/product_events/x.csv", "c" * 32)
+    assert history.report_unfinished(land.s3, file, "run-1", land.config.bucket) is True
+    assert history.report_unfinished(land.s3, file, "run-1", land.config.bucket) is False

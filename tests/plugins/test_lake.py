@@ -1,0 +1,257 @@
+"""The lake's tables: each event once, whatever is loaded again, killed, or compacted, with a reader that never stops."""
+
+import io
+import itertools
+import threading
+import time
+from collections import Counter
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+
+import pyarrow.parquet as pq
+import pytest
+from ecommerce_elt import lake, warehouse
+from ecommerce_elt.lake_files import CleanBatch
+from ecommerce_elt.settings import Settings
+
+from tests.plugins.test_cleaning import MOVE
+from tests.plugins.test_warehouse import Lake
+
+FEED = "product_events"
+YEARS = itertools.count(1901)
+
+
+@pytest.fixture
+def shop(observer, config):
+    """Each test has days of its own."""
+    return Publisher(Lake(observer, config), observer)
+
+
+@dataclass
+class Publisher:
+    lake: Lake
+    observer: object
+
+    def __post_init__(self):
+        self.config = self.lake.config.model_copy(update={"lake_grace_hours": 0.0})
+        year = next(YEARS)
+        self.days = [f"{year}-01-01", f"{year}-01-02"]
+        self.s3 = self.observer.s3
+
+    def clean(self, names, day=0) -> CleanBatch:
+        records = [{**MOVE, "event_time": f"{self.days[day]}T0{i % 10}:00:00Z"} for i, _ in enumerate(names)]
+        return self.lake.batch(FEED, records, [f"{self.lake.name}-{name}" for name in names])
+
+    def load(self, batch) -> dict:
+        return warehouse.load_batch(self.observer.warehouse, batch, self.config)
+
+    def publish(self, batch, counts, again=False):
+        overlaps = counts["duplicates"] > batch.duplicates
+        return lake.publish_batch(self.s3, self.observer.warehouse, batch, self.config, overlaps=overlaps, again=again)
+
+    def add(self, names, day=0):
+        batch = self.clean(names, day)
+        self.publish(batch, self.load(batch))
+        return batch
+
+    def rows(self, day=0) -> Counter:
+        urls = lake.files(self.s3, self.config.bucket, FEED, self.days[day], self.days[day])
+        found = Counter()
+        for url in urls:
+            found.update(lake._read(self.s3, url)["event_id"].to_pylist())
+        return Counter({key.removeprefix(f"{self.lake.name}-"): count for key, count in found.items()})
+
+    def count(self, day=0):
+        return len(lake.files(self.s3, self.config.bucket, FEED, self.days[day], self.days[day]))
+
+
+@pytest.fixture(autouse=True)
+def times_of_the_records(monkeypatch):
+    """The bench's envelopes have a time, which would win."""
+    import tests.plugins.test_warehouse as bench
+
+    plain = bench.line
+    monkeypatch.setattr(bench, "line", lambda feed, data, event_id: plain(feed, data, event_id, event_time=None))
+
+
+def test_a_batch_is_listed_once_whole_and_day_by_day(shop):
+    first = shop.clean("abc")
+    counts = shop.load(first)
+    assert shop.rows() == Counter()  # not before it is committed and published
+    assert shop.publish(first, counts) == 1
+    assert shop.publish(first, counts) == 0  # twice is once
+    shop.add("de", day=1)
+    assert shop.rows(0) == Counter("abc")
+    assert shop.rows(1) == Counter("de")
+
+
+def test_of_an_overlapping_batch_only_what_is_new_is_listed(shop):
+    shop.add("abc")
+    shop.add("bcde")
+    assert shop.rows() == Counter("abcde")
+    shop.add("abcde")  # nothing new
+    assert shop.rows() == Counter("abcde")
+    assert shop.count() == 2
+
+
+def test_a_batch_whose_publication_died_after_the_commit_is_published_by_the_next_try(shop):
+    shop.add("abc")
+    batch = shop.clean("cd")
+    counts = shop.load(batch)  # and then the task is killed
+    committed = warehouse.committed(shop.observer.warehouse, batch.batch_id, shop.config)
+    assert committed == counts
+    assert shop.publish(batch, committed, again=True) == 1
+    assert shop.publish(batch, committed, again=True) == 0
+    lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    # Its own file is in no list any more, and still it is not listed again.
+    assert shop.publish(batch, committed, again=True) == 0
+    assert shop.rows() == Counter("abcd")
+
+
+def test_two_batches_published_at_the_same_time_are_both_listed(shop):
+    batches = [shop.clean(name) for name in ("ab", "cd", "ef", "gh")]
+    counts = [shop.load(batch) for batch in batches]
+    threads = [threading.Thread(target=shop.publish, args=pair) for pair in zip(batches, counts, strict=True)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert shop.rows() == Counter("abcdefgh")
+
+
+def test_compaction_makes_one_sorted_file_of_a_day_with_the_same_rows(shop):
+    for name in ("ab", "cde", "f"):
+        shop.add(name)
+    before = shop.rows()
+    done = lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    assert (done.days, done.files_before, done.files_after) == (1, 3, 1)
+    assert shop.count() == 1
+    assert shop.rows() == before
+    [url] = lake.files(shop.s3, shop.config.bucket, FEED, shop.days[0], shop.days[0])
+    rows = lake._read(shop.s3, url)
+    assert rows["event_time"].to_pylist() == sorted(rows["event_time"].to_pylist())
+    assert lake.compact_day(shop.s3, FEED, shop.days[0], shop.config) == lake.Compacted(FEED)  # nothing to do
+    shop.add("gh")
+    lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    assert shop.rows() == Counter("abcdefgh")
+
+
+def test_replaced_files_stay_for_the_grace_period(shop):
+    for name in ("ab", "cd"):
+        shop.add(name)
+    old = lake.files(shop.s3, shop.config.bucket, FEED, shop.days[0], shop.days[0])
+    lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    patient = shop.config.model_copy(update={"lake_grace_hours": 24.0})
+    lake.remove_superseded(shop.s3, patient)
+    for url in old:
+        lake._read(shop.s3, url)  # still there
+    assert lake.remove_superseded(shop.s3, patient, now=datetime.now(UTC) + timedelta(hours=25)) >= 2
+    for url in old:
+        with pytest.raises(shop.s3.exceptions.NoSuchKey):
+            lake._read(shop.s3, url)
+    assert shop.rows() == Counter("abcd")
+
+
+def test_a_reader_that_never_stops_sees_every_row_once(shop):
+    """While batches come, some of them overlapping, and the day is compacted again and again, and old files go."""
+    grace = shop.config.model_copy(update={"lake_grace_hours": 2 / 3600})
+    seen, wrong, published = [], [], []
+    done = threading.Event()
+
+    def read():
+        while not done.is_set():
+            sure = set(published)  # what was published before the reading began must be seen
+            rows = shop.rows()
+            if set(rows.values()) - {1} or sure - set(rows):
+                wrong.append(rows)
+            seen.append(len(rows))
+
+    readers = [threading.Thread(target=read) for _ in range(2)]
+    for reader in readers:
+        reader.start()
+    began = time.monotonic()
+    for number in range(12):
+        names = [f"e{number}-{i}" for i in range(3)] + ([f"e{number - 1}-0"] if number % 3 == 2 else [])
+        shop.add(names)
+        published.extend(names)
+        if number % 2:
+            lake.compact_day(shop.s3, FEED, shop.days[0], grace)
+            lake.remove_superseded(shop.s3, grace)
+    while time.monotonic() - began < 4:  # the grace period passes with readers at work
+        lake.remove_superseded(shop.s3, grace)
+    done.set()
+    for reader in readers:
+        reader.join()
+    assert wrong == []
+    assert len(seen) > 20
+    assert seen[-1] == 36
+    assert shop.rows() == Counter(f"e{n}-{i}" for n in range(12) for i in range(3))
+
+
+def test_a_compaction_that_lost_a_race_changes_nothing(shop, monkeypatch):
+    for name in ("ab", "cd"):
+        shop.add(name)
+    merge = lake._merge
+
+    def slow(*args):
+        made = merge(*args)
+        monkeypatch.setattr(lake, "_merge", merge)
+        lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)  # another run is faster
+        shop.add("ef")
+        return made
+
+    monkeypatch.setattr(lake, "_merge", slow)
+    lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    assert shop.rows() == Counter("abcdef")
+
+
+def test_what_a_compaction_that_died_wrote_is_deleted_and_nothing_that_is_listed(shop, monkeypatch):
+    for name in ("ab", "cd"):
+        shop.add(name)
+    listed = lake.files(shop.s3, shop.config.bucket, FEED, shop.days[0], shop.days[0])
+    with monkeypatch.context() as killed:
+        killed.setattr(lake, "_change_list", lambda *args: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    folder = f"clean/feed={FEED}/dt={shop.days[0]}/"
+    assert len(shop.s3.list_objects_v2(Bucket=shop.config.bucket, Prefix=folder)["Contents"]) == 3
+    lake.remove_superseded(shop.s3, shop.config)
+    left = shop.s3.list_objects_v2(Bucket=shop.config.bucket, Prefix=folder)["Contents"]
+    assert {f"s3://{shop.config.bucket}/{entry['Key']}" for entry in left} == set(listed)
+    assert shop.rows() == Counter("abcd")
+
+
+def test_files_are_grouped_up_to_the_target():
+    assert list(lake._groups(["a", "b", "c", "d"], dict(zip("abcd", (400_000, 400_000, 400_000, 10), strict=True)), 1024**2)) == [
+        ["a", "b", "c"]]  # fmt: skip
+    assert list(lake._groups(["a"], {"a": 5}, 10)) == []
+
+
+def test_retention_spares_the_lake_and_open_batches():
+    with pytest.raises(ValueError, match="raw/ and landing/ end by the rules of the"):
+        Settings(bucket="b", pii_hmac_key="x" * 16, retention_days={"clean/": 3})
+    with pytest.raises(ValueError, match="at least 1 day"):
+        Settings(bucket="b", pii_hmac_key="x" * 16, retention_days={"athena/": 0})
+
+
+def test_retention_deletes_by_prefix_and_age(s3, bucket, config):
+    own = config.model_copy(update={"bucket": bucket, "retention_days": {"athena/": 30, "manifests/": 60}})
+    for key in ("athena/1.csv", "manifests/a.json", "manifests/open/x-20260101T000000Z-0123456789abcdef", "raw/1"):
+        s3.put_object(Bucket=bucket, Key=key, Body=b"x")
+    assert lake.apply_retention(s3, own) == {"athena/": 0, "manifests/": 0}
+    later = datetime.now(UTC) + timedelta(days=31)
+    assert lake.apply_retention(s3, own, now=later) == {"athena/": 1, "manifests/": 0}
+    later = datetime.now(UTC) + timedelta(days=61)
+    assert lake.apply_retention(s3, own, now=later) == {"athena/": 0, "manifests/": 1}
+    left = [e["Key"] for e in s3.list_objects_v2(Bucket=bucket)["Contents"]]
+    assert left == ["manifests/open/x-20260101T000000Z-0123456789abcdef", "raw/1"]
+
+
+def test_a_file_of_the_lake_is_what_copy_reads(shop):
+    shop.add("ab")
+    shop.add("cd")
+    lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    [url] = lake.files(shop.s3, shop.config.bucket, FEED, shop.days[0], shop.days[0])
+    body = shop.s3.get_object(Bucket=shop.config.bucket, Key=url.split("/", 3)[3])["Body"].read()
+    with pq.ParquetFile(io.BytesIO(body)) as file:
+        assert file.schema.column(1).physical_type == "INT96"

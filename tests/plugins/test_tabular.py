@@ -1,0 +1,201 @@
+"""Files as shops have them. Each case is the same two records, written in another way."""
+
+import bz2
+import gzip
+import hashlib
+import lzma
+import tracemalloc
+from datetime import UTC, datetime
+
+import openpyxl
+import pytest
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.tabular import Flags, TabularFile
+
+HEADER = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+ONE = ["536365", "85123A", "WHITE HEART", "6", "12/1/2010 8:26", "2.55", "17850", "United Kingdom"]
+TWO = ["C536366", "22633", "HAND WARMER £", "-1", "12/13/2010 9:00", "1.85", "", "EIRE"]
+
+
+def csv_text(delimiter=",", end="\n", header=HEADER, rows=(ONE, TWO)):
+    return end.join(delimiter.join(r) for r in [header, *rows]) + end
+
+
+def read(path, contracts, **flags):
+    source = TabularFile(path, contracts["online_retail"], Flags(**flags))
+    survey = source.survey()
+    return survey, list(source.rows(survey))
+
+
+def check(rows):
+    assert [row.data for row in rows] == [dict(zip(HEADER, ONE, strict=True)), dict(zip(HEADER, TWO, strict=True))]
+    assert [row.event_time for row in rows] == [
+        datetime(2010, 12, 1, 8, 26, tzinfo=UTC),
+        datetime(2010, 12, 13, 9, tzinfo=UTC),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("text", "encoding"),
+    [
+        pytest.param(csv_text(), "utf-8", id="plain"),
+        pytest.param(csv_text(), "utf-8-sig", id="byte_order_mark"),
+        pytest.param(csv_text(), "utf-16", id="utf_16"),
+        pytest.param(csv_text(";"), "utf-8", id="semicolon"),
+        pytest.param(csv_text("\t"), "utf-8", id="tab"),
+        pytest.param(csv_text("|"), "utf-8", id="pipe"),
+        pytest.param(csv_text(end="\r\n"), "utf-8", id="windows_line_ends"),
+        pytest.param(csv_text(end="\r"), "utf-8", id="old_mac_line_ends"),
+        pytest.param(csv_text(header=["Invoice", "Stock Code", "description", "QTY", "Invoice Date", "Price", "Customer ID", "COUNTRY"]), "utf-8", id="other_headers"),
+        pytest.param(csv_text().rstrip("\n"), "utf-8", id="no_last_line_end"),
+    ],
+)  # fmt: skip
+def test_spellings_of_csv(tmp_path, contracts, text, encoding):
+    path = tmp_path / "shop.csv"
+    path.write_bytes(text.encode(encoding))
+    survey, rows = read(path, contracts)
+    check(rows)
+    assert (survey.rows, survey.date_order, [r.line for r in rows]) == (2, "mdy", [2, 3])
+
+
+@pytest.mark.parametrize(("suffix", "pack"), [(".gz", gzip.compress), (".bz2", bz2.compress), (".xz", lzma.compress)])
+def test_a_packed_copy_is_the_same_data(tmp_path, contracts, suffix, pack):
+    plain, packed = tmp_path / "shop.csv", tmp_path / f"shop.csv{suffix}"
+    plain.write_text(csv_text())
+    packed.write_bytes(pack(csv_text().encode()))
+    survey, rows = read(packed, contracts)
+    check(rows)
+    assert survey.data_set == read(plain, contracts)[0].data_set == hashlib.sha256(csv_text().encode()).hexdigest()
+
+
+def workbook(path, sheets):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    book.save(path)
+
+
+TYPED = [[536365, "85123A", "WHITE HEART", 6, datetime(2010, 12, 1, 8, 26), 2.55, 17850, "United Kingdom"],
+         ["C536366", 22633, "HAND WARMER £", -1, datetime(2010, 12, 13, 9), 1.85, None, "EIRE"]]  # fmt: skip
+
+
+def test_a_workbook(tmp_path, contracts):
+    path = tmp_path / "shop.xlsx"
+    workbook(path, {"notes": [["read me"]], "2010": [HEADER, *TYPED]})
+    survey, rows = read(path, contracts)
+    assert survey.sheet == "2010"
+    # Dates of a workbook are dates: they are written as ISO 8601, and nothing has to be detected.
+    assert [{**r.data, "InvoiceDate": ""} for r in rows] == [
+        dict(zip(HEADER, r, strict=True)) | {"InvoiceDate": ""} for r in (ONE, TWO)
+    ]
+    assert [r.event_time for r in rows] == [
+        datetime(2010, 12, 1, 8, 26, tzinfo=UTC),
+        datetime(2010, 12, 13, 9, tzinfo=UTC),
+    ]
+
+
+def test_a_workbook_with_two_sheets_that_fit_asks(tmp_path, contracts):
+    path = tmp_path / "shop.xlsx"
+    workbook(path, {"2010": [HEADER, *TYPED], "2011": [HEADER, *TYPED]})
+    with pytest.raises(PermanentError, match=r"sheets \['2010', '2011'\] have .* --sheet"):
+        read(path, contracts)
+    one, two = (read(path, contracts, sheet=name)[0].data_set for name in ("2010", "2011"))
+    assert one != two
+
+
+@pytest.mark.parametrize(
+    ("name", "body", "says"),
+    [
+        pytest.param("a.csv", b"", "the file is empty", id="empty"),
+        pytest.param("a.csv", b"\xff\xfe\xfd", "line 1: not utf-16", id="broken_utf_16"),
+        pytest.param("a.csv", csv_text().encode("cp1252"), r"line 3 is not UTF-8\. Pass --encoding .*cp1252: 'C536366,22633,HAND WARMER £", id="not_utf8"),
+        pytest.param("a.csv", b"a,b\n1,2\n", "has no column", id="other_columns"),
+        pytest.param("a.csv", csv_text(header=["Price", *HEADER[1:5], "UnitPrice", *HEADER[6:]]).encode(), "no column InvoiceNo", id="required_column_missing"),
+        pytest.param("a.csv", csv_text(header=[*HEADER[:6], "InvoiceNo", "Country"]).encode(), "two columns are read as InvoiceNo", id="column_twice"),
+        pytest.param("a.csv", (csv_text() + '"open,1\n').encode(), "line 4: .*Is a quote open", id="open_quote"),
+        pytest.param("a.csv", csv_text(rows=[[*ONE[:4], "1/2/2010", *ONE[5:]]]).encode(), "--date-order mdy or --date-order dmy", id="ambiguous_dates"),
+        pytest.param("a.csv", csv_text(";", rows=[[*ONE[:5], "2,55", *ONE[6:]]]).encode(), r"column UnitPrice: 1 numbers have a comma, first line 2 \('2,55'\)", id="decimal_comma"),
+        pytest.param("a.csv.gz", gzip.compress(csv_text().encode())[:-20], "cannot be unpacked", id="truncated_gzip"),
+        pytest.param("a.xlsx", b"PK no workbook", "cannot be read as a workbook", id="broken_workbook"),
+        pytest.param("a.parquet", b"PAR1", r"cannot read \.parquet", id="parquet"),
+    ],
+)  # fmt: skip
+def test_broken_files_are_refused_before_anything_is_sent(tmp_path, contracts, name, body, says):
+    path = tmp_path / name
+    path.write_bytes(body)
+    with pytest.raises(PermanentError, match=says) as raised:
+        read(path, contracts)
+    assert str(path) in str(raised.value)
+
+
+def test_a_missing_file_is_refused(tmp_path, contracts):
+    with pytest.raises(PermanentError, match="no such file"):
+        read(tmp_path / "none.csv", contracts)
+
+
+@pytest.mark.parametrize(
+    ("body", "flags"),
+    [
+        pytest.param(csv_text().encode("cp1252"), {"encoding": "cp1252"}, id="encoding"),
+        pytest.param(csv_text("~").encode(), {"delimiter": "~"}, id="delimiter"),
+        pytest.param(csv_text(header=["Beleg", *HEADER[1:]]).encode(), {"columns": {"InvoiceNo": "beleg"}}, id="column"),
+        pytest.param(csv_text(";", rows=[[*r[:5], r[5].replace(".", ","), *r[6:]] for r in (ONE, TWO)]).encode(), {"decimal_comma": True}, id="decimal_comma"),
+    ],
+)  # fmt: skip
+def test_flags_answer_what_the_errors_ask(tmp_path, contracts, body, flags):
+    path = tmp_path / "shop.csv"
+    path.write_bytes(body)
+    check(read(path, contracts, **flags)[1])
+
+
+def test_uneven_and_blank_lines_are_counted_and_kept(tmp_path, contracts):
+    path = tmp_path / "shop.csv"
+    path.write_text(csv_text(rows=[ONE, [*TWO, "one too many"], [""], TWO[:3], TWO]))
+    survey, rows = read(path, contracts)
+    assert (survey.rows, survey.blank_lines, survey.uneven_rows) == (4, 1, 2)
+    assert [r.line for r in rows] == [2, 3, 5, 6]
+    assert rows[1].data == {"unassigned": [*TWO, "one too many"]}
+    assert rows[2].data == dict(zip(HEADER[:3], TWO[:3], strict=True))
+
+
+def test_quoted_line_breaks_keep_the_line_numbers(tmp_path, contracts):
+    path = tmp_path / "shop.csv"
+    path.write_text(csv_text(rows=[[*ONE[:2], '"two\nlines"', *ONE[3:]], TWO]))
+    _, rows = read(path, contracts)
+    assert [(r.line, r.data["Description"]) for r in rows] == [(2, "two\nlines"), (4, "HAND WARMER £")]
+
+
+def test_memory_is_flat(tmp_path, contracts):
+    def peak(rows):
+        path = tmp_path / f"{rows}.csv"
+        with path.open("w") as file:
+            file.write(csv_text(rows=[TWO]))
+            file.writelines(
+                ",".join([*ONE[:4], f"12/{1 + i % 28}/2010 {i % 24}:{i % 60:02d}", *ONE[5:]]) + "\n"
+                for i in range(rows)
+            )
+        source = TabularFile(path, contracts["online_retail"], Flags())
+        tracemalloc.start()
+        for _ in source.rows(source.survey()):
+            pass
+        used = tracemalloc.get_traced_memory()[1]
+        tracemalloc.stop()
+        return used
+
+    small, large = peak(20_000), peak(200_000)
+    assert large < small * 1.2 + 1_000_000
+
+
+def test_the_real_file(contracts, online_retail):
+    survey = TabularFile(online_retail, contracts["online_retail"], Flags()).survey()
+    assert (survey.rows, survey.date_order, survey.delimiter, survey.blank_lines, survey.uneven_rows) == (
+        541909,
+        "mdy",
+        ",",
+        0,
+        0,
+    )
+    assert survey.data_set == "a2f79bbdd4463df6db8a3f5a50b9c980ae8f645a370bf5e2c0d6097f9e817b05"
