@@ -81,6 +81,19 @@ logs: $(READY) ## follow the logs; PART=name for one part
 test: lint types $(READY_DEV) ## everything: lint, types, unit, DAG integrity, SQL, stand-ins, end to end
 	@$(BIN)/python -m pytest $(PYTEST)
 
+# Runs the compose file where no image registry can be reached; else plain docker does.
+COMPOSE_SMOKE ?= ../shared/compose-smoke/compose-smoke
+
+.PHONY: compose-test
+compose-test: $(READY_DEV) ## build and start docker-compose.yaml, send events, kill its services one by one, count; needs Docker
+	@if [ -x $(COMPOSE_SMOKE) ]; then \
+		$(COMPOSE_SMOKE) . -- $(abspath $(BIN))/python -m tests.compose.check; \
+	else \
+		export COMPOSE_PROJECT_NAME=ecommerce-elt-test; \
+		trap 'docker compose down --volumes --remove-orphans' EXIT; \
+		docker compose up --detach --build --wait --wait-timeout 600 && $(BIN)/python -m tests.compose.check; \
+	fi
+
 .PHONY: lint
 lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generated
 	@$(BIN)/ruff check .

@@ -22,7 +22,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import Param, dag, get_current_context, task
-from ecommerce_elt.dag_defaults import DEFAULT_ARGS, MARTS, WAREHOUSE, Tag
+from ecommerce_elt.dag_defaults import MARTS, WAREHOUSE, Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
 
 
@@ -32,7 +32,7 @@ from ecommerce_elt.links import linked_task
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
-    default_args=DEFAULT_ARGS,
+    default_args=default_args(Stage.MARTS),
     doc_md=__doc__,
     tags=[Tag.MART],
     params={"rebuild": Param(False, type="boolean", description="Compute all marts from nothing.")},

@@ -26,7 +26,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
-from ecommerce_elt.dag_defaults import DEFAULT_ARGS, Tag
+from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.load_group import load_feed
 from ecommerce_elt.sensors import RawObjectsSensor
 from ecommerce_elt.settings import settings
@@ -39,7 +39,7 @@ IDLE = timedelta(minutes=settings().load_events_idle_minutes)
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=default_args(Stage.LOAD),
     doc_md=__doc__,
     tags=[Tag.LOAD, Tag.CLEAN],
 )

@@ -23,7 +23,7 @@ from dataclasses import asdict
 from datetime import datetime, timedelta
 
 from airflow.sdk import Param, dag, get_current_context
-from ecommerce_elt.dag_defaults import DEFAULT_ARGS, Tag
+from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
 from ecommerce_elt.load_group import load_feed
 from more_itertools import always_iterable
@@ -34,7 +34,7 @@ from more_itertools import always_iterable
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=4,
-    default_args=DEFAULT_ARGS,
+    default_args=default_args(Stage.LOAD),
     doc_md=__doc__,
     tags=[Tag.LOAD, Tag.CLEAN],
     params={

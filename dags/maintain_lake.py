@@ -19,7 +19,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
-from ecommerce_elt.dag_defaults import DEFAULT_ARGS, Tag
+from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
 from ecommerce_elt.settings import settings
 
@@ -30,7 +30,7 @@ from ecommerce_elt.settings import settings
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
-    default_args=DEFAULT_ARGS | {"execution_timeout": timedelta(hours=6)},
+    default_args=default_args(Stage.LAKE, execution_timeout=timedelta(hours=6)),
     doc_md=__doc__,
     tags=[Tag.LAKE],
 )

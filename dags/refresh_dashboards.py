@@ -21,7 +21,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
-from ecommerce_elt.dag_defaults import DEFAULT_ARGS, MARTS, Tag
+from ecommerce_elt.dag_defaults import MARTS, Stage, Tag, default_args
 from ecommerce_elt.links import IngestDataSetOperator, linked_task
 from ecommerce_elt.settings import settings
 
@@ -34,7 +34,7 @@ from ecommerce_elt.settings import settings
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
-    default_args=DEFAULT_ARGS,
+    default_args=default_args(Stage.DASHBOARDS),
     doc_md=__doc__,
     tags=[Tag.DASHBOARD],
 )

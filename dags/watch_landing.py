@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag, task
-from ecommerce_elt.dag_defaults import DEFAULT_ARGS, Tag
+from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.sensors import LandedFilesSensor
 from ecommerce_elt.settings import settings
 
@@ -30,7 +30,7 @@ IDLE = timedelta(hours=6)
     start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
-    default_args=DEFAULT_ARGS,
+    default_args=default_args(Stage.LOAD),
     doc_md=__doc__,
     tags=[Tag.LOAD],
 )

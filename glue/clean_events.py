@@ -34,7 +34,7 @@ import pyarrow as pa
 from ecommerce_elt import lake_files
 from ecommerce_elt.batches import OPEN, RAW_KEY, Manifest, RawObject, new_manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.hmac_pads import hmac_pads
+from ecommerce_elt.hmac_pads import hmac_pads, secret_key
 from ecommerce_elt.raw_records import ROWS_PER_BATCH, read_objects
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
@@ -164,13 +164,13 @@ def main(arguments: list[str]) -> None:
     if manifest.feed not in feeds:
         raise PermanentError(f"feed {manifest.feed}: {given.cleaning} has {sorted(feeds)}. A new feed is known to the job "
                              "after the next deployment: python -m infra.deploy")  # fmt: skip
-    secret = boto3.client("secretsmanager").get_secret_value(SecretId=given.pii_hmac_secret)["SecretString"]
+    key = secret_key(boto3.client("secretsmanager"), given.pii_hmac_secret)
     spark = SparkSession.builder.appName(f"clean {manifest.batch_id}").getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
     spark.conf.set("spark.sql.ansi.enabled", "false")  # what cannot be cast is NULL, and a reason
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(ROWS_PER_BATCH))
     started = datetime.now(UTC)
-    counts = clean(spark, given.bucket, manifest, feeds[manifest.feed], hmac_pads(secret))
+    counts = clean(spark, given.bucket, manifest, feeds[manifest.feed], hmac_pads(key))
     log.info("cleaned %s seconds=%.1f", counts, (datetime.now(UTC) - started).total_seconds())
     spark.stop()
 

@@ -8,7 +8,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
+import os
+import secrets
 import zipfile
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,7 +21,7 @@ from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from ecommerce_elt import marts
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import load_contracts
-from ecommerce_elt.settings import PROJECT_DIR, settings
+from ecommerce_elt.settings import PROJECT_DIR
 from ecommerce_elt.spark_sql import record_keys, spark_cleaning
 from ecommerce_elt.warehouse import BATCH_MAX_STATEMENTS, Warehouse, create_statements
 from rich.console import Console
@@ -40,6 +43,8 @@ FUNCTIONS = {
     "dynamodb_writer": "DynamodbWriterKey",
     "firehose_transform": "FirehoseTransformKey",
 }
+# In the order in which they need each other's outputs.
+STACKS = ("streaming", "network", "analytics", "warehouse", "access", "orchestration", "monitoring", "budget")
 ZIP_EPOCH = (2020, 1, 1, 0, 0, 0)  # the same code gives the same archive, and so the same key
 
 app = typer.Typer(add_completion=False)
@@ -127,99 +132,148 @@ def upload(prefix: str, packages: dict[str, tuple[str, bytes]]) -> dict[str, str
     return {"Prefix": prefix, "CodeBucket": bucket} | {parameter: key for parameter, (key, _) in packages.items()}
 
 
-def deploy_stack(name: str, template_file: Path, values: dict[str, str]) -> dict[str, str]:
-    """Creates or updates a stack and returns its outputs.
+Approve = Callable[[str, list[dict[str, Any]]], bool]
+
+
+class NotApproved(Exception):  # noqa: N818
+    """Somebody looked at the changes and did not want them."""
+
+
+def deploy_stack(
+    name: str, template_file: Path, values: dict[str, str], approve: Approve = lambda stack, changes: True
+) -> dict[str, str]:
+    """Creates or updates a stack by a change set, and returns its outputs.
 
     Args:
         name: of the stack.
         values: of the template's parameters; what an earlier deployment chose and is not here, stays.
+        approve: is shown the stack's name and its changes, as CloudFormation lists them; False deploys nothing.
 
     Raises:
+        NotApproved: `approve` said no.
         PermanentError: CloudFormation refused or rolled back; with the first reason that it gives.
     """
     cloudformation = boto3.client("cloudformation")
     template = template_file.read_text("utf-8")
-    try:
-        [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if "does not exist" not in str(error):
-            raise
-        found = {}
-    exists = bool(found)
+    found = _described(cloudformation, name)
+    exists = found.get("StackStatus", "REVIEW_IN_PROGRESS") != "REVIEW_IN_PROGRESS"
     declared = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=template)["Parameters"]}
+    change_set = f"deploy-{secrets.token_hex(6)}"
     request: dict[str, Any] = {
         "StackName": name,
+        "ChangeSetName": change_set,
+        "ChangeSetType": "UPDATE" if exists else "CREATE",
         "TemplateBody": template,
         "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items() if k in declared],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
+        "Tags": [{"Key": "product", "Value": values["Prefix"]}],  # what the budget counts
     }
     request["Parameters"] += [
         {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
         for parameter in found.get("Parameters", [])
         if parameter["ParameterKey"] in declared - set(values)
     ]
+    if not exists:
+        request["OnStackFailure"] = "DELETE"
     try:
-        if exists:
-            cloudformation.update_stack(**request)
-        else:
-            cloudformation.create_stack(**request, OnFailure="DELETE")
-        waiter = cloudformation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
-        waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 1800})
+        cloudformation.create_change_set(**request)
+        if changes := _changes(cloudformation, name, change_set):
+            if not approve(name, changes):
+                cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
+                raise NotApproved(f"stack {name}: nothing was changed")
+            cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
+            waiter = cloudformation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
+            waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 7200})
     except ClientError as error:
-        if "No updates are to be performed" not in str(error):
-            raise PermanentError(f"stack {name}: {error}") from error
+        raise PermanentError(f"stack {name}: {error}") from error
     except WaiterError as error:
         raise PermanentError(f"stack {name}: {_first_failure(cloudformation, name) or error}") from error
-    described = cloudformation.describe_stacks(StackName=name)["Stacks"][0]
-    return {o["OutputKey"]: o["OutputValue"] for o in described.get("Outputs", [])}
+    return {o["OutputKey"]: o["OutputValue"] for o in _described(cloudformation, name).get("Outputs", [])}
 
 
-def deploy_all(prefix: str, parameters: dict[str, str]) -> dict[str, str]:
-    """Creates or updates all stacks and returns their outputs.
+def _described(cloudformation: Any, name: str) -> dict[str, Any]:
+    """Returns the stack, or nothing where there is none."""
+    try:
+        [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
+    except ClientError as error:
+        if "does not exist" not in str(error):
+            raise
+        return {}
+    return dict(found)
+
+
+def _changes(cloudformation: Any, name: str, change_set: str) -> list[dict[str, Any]]:
+    """Returns the changes of a change set, once it is there; it is removed where there are none."""
+    try:
+        cloudformation.get_waiter("change_set_create_complete").wait(
+            StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
+        )
+    except WaiterError:
+        described = cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
+        reason = described.get("StatusReason", "")
+        if "didn't contain changes" not in reason and "No updates are to be performed" not in reason:
+            raise PermanentError(f"stack {name}: {reason}") from None
+        cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
+        return []
+    pages = cloudformation.get_paginator("describe_change_set").paginate(StackName=name, ChangeSetName=change_set)
+    return [change["ResourceChange"] for page in pages for change in page["Changes"]]
+
+
+def deploy_all(
+    prefix: str, parameters: dict[str, str], stacks: Sequence[str], approve: Approve = lambda stack, changes: True
+) -> dict[str, str]:
+    """Creates or updates the stacks and returns their outputs.
 
     Args:
-        prefix: what all names derive from; the stacks are `<prefix>-streaming` and `<prefix>-analytics`.
-        parameters: of the templates, beside those that the packaging gives.
+        prefix: what all names derive from; a stack is called `<prefix>-<name>`.
+        parameters: of the templates, beside those that the packaging and the stacks before give.
+        stacks: of STACKS, in their order.
+        approve: as `deploy_stack`.
 
     Raises:
-        PermanentError: as `deploy_stack`; or a parameter that no template has.
+        NotApproved, PermanentError: as `deploy_stack`; or a parameter that no template has.
     """
     if not boto3.session.Session().region_name:
         raise PermanentError("no AWS region: set AWS_DEFAULT_REGION")
-    streaming, analytics = TEMPLATES / "streaming.yaml", TEMPLATES / "analytics.yaml"
-    known = {name for file in (streaming, analytics) for name in _declared(file)}
+    known = {name for stack in stacks for name in _declared(stack)}
     if unknown := sorted(set(parameters) - known):
         raise PermanentError(
             f"--parameter {', '.join(unknown)}: no template has it; there are {', '.join(sorted(known))}"
         )
-    functions = {"SharedLayerKey": package_layer()} | {
+    packages = {"SharedLayerKey": package_layer()} | {
         parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()
-    }
-    outputs = deploy_stack(f"{prefix}-streaming", streaming, upload(prefix, functions) | parameters)
-    secret = {"PiiHmacSecretArn": ensure_secret(f"{prefix}/pii-hmac-key", settings().pii_hmac_key.get_secret_value())}
-    values = upload(prefix, package_job()) | secret | parameters
-    return outputs | deploy_stack(f"{prefix}-analytics", analytics, values)
+    } | package_job()  # fmt: skip
+    secret = ensure_secret(f"{prefix}/pii-hmac-key", os.environ.get("ECOMMERCE_PII_HMAC_KEY", ""))
+    values = upload(prefix, packages) | {"PiiHmacSecretArn": secret} | parameters
+    outputs: dict[str, str] = {}
+    for stack in stacks:
+        outputs |= deploy_stack(f"{prefix}-{stack}", TEMPLATES / f"{stack}.yaml", outputs | values, approve)
+    return outputs
 
 
-def _declared(template_file: Path) -> list[str]:
-    found = boto3.client("cloudformation").validate_template(TemplateBody=template_file.read_text("utf-8"))
+def _declared(stack: str) -> list[str]:
+    template = (TEMPLATES / f"{stack}.yaml").read_text("utf-8")
+    found = boto3.client("cloudformation").validate_template(TemplateBody=template)
     return [parameter["ParameterKey"] for parameter in found["Parameters"]]
 
 
 def ensure_secret(name: str, value: str) -> str:
     """Returns the ARN of the secret, which it creates where it is not there.
 
+    Args:
+        value: empty takes what is there, or a random one.
+
     Raises:
         PermanentError: it is there with another value: the same person would get another pseudonym.
     """
-    secrets = boto3.client("secretsmanager")
+    client = boto3.client("secretsmanager")
     try:
-        found = secrets.get_secret_value(SecretId=name)
-    except secrets.exceptions.ResourceNotFoundException:
-        return str(secrets.create_secret(Name=name, SecretString=value)["ARN"])
-    if found["SecretString"] != value:
+        found = client.get_secret_value(SecretId=name)
+    except client.exceptions.ResourceNotFoundException:
+        return str(client.create_secret(Name=name, SecretString=value or secrets.token_hex(32))["ARN"])
+    if value and found["SecretString"] != value:
         raise PermanentError(f"secret {name} is another key than ECOMMERCE_PII_HMAC_KEY. The key must never change: "
-                             "set the variable to the secret's value")  # fmt: skip
+                             "unset the variable") from None  # fmt: skip
     return str(found["ARN"])
 
 
@@ -264,11 +318,15 @@ def deploy(
     parameter: Annotated[list[str] | None, typer.Option(help="Template parameter, Key=Value. Repeatable.")] = None,
     workgroup: Annotated[str, typer.Option(help="Redshift Serverless workgroup.")] = "ecommerce",
     database: Annotated[str, typer.Option()] = "ecommerce",
+    without: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(STACKS)}. Repeatable.")] = None,
     outputs_file: Annotated[Path | None, typer.Option(help="Also write the outputs here, as JSON.")] = None,
 ) -> None:
-    """Deploy the stacks, the named queries and the warehouse's tables; print the stacks' outputs."""
+    """Deploy the stacks, the named queries and the warehouse's tables without asking; print the stacks' outputs."""
     try:
-        outputs = deploy_all(prefix, dict(p.split("=", 1) for p in parameter or []))
+        stacks = [stack for stack in STACKS if stack not in (without or [])]
+        outputs = deploy_all(prefix, dict(p.split("=", 1) for p in parameter or []), stacks)
+        if without:
+            err.print(f"not deployed: {', '.join(without)}", highlight=False)
         name_queries(outputs["AthenaWorkgroup"], outputs["LakeDatabase"])
         create_tables(workgroup, database)
     except (PermanentError, TransientError, ClientError, BotoCoreError) as error:

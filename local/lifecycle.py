@@ -33,6 +33,8 @@ PORT_VARIABLES = {
     "glue": "GLUE_PORT",
 }
 READY_SECONDS = 120
+# Stacks that the local cloud cannot have: it is no network and costs nothing, and its Redshift and Airflow are there already.
+NOT_LOCAL = ("network", "warehouse", "orchestration", "budget")
 # On a laptop a fresh event matters more than the number of objects and invocations.
 LOCAL_PARAMETERS = {
     "Shards": "2",
@@ -43,6 +45,7 @@ LOCAL_PARAMETERS = {
     "FirehoseBufferSeconds": "5",
     "FirehoseCopyRetrySeconds": "300",
     "FirehoseSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}-firehose",
+    "RedshiftWorkgroupArn": f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:workgroup/ecommerce",
     "ApiRequestsPerSecond": "1000",
     "ApiRequestsBurst": "2000",
 }
@@ -117,7 +120,8 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
                 _run, stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate"
             )
         )
-        pool.submit(_run, stack, deploy_command(stack), "deploy").result()
+        key = {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}  # the same one, also where the emulator lost it
+        pool.submit(_run, stack, deploy_command(stack), "deploy", **key).result()
         step("streaming stack deployed, warehouse tables created")
         _run(stack, dashboards_command(), "deploy-dashboards")
         step("QuickSight data sets, analysis and dashboard deployed")
@@ -138,6 +142,7 @@ def deploy_command(stack: Stack) -> list[str]:
     """Returns the command that deploys to this stack, as a user would to AWS."""
     parameters = LOCAL_PARAMETERS | {"ApiKeySha256": sha256(stack.secret("api_key").encode()).hexdigest()}
     words = [word for k, v in parameters.items() for word in ("--parameter", f"{k}={v}")]
+    words += [word for name in NOT_LOCAL for word in ("--without", name)]
     return [sys.executable, "-m", "infra.deploy", "--outputs-file", str(stack.outputs_file), *words]
 
 
@@ -227,12 +232,12 @@ def _last_line(path: Path) -> str:
     return lines[-1][:300] if lines else "it wrote no log"
 
 
-def _run(stack: Stack, command: list[str], name: str) -> None:
-    """Runs a command to its end, its output in the log `name`."""
+def _run(stack: Stack, command: list[str], name: str, **more: str) -> None:
+    """Runs a command to its end, with more environment, its output in the log `name`."""
     log = stack.logs / f"{name}.log"
     with log.open("wb") as file:
         code = subprocess.run(
-            command, env=stack.environment(), cwd=PROJECT_DIR, stdout=file, stderr=file, check=False
+            command, env=stack.environment() | more, cwd=PROJECT_DIR, stdout=file, stderr=file, check=False
         ).returncode
     if code:
         raise CannotStart(f"{name} failed: {_last_line(log)}")

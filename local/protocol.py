@@ -10,9 +10,10 @@ import logging
 import uuid
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
-from typing import Any
+from typing import Annotated, Any
 
 import botocore.session
+import typer
 from botocore.validate import ParamValidator
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
@@ -21,6 +22,10 @@ from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
 log = logging.getLogger(__name__)
+
+LOOPBACK = "127.0.0.1"
+# A container has a loopback of its own: there the ports are published on the host's.
+Host = Annotated[str, typer.Option(envvar="BIND_HOST", help="Address to listen on.")]
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 

@@ -19,6 +19,7 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
 ACCOUNT = "000000000000"  # MiniStack's
 PREFIX = "ecommerce"
+STAGES = ("load", "marts", "dashboards", "lake")  # dag_defaults.Stage, which cannot be imported without the settings
 UNIX_PATH_MAX = 100  # sun_path takes 108 bytes; sockets add a name to the folder
 
 # Every process of the stack carries this, so that `down` finds those that outlived their parents.
@@ -132,7 +133,7 @@ class Stack:
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
             path.touch(mode=0o600)
-            path.write_text(secrets.token_hex(24))
+            path.write_text(secrets.token_hex(32))
         return path.read_text()
 
     # -- environments -------------------------------------------------------------------------------------------
@@ -171,12 +172,15 @@ class Stack:
         """Returns the whole environment of the stack's processes."""
         bin_dir = str(Path(sys.executable).parent)
         # The product's own settings (ECOMMERCE_...) of the user's environment count, but for those that are set here.
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "AIRFLOW_"))}
+        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "AIRFLOW_", "ECOMMERCE_PII_"))}
         url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
-        return kept | self.user_environment() | {
+        own = {
+            k: v for k, v in self.user_environment().items() if k != "ECOMMERCE_PII_HMAC_KEY"
+        }  # Secrets Manager has it
+        return kept | own | {
             MARKER: str(self.state),
             "PATH": f"{bin_dir}{os.pathsep}{os.environ.get('PATH', '')}",
-            "PYTHONPATH": str(PROJECT_DIR),
+            "PYTHONPATH": os.pathsep.join([str(PROJECT_DIR), *filter(None, [os.environ.get("PYTHONPATH")])]),
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(self.state / "tmp"),
             "ECOMMERCE_WORK_DIR": str(self.state / "work"),
@@ -207,7 +211,9 @@ class Stack:
             "LOG_LEVEL": "INFO",
             # Airflow
             "AIRFLOW_HOME": str(self.airflow_home),
+            # A role a stage on AWS; here at least an access key, by which a call tells where it comes from.
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+            **{f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@" for stage in STAGES},
             "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
@@ -220,7 +226,7 @@ class Stack:
             "AIRFLOW__API__PORT": str(self.airflow_port),
             "AIRFLOW__API__BASE_URL": self.airflow_url,
             "AIRFLOW__API__SECRET_KEY": self.secret("airflow_api"),
-            "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt") + self.secret("airflow_jwt"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt"),
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.airflow_home / "logs"),

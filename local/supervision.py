@@ -22,6 +22,7 @@ from local.stack import MARKER, PROJECT_DIR, Stack
 
 STOP_SECONDS = 60  # MiniStack writes its state when it stops
 START_SECONDS = 20
+SCHEDULER = "airflow-scheduler"
 
 
 class SupervisorDown(Exception):  # noqa: N818  # a state of things, not a failure
@@ -59,7 +60,7 @@ def parts(stack: Stack) -> list[Part]:
                       "--catalog-url", stack.cloud_url]),
         # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
         Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),
-        Part("airflow-scheduler", [airflow, "scheduler", "--skip-serve-logs"]),
+        Part(SCHEDULER, [airflow, "scheduler", "--skip-serve-logs"]),
         Part("airflow-dag-processor", [airflow, "dag-processor"]),
         Part("airflow-triggerer", [airflow, "triggerer", "--skip-serve-logs"]),
     ]  # fmt: skip
@@ -163,6 +164,9 @@ class Supervisor:
     def shut_down(self) -> None:
         """Stops all parts and supervisord itself, and returns when it is gone."""
         process = psutil.Process(self.pid())
+        # The scheduler waits for its tasks, and they need all the others.
+        if any(part["name"] == SCHEDULER and part["statename"] == "RUNNING" for part in self.states()):
+            self._call("stopProcess", SCHEDULER)
         self._call("shutdown")
         process.wait(STOP_SECONDS * 2)
 

@@ -26,6 +26,7 @@ from ecommerce_elt.events import envelope, event_ids
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.settings import PROJECT_DIR
 from ecommerce_elt.tabular import Flags, Row, TabularFile
+from more_itertools import interleave_longest
 from rich.console import Console
 from rich.progress import (
     BarColumn,
@@ -46,6 +47,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 err = Console(stderr=True)
 
 UNREADABLE = "unreadable"
+SIMULATED_EVENTS = 1000
 
 
 class Target(StrEnum):
@@ -264,9 +266,10 @@ def replay(
 
 @app.command()
 def simulate(
-    feed: Annotated[str, typer.Option(help=f"One of {', '.join(SHOPS)}.")],
-    count: Annotated[int, typer.Option(min=1, help="Events.")] = 1000,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same events.")] = 1,
+    feed: Annotated[list[str], typer.Option(help=f"One of {', '.join(SHOPS)}. Repeatable: the feeds take turns.")],
+    count: Annotated[int | None, typer.Option(min=1, help="Events of each feed.", show_default="1000")] = None,
+    live: Annotated[bool, typer.Option("--live", help="Without end, each event at the present.")] = False,
+    seed: Annotated[int, typer.Option(help="The same seed gives the same events, but for those of --live.")] = 1,
     bad_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are broken on purpose.")] = 0.0,
     repeat_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are sent twice.")] = 0.0,
     sink: SinkKind = Target.KINESIS,
@@ -278,22 +281,27 @@ def simulate(
     in_flight: InFlight = 4,
     report_file: ReportFile = None,
 ) -> None:
-    """Send simulated events of one feed: plausible catalogues, people and a daily rhythm."""
-    contract = _contract(feed)
-    if feed not in SHOPS:
-        _fail(f"feed {feed!r} has no simulator; there are {', '.join(SHOPS)}")
-    identify = event_ids(f"simulate/{feed}/{seed}")
-    key_of = contract.column(contract.partition_key).header
-    again = Random(f"{feed}/{seed}/again")
+    """Send simulated events: plausible catalogues, people and a daily rhythm."""
+    if live and count:
+        _fail("--live has no end, so it takes no --count")
+    contracts = {name: _contract(name) for name in feed}
+    if unknown := [name for name in feed if name not in SHOPS]:
+        _fail(f"feed {unknown[0]!r} has no simulator; there are {', '.join(SHOPS)}")
+    each = None if live else count or SIMULATED_EVENTS
+    run = f"/{_now()}" if live else ""
 
-    def records() -> Iterator[Record]:
-        for number, (moment, data, broken) in enumerate(simulated(feed, count, seed, bad_rate), 1):
+    def records(contract: Contract) -> Iterator[Record]:
+        name = contract.feed
+        identify = event_ids(f"simulate/{name}/{seed}{run}")
+        key_of = contract.column(contract.partition_key).header
+        again = Random(f"{name}/{seed}/again")
+        for number, (moment, data, broken) in enumerate(simulated(name, each, seed, bad_rate), 1):
             entity = _key(data[key_of])
             time_lost = bool(broken and broken.time_is_lost)
             sent = broken.data(data) if broken and broken.data else data
-            line = envelope(event_id=identify(number), feed=feed, version=contract.version,
+            line = envelope(event_id=identify(number), feed=name, version=contract.version,
                             event_time=None if time_lost else moment, sent_at=_now(), data=sent)  # fmt: skip
-            record = Record(line, entity, feed)
+            record = Record(line, entity, name)
             if broken and broken.line:
                 record = Record(broken.line(line), entity, UNREADABLE)
             yield record
@@ -301,8 +309,8 @@ def simulate(
                 yield record
 
     open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight)
-    _send(records(), count, open_sink=open_sink, rate=rate, report_file=report_file, what=f"simulate {feed}",
-          may_be_refused=bad_rate > 0)  # fmt: skip
+    _send(interleave_longest(*map(records, contracts.values())), each and each * len(contracts), open_sink=open_sink, rate=rate,
+          report_file=report_file, what=f"simulate {', '.join(contracts)}", may_be_refused=bad_rate > 0)  # fmt: skip
 
 
 if __name__ == "__main__":

@@ -10,20 +10,21 @@ import typer
 import uvicorn
 
 from local.firehose.api import Firehose
-from local.protocol import application
+from local.protocol import LOOPBACK, Host, application
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")],
+    port: Annotated[int, typer.Option()],
     state_file: Annotated[Path, typer.Option(help="Holds the delivery streams and how far they have delivered.")],
     account: Annotated[str, typer.Option()] = "000000000000",
+    host: Host = LOOPBACK,
 ) -> None:
-    """Serve Firehose on loopback. Kinesis, Lambda, S3 and Redshift are where boto3's own variables say."""
+    """Serve Firehose on loopback, or on BIND_HOST. Kinesis, Lambda, S3 and Redshift are where boto3's own variables say."""
     with contextlib.closing(Firehose(state_file, account)) as service:
-        uvicorn.run(application(service), host="127.0.0.1", port=port, log_level="warning", access_log=False)
+        uvicorn.run(application(service), host=host, port=port, log_level="warning", access_log=False)
 
 
 if __name__ == "__main__":

@@ -14,19 +14,20 @@ import uvicorn
 
 from local.athena.api import Athena
 from local.glue.api import Glue
-from local.protocol import application, page
+from local.protocol import LOOPBACK, Host, application, page
 
 app = typer.Typer(add_completion=False)
 
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")],
+    port: Annotated[int, typer.Option()],
     state_folder: Annotated[Path, typer.Option(help="Holds crawlers, jobs, workgroups and named queries.")],
     logs: Annotated[Path, typer.Option(help="Folder of the logs of job runs.")],
     catalog_url: Annotated[str, typer.Option(help="Of MiniStack, which keeps the Data Catalog.")],
+    host: Host = LOOPBACK,
 ) -> None:
-    """Serve Glue and Athena on loopback. S3 is where boto3's own variables say."""
+    """Serve Glue and Athena on loopback, or on BIND_HOST. S3 is where boto3's own variables say."""
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s %(message)s")
     state_folder.mkdir(parents=True, exist_ok=True)
     glue = Glue(state_folder / "glue.json", logs, catalog_url)
@@ -37,9 +38,7 @@ def serve(
         page("/queries/{name}", athena.shown),
     ]
     try:
-        uvicorn.run(
-            application(glue, athena, pages=pages), host="127.0.0.1", port=port, log_level="warning", access_log=False
-        )
+        uvicorn.run(application(glue, athena, pages=pages), host=host, port=port, log_level="warning", access_log=False)
     finally:
         athena.close()
         glue.close()

@@ -15,6 +15,8 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlparse
 
+from local.stack import PROJECT_DIR
+
 log = logging.getLogger("glue-jobs")
 
 # Arguments that Glue takes for itself: "AWS Glue job parameters", Glue developer guide.
@@ -61,8 +63,10 @@ class JobProcess:
             paths = [self._fetch(url, folder) for url in arguments.get(EXTRA_PY_FILES, "").split(",") if url]
             words = [word for key, value in arguments.items() if key not in OWN for word in (key, value)]
             command = [sys.executable, str(self._fetch(script, folder)), *words]
-            environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"} | {
-                "PYTHONPATH": os.pathsep.join(map(str, paths)),
+            # The checkout is not on the path of a job on AWS.
+            others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(PROJECT_DIR)]
+            environment = os.environ | {
+                "PYTHONPATH": os.pathsep.join([*map(str, paths), *others]),
                 "PYSPARK_PYTHON": sys.executable,
                 "SPARK_LOCAL_IP": "127.0.0.1",
                 "SPARK_LOCAL_DIRS": str(folder / "spark"),

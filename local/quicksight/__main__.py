@@ -10,7 +10,7 @@ import boto3
 import typer
 import uvicorn
 
-from local.protocol import page, rest_application
+from local.protocol import LOOPBACK, Host, page, rest_application
 from local.quicksight.api import QuickSight
 
 app = typer.Typer(add_completion=False)
@@ -18,16 +18,17 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")],
+    port: Annotated[int, typer.Option()],
     state_file: Annotated[Path, typer.Option(help="Holds the sources, data sets, analyses and dashboards.")],
     account: Annotated[str, typer.Option()] = "000000000000",
     refreshes_a_day: Annotated[int, typer.Option(help="Of one data set, as QuickSight; 0 is no limit.")] = 32,
+    host: Host = LOOPBACK,
 ) -> None:
-    """Serve QuickSight on loopback. Redshift is where boto3's own variables say."""
+    """Serve QuickSight on loopback, or on BIND_HOST. Redshift is where boto3's own variables say."""
     with contextlib.closing(QuickSight(state_file, account, boto3.client("redshift-data"), refreshes_a_day)) as service:
         uvicorn.run(
             rest_application(service, [page("/data-sets/{name}", service.shown)]),
-            host="127.0.0.1",
+            host=host,
             port=port,
             log_level="warning",
             access_log=False,

@@ -11,7 +11,7 @@ import typer
 import uvicorn
 from botocore.config import Config
 
-from local.protocol import application, page
+from local.protocol import LOOPBACK, Host, application, page
 from local.redshift.api import DataApi
 from local.redshift.engine import Engine
 
@@ -20,12 +20,13 @@ app = typer.Typer(add_completion=False)
 
 @app.command()
 def serve(
-    port: Annotated[int, typer.Option(help="Port on 127.0.0.1.")],
+    port: Annotated[int, typer.Option()],
     database_file: Annotated[Path, typer.Option(help="The DuckDB file that holds the database.")],
     workgroup: Annotated[str, typer.Option()] = "ecommerce",
     database: Annotated[str, typer.Option()] = "ecommerce",
+    host: Host = LOOPBACK,
 ) -> None:
-    """Serve the Redshift Data API on loopback. S3 is where boto3's own variables say."""
+    """Serve the Redshift Data API on loopback, or on BIND_HOST. S3 is where boto3's own variables say."""
     s3 = boto3.client("s3", config=Config(max_pool_connections=32, retries={"mode": "standard"}))
     with contextlib.closing(Engine(database_file, s3)) as engine:
         api = DataApi(engine, workgroup, database)
@@ -34,7 +35,7 @@ def serve(
                 application(
                     api, check_health=lambda: engine.rows("SELECT 1"), pages=[page("/statements/{name}", api.shown)]
                 ),
-                host="127.0.0.1",
+                host=host,
                 port=port,
                 log_level="warning",
                 access_log=False,

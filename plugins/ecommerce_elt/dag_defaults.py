@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from enum import StrEnum
+from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 
@@ -19,10 +20,19 @@ class Tag(StrEnum):
     LAKE = "lake"
 
 
+class Stage(StrEnum):
+    """What a DAG may touch: each stage has an IAM role of its own, by the connection `aws_<stage>`."""
+
+    LOAD = "load"
+    MARTS = "marts"
+    DASHBOARDS = "dashboards"
+    LAKE = "lake"
+
+
 WAREHOUSE = Asset("ecommerce_warehouse")
 MARTS = Asset("ecommerce_marts")
 
-DEFAULT_ARGS = {
+_DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
     "retries": settings().task_retries,
     "retry_delay": timedelta(seconds=settings().task_retry_delay_seconds),
@@ -34,3 +44,8 @@ DEFAULT_ARGS = {
         [RetryRule(exception=PermanentError, action=RetryAction.FAIL, reason="permanent: see the message")]
     ),
 }
+
+
+def default_args(stage: Stage, **others: Any) -> dict[str, Any]:
+    """Returns the default arguments of a DAG of the stage; the connection is the one of its operators and its steps."""
+    return _DEFAULT_ARGS | {"aws_conn_id": f"aws_{stage}"} | others

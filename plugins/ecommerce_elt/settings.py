@@ -119,7 +119,13 @@ class Settings(BaseSettings):
         default=512 * 1024**2, ge=64 * 1024**2, description="What DuckDB may hold; it spills the rest to work_dir."
     )
     clean_threads: int = Field(default=2, ge=1)
-    pii_hmac_key: SecretStr = Field(min_length=16, description="Key of the HMAC of personal columns. Never change it.")
+    pii_hmac_key: SecretStr = Field(
+        default=SecretStr(""),
+        description="Key of the HMAC of personal columns; empty: the value of pii_hmac_secret. Never change it.",
+    )
+    pii_hmac_secret: str = Field(
+        default="ecommerce/pii-hmac-key", min_length=1, description="Name or ARN of the key in Secrets Manager."
+    )
 
     @field_validator("retention_days")
     @classmethod

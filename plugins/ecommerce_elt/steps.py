@@ -13,7 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
+from pydantic import SecretStr
 
 from ecommerce_elt import (
     alerts,
@@ -31,17 +33,19 @@ from ecommerce_elt import (
 from ecommerce_elt.batches import Engine
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.hmac_pads import secret_key
 from ecommerce_elt.lake_files import CleanBatch
 from ecommerce_elt.links import touched_object, touched_statement, touched_table
-from ecommerce_elt.settings import settings
+from ecommerce_elt.settings import Settings, settings
 from ecommerce_elt.tabular import Flags
 
 log = logging.getLogger(__name__)
 
 
 def _client(service: str) -> Any:
-    """A boto3 client by the connection `aws_default`, or by boto3's own variables where there is none."""
-    return AwsBaseHook(client_type=service).conn
+    """A boto3 client by the connection of the running DAG's stage, or by boto3's own variables where there is none."""
+    connection = get_current_context()["dag"].default_args["aws_conn_id"]
+    return AwsBaseHook(aws_conn_id=connection, client_type=service).conn
 
 
 def _warehouse() -> warehouse.Warehouse:
@@ -85,7 +89,15 @@ def clean_batch(batch_id: str) -> CleanBatch:
     """Cleans the batch and returns its counts."""
     s3 = _client("s3")
     touched_object(f"manifests/{batch_id}.json")
-    return cleaning.clean_batch(s3, batches.read_manifest(s3, settings().bucket, batch_id), settings())
+    return cleaning.clean_batch(s3, batches.read_manifest(s3, settings().bucket, batch_id), _with_key(settings()))
+
+
+def _with_key(config: Settings) -> Settings:
+    """Returns the settings with the key of the HMAC, from Secrets Manager where they have none."""
+    if config.pii_hmac_key.get_secret_value():
+        return config
+    key = secret_key(_client("secretsmanager"), config.pii_hmac_secret)
+    return config.model_copy(update={"pii_hmac_key": SecretStr(key)})
 
 
 def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from random import Random
 
 from ecommerce_elt.errors import PermanentError
 
-from producer.simulate import online_retail, product_events, purchases
+from producer.simulate import online_retail, product_events, purchases, rhythm
 from producer.simulate.broken import BREAKERS, Broken
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -20,13 +21,13 @@ SHOPS = {
 
 
 def simulated(
-    feed: str, count: int, seed: int, bad_rate: float
+    feed: str, count: int | None, seed: int, bad_rate: float
 ) -> Iterator[tuple[datetime, dict[str, object], Broken | None]]:
     """Yields `count` times (event time, record, what is broken in it or None).
 
     Args:
         feed: one of SHOPS.
-        count: events.
+        count: events; None yields without end, each at the present.
         seed: the same seed gives the same events, whatever `bad_rate` is.
         bad_rate: share of broken events, 0 to 1.
 
@@ -36,6 +37,7 @@ def simulated(
     if feed not in SHOPS:
         raise PermanentError(f"feed {feed!r} has no simulator; there are {', '.join(SHOPS)}")
     shop, spoiler = Random(f"{feed}/{seed}"), Random(f"{feed}/{seed}/broken")
-    for moment, record in SHOPS[feed](shop, START, count):
+    times = (START, count, rhythm.moments) if count is not None else (datetime.now(UTC), sys.maxsize, rhythm.present)
+    for moment, record in SHOPS[feed](shop, *times):
         broken = spoiler.choice(BREAKERS[feed]) if spoiler.random() < bad_rate else None
         yield moment, record, broken

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from datetime import datetime
+from datetime import UTC, datetime
 from random import Random
 
-from producer.simulate.rhythm import moments
+from producer.simulate.rhythm import Moments, moments
 
+OPENED = datetime(2026, 1, 1, tzinfo=UTC)
 INVOICES_PER_DAY = 80
 PRODUCTS = 800
 CUSTOMERS = 900
@@ -20,7 +21,9 @@ THINGS = ("HANGING HEART", "T-LIGHT HOLDER", "CAKE CASES", "LUNCH BAG", "ALARM C
           "TEA TOWEL", "DOORMAT", "STORAGE TIN", "GIFT WRAP", "JUMBO BAG", "COASTERS", "UMBRELLA")  # fmt: skip
 
 
-def records(random: Random, start: datetime, count: int) -> Iterator[tuple[datetime, dict[str, object]]]:
+def records(
+    random: Random, start: datetime, count: int, moments: Moments = moments
+) -> Iterator[tuple[datetime, dict[str, object]]]:
     """Yields (event time, record) of `count` invoice lines, values as the data set writes them."""
     products = [
         (f"{random.randint(10000, 99999)}{random.choice(['', '', 'A', 'B'])}",
@@ -30,7 +33,8 @@ def records(random: Random, start: datetime, count: int) -> Iterator[tuple[datet
     popularity = [1 / rank for rank in range(1, PRODUCTS + 1)]
     names, weights = zip(*COUNTRIES, strict=True)
     customers = [(str(12346 + i), random.choices(names, weights)[0]) for i in range(CUSTOMERS)]
-    sent, invoice = 0, 600000
+    # A shop that opens later counts on from a higher number.
+    sent, invoice = 0, 600000 + max(0, int((start - OPENED).total_seconds()))
     for moment in moments(random, start, INVOICES_PER_DAY):
         customer, country = random.choice(customers)
         if random.random() < UNKNOWN_CUSTOMER:

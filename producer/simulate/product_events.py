@@ -6,14 +6,16 @@ from collections.abc import Iterator
 from datetime import datetime
 from random import Random
 
-from producer.simulate.rhythm import moments
+from producer.simulate.rhythm import Moments, moments
 
 MOVEMENTS_PER_DAY = 900
 PRODUCTS = 250
 LOW, FULL = 20, 200
 
 
-def records(random: Random, start: datetime, count: int) -> Iterator[tuple[datetime, dict[str, object]]]:
+def records(
+    random: Random, start: datetime, count: int, moments: Moments = moments
+) -> Iterator[tuple[datetime, dict[str, object]]]:
     """Yields (event time, record) of `count` movements: sold is negative, opening stock and restocked positive."""
     shelf = {f"P{number:05d}": random.randint(LOW, FULL) for number in range(1, PRODUCTS + 1)}
     price = {product: random.randint(99, 19999) / 100 for product in shelf}

@@ -8,23 +8,26 @@ from random import Random
 
 from faker import Faker
 
-from producer.simulate.rhythm import moments
+from producer.simulate.rhythm import Moments, moments
 
 PURCHASES_PER_DAY = 900
 PEOPLE_PER_PURCHASE = 0.15
+PEOPLE = 50_000
 PRODUCTS = ("Laptop", "Phone", "Headphones", "Coffee Maker", "Desk Lamp", "Backpack", "Running Shoes", "Water Bottle",
             "Board Game", "Novel", "Cookbook", "Yoga Mat", "Sunglasses", "Wrist Watch", "Rain Jacket", "Blender",
             "Monitor", "Keyboard", "Office Chair", "Picnic Basket")  # fmt: skip
 
 
-def records(random: Random, start: datetime, count: int) -> Iterator[tuple[datetime, dict[str, object]]]:
+def records(
+    random: Random, start: datetime, count: int, moments: Moments = moments
+) -> Iterator[tuple[datetime, dict[str, object]]]:
     """Yields (event time, record) of `count` purchases; people come back."""
     fake = Faker("en_US")
     fake.seed_instance(random.getrandbits(64))
     people = [
         {"Name": fake.name(), "Address": fake.address().replace("\n", ", "), "Phone": fake.numerify("(###) ###-####"),
          "Age": str(random.randint(16, 88)), "Gender": random.choices(("Female", "Male", "Other"), (50, 47, 3))[0]}
-        for _ in range(max(20, int(count * PEOPLE_PER_PURCHASE)))
+        for _ in range(min(PEOPLE, max(20, int(count * PEOPLE_PER_PURCHASE))))
     ]  # fmt: skip
     prices = {product: random.randint(500, 90000) / 100 for product in PRODUCTS}
     for _, moment in zip(range(count), moments(random, start, PURCHASES_PER_DAY), strict=False):

@@ -1,18 +1,25 @@
-import os
-
 import pytest
 from rich.console import Console
 
 from local import lifecycle
-from tests.conftest import new_stack
+from tests.conftest import PROJECT, new_stack
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory):
+def calls(tmp_path_factory):
+    """The folder in which all processes of the stack write down their AWS calls."""
+    return tmp_path_factory.mktemp("calls")
+
+
+@pytest.fixture(scope="module")
+def stack(tmp_path_factory, calls):
     """The whole local cloud with Airflow under its real scheduler; a file of tests may end it."""
-    os.environ["ECOMMERCE_TASK_RETRY_DELAY_SECONDS"] = "1"  # the tests wait for what is retried
-    stack = new_stack(tmp_path_factory.mktemp("stack"))
-    console = Console(quiet=True)
-    lifecycle.up(stack, console)
-    yield stack
-    lifecycle.down(stack, console)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("ECOMMERCE_TASK_RETRY_DELAY_SECONDS", "1")  # the tests wait for what is retried
+        patch.setenv("RECORD_CALLS_TO", str(calls))
+        patch.setenv("PYTHONPATH", str(PROJECT / "tests" / "recorder"))
+        stack = new_stack(tmp_path_factory.mktemp("stack"))
+        console = Console(quiet=True)
+        lifecycle.up(stack, console)
+        yield stack
+        lifecycle.down(stack, console)

@@ -5,18 +5,22 @@ import gzip
 import io
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
+from fnmatch import fnmatchcase
 from itertools import islice
 
 import httpx
 import pytest
 
 from local.demo import Observer
+from local.stack import STAGES
 from local.supervision import wait_for
 from producer.simulate import simulated
 from tests.conftest import PROJECT
+from tests.e2e import iam
 
 pytestmark = pytest.mark.stack
 
@@ -118,7 +122,8 @@ def test_streaming_and_loading_the_same_file_end_in_the_same_rows_also_in_parall
 
 
 def test_a_bad_file_is_red_with_a_report_that_names_the_line_and_logs_that_keep_its_values(stack, observer):
-    rows = as_csv("purchases", 50, 73).replace(b"Purchase Date", b"Bought At", 1)
+    old = b'X,"1 Y, Z, NY 10001",(555) 123-4567,200,Female,Novel,5.00,2026-01-01 00:00:00'
+    rows = as_csv("purchases", 50, 73, [old]).replace(b"Purchase Date", b"Bought At", 1)
     secret = rows.splitlines()[1].split(b",")[0].strip(b'"').decode()
     land(observer, "landing/purchases/wrong header.csv", rows)
     land(
@@ -141,7 +146,7 @@ def test_by_hand_with_a_parameter_and_on_glue(stack, observer):
     key = "landing/purchases/wrong header.csv"
     state, tasks = run(stack, "load_history", key=key, engine="glue", columns={"Purchase Date": "Bought At"})
     assert state == "success", report(observer, key)
-    assert report(observer, key)["clean"] == 50
+    assert (report(observer, key)["clean"], report(observer, key)["quarantined"]) == (50, 1)
     assert observer.core()["purchases"][0] == 50
     [job] = stack.client("glue").get_job_runs(JobName="ecommerce-clean-events")["JobRuns"]
     assert job["JobRunState"] == "SUCCEEDED"
@@ -209,3 +214,103 @@ def test_tasks_link_to_the_table_of_the_lake(stack):
     page = httpx.get(link)
     assert page.status_code == 200
     assert "event_time" in page.text
+
+
+# -- least privilege: what the tests above did, against what the roles allow ---------------------------------------------------
+
+
+def roles_of(call):
+    """The roles, one of which makes the call on AWS; none for those of an administrator."""
+    who = call["who"]
+    if who.startswith("lambda "):
+        return [who.removeprefix("lambda ")]
+    if call["key"] in STAGES:
+        return [f"ecommerce-stage-{call['key']}"]
+    if (who, call["service"]) == ("-m local.firehose", "redshift-data"):
+        return []  # Firehose has a user and a password of Redshift
+    if who.startswith("clean_events-"):
+        return ["ecommerce-clean-events"]
+    if who == "-m local.glue":  # one process for all of them; Athena reads with the rights of its caller
+        return ["ecommerce-crawler", "ecommerce-stage-lake", "ecommerce-clean-events"]
+    return {
+        "airflow api-server": ["ecommerce-page"], "-m producer": ["ecommerce-producer"], "-m local.redshift": ["ecommerce-copy", "ecommerce-delivery"],
+        "-m local.firehose": ["ecommerce-delivery"], "-m pyspark.daemon": ["ecommerce-clean-events"],
+        # An administrator; the emulator itself; QuickSight, which has a user and a password of Redshift.
+        "-m infra.deploy": [], "-m bi.quicksight.deploy": [], "-m local.cloud": [], "-m local.quicksight": [],
+    }[who]  # fmt: skip
+
+
+def unused_is_right(role, grant):
+    """Why a grant that no call used is there all the same, or nothing."""
+    return next((why for roles, actions, resources, why in iam.NOT_SEEN_HERE
+                 if fnmatchcase(role, roles) and fnmatchcase(grant.action, actions) and fnmatchcase(grant.resource, resources)), "")  # fmt: skip
+
+
+def exercise(stack, observer):
+    """What the tests above did not: every Lambda, bad records, the API, and the page."""
+    env = os.environ | stack.user_environment()
+    send = [
+        sys.executable,
+        "-m",
+        "producer",
+        "simulate",
+        "--feed",
+        "online_retail",
+        "--feed",
+        "purchases",
+        "--count",
+        "400",
+        "--seed",
+        "9",
+    ]
+    subprocess.run([*send, "--bad-rate", "0.1"], cwd=PROJECT, env=env, check=True, capture_output=True)
+    url, headers = env["ECOMMERCE_API_URL"], {"x-api-key": env["ECOMMERCE_API_KEY"]}
+    line = {"InvoiceNo": "700001", "StockCode": "85123A", "Quantity": 6, "InvoiceDate": "2026-01-02 03:04", "UnitPrice": "2.55",
+            "CustomerID": "17850", "Country": "United Kingdom", "Description": "LANTERN"}  # fmt: skip
+    sent = httpx.post(f"{url}/events", headers=headers, json=[{"feed": "online_retail", "data": line}])
+    assert sent.status_code == 202
+    for path in ("invoices/700001", "invoices/700001/items/85123A", "customers/17850/invoices"):
+        wait_for(lambda path=path: httpx.get(f"{url}/{path}", headers=headers).status_code == 200, 60, path)
+    for path in ("business", "pipeline"):
+        token = httpx.get(f"{stack.airflow_url}/auth/token").json()["access_token"]
+        httpx.get(
+            f"{stack.airflow_url}/ecommerce/data/{path}", headers={"Authorization": f"Bearer {token}"}
+        ).raise_for_status()
+    wait_for(lambda: observer.ways()["Firehose"][0] > 0 and observer.is_idle(), 120, "all ways through the stream", 0.5)
+    assert run(stack, "catalog_lake")[0] == "success"
+
+
+def test_each_role_allows_what_its_component_does_and_no_more(stack, observer, calls):
+    exercise(stack, observer)
+    made = [json.loads(line) for file in calls.glob("*.jsonl") for line in file.read_text().splitlines()]
+    if not any(call["who"].startswith("clean_events-") for call in made):
+        pytest.skip("this compares what the tests above did, with Spark: run the whole file")
+    client = stack.client("iam")
+    names = [role["RoleName"] for role in client.list_roles()["Roles"]]
+    names += [policy["PolicyName"] for policy in client.list_policies(Scope="Local")["Policies"]]
+    granted = {name: iam.grants(client, name) for name in names if name.startswith("ecommerce-")}
+    refused, listed = set(), set()
+    for call in made:
+        possible = roles_of(call)
+        for need in possible and iam.needs(call["service"], call["operation"], call["on"]):
+            fitting = [(role, grant) for role in possible for grant in granted[role] if grant.allows(need)]
+            if not fitting:
+                refused.add((possible[0], need.action, need.resource, need.prefix))
+            for role, grant in fitting:
+                grant.used = True
+                if not call["who"].startswith("-m local."):  # a stand-in's calls are not AWS's
+                    listed.add(f"{role} | {call['service']} {call['operation']} | {grant.resource.split(':', 5)[-1]}")
+    assert sorted(refused) == [], ("calls that AWS would refuse", *sorted(refused))
+    unused = [(role, grant.action, grant.resource) for role, of_role in granted.items() for grant in of_role
+              if not grant.used and not unused_is_right(role, grant)]  # fmt: skip
+    assert sorted(unused) == [], (
+        "grants that nothing used: take them away, or say in NOT_SEEN_HERE why they are there",
+        *sorted(unused),
+    )
+    known = set((PROJECT / "infra" / "calls.txt").read_text().splitlines())
+    new = sorted(hashless(listed) - known)
+    assert new == [], ("calls that are new: look at them, and add them to infra/calls.txt", *new)
+
+
+def hashless(lines):
+    return {re.sub(r"-[0-9a-f]{6}$", "-*", line) for line in lines}

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from datetime import UTC, datetime, timedelta
 
 import boto3
 import pytest
@@ -86,20 +87,8 @@ def test_the_same_seed_gives_the_same_events(feed):
 
 def test_ctrl_c_flushes_and_reports(stream, tmp_path):
     report = tmp_path / "report.json"
-    command = [
-        sys.executable,
-        "-m",
-        "producer",
-        "simulate",
-        "--feed",
-        "product_events",
-        "--count",
-        "1000000",
-        "--rate",
-        "50",
-        "--report-file",
-        str(report),
-    ]
+    command = [sys.executable, "-m", "producer", "simulate", "--feed", "product_events", "--feed", "purchases", "--live",
+               "--rate", "50", "--report-file", str(report)]  # fmt: skip
     process = subprocess.Popen(command, cwd=PROJECT, env=stream.env, stderr=subprocess.PIPE, text=True)
     from local.supervision import wait_for
 
@@ -108,7 +97,10 @@ def test_ctrl_c_flushes_and_reports(stream, tmp_path):
     _, said = process.communicate(timeout=20)
     assert process.returncode == 130
     counted = json.loads(report.read_text())
-    assert (counted["finished"], counted["sent"]["product_events"]) == (False, len(stream.events()))
+    assert (counted["finished"], sum(counted["sent"].values())) == (False, len(stream.events()))
+    assert abs(counted["sent"]["product_events"] - counted["sent"]["purchases"]) <= 1
+    times = {json.loads(data)["event_time"] for _, _, data in stream.events()}
+    assert all(abs(datetime.now(UTC) - datetime.fromisoformat(time)) < timedelta(minutes=1) for time in times)
     assert f"stopped after {len(stream.events())} events" in said
 
 
@@ -124,6 +116,9 @@ def test_the_rate_is_kept(stream):
 @pytest.mark.parametrize(
     ("arguments", "says"),
     [
+        pytest.param(
+            ["simulate", "--feed", "purchases", "--live", "--count", "3"], "--live has no end", id="live_count"
+        ),
         pytest.param(["replay", "none.csv"], "none.csv: no such file", id="no_file"),
         pytest.param(["replay", "x.csv", "--feed", "none"], "no feed 'none'; there are online_retail", id="no_feed"),
         pytest.param(["replay", "x.csv", "--date-order", "abc"], "expected mdy, dmy or ymd", id="wrong_order"),

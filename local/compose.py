@@ -1,0 +1,53 @@
+"""What the containers of docker-compose.yaml run once: `python -m local.compose init` and `deploy`."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+from pathlib import Path
+
+import typer
+from cryptography.fernet import Fernet
+
+from local.lifecycle import PORT_VARIABLES, dashboards_command, deploy_command
+from local.stack import Stack
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+
+
+def _stack() -> Stack:
+    """The stack as a client on the host sees it; its state folder is a volume with the secrets alone."""
+    ports = {f"{part}_port": int(os.environ[v]) for part, v in PORT_VARIABLES.items() if v in os.environ}
+    state = Path(os.environ["ECOMMERCE_STATE"])
+    return Stack(state, **ports) if ports else Stack.load(state) or Stack(state)
+
+
+@app.command()
+def init() -> None:
+    """Make the secrets that are not there, write the login of the UI, and bring Airflow's database up to date."""
+    stack = _stack()
+    stack.save()
+    for name in ("airflow_api", "airflow_jwt"):
+        stack.secret(name)
+    fernet = stack.state / "secrets" / "airflow_fernet"
+    if not fernet.exists():
+        fernet.touch(mode=0o600)
+        fernet.write_bytes(Fernet.generate_key())
+    login = stack.state / "secrets" / "airflow_passwords.json"
+    login.touch(mode=0o600)
+    login.write_text(json.dumps({os.environ["AIRFLOW_USER"]: os.environ["AIRFLOW_PASSWORD"]}))
+    subprocess.run(["airflow", "db", "migrate"], check=True)  # noqa: S607
+
+
+@app.command()
+def deploy() -> None:
+    """Deploy the stacks, the warehouse's tables and the dashboards, as a user would to AWS."""
+    stack = _stack()
+    environment = os.environ | {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}
+    for command in (deploy_command(stack), dashboards_command()):
+        subprocess.run(command, env=environment, check=True)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,35 @@
+"""Health checks of the containers: `python -m local.health URL [PART]`, or `--stream`. Exits 1 and says why.
+
+PART is one of Airflow's parts in its health document; `--stream` asks whether the producer's stream takes records.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+import urllib.error
+import urllib.request
+
+
+def problem(arguments: list[str]) -> str:
+    """Returns what is wrong, or nothing."""
+    if arguments == ["--stream"]:
+        import boto3
+
+        name = os.environ.get("ECOMMERCE_STREAM", "ecommerce-events")
+        described = boto3.client("kinesis").describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
+        status = described["StreamStatus"]
+        return "" if status in {"ACTIVE", "UPDATING"} else f"stream {name} is {status}"
+    url, *part = arguments
+    try:
+        with urllib.request.urlopen(url, timeout=8) as answer:  # noqa: S310  # http, from the compose file
+            body = answer.read()
+    except (urllib.error.URLError, TimeoutError) as error:
+        return f"{url}: {error}"
+    status = json.loads(body)[part[0]]["status"] if part else "healthy"
+    return "" if status == "healthy" else f"{part[0]} is {status}"
+
+
+if __name__ == "__main__":
+    sys.exit(problem(sys.argv[1:]) or None)
