@@ -10,6 +10,8 @@ BIN := $(VENV)/bin
 READY := $(VENV)/.ready
 READY_SPARK := $(VENV)/.ready-spark
 READY_DEV := $(VENV)/.ready-dev
+# The security scanner has packages of its own versions.
+READY_SCAN := $(VENV)/scan/.ready
 # Airflow is some thousand modules: each of its processes would compile them anew, and a start takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT FIREHOSE_PORT DYNAMODB_PORT QUICKSIGHT_PORT GLUE_PORT
@@ -43,6 +45,12 @@ $(READY_DEV): $(READY_SPARK) requirements-dev.txt
 	@$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt -r requirements-dev.txt
 	@touch $@
 
+$(READY_SCAN): $(VENV)/bin/uv requirements-scan.txt
+	@echo "setup: packages of requirements-scan.txt"
+	@$(BIN)/uv venv --quiet --clear $(VENV)/scan
+	@$(BIN)/uv pip install --quiet --python $(VENV)/scan/bin/python -r requirements-scan.txt
+	@touch $@
+
 .PHONY: setup
 setup: $(READY) ## virtual environment with the pinned packages
 
@@ -66,8 +74,16 @@ reset: $(READY) ## stop everything and remove the state
 	@$(BIN)/python -m local reset
 
 .PHONY: env
-env: $(READY) ## print export lines: eval "$$(make -s env)"
-	@$(BIN)/python -m local env
+env: $(READY) ## print export lines: eval "$$(make -s env)"; STAGE=name for one on AWS
+	@$(BIN)/python -m $(if $(STAGE),infra.stage env $(STAGE),local env)
+
+.PHONY: deploy
+deploy: $(READY_DEV) ## check, show, ask, and deploy to AWS; STAGE=dev, ARGS=--yes
+	@$(BIN)/python -m infra.stage deploy $(ARGS) $(or $(STAGE),dev)
+
+.PHONY: undeploy
+undeploy: $(READY_DEV) ## delete the stacks on AWS; what holds events stays; STAGE=dev
+	@$(BIN)/python -m infra.stage undeploy $(ARGS) $(or $(STAGE),dev)
 
 .PHONY: status
 status: $(READY) ## show each part and its restarts
@@ -78,7 +94,7 @@ logs: $(READY) ## follow the logs; PART=name for one part
 	@$(BIN)/python -m local logs $(if $(PART),--part $(PART))
 
 .PHONY: test
-test: lint types $(READY_DEV) ## everything: lint, types, unit, DAG integrity, SQL, stand-ins, end to end
+test: lint types scan $(READY_DEV) ## everything: lint, types, unit, DAG integrity, SQL, stand-ins, end to end
 	@$(BIN)/python -m pytest $(PYTEST)
 
 # Runs the compose file where no image registry can be reached; else plain docker does.
@@ -102,6 +118,10 @@ lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generat
 	@$(BIN)/cfn-lint infra/*.yaml
 	@$(BIN)/python docs/generate_dags.py --check
 	@$(BIN)/python docs/generate_metrics.py --check
+
+.PHONY: scan
+scan: $(READY_SCAN) ## security: templates, Dockerfile and secrets, by checkov; .checkov.yaml says what is let pass, and why
+	@$(VENV)/scan/bin/checkov --config-file .checkov.yaml --quiet --compact
 
 .PHONY: types
 types: $(READY_DEV) ## mypy, strict
@@ -131,8 +151,10 @@ benchmark-lake: $(READY_DEV) ## measure landed files, compaction and crawls; DAT
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 -c requirements.txt requirements-airflow.in -o requirements-airflow.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-spark.in -o requirements-spark.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-scan.in -o requirements-scan.txt
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches

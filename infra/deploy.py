@@ -10,10 +10,12 @@ import io
 import json
 import os
 import secrets
+import shlex
 import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
+from urllib.parse import quote
 
 import boto3
 import typer
@@ -155,7 +157,7 @@ def deploy_stack(
     """
     cloudformation = boto3.client("cloudformation")
     template = template_file.read_text("utf-8")
-    found = _described(cloudformation, name)
+    found = described(cloudformation, name)
     exists = found.get("StackStatus", "REVIEW_IN_PROGRESS") != "REVIEW_IN_PROGRESS"
     declared = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=template)["Parameters"]}
     change_set = f"deploy-{secrets.token_hex(6)}"
@@ -188,10 +190,10 @@ def deploy_stack(
         raise PermanentError(f"stack {name}: {error}") from error
     except WaiterError as error:
         raise PermanentError(f"stack {name}: {_first_failure(cloudformation, name) or error}") from error
-    return {o["OutputKey"]: o["OutputValue"] for o in _described(cloudformation, name).get("Outputs", [])}
+    return {o["OutputKey"]: o["OutputValue"] for o in described(cloudformation, name).get("Outputs", [])}
 
 
-def _described(cloudformation: Any, name: str) -> dict[str, Any]:
+def described(cloudformation: Any, name: str) -> dict[str, Any]:
     """Returns the stack, or nothing where there is none."""
     try:
         [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
@@ -247,8 +249,55 @@ def deploy_all(
     values = upload(prefix, packages) | {"PiiHmacSecretArn": secret} | parameters
     outputs: dict[str, str] = {}
     for stack in stacks:
+        if stack == "orchestration":
+            values["AirflowFolder"] = upload_airflow(values["CodeBucket"], variables(values | outputs))
         outputs |= deploy_stack(f"{prefix}-{stack}", TEMPLATES / f"{stack}.yaml", outputs | values, approve)
     return outputs
+
+
+def variables(outputs: dict[str, str]) -> dict[str, str]:
+    """Returns the environment of Airflow for a deployment: the pipeline's settings, and the connections of its stages.
+
+    Args:
+        outputs: of the stacks, and the parameters Prefix, RedshiftWorkgroup and RedshiftDatabase where they are not the default.
+    """
+    prefix = outputs["Prefix"]
+    found = {
+        "ECOMMERCE_STACK_PREFIX": prefix,
+        "ECOMMERCE_BUCKET": outputs["Bucket"],
+        "ECOMMERCE_RAW_OBJECTS_QUEUE": outputs["RawObjectsQueueName"],
+        "ECOMMERCE_ALERTS_TOPIC_ARN": outputs["AlertsTopicArn"],
+        "ECOMMERCE_WORKGROUP": outputs.get("RedshiftWorkgroup", "ecommerce"),
+        "ECOMMERCE_DATABASE": outputs.get("RedshiftDatabase", "ecommerce"),
+        "ECOMMERCE_LAKE_DATABASE": outputs["LakeDatabase"],
+        "ECOMMERCE_ATHENA_WORKGROUP": outputs["AthenaWorkgroup"],
+        "ECOMMERCE_PII_HMAC_SECRET": f"{prefix}/pii-hmac-key",
+    }
+    for stage in ("Load", "Marts", "Dashboards", "Lake"):
+        found[f"AIRFLOW_CONN_AWS_{stage.upper()}"] = f"aws://?role_arn={quote(outputs[f'{stage}RoleArn'], safe='')}"
+    return found
+
+
+def upload_airflow(bucket: str, environment: dict[str, str]) -> str:
+    """Uploads DAGs, plugins, requirements and a startup script with the environment, as MWAA takes them; returns their folder."""
+    include, plugins = PROJECT_DIR / "include", PROJECT_DIR / "plugins"
+    in_mwaa = environment | {"ECOMMERCE_INCLUDE_DIR": "/usr/local/airflow/dags/include"}
+    startup = "#!/bin/sh\n" + "".join(f"export {k}={shlex.quote(v)}\n" for k, v in in_mwaa.items())
+    files = {f"dags/{path.name}": path.read_bytes() for path in (PROJECT_DIR / "dags").glob("*.py")}
+    files |= {
+        f"dags/include/{path.relative_to(include)}": path.read_bytes() for path in include.rglob("*") if path.is_file()
+    }
+    modules = {
+        str(p.relative_to(plugins)): p.read_bytes() for p in plugins.rglob("*") if p.is_file() and p.suffix != ".pyc"
+    }
+    files["plugins.zip"] = _archive("plugins", modules)[1]
+    files["requirements.txt"] = (PROJECT_DIR / "requirements-airflow.txt").read_bytes()
+    files["startup.sh"] = startup.encode()
+    folder = f"airflow/{_hash(b''.join(name.encode() + files[name] for name in sorted(files)))}"
+    s3 = boto3.client("s3")
+    for name, body in files.items():
+        s3.put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=body)
+    return folder
 
 
 def _declared(stack: str) -> list[str]:

@@ -1,0 +1,331 @@
+"""A stage of the product in an AWS account: `python -m infra.stage deploy dev`, `undeploy dev`, `env dev`.
+
+`deploy` checks first, says what it will make and what that costs, and asks. Twice is once.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+from collections import Counter
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from hashlib import sha256
+from pathlib import Path
+from typing import Annotated, Any, NoReturn
+
+import boto3
+import typer
+import yaml
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from cfnlint.decode import cfn_yaml
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.settings import PROJECT_DIR
+from pydantic import BaseModel, ValidationError
+from rich.console import Console
+from rich.table import Table
+
+from infra.cost import estimate
+from infra.deploy import (
+    STACKS,
+    TEMPLATES,
+    NotApproved,
+    create_tables,
+    deploy_all,
+    described,
+    ensure_secret,
+    name_queries,
+    variables,
+)
+
+STAGES = TEMPLATES / "stages"
+DEPLOYED = PROJECT_DIR / ".deployed"  # outputs, a file a stage; git ignores it
+AIRFLOW_NEEDED = (3, 3)
+API_CONCURRENCY = 50  # of the functions of the HTTP API, at the throttling's default
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+out, err = Console(), Console(stderr=True)
+
+Name = Annotated[str, typer.Argument(metavar="STAGE", help="A file of infra/stages/, without .yaml.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+
+
+class Stage(BaseModel, extra="forbid"):
+    """One file of infra/stages/."""
+
+    prefix: str
+    without: list[str] = []
+    events_per_second: float = 100
+    parameters: dict[str, str] = {}
+
+    @property
+    def stacks(self) -> list[str]:
+        return [stack for stack in STACKS if stack not in self.without]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that has to be so before anything is made."""
+
+    what: str
+    good: bool | None  # None: nobody could say
+    found: str
+    do: str = ""
+
+
+def _fail(message: object) -> NoReturn:
+    err.print(f"[red]stage:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def load_stage(name: str) -> Stage:
+    """Returns the stage.
+
+    Raises:
+        PermanentError: there is no such file, or it is not as it should be.
+    """
+    path = STAGES / f"{name}.yaml"
+    if not path.is_file():
+        known = ", ".join(sorted(file.stem for file in STAGES.glob("*.yaml")))
+        raise PermanentError(f"no stage {name!r}; there are {known}. A new one is a file of infra/stages/")
+    try:
+        stage = Stage(**yaml.safe_load(path.read_text("utf-8")))
+    except (ValidationError, TypeError, yaml.YAMLError) as error:
+        raise PermanentError(f"{path.relative_to(PROJECT_DIR)}: {error}") from error
+    if unknown := sorted(set(stage.without) - set(STACKS)):
+        raise PermanentError(
+            f"{path.relative_to(PROJECT_DIR)}: without: {', '.join(unknown)}: expected {', '.join(STACKS)}"
+        )
+    return stage
+
+
+# -- preflight ------------------------------------------------------------------------------------------------------
+
+
+def preflight(stage: Stage) -> Iterator[Check]:
+    """Yields what has to be so, as it is; nothing is changed."""
+    session = boto3.session.Session()
+    region = session.region_name
+    yield Check("region", bool(region), region or "none", "set AWS_DEFAULT_REGION")
+    if not region:
+        return
+    try:
+        caller = session.client("sts").get_caller_identity()
+    except (ClientError, BotoCoreError) as error:
+        yield Check("credentials", False, str(error), "aws configure, or set AWS_PROFILE")
+        return
+    yield Check("credentials", True, f"{caller['Arn']} in account {caller['Account']}")
+    yield _bucket_is_free(session.client("s3"), f"{stage.prefix}-lake-{caller['Account']}")
+    yield _asked("Kinesis shards", lambda what: _shards(session, stage, what))
+    yield _asked("Lambda concurrency", lambda what: _concurrency(session, stage, what))
+    if "network" in stage.stacks:
+        yield _asked("VPCs", lambda what: _vpcs(session, f"{stage.prefix}-network", what))
+    if "orchestration" in stage.stacks:
+        yield _mwaa_version(session, stage.parameters.get("AirflowVersion", "3.3.2"))
+
+
+def _asked(what: str, ask: Callable[[str], Check]) -> Check:
+    """A quota that may not be asked for, or that is not known there, holds nothing up; CloudFormation will say."""
+    try:
+        return ask(what)
+    except (ClientError, BotoCoreError) as error:
+        return Check(what, None, str(error), "look at the quota yourself")
+
+
+def _shards(session: Any, stage: Stage, what: str) -> Check:
+    limits = session.client("kinesis").describe_limits()
+    wanted, free = int(stage.parameters.get("Shards", "2")), limits["ShardLimit"] - limits["OpenShardCount"]
+    return Check(what, free >= wanted, f"{wanted} of the {free} that are free", "ask for a higher quota")
+
+
+def _concurrency(session: Any, stage: Stage, what: str) -> Check:
+    most = session.client("lambda").get_account_settings()["AccountLimit"]["ConcurrentExecutions"]
+    shards = int(stage.parameters.get("Shards", "2"))
+    needed = shards * (1 + int(stage.parameters.get("DynamodbWriterParallelization", "4"))) + API_CONCURRENCY
+    return Check(what, most >= needed, f"some {needed} of {most}", "ask for a higher quota")
+
+
+def _bucket_is_free(s3: Any, name: str) -> Check:
+    try:
+        s3.head_bucket(Bucket=name)
+    except ClientError as error:
+        free = error.response["Error"]["Code"] in {"404", "NoSuchBucket"}
+        return Check(
+            "bucket",
+            free,
+            f"{name} {'will be made' if free else 'is somebody else' + chr(39) + 's'}",
+            "choose another prefix",
+        )
+    return Check("bucket", True, f"{name} is there, and stays")
+
+
+def _vpcs(session: Any, stack: str, what: str) -> Check:
+    try:
+        session.client("cloudformation").describe_stacks(StackName=stack)
+    except ClientError:
+        count = len(session.client("ec2").describe_vpcs()["Vpcs"])
+        quotas = session.client("service-quotas")
+        most = int(quotas.get_service_quota(ServiceCode="vpc", QuotaCode="L-F678F1CE")["Quota"]["Value"])
+        return Check(what, count < most, f"{count} of {most} are there", "ask for a higher quota")
+    return Check(what, True, "the stage's own is there")
+
+
+def _mwaa_version(session: Any, wanted: str) -> Check:
+    """MWAA has no call that lists its versions; the model of its API does, in words."""
+    shape = session.client("mwaa").meta.service_model.operation_model("CreateEnvironment").input_shape
+    known = re.findall(r"\b\d+\.\d+\.\d+\b", shape.members["AirflowVersion"].documentation)
+    newest = max(tuple(map(int, version.split("."))) for version in known)
+    good = wanted in known and tuple(map(int, wanted.split(".")[:2])) >= AIRFLOW_NEEDED
+    return Check("MWAA", good, f"{wanted} is wanted, {'.'.join(map(str, newest))} is its newest as this boto3 knows it",
+                 "leave it out (without: [orchestration]) and run Airflow as docs/deploy.md says; or take a newer boto3")  # fmt: skip
+
+
+# -- what is shown --------------------------------------------------------------------------------------------------
+
+
+def _resources(stack: str) -> Counter[str]:
+    template = cfn_yaml.load(str(TEMPLATES / f"{stack}.yaml"))
+    return Counter(resource["Type"] for resource in template["Resources"].values())
+
+
+def _show_plan(stage: Stage) -> None:
+    table = Table("stack", "makes", title="Stacks", title_justify="left")
+    for stack in stage.stacks:
+        kinds = _resources(stack)
+        named = ", ".join(f"{count} {kind.removeprefix('AWS::')}" for kind, count in kinds.most_common(6))
+        more = sum(kinds.values()) - sum(count for _, count in kinds.most_common(6))
+        table.add_row(f"{stage.prefix}-{stack}", named + (f" and {more} more" if more else ""))
+    out.print(table)
+    if stage.without:
+        out.print(f"Left out: {', '.join(stage.without)}", highlight=False)
+    costs = Table(
+        "part",
+        "for",
+        title=f"A month at {stage.events_per_second:g} events/s, list prices of us-east-1",
+        title_justify="left",
+    )
+    costs.add_column("dollars", justify="right")
+    items = estimate(stage.events_per_second, stage.parameters, stage.stacks)
+    for item in items:
+        costs.add_row(item.what, item.why, f"{item.dollars:,.0f}")
+    costs.add_section()
+    costs.add_row("all", "docs/cost.md says what is assumed", f"{sum(item.dollars for item in items):,.0f}")
+    out.print(costs)
+
+
+def _show_changes(stack: str, changes: list[dict[str, Any]]) -> None:
+    table = Table("", "resource", "type", "replaced", title=stack, title_justify="left", box=None)
+    colour = {"Add": "green", "Remove": "red"}
+    for change in changes:
+        replaced = change.get("Replacement", "")
+        table.add_row(f"[{colour.get(change['Action'], 'yellow')}]{change['Action']}[/]", change["LogicalResourceId"],
+                      change["ResourceType"], f"[red]{replaced}[/]" if replaced in {"True", "Conditional"} else "")  # fmt: skip
+    out.print(table)
+
+
+# -- commands -------------------------------------------------------------------------------------------------------
+
+
+@app.command()
+def deploy(name: Name, yes: Yes = False) -> None:
+    """Check, show, ask, and create or update the stage; then write its outputs for `env`."""
+    try:
+        stage = load_stage(name)
+        checks = list(preflight(stage))
+        for check in checks:
+            mark = {True: "[green]✓[/]", False: "[red]✗[/]", None: "[yellow]?[/]"}[check.good]
+            out.print(
+                f"{mark} {check.what}: {check.found}" + ("" if check.good else f"; {check.do}"),
+                highlight=False,
+                soft_wrap=True,
+            )
+        if any(check.good is False for check in checks):
+            _fail("nothing was changed")
+        _show_plan(stage)
+        if not yes and not typer.confirm(f"Create or update the stacks of {stage.prefix}?"):
+            _fail("nothing was changed")
+        outputs = deploy_all(stage.prefix, _parameters(stage), stage.stacks, lambda s, c: _approved(s, c, yes=yes))
+        name_queries(outputs["AthenaWorkgroup"], outputs["LakeDatabase"])
+        workgroup, database = (stage.parameters.get(k, "ecommerce") for k in ("RedshiftWorkgroup", "RedshiftDatabase"))
+        create_tables(workgroup, database)
+    except (NotApproved, PermanentError, TransientError, ClientError, BotoCoreError) as error:
+        _fail(error)
+    outputs |= {"Prefix": stage.prefix, "RedshiftWorkgroup": workgroup, "RedshiftDatabase": database,
+                "Region": boto3.session.Session().region_name}  # fmt: skip
+    DEPLOYED.mkdir(exist_ok=True)
+    _outputs_file(name).write_text(json.dumps(outputs, indent=1, sort_keys=True), "utf-8")
+    out.print(f'deployed; clients: eval "$(make -s env STAGE={name})"', highlight=False)
+
+
+def _parameters(stage: Stage) -> dict[str, str]:
+    """The stage's, and the digest of the API's key, which Secrets Manager keeps."""
+    if "ApiKeySha256" in stage.parameters or stage.parameters.get("ApiAccess") == "iam":
+        return stage.parameters
+    secret = ensure_secret(f"{stage.prefix}/api-key", "")
+    key = boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
+    return stage.parameters | {"ApiKeySha256": sha256(key.encode()).hexdigest()}
+
+
+def _approved(stack: str, changes: list[dict[str, Any]], *, yes: bool) -> bool:
+    _show_changes(stack, changes)
+    dangerous = any(c["Action"] == "Remove" or c.get("Replacement") in {"True", "Conditional"} for c in changes)
+    return yes or not dangerous or typer.confirm(f"{stack}: resources are removed or replaced. Go on?")
+
+
+@app.command()
+def undeploy(name: Name, yes: Yes = False) -> None:
+    """Delete the stage's stacks. What holds events stays: lake, stream, tables, warehouse."""
+    try:
+        stage = load_stage(name)
+    except PermanentError as error:
+        _fail(error)
+    if not yes and typer.prompt(f"This deletes all stacks of {stage.prefix}. Type its prefix to go on") != stage.prefix:
+        _fail("nothing was changed")
+    cloudformation = boto3.client("cloudformation")
+    for stack in reversed(stage.stacks):
+        full = f"{stage.prefix}-{stack}"
+        if described(cloudformation, full).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
+            out.print(f"{full}: is not there", highlight=False)
+            continue
+        resources = cloudformation.describe_stack_resources(StackName=full)["StackResources"]
+        kept = [r["PhysicalResourceId"] for r in resources if _is_kept(stack, r["LogicalResourceId"])]
+        try:
+            cloudformation.delete_stack(StackName=full)
+            waiter = cloudformation.get_waiter("stack_delete_complete")
+            waiter.wait(StackName=full, WaiterConfig={"Delay": 1, "MaxAttempts": 3600})
+        except (ClientError, WaiterError) as error:
+            _fail(f"{full}: {error}. The stack's events in the console say why")
+        out.print(f"{full}: deleted" + (f"; stays: {', '.join(kept)}" if kept else ""), highlight=False, soft_wrap=True)
+    _outputs_file(name).unlink(missing_ok=True)
+
+
+def _is_kept(stack: str, logical_id: str) -> bool:
+    template = cfn_yaml.load(str(TEMPLATES / f"{stack}.yaml"))
+    return bool(template["Resources"].get(logical_id, {}).get("DeletionPolicy") == "Retain")
+
+
+@app.command()
+def env(name: Name) -> None:
+    """Print export lines for clients and Airflow, and nothing else."""
+    path = _outputs_file(name)
+    if not path.is_file():
+        _fail(f"stage {name} was not deployed from here; run: make deploy STAGE={name}")
+    found = json.loads(path.read_text("utf-8"))
+    region = {
+        "AWS_DEFAULT_REGION": found["Region"],
+        "ECOMMERCE_STREAM": found["Stream"],
+        "ECOMMERCE_API_URL": found["ApiUrl"],
+    }
+    for key, value in (region | variables(found)).items():
+        typer.echo(f"export {key}={shlex.quote(value)}")
+    typer.echo(f"export ECOMMERCE_API_KEY=$(aws secretsmanager get-secret-value --secret-id {found['Prefix']}/api-key "
+               "--query SecretString --output text)")  # fmt: skip
+
+
+def _outputs_file(name: str) -> Path:
+    return DEPLOYED / f"{name}.json"
+
+
+if __name__ == "__main__":
+    app()
