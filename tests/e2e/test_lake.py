@@ -20,7 +20,7 @@ from local.stack import STAGES
 from local.supervision import wait_for
 from producer.simulate import simulated
 from tests.conftest import PROJECT
-from tests.e2e import iam
+from tests.e2e import iam, search
 
 pytestmark = pytest.mark.stack
 
@@ -214,6 +214,145 @@ def test_tasks_link_to_the_table_of_the_lake(stack):
     page = httpx.get(link)
     assert page.status_code == 200
     assert "event_time" in page.text
+
+
+# -- personal data, and what strangers write -----------------------------------------------------------------------------------
+
+MARKED = {"Name": "Quirinius Zzyzx", "Address": "1 Zzyzx Road, Marktown, NY 10001", "Phone": "(555) 867-5309", "Age": "36",
+          "Gender": "Female", "Product Name": "Novel", "Amount": "9.50", "Purchase Date": "2026-02-03 10:00:00"}  # fmt: skip
+MARKS = ["Quirinius", "Zzyzx", "Marktown", "867-5309", "8675309"]
+HOSTILE = ["'; DROP TABLE core.fact_purchase; --", "\"); DELETE FROM ops.batch_audit; --", "{{ 1/0 }}", "${jndi:ldap://x}", "$$; --",
+           "\\'; --", "%s%(x)s{x}", "<script>alert(1)</script>", "../../raw/x", "a\nb;--"]  # fmt: skip
+
+
+def put(stack, *lines):
+    """Puts lines on the stream as a client that has the right to."""
+    records = [
+        {"Data": line if isinstance(line, bytes) else json.dumps(line).encode(), "PartitionKey": str(n)}
+        for n, line in enumerate(lines)
+    ]
+    for start in range(0, len(records), 500):
+        answer = stack.client("kinesis").put_records(
+            StreamName="ecommerce-events", Records=records[start : start + 500]
+        )
+        assert answer["FailedRecordCount"] == 0
+
+
+def event(feed, event_id, data):
+    return {"event_id": event_id, "feed": feed, "schema_version": 1, "event_time": "2026-02-03T10:00:00Z",
+            "sent_at": "2026-02-03T10:00:00Z", "data": data}  # fmt: skip
+
+
+def loaded(observer, feed, before, count):
+    wait_for(lambda: observer.audit().get(feed, {}).get("accepted", 0) == before + count and observer.is_idle(), 120,
+             f"{count} events of {feed}", 0.5)  # fmt: skip
+
+
+def test_what_strangers_write_is_data_and_never_code(stack, observer):
+    before = observer.audit()
+    tables = observer.warehouse.query("SELECT COUNT(*) FROM information_schema.tables")
+    total = 0
+    for feed in observer.contracts:
+        [(_, good, _)] = islice(simulated(feed, 1, 1, 0.0), 1)
+        wild = [
+            event(feed, f"wild-{feed}-{header}-{n}", good | {header: text})
+            for header in good
+            for n, text in enumerate(HOSTILE)
+        ]
+        wild += [event(feed, f"wild-{feed}-{n}-{text}", good) for n, text in enumerate(HOSTILE)]
+        put(stack, *wild)
+        total += len(wild)
+        loaded(observer, feed, before.get(feed, {}).get("accepted", 0), len(wild))
+    # Where the contract lets any text through, it comes out as it went in.
+    kept = {
+        row[0]
+        for row in observer.warehouse.query(
+            "SELECT description FROM core.fact_invoice_line WHERE event_id LIKE 'wild-%'"
+        )
+    }
+    assert {text for text in HOSTILE if "\n" not in text} <= kept
+    ids = {
+        row[0]
+        for row in observer.warehouse.query(
+            "SELECT event_id FROM core.fact_purchase WHERE event_id LIKE 'wild-purchases-%'"
+        )
+    }
+    assert {f"wild-purchases-{n}-{text}" for n, text in enumerate(HOSTILE)} <= ids
+    # A file's name, and every parameter of a run.
+    for n, text in enumerate(HOSTILE[:3]):
+        key = f"landing/purchases/{text.replace('/', '')}.csv"
+        land(observer, key, as_csv("purchases", 20, 80 + n))
+        assert report(observer, key)["clean"] == 20
+    state, _ = run(stack, "load_history", key=HOSTILE[0], encoding=HOSTILE[1], delimiter=HOSTILE[0], sheet=HOSTILE[2],
+                   columns={HOSTILE[0]: HOSTILE[1]}, data_set=HOSTILE[0])  # fmt: skip
+    assert state == "failed"
+    assert observer.warehouse.query("SELECT COUNT(*) FROM information_schema.tables") == tables
+    for feed, counts in observer.audit().items():
+        assert counts["accepted"] == counts["clean"] + counts["quarantined"] + counts["duplicates"], feed
+
+
+def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, observer):
+    before = observer.audit()["purchases"]["accepted"]
+    broken = [MARKED | change for change in (
+        {"Age": "Quirinius"}, {"Gender": "Zzyzx"}, {"Amount": "867-5309"}, {"Purchase Date": "8675309"}, {"Phone": "8675309 Zzyzx"},
+        {"Address": "Marktown"}, {"Name": ""}, {"Gender": "(555) 867-5309"}, {"Age": "8675309"})]  # fmt: skip
+    put(stack, *(event("purchases", f"marked-{n}", data) for n, data in enumerate([MARKED, *broken])),
+        b"no envelope: Quirinius Zzyzx (555) 867-5309", json.dumps(MARKED).encode())  # fmt: skip
+    loaded(observer, "purchases", before, 1 + len(broken))
+    unreadable = "quarantine/unreadable/"
+    wait_for(
+        lambda: search.in_objects(observer, ["Zzyzx"], ("raw/", "clean/", "published/", "firehose/")) != set(),
+        60,
+        "what is no envelope",
+        1,
+    )
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(MARKED))
+    writer.writeheader()
+    writer.writerows([MARKED, *broken])
+    land(observer, "landing/purchases/people.csv", text.getvalue().encode())
+    assert report(observer, "landing/purchases/people.csv")["accepted"] == 1 + len(broken)
+    land(observer, "landing/purchases/people without header.csv", text.getvalue().partition("\n")[2].encode())
+    assert report(observer, "landing/purchases/people without header.csv")["state"] == "failed"
+    assert run(stack, "catalog_lake")[0] == "success"
+    rows, _ = ask(stack, "SELECT * FROM purchases WHERE event_id LIKE 'marked-%'")
+    assert rows
+    wait_for(lambda: not observer.stale_marts(), 120, "the marts", 0.5)
+
+    landed = ("landing/purchases/people.csv", "landing/purchases/people without header.csv")
+    keys = search.in_objects(observer, MARKS, ())
+    assert any(key.startswith("raw/feed=purchases/") for key in keys)
+    assert any(key.startswith(unreadable) for key in keys)
+    assert {
+        key for key in keys if not key.startswith(("raw/feed=purchases/", unreadable)) and key not in landed
+    } == set()
+    assert search.in_warehouse(observer, MARKS) == set()
+    assert search.in_dynamodb(observer, MARKS) == set()
+    assert search.in_metadata(stack, MARKS) == set()
+    assert search.in_files([stack.logs, stack.airflow_home, stack.state / "work", stack.state / "tmp"], MARKS) == set()
+    token = httpx.get(f"{stack.airflow_url}/auth/token").json()["access_token"]
+    for path in ("business", "pipeline"):
+        page = httpx.get(f"{stack.airflow_url}/ecommerce/data/{path}", headers={"Authorization": f"Bearer {token}"})
+        assert page.status_code == 200
+        assert [mark for mark in MARKS if mark in page.text] == []
+
+
+def test_no_key_of_aws_is_in_a_statement_or_a_log(stack):
+    """COPY and UNLOAD name a role."""
+    logs = [p for folder in (stack.logs, stack.airflow_home / "logs") for p in folder.rglob("*.log")]
+    found = [
+        p
+        for p in logs
+        if re.search(
+            r"(?i)access_key_id|secret_access_key|\bAKIA[0-9A-Z]{16}\b|CREDENTIALS\s+'", p.read_text(errors="replace")
+        )
+    ]
+    assert found == []
+    for path in (PROJECT / "include" / "sql").rglob("*.sql"):
+        sql = path.read_text()
+        assert not re.search(r"(?i)access_key_id|secret_access_key|\bcredentials\b", sql), path
+        if re.search(r"(?im)^\s*(COPY|UNLOAD)\b", sql):
+            assert "IAM_ROLE" in sql, path
 
 
 # -- least privilege: what the tests above did, against what the roles allow ---------------------------------------------------

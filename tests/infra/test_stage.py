@@ -11,6 +11,7 @@ from infra import stage
 from infra.cost import estimate
 from infra.deploy import STACKS, upload_airflow
 from local.lifecycle import NOT_LOCAL
+from tests.conftest import PROJECT
 
 FILE = """prefix: corner-shop
 without: [{without}]
@@ -94,6 +95,15 @@ def test_every_stage_names_what_is_there(name):
     known = {p for s in STACKS for p in cfnlint.decode.decode(str(stage.TEMPLATES / f"{s}.yaml"))[0]["Parameters"]}
     assert set(found.parameters) <= known
     assert sum(item.dollars for item in estimate(found.events_per_second, found.parameters, found.stacks)) > 0
+
+
+def test_the_page_about_cost_says_what_the_estimate_says():
+    prod = stage.load_stage("prod")
+    items = estimate(prod.events_per_second, prod.parameters, prod.stacks)
+    page = (PROJECT / "docs" / "cost.md").read_text()
+    for item in items:
+        assert f"| {item.what} | {item.why} | {item.dollars:,.0f} |" in page
+    assert f"| all | | {sum(item.dollars for item in items):,.0f} |" in page
 
 
 @pytest.mark.parametrize(("text", "says"), [

@@ -1,0 +1,111 @@
+"""docker-compose.yaml as it is written; `make compose-test` runs it."""
+
+import json
+import re
+
+import pytest
+import yaml
+
+from local import health
+from local.stack import STAGES, Stack
+from tests.conftest import PROJECT
+
+ONCE = {"airflow-init", "deploy"}
+
+
+@pytest.fixture(scope="module")
+def services():
+    return yaml.safe_load((PROJECT / "docker-compose.yaml").read_text())["services"]
+
+
+def test_every_service_is_watched_restarted_and_pinned(services):
+    for name, service in services.items():
+        assert re.fullmatch(r"[a-z-]+:\d+\.\d+(\.\d+)?(-[a-z]+)?", service["image"]), name
+        assert service["init"] is True
+        if name in ONCE:
+            assert service["restart"] == "no"
+        else:
+            assert service["restart"] == "unless-stopped"
+            assert service["healthcheck"]["test"], name
+        if service["image"].startswith("ecommerce-elt"):
+            assert service["cap_drop"] == ["ALL"]
+            assert "no-new-privileges:true" in service["security_opt"]
+
+
+def test_every_port_is_on_loopback(services):
+    ports = [port for service in services.values() for port in service.get("ports", [])]
+    assert len(ports) == 7
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_profiles(services):
+    by_profile = {}
+    for name, service in services.items():
+        for profile in service.get("profiles", ["always"]):
+            by_profile.setdefault(profile, set()).add(name)
+    assert by_profile["celery"] == {"redis", "airflow-worker"}
+    assert by_profile["producer"] == {"producer"}
+    assert not by_profile["always"] & by_profile["local"]
+    assert "COMPOSE_PROFILES=${CLOUD},producer" in (PROJECT / ".env").read_text().splitlines()
+
+
+def test_airflow_is_set_as_in_the_local_cloud(services, tmp_path):
+    theirs, ours = services["airflow-scheduler"]["environment"], Stack(tmp_path).environment()
+    same = [
+        name
+        for name in ours
+        if name.startswith(("AIRFLOW__SCHEDULER__", "AIRFLOW__WORKERS__", "AIRFLOW__DAG_PROCESSOR__"))
+    ]
+    assert same
+    for name in [*same, "AIRFLOW__CORE__PARALLELISM", "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"]:
+        assert theirs[name] == ours[name], name
+    assert {f"AIRFLOW_CONN_AWS_{stage.upper()}" for stage in STAGES} <= set(theirs)
+    lines = (PROJECT / "docker" / "local.env").read_text().splitlines()
+    local = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    for name, value in ours.items():
+        if name.startswith(("ECOMMERCE_", "AWS_")) and name not in {"ECOMMERCE_LOCAL_STATE", "ECOMMERCE_WORK_DIR", "ECOMMERCE_API_URL", "ECOMMERCE_API_KEY",
+                                                                   "ECOMMERCE_TASK_RETRY_DELAY_SECONDS"}:  # fmt: skip
+            assert name in local, name
+            if "127.0.0.1" not in value:
+                assert local[name] == value, name
+
+
+def test_no_secret_is_in_the_files(services):
+    for name, service in services.items():
+        for key, value in service.get("environment", {}).items():
+            if re.search("SECRET|FERNET|JWT", key):
+                assert value.startswith("cat /var/lib/ecommerce/secrets/"), (name, key)
+
+
+def test_health(httpserver_of):
+    url = httpserver_of({"scheduler": {"status": "unhealthy"}})
+    assert health.problem([url]) == ""
+    assert health.problem([url, "scheduler"]) == "scheduler is unhealthy"
+    assert "refused" in health.problem(["http://127.0.0.1:9/"])
+
+
+@pytest.fixture
+def httpserver_of():
+    import threading
+    from http.server import BaseHTTPRequestHandler, HTTPServer
+
+    servers = []
+
+    def serve(document):
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                self.send_response(200)
+                self.end_headers()
+                self.wfile.write(json.dumps(document).encode())
+
+            def log_message(self, *_):
+                pass
+
+        servers.append(HTTPServer(("127.0.0.1", 0), Handler))
+        threading.Thread(target=servers[-1].serve_forever, daemon=True).start()
+        return f"http://127.0.0.1:{servers[-1].server_port}/"
+
+    yield serve
+    for server in servers:
+        server.shutdown()
+        server.server_close()
