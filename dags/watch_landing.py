@@ -16,9 +16,9 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import dag, task
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
+from ecommerce_elt.load_group import LoadFileOperator
 from ecommerce_elt.sensors import LandedFilesSensor
 from ecommerce_elt.settings import settings
 
@@ -56,7 +56,7 @@ def watch_landing():
         return settle_landed_files(files or [])  # none where find_files was skipped
 
     files = find_files()
-    loads = TriggerDagRunOperator.partial(
+    loads = LoadFileOperator.partial(
         task_id="load_file",
         trigger_dag_id="load_history",
         map_index_template="{{ task.conf['key'] }}",

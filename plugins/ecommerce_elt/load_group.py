@@ -9,6 +9,7 @@ from typing import Any
 
 from airflow.providers.amazon.aws.links.glue import GlueJobRunDetailsLink
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
+from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Context, get_current_context, task_group
 
 from ecommerce_elt.batches import Engine
@@ -60,6 +61,14 @@ class CleanBatchOperator(GlueJobOperator):
     def _done(self, context: Context, cleaned: Any) -> dict[str, Any]:
         context["feed"] = cleaned.feed  # for map_index_template
         return asdict(cleaned)
+
+
+class LoadFileOperator(TriggerDagRunOperator):
+    """Triggers `load_history` for a landed file. What names the file is data: no name of a file is rendered as a template."""
+
+    template_fields: Sequence[str] = tuple(
+        name for name in TriggerDagRunOperator.template_fields if name not in {"conf", "trigger_run_id"}
+    )
 
 
 @task_group

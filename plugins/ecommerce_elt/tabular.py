@@ -14,7 +14,7 @@ import hashlib
 import io
 import itertools
 import lzma
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from decimal import Decimal
@@ -29,6 +29,7 @@ from ecommerce_elt.feeds import Column, Contract, normalise_header
 
 CHUNK_BYTES = 1 << 20
 FIELD_MAX_BYTES = 1 << 20  # a Kinesis record takes 1 MiB
+SHOWN_MAX = 60  # of a name in a message
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
 OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
@@ -231,8 +232,9 @@ class TabularFile:
                 return mark  # only one mark can split the header into all required columns
         mark = min(missing, key=lambda m: len(missing[m]))
         wanted = ", ".join(missing[mark])
+        shown = self._shown(next(csv.reader([first.strip()], delimiter=mark)))
         raise PermanentError(
-            f"{self.path}: line 1 has no column {wanted} of feed {self.contract.feed}; found {first.strip()[:200]!r}. "
+            f"{self.path}: line 1 has no column {wanted} of feed {self.contract.feed}; {shown}. "
             f"Name it with --column '{missing[mark][0]}=HEADER OF THE FILE', or give --delimiter"
         )
 
@@ -312,10 +314,17 @@ class TabularFile:
         keys = {self._mapped(name) for name in header}
         return [c.header for c in self.contract.columns if c.required and c.header not in keys]
 
+    def _shown(self, header: Sequence[Any]) -> str:
+        """The header for a message, unless it may be a row of data: messages go to logs, and people's data does not."""
+        names = [str(name)[:SHOWN_MAX] for name in header]
+        if any(normalise_header(self._mapped(n)) in self.contract.headers for n in names):
+            return f"the header is {names}"
+        return f"none of its {len(names)} fields is a name that the feed knows: is it a header?"
+
     def _keys(self, header: list[Any]) -> tuple[str, ...]:
         keys = tuple(self._mapped(str(name)) for name in header)
         if missing := self._missing([str(name) for name in header]):
-            raise PermanentError(f"{self.path}: no column {', '.join(missing)}; the header is {[str(h) for h in header]}. "
+            raise PermanentError(f"{self.path}: no column {', '.join(missing)}; {self._shown(header)}. "
                                  f"Name it with --column '{missing[0]}=HEADER OF THE FILE'")  # fmt: skip
         if doubled := sorted({k for k in keys if keys.count(k) > 1}):
             raise PermanentError(f"{self.path}: two columns are read as {', '.join(doubled)}; the header is "

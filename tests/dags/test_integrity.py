@@ -101,6 +101,8 @@ def test_watch_landing_starts_one_run_a_file_and_settles(bag):
         "settle",
     ]
     assert dag.task_dict["load_file"].partial_kwargs["skip_when_already_exists"] is True
+    # A stranger chooses the names of files: they are no templates.
+    assert not {"conf", "trigger_run_id"} & set(dag.task_dict["load_file"].operator_class.template_fields)
     assert dag.task_dict["wait_for_landed_files"].deferrable is True
 
 

@@ -7,17 +7,18 @@ from tests.conftest import PROJECT, new_stack
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
-    """The folder in which all processes of the stack write down their AWS calls."""
+    """The folder in which all processes of a stack that RECORDS_CALLS write down their AWS calls."""
     return tmp_path_factory.mktemp("calls")
 
 
 @pytest.fixture(scope="module")
-def stack(tmp_path_factory, calls):
+def stack(request, tmp_path_factory, calls):
     """The whole local cloud with Airflow under its real scheduler; a file of tests may end it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ECOMMERCE_TASK_RETRY_DELAY_SECONDS", "1")  # the tests wait for what is retried
-        patch.setenv("RECORD_CALLS_TO", str(calls))
-        patch.setenv("PYTHONPATH", str(PROJECT / "tests" / "recorder"))
+        if request.module.RECORDS_CALLS:
+            patch.setenv("RECORD_CALLS_TO", str(calls))
+            patch.setenv("PYTHONPATH", str(PROJECT / "tests" / "recorder"))
         stack = new_stack(tmp_path_factory.mktemp("stack"))
         console = Console(quiet=True)
         lifecycle.up(stack, console)

@@ -23,6 +23,7 @@ from tests.conftest import PROJECT
 from tests.e2e import iam, search
 
 pytestmark = pytest.mark.stack
+RECORDS_CALLS = True
 
 
 @pytest.fixture
@@ -259,6 +260,10 @@ def test_what_strangers_write_is_data_and_never_code(stack, observer):
             for header in good
             for n, text in enumerate(HOSTILE)
         ]
+        for n, each in enumerate(wild):  # two customers of one invoice would be caught by a check of the marts
+            each["data"] |= (
+                {"InvoiceNo": f"9{n:05d}"} if each["data"].get("InvoiceNo") == good.get("InvoiceNo", "-") else {}
+            )
         wild += [event(feed, f"wild-{feed}-{n}-{text}", good) for n, text in enumerate(HOSTILE)]
         put(stack, *wild)
         total += len(wild)
@@ -292,7 +297,7 @@ def test_what_strangers_write_is_data_and_never_code(stack, observer):
 
 
 def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, observer):
-    before = observer.audit()["purchases"]["accepted"]
+    before = observer.audit().get("purchases", {}).get("accepted", 0)
     broken = [MARKED | change for change in (
         {"Age": "Quirinius"}, {"Gender": "Zzyzx"}, {"Amount": "867-5309"}, {"Purchase Date": "8675309"}, {"Phone": "8675309 Zzyzx"},
         {"Address": "Marktown"}, {"Name": ""}, {"Gender": "(555) 867-5309"}, {"Age": "8675309"})]  # fmt: skip

@@ -112,6 +112,8 @@ def test_a_workbook_with_two_sheets_that_fit_asks(tmp_path, contracts):
         pytest.param("a.csv", b"", "the file is empty", id="empty"),
         pytest.param("a.csv", b"\xff\xfe\xfd", "line 1: not utf-16", id="broken_utf_16"),
         pytest.param("a.csv", csv_text().encode("cp1252"), r"line 3 is not UTF-8\. Pass --encoding .*cp1252: 'C536366,22633,HAND WARMER £", id="not_utf8"),
+        pytest.param("a.csv", b"a,b\n1,2\n", "none of its 2 fields is a name that the feed knows", id="a_row_of_data_is_not_shown"),
+        pytest.param("a.csv", b"InvoiceNo,b\n1,2\n", r"the header is \['InvoiceNo', 'b'\]", id="a_header_is_shown"),
         pytest.param("a.csv", b"a,b\n1,2\n", "has no column", id="other_columns"),
         pytest.param("a.csv", csv_text(header=["Price", *HEADER[1:5], "UnitPrice", *HEADER[6:]]).encode(), "no column InvoiceNo", id="required_column_missing"),
         pytest.param("a.csv", csv_text(header=[*HEADER[:6], "InvoiceNo", "Country"]).encode(), "two columns are read as InvoiceNo", id="column_twice"),
