@@ -29,6 +29,7 @@ from tests.conftest import PROJECT
 from tests.e2e.browser import chromium, keep, server_with_login, sign_in, token
 from tests.e2e.known_answers import KnownAnswers
 
+RECORDS_CALLS = False
 SIMULATED = ["simulate", "--feed", "online_retail", "--count", "30000", "--seed", "11", "--bad-rate", "0.01"]
 
 
