@@ -44,9 +44,10 @@ def test_profiles(services):
         for profile in service.get("profiles", ["always"]):
             by_profile.setdefault(profile, set()).add(name)
     assert by_profile["celery"] == {"redis", "airflow-worker"}
-    assert by_profile["producer"] == {"producer"}
+    assert by_profile["producer"] == by_profile["local-producer"] == {"producer"}
+    assert "aws-producer" not in by_profile  # no simulated shop sends to AWS by itself
     assert not by_profile["always"] & by_profile["local"]
-    assert "COMPOSE_PROFILES=${CLOUD},producer" in (PROJECT / ".env").read_text().splitlines()
+    assert "COMPOSE_PROFILES=${CLOUD},${CLOUD}-producer" in (PROJECT / ".env").read_text().splitlines()
 
 
 def test_airflow_is_set_as_in_the_local_cloud(services, tmp_path):
