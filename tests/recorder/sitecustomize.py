@@ -44,42 +44,57 @@ def _short(params):
     return short
 
 
-def _install():
-    from botocore import client
+def _note(client, operation, params):
+    credentials = client._request_signer._credentials
+    call = {"who": _who(), "key": getattr(credentials, "access_key", None),
+            "service": client.meta.service_model.service_name, "operation": operation, "on": _short(params or {})}  # fmt: skip
+    line = json.dumps(call, sort_keys=True)
+    if (os.getpid(), line) not in _seen:  # a forked child writes down its own
+        _seen.add((os.getpid(), line))
+        with _file.open("a") as out:
+            out.write(line + "\n")
 
-    file = Path(FOLDER) / f"{os.getpid()}-{os.urandom(4).hex()}.jsonl"
-    seen = set()
 
-    def note(self, operation, params):
-        credentials = self._request_signer._credentials
-        who = (_who(), getattr(credentials, "access_key", None))
-        call = {"who": who[0], "key": who[1], "service": self.meta.service_model.service_name, "operation": operation,
-                "on": _short(params or {})}  # fmt: skip
-        line = json.dumps(call, sort_keys=True)
-        if (os.getpid(), line) not in seen:  # a forked child writes down its own
-            seen.add((os.getpid(), line))
-            with file.open("a") as out:
-                out.write(line + "\n")
-
-    plain = client.BaseClient._make_api_call
+def _patch(module):
+    plain = module.BaseClient._make_api_call
 
     def call(self, operation_name, api_params):
-        note(self, operation_name, api_params)
+        _note(self, operation_name, api_params)
         return plain(self, operation_name, api_params)
 
-    client.BaseClient._make_api_call = call
-    try:
-        from aiobotocore import client as asynchronous
-    except ImportError:
-        return
-    awaited = asynchronous.AioBaseClient._make_api_call
+    module.BaseClient._make_api_call = call
 
-    async def call_async(self, operation_name, api_params):
-        note(self, operation_name, api_params)
-        return await awaited(self, operation_name, api_params)
 
-    asynchronous.AioBaseClient._make_api_call = call_async
+def _patch_async(module):
+    plain = module.AioBaseClient._make_api_call
+
+    async def call(self, operation_name, api_params):
+        _note(self, operation_name, api_params)
+        return await plain(self, operation_name, api_params)
+
+    module.AioBaseClient._make_api_call = call
+
+
+class _Finder:
+    """Patches the clients' modules once they are imported, so that a process without them pays nothing."""
+
+    patches = {"botocore.client": _patch, "aiobotocore.client": _patch_async}  # noqa: RUF012
+
+    def find_spec(self, name, path=None, target=None):
+        if name not in self.patches:
+            return None
+        spec = next(s for f in sys.meta_path if f is not self and (s := f.find_spec(name, path, target)))
+        load = spec.loader.exec_module
+
+        def exec_module(module):
+            load(module)
+            self.patches[name](module)
+
+        spec.loader.exec_module = exec_module
+        return spec
 
 
 if FOLDER:
-    _install()
+    _file = Path(FOLDER) / f"{os.getpid()}-{os.urandom(4).hex()}.jsonl"
+    _seen: set[tuple[int, str]] = set()
+    sys.meta_path.insert(0, _Finder())
