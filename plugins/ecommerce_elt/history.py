@@ -35,7 +35,7 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import envelope, event_ids
 from ecommerce_elt.feeds import Contract
 from ecommerce_elt.lake_files import COUNTS
-from ecommerce_elt.landing import LANDING_KEY, LandedFile
+from ecommerce_elt.landing import LANDING, LANDING_KEY, LandedFile
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.tabular import Flags, Row, TabularFile
 
@@ -73,6 +73,8 @@ def land_file(
         PermanentError: there is no such file, it changed, or it cannot be read; the message holds no value of the file
             but its header. A report beside the file says all, with line numbers.
     """
+    if not key.startswith(LANDING):  # no other part of the bucket gets a report
+        raise PermanentError(f"{key}: expected landing/<feed>/<name> with a feed of {', '.join(contracts)}")
     try:
         head = s3.head_object(Bucket=settings.bucket, Key=key)
     except s3.exceptions.ClientError as error:

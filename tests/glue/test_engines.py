@@ -22,9 +22,13 @@ from local.supervision import wait_for
 from producer.simulate import simulated
 from tests.lambdas.test_shared import VALUES
 
-pytestmark = pytest.mark.skipif(
-    not find_spec("pyspark") or not shutil.which("java"), reason="Spark needs pyspark (make setup-spark) and Java 17"
-)
+pytestmark = [
+    pytest.mark.engines,
+    pytest.mark.skipif(
+        not find_spec("pyspark") or not shutil.which("java"),
+        reason="Spark needs pyspark (make setup-spark) and Java 17",
+    ),
+]
 
 JOB = "ecommerce-clean-events"
 # What sources write that engines like to read each in its own way.
