@@ -317,9 +317,10 @@ class TabularFile:
     def _shown(self, header: Sequence[Any]) -> str:
         """The header for a message, unless it may be a row of data: messages go to logs, and people's data does not."""
         names = [str(name)[:SHOWN_MAX] for name in header]
-        if any(normalise_header(self._mapped(n)) in self.contract.headers for n in names):
+        known = sum(normalise_header(self._mapped(n)) in self.contract.headers for n in names)
+        if known * 2 >= len(names):  # a single value may be spelt like a column: a product "Phone"
             return f"the header is {names}"
-        return f"none of its {len(names)} fields is a name that the feed knows: is it a header?"
+        return f"{known} of its {len(names)} fields are names that the feed knows: is it a header?"
 
     def _keys(self, header: list[Any]) -> tuple[str, ...]:
         keys = tuple(self._mapped(str(name)) for name in header)
