@@ -22,7 +22,8 @@ from local.stack import MARKER, PROJECT_DIR, Stack
 
 STOP_SECONDS = 60  # MiniStack writes its state when it stops
 START_SECONDS = 20
-SCHEDULER = "airflow-scheduler"
+AIRFLOW = "airflow-"
+SCHEDULER = f"{AIRFLOW}scheduler"
 
 
 class SupervisorDown(Exception):  # noqa: N818  # a state of things, not a failure
@@ -164,11 +165,20 @@ class Supervisor:
     def shut_down(self) -> None:
         """Stops all parts and supervisord itself, and returns when it is gone."""
         process = psutil.Process(self.pid())
-        # The scheduler waits for its tasks, and they need all the others.
-        if any(part["name"] == SCHEDULER and part["statename"] == "RUNNING" for part in self.states()):
+        # The scheduler waits for its tasks, and they need all the others. The rest of Airflow needs its database: a triggerer
+        # without one does not end before it is killed.
+        running = [part["name"] for part in self.states() if part["statename"] == "RUNNING"]
+        if SCHEDULER in running:
             self._call("stopProcess", SCHEDULER)
+        for name in running:
+            if name.startswith(AIRFLOW) and name != SCHEDULER:
+                self._call("stopProcess", name, False)
+        wait_for(self._airflow_has_ended, STOP_SECONDS * 2, "the end of Airflow")
         self._call("shutdown")
         process.wait(STOP_SECONDS * 2)
+
+    def _airflow_has_ended(self) -> bool:
+        return all(p["statename"] != "STOPPING" for p in self.states() if p["name"].startswith(AIRFLOW))
 
 
 def members(stack: Stack) -> list[psutil.Process]:

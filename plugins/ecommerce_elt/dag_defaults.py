@@ -27,6 +27,7 @@ class Stage(StrEnum):
     MARTS = "marts"
     DASHBOARDS = "dashboards"
     LAKE = "lake"
+    ERASE = "erase"
 
 
 WAREHOUSE = Asset("ecommerce_warehouse")

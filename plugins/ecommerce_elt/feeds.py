@@ -70,6 +70,17 @@ class Column(BaseModel):
         return (int(found[2]), int(found[3])) if found and found[2] else None
 
 
+class Erasure(BaseModel):
+    """How one customer is taken out of a feed while the events stay. A test holds `record` and `row` together."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    customer: str = Field(pattern=NAME.pattern, description="The column of clean and core that names the customer.")
+    record: dict[str, str] = Field(min_length=1, description="Column to what raw/ gets in its place.")
+    row: dict[str, str] = Field(min_length=1, description="Column of clean to what it has after that.")
+    tables: tuple[str, ...] = Field(min_length=1, description="Those with the customer; each has an erase.sql.")
+
+
 class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -82,6 +93,7 @@ class Contract(BaseModel):
     staging: str = Field(pattern=TABLE.pattern)
     tables: tuple[str, ...] = Field(min_length=1, description="Core tables, the one of the events first.")
     columns: tuple[Column, ...] = Field(min_length=1)
+    erasure: Erasure | None = Field(default=None, description="None where no event is of a person.")
 
     @model_validator(mode="after")
     def _names_agree(self) -> Contract:
@@ -93,7 +105,11 @@ class Contract(BaseModel):
                 raise ValueError(f"{role} is {getattr(self, role)!r}, which is no column; columns are {names}")
         if self.column(self.event_time).type != "timestamp":
             raise ValueError(f"event_time is {self.event_time!r}, whose type is not timestamp")
-        for table in self.tables:
+        if self.erasure and (unknown := [name for name in self.erasure.record if name not in names]):
+            raise ValueError(f"erasure.record: {unknown} are no columns; columns are {names}")
+        if self.erasure and self.erasure.customer not in self.erasure.row:
+            raise ValueError(f"erasure.row: says nothing of {self.erasure.customer}, which names the customer")
+        for table in (*self.tables, *(self.erasure.tables if self.erasure else ())):
             if not TABLE.match(table):
                 raise ValueError(f"tables: {table!r} is not written schema.table in lower case")
         return self

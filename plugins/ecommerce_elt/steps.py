@@ -22,6 +22,8 @@ from ecommerce_elt import (
     batches,
     cleaning,
     dashboards,
+    erasure,
+    erasure_items,
     history,
     lake,
     lake_files,
@@ -337,3 +339,70 @@ def extract_for_tableau() -> dict[str, int]:
         s3.upload_file(str(file), config.bucket, tableau.KEY)  # last: a publication that failed is tried again
     touched_object(tableau.KEY)
     return rows
+
+
+# -- erasure ----------------------------------------------------------------------------------------------------------
+
+
+def _customer(params: dict[str, Any]) -> erasure.Customer:
+    return erasure.customer_of(str(params["feed"]), str(params["customer"]), settings())
+
+
+def _layers(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
+    """Returns layer to what names the customer in the lake; takes it out where `apply`."""
+    customer, config, s3, target = _customer(params), _with_key(settings()), _client("s3"), _warehouse()
+    return {
+        **erasure.erase_landed(s3, target, customer, config, apply=apply),  # first, because raw/ tells what is in it
+        **erasure.erase_raw(s3, target, customer, config, apply=apply),
+        **erasure.erase_unreadable(s3, customer, config, apply=apply),
+        **erasure.erase_delivered(s3, customer, config, apply=apply),
+        **erasure.erase_clean(s3, customer, config, apply=apply),
+    }
+
+
+def find_customer(params: dict[str, Any]) -> dict[str, int]:
+    """Returns layer, or table of the warehouse, to what names the customer there. Changes nothing."""
+    found = _layers(params, apply=False) | _items(params, apply=False)
+    found |= erasure.count_in_warehouse(_warehouse(), _customer(params), settings())
+    log.info("found %s", " ".join(f"{layer}={count}" for layer, count in found.items()))
+    return found
+
+
+def erase_from_lake(params: dict[str, Any]) -> dict[str, int]:
+    """Takes the customer out of the lake's objects, and returns layer to what named them."""
+    return _layers(params, apply=True)
+
+
+def _items(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
+    customer = _customer(params)
+    if customer.feed != erasure.DELIVERED_FEED:
+        return {}
+    customers, invoices = (f"{settings().stack_prefix}-{table}" for table in ("customers", "invoices"))
+    return erasure_items.erase_items(_client("dynamodb"), customers, invoices, customer.name, apply=apply)
+
+
+def erase_from_dynamodb(params: dict[str, Any]) -> dict[str, int]:
+    """Takes the customer out of DynamoDB's items, and returns table to what named them."""
+    return _items(params, apply=True)
+
+
+def erase_from_warehouse(params: dict[str, Any]) -> None:
+    """Takes the customer out of core, and marks the days that marts have to be built again for."""
+    with _linked_warehouse() as target:
+        request = f"erasure {get_current_context()['run_id']}"[:128]
+        erasure.erase_core(target, _customer(params), settings(), request=request)
+
+
+def prove_erasure(params: dict[str, Any]) -> dict[str, int]:
+    """Searches every layer again, and returns what it found: 0 everywhere, but for landed files that were never read.
+
+    Raises:
+        PermanentError: something still names the customer.
+    """
+    found = find_customer(params)
+    if left := {layer: n for layer, n in found.items() if n and layer != "landed_files_unread"}:
+        raise PermanentError(
+            f"the customer is still named: {', '.join(f'{layer} {n}' for layer, n in left.items())}. Events that arrived "
+            "since are one cause: trigger erase_customer again"
+        )
+    return found

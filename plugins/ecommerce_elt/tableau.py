@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import tempfile
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,22 @@ KEY = "bi/tableau/ecommerce.hyper"
 
 def write_extract(target: Warehouse, data_sets: Iterable[DataSet], sql_dir: Path, file: Path) -> dict[str, int]:
     """Writes each data set as a table of the .hyper file, and returns data set to rows."""
-    import pantab
+    import pyarrow.parquet as pq
+    from tableauhyperapi import Connection, CreateMode, HyperProcess, Telemetry, escape_name, escape_string_literal
 
     tables = {data_set.id: _table(target, data_set.sql(sql_dir)) for data_set in data_sets}
-    # Hyper writes its log into the working folder otherwise, which a worker may not own.
-    pantab.frames_to_hyper(tables, file, process_params={"log_config": ""})
+    with (
+        tempfile.TemporaryDirectory(dir=file.parent) as folder,
+        # Hyper writes its log into the working folder otherwise, which a worker may not own.
+        HyperProcess(Telemetry.DO_NOT_SEND_USAGE_DATA_TO_TABLEAU, parameters={"log_config": ""}) as hyper,
+        Connection(hyper.endpoint, file, CreateMode.CREATE_AND_REPLACE) as connection,
+    ):
+        for name, table in tables.items():
+            rows = Path(folder) / f"{name}.parquet"
+            pq.write_table(table, rows)
+            source = escape_string_literal(str(rows))
+            table_of = f"CREATE TABLE {escape_name(name)} AS SELECT * FROM external({source}, FORMAT => 'parquet')"  # noqa: S608  # escaped
+            connection.execute_command(table_of)
     return {name: table.num_rows for name, table in tables.items()}
 
 

@@ -31,6 +31,7 @@ ALLOWED = {
     "table": TABLE,
     "period": re.compile(r"^(day|week|month|quarter|season)$"),
     "key": NAME,
+    "customer": NAME,
     "staging": TABLE,
     "fact": TABLE,
     "copy_manifest": _S3_URL,

@@ -19,11 +19,13 @@ DAGS = {
     "watch_landing",
     "load_history",
     "maintain_lake",
+    "erase_customer",
 }
 # What works on whole files, or on the whole lake.
 LONG = {"load_feed.clean_batch", "load_file", "land_file", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
         "summarise_quarantine", "find_feeds", "compact_feed", "remove_superseded_files", "apply_retention",
-        "vacuum_and_analyze"}  # fmt: skip
+        "vacuum_and_analyze", "find_customer", "is_to_be_erased", "erase_from_lake", "erase_from_dynamodb", "erase_from_warehouse",
+        "build_marts", "prove_erasure"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +121,15 @@ def test_build_marts_follows_the_warehouse_and_announces_marts(bag):
     assert dag.task_dict["find_stale_subjects"].downstream_task_ids == {"build_dimensions", "build_subject"}
     assert [asset.name for asset in dag.schedule] == ["ecommerce_warehouse"]
     assert [asset.name for asset in dag.task_dict["build_subject"].partial_kwargs["outlets"]] == ["ecommerce_marts"]
+
+
+def test_erase_customer_is_a_dry_run_until_told_and_proves_itself_last(bag):
+    dag = bag.dags["erase_customer"]
+    assert dag.params["dry_run"] is True
+    order = [t.task_id for t in dag.topological_sort()]
+    assert order[:3] == ["find_customer", "is_to_be_erased", "erase_from_lake"]
+    assert dag.task_dict["build_marts"].upstream_task_ids == {"erase_from_dynamodb", "erase_from_warehouse"}
+    assert order[-2:] == ["build_marts", "prove_erasure"]
 
 
 def test_sinks_of_refresh_dashboards_do_not_wait_for_each_other(bag):

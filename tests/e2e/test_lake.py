@@ -346,6 +346,65 @@ def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, obse
         assert [mark for mark in MARKS if mark in page.text] == []
 
 
+VANISHED = {"Name": "Eveline Vanisher", "Address": "9 Vanisher Lane, Gonetown, NY 10001", "Phone": "+1 (555) 321-7788", "Age": "36",
+            "Gender": "Female", "Product Name": "Novel", "Amount": "9.50", "Purchase Date": "2026-02-03 10:00:00"}  # fmt: skip
+SHOPS_NUMBER = "88-vanisher-88"
+
+
+def test_an_erased_customer_is_in_no_layer_any_more(stack, observer):
+    env = os.environ | stack.user_environment()
+    command = [sys.executable, "-m", "infra.customer_key"]
+    made = subprocess.run(
+        command, cwd=PROJECT, env=env, input=VANISHED["Phone"] + "\n", capture_output=True, text=True, check=True
+    )
+    customer_key = made.stdout.strip()
+    before = {feed: counts["accepted"] for feed, counts in observer.audit().items()}
+    [(_, line, _)] = islice(simulated("online_retail", 1, 5, 0.0), 1)
+    lines = [line | {"InvoiceNo": f"7777{n:02d}", "CustomerID": SHOPS_NUMBER} for n in range(3)]
+    put(stack, *(event("purchases", f"vanishes-{n}", VANISHED | change) for n, change in enumerate([{}, {"Age": "old"}])),
+        *(event("online_retail", f"vanishes-line-{n}", data) for n, data in enumerate(lines)),
+        b"no envelope: Eveline Vanisher +1 555 321-7788", json.dumps(lines[0]).encode())  # fmt: skip
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(VANISHED))
+    writer.writeheader()
+    writer.writerows([VANISHED, VANISHED])
+    land(observer, "landing/purchases/vanishes.csv", text.getvalue().encode())
+    assert report(observer, "landing/purchases/vanishes.csv")["clean"] == 2
+    loaded(observer, "purchases", before.get("purchases", 0), 4)
+    loaded(observer, "online_retail", before.get("online_retail", 0), 3)
+    marks = ["Vanisher", "Gonetown", "321-7788", customer_key, SHOPS_NUMBER]
+    wait_for(lambda: search.in_dynamodb(observer, marks) != set(), 60, "the items", 0.5)
+    wait_for(
+        lambda: "core.firehose_transactions" in search.in_warehouse(observer, [SHOPS_NUMBER]), 60, "the delivery", 1
+    )
+    wait_for(lambda: not observer.stale_marts(), 120, "the marts", 0.5)
+    assert "mart.customer_days" in search.in_warehouse(observer, [SHOPS_NUMBER])
+    places = search.in_objects(observer, marks, ())
+    kinds = {re.match(r"[a-z]+/(unreadable/|feed=\w+/)?", key)[0] for key in places}
+    assert {"raw/feed=purchases/", "raw/feed=online_retail/", "clean/feed=purchases/", "clean/feed=online_retail/",
+            "quarantine/unreadable/", "firehose/", "landing/"} <= kinds  # fmt: skip
+
+    asked = {"purchases": customer_key, "online_retail": SHOPS_NUMBER}
+    for feed, customer in asked.items():
+        state, tasks = run(stack, "erase_customer", feed=feed, customer=customer)  # a dry run
+        assert (state, tasks["erase_from_lake"]["state"]) == ("success", "skipped")
+    assert search.in_objects(observer, marks, ()) >= places
+    counts = observer.audit()
+    for feed, customer in asked.items():
+        state, tasks = run(stack, "erase_customer", feed=feed, customer=customer, dry_run=False)
+        assert state == "success", {name: task["state"] for name, task in tasks.items()}
+    assert search.in_objects(observer, marks, ("bi/",)) == set()  # bi/ follows with the next refresh of the dashboards
+    assert search.in_warehouse(observer, marks) == set()
+    assert search.in_dynamodb(observer, marks) == set()
+    assert search.in_metadata(stack, marks[:3]) == set()  # a run's parameters are kept, which say what was asked for
+    assert observer.audit() == counts
+    found = observer.warehouse.query("SELECT COUNT(*) FROM core.fact_purchase WHERE customer_key = 'erased'")
+    assert int(found[0][0]) == 3
+    # A phone number is no parameter.
+    state, tasks = run(stack, "erase_customer", feed="purchases", customer="5553217788")
+    assert (state, tasks["find_customer"]["try_number"]) == ("failed", 1)
+
+
 def test_no_key_of_aws_is_in_a_statement_or_a_log(stack):
     """COPY and UNLOAD name a role."""
     logs = [p for folder in (stack.logs, stack.airflow_home / "logs") for p in folder.rglob("*.log")]
@@ -384,7 +443,7 @@ def roles_of(call):
         "airflow api-server": ["ecommerce-page"], "-m producer": ["ecommerce-producer"], "-m local.redshift": ["ecommerce-copy", "ecommerce-delivery"],
         "-m local.firehose": ["ecommerce-delivery"], "-m pyspark.daemon": ["ecommerce-clean-events"],
         # An administrator; the emulator itself; QuickSight, which has a user and a password of Redshift.
-        "-m infra.deploy": [], "-m bi.quicksight.deploy": [], "-m local.cloud": [], "-m local.quicksight": [],
+        "-m infra.deploy": [], "-m infra.customer_key": [], "-m bi.quicksight.deploy": [], "-m local.cloud": [], "-m local.quicksight": [],
     }[who]  # fmt: skip
 
 

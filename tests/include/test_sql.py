@@ -13,7 +13,7 @@ SQL = PROJECT / "include" / "sql"
 FILES = sorted(SQL.rglob("*.sql"))
 NAMES = {"staging": "staging.purchases", "fact": "core.fact_purchase", "copy_manifest": "s3://bucket/copy.json",
          "object_counts": "s3://bucket/objects.jsonl", "copy_role": "default", "table": "mart.sales_daily", "period": "day",
-         "key": "date_day", "known_prefix": "s3://bucket/known/",
+         "key": "date_day", "customer": "customer_key", "known_prefix": "s3://bucket/known/",
          "batch_id": "purchases-20260101T000000Z-0123456789abcdef"}  # fmt: skip
 
 
@@ -65,3 +65,5 @@ def test_every_table_of_a_contract_has_its_files(contracts):
         for table in contract.tables:
             for name in ("create.sql", "merge.sql"):
                 assert (SQL / table.replace(".", "/") / name).exists(), f"{table}/{name}"
+        for table in contract.erasure.tables if contract.erasure else ():
+            assert (SQL / table.replace(".", "/") / "erase.sql").exists(), table

@@ -6,10 +6,13 @@ WITH purchase AS (
     SELECT
         *,
         -- The customer is the phone number's digits under HMAC-SHA256 (RFC 2104), so that spelling does not matter.
-        SHA256(
-            UNHEX($hmac_outer_pad)
-            || UNHEX(SHA256(UNHEX($hmac_inner_pad) || ENCODE(REGEXP_REPLACE(phone, '[^0-9]', '', 'g'))))
-        ) AS customer_key,
+        CASE
+            WHEN phone = 'erased' THEN phone -- what erase_customer leaves in raw/
+            ELSE SHA256(
+                UNHEX($hmac_outer_pad)
+                || UNHEX(SHA256(UNHEX($hmac_inner_pad) || ENCODE(REGEXP_REPLACE(phone, '[^0-9]', '', 'g'))))
+            )
+        END AS customer_key,
         -- US addresses end in "City, ST 12345" or, for the forces, "APO AE 12345".
         REGEXP_EXTRACT(address, '(^|[^A-Za-z0-9_])([A-Z]{2}) [0-9]{5}(-[0-9]{4})?\z', 2) AS address_state
     FROM typed

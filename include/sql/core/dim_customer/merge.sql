@@ -24,6 +24,7 @@ USING (
             ROW_NUMBER() OVER (PARTITION BY customer_key ORDER BY event_time DESC, event_id DESC) AS recency
         FROM core.fact_purchase
         WHERE customer_key IN (SELECT customer_key FROM staging.purchases)
+            AND customer_key <> 'erased' -- nobody: include/sql/clean/purchases.sql
     ) AS purchase
     GROUP BY customer_key
 ) AS source

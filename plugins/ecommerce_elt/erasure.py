@@ -1,0 +1,438 @@
+"""Takes one customer out of every layer; the events stay, without the person. See docs/adr/0021.
+
+Each layer is a function that counts what names the customer, and takes it out where it is told to: the same search says
+before what would be done, and proves afterwards that nothing is left. Twice is once.
+
+    manifests/erasures/<id>.json   raw objects that are being rewritten: their manifests get the new ETags, whatever dies
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import gzip
+import hashlib
+import hmac
+import json
+import logging
+import re
+import tempfile
+import uuid
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import orjson
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+from more_itertools import constrained_batches
+
+from ecommerce_elt.batches import Manifest, RawObject, open_batches, read_manifest
+from ecommerce_elt.cleaning import run_cleaning
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.feeds import Contract, Erasure, load_contracts, normalise_header
+from ecommerce_elt.lake_files import S3_THREADS, download_raw, parquet_writer
+from ecommerce_elt.landing import LANDING, LandedFile
+from ecommerce_elt.settings import Settings
+from ecommerce_elt.warehouse import Warehouse, render
+
+log = logging.getLogger(__name__)
+
+PLANS = "manifests/erasures/"
+DELIVERED_FEED = "online_retail"  # what firehose_transform and dynamodb_writer take from the stream
+OBJECTS_BYTES = 64 * 1024**2  # packed raw objects that are searched at a time
+_PHONE = re.compile(r"[0-9+(][0-9 ().+x/-]{4,}[0-9]")
+_HMAC = re.compile(r"[0-9a-f]{64}")
+
+
+@dataclass(frozen=True)
+class Customer:
+    """One customer of one feed, as the contract's `erasure.customer` column names them: a shop's number, or an HMAC."""
+
+    contract: Contract
+    name: str
+
+    @property
+    def feed(self) -> str:
+        return self.contract.feed
+
+    @property
+    def erasure(self) -> Erasure:
+        assert self.contract.erasure is not None
+        return self.contract.erasure
+
+
+def customer_of(feed: str, name: str, settings: Settings) -> Customer:
+    """Returns the customer.
+
+    Raises:
+        PermanentError: the feed has no customers, or the name is none.
+    """
+    contracts = load_contracts(settings.include_dir / "feeds")
+    with_customers = [name for name, contract in contracts.items() if contract.erasure]
+    if feed not in with_customers:
+        raise PermanentError(f"feed {feed!r}: expected one with customers: {', '.join(with_customers)}")
+    found = Customer(contracts[feed], name.strip())
+    if not found.name or found.name in found.erasure.row.values():
+        raise PermanentError(f"{found.erasure.customer} {name!r} names nobody")
+    if "phone" in found.erasure.record and not _HMAC.fullmatch(found.name):
+        raise PermanentError(
+            f"{found.erasure.customer}: expected 64 hex digits. Never a phone number: python -m infra.customer_key makes one of it"
+        )
+    return found
+
+
+def key_of_phone(phone: str, key: str) -> str:
+    """Returns the customer_key of a phone number, as include/sql/clean/purchases.sql makes it: HMAC-SHA256 of its digits."""
+    return hmac.new(key.encode(), re.sub("[^0-9]", "", phone).encode(), hashlib.sha256).hexdigest()
+
+
+# -- raw/ -------------------------------------------------------------------------------------------------------------
+
+
+def erase_raw(s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+    """Searches every record of the feed in raw/, and returns `raw_objects` and `raw_records` that name the customer.
+
+    Args:
+        apply: those records get the texts of the contract's `erasure.record`; all others keep every byte. The manifests of
+            the objects' batches get the new ETags.
+
+    Raises:
+        TransientError: an object is in no batch yet; load_events is about to take it up.
+    """
+    objects = _objects(s3, settings.bucket, f"raw/feed={customer.feed}/")
+    if apply:
+        _settle_plans(s3, target, settings)
+    found = {"raw_objects": 0, "raw_records": 0}
+    for some in constrained_batches(objects, OBJECTS_BYTES, max_count=2000, get_len=lambda raw: raw.size, strict=False):
+        with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
+            files = _download(s3, some, Path(folder))
+            lines = _lines_of(customer, files, settings, Path(folder))
+            found["raw_objects"] += len(lines)
+            found["raw_records"] += sum(map(len, lines.values()))
+            if apply and lines:
+                hit = [raw for raw in some if raw.key in lines]
+                _check_claimed(s3, target, customer.feed, hit, settings)
+                plan = f"{PLANS}{uuid.uuid4().hex}.json"
+                body = json.dumps({"feed": customer.feed, "keys": sorted(lines)}).encode()
+                s3.put_object(Bucket=settings.bucket, Key=plan, Body=body)
+                with ThreadPoolExecutor(S3_THREADS) as pool:
+                    rewrite = partial(_rewrite_raw, s3, customer, files, lines)
+                    list(pool.map(rewrite, hit))
+                _settle_plans(s3, target, settings)
+    return found
+
+
+def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[RawObject]:
+    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
+    for page in pages:
+        for entry in page.get("Contents", []):
+            yield RawObject(entry["Key"], entry["ETag"].strip('"'), entry["Size"], bucket)
+
+
+def _download(s3: Any, objects: Iterable[RawObject], folder: Path) -> dict[str, Path]:
+    def fetch(numbered: tuple[int, RawObject]) -> tuple[str, Path]:
+        number, raw = numbered
+        path = folder / f"{number:06d}.jsonl.gz"
+        download_raw(s3, raw, path)
+        return raw.key, path
+
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        return dict(pool.map(fetch, enumerate(objects)))
+
+
+def _lines_of(customer: Customer, files: dict[str, Path], settings: Settings, work: Path) -> dict[str, set[int]]:
+    """Returns raw key to the lines, from 1, whose cleaned row names the customer, be it clean, rejected or a duplicate."""
+    config = {"memory_limit": f"{settings.clean_memory_bytes // 1024**2}MiB", "threads": settings.clean_threads,
+              "temp_directory": str(work / "spill"), "autoinstall_known_extensions": False}  # fmt: skip
+    lines: dict[str, set[int]] = {}
+    with duckdb.connect(work / "search.duckdb", config=config) as engine:
+        run_cleaning(engine, files, customer.feed, customer.contract, settings)
+        named = duckdb.ColumnExpression(customer.erasure.customer) == duckdb.ConstantExpression(customer.name)
+        for key, line in engine.table("cleaned").filter(named).project("source_object, source_line").fetchall():
+            lines.setdefault(key, set()).add(line)
+    return lines
+
+
+def _rewrite_raw(
+    s3: Any, customer: Customer, files: dict[str, Path], lines: dict[str, set[int]], raw: RawObject
+) -> None:
+    number, out = 0, []
+    for line in gzip.decompress(files[raw.key].read_bytes()).split(b"\n"):
+        number += bool(line.strip())  # empty lines are not counted: cleaning.READ_EVENTS
+        out.append(_without_person(line, customer) if line.strip() and number in lines[raw.key] else line)
+    body = gzip.compress(b"\n".join(out), 1, mtime=0)
+    s3.put_object(Bucket=raw.bucket, Key=raw.key, Body=body, IfMatch=f'"{raw.etag}"')
+
+
+def _without_person(line: bytes, customer: Customer) -> bytes:
+    """Returns the event with the texts of `erasure.record`; its other values keep their digits and their spelling."""
+
+    def number(text: str) -> orjson.Fragment:
+        return orjson.Fragment(text.encode())
+
+    def first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            found.setdefault(key, value)  # of a key that is there twice the first one counts
+        return found
+
+    event = json.loads(line, parse_int=number, parse_float=number, parse_constant=number, object_pairs_hook=first)
+    columns = {key: customer.contract.headers.get(normalise_header(key)) for key in event["data"]}
+    for key, column in columns.items():
+        if column and column.name in customer.erasure.record:
+            event["data"][key] = customer.erasure.record[column.name]
+    return orjson.dumps(event)
+
+
+def _batches_of(s3: Any, target: Warehouse, feed: str, keys: set[str], settings: Settings) -> dict[str, set[str]]:
+    """Returns the batches of the feed that have some of these raw objects, open or committed, and which."""
+    sql = (settings.sql_dir / "ops/batch_object/of_keys.sql").read_text("utf-8")
+    rows = target.query(sql, {"feed": feed, "first_key": min(keys), "last_key": max(keys)})
+    found: dict[str, set[str]] = {}
+    for batch_id, key in rows:
+        if key in keys:
+            found.setdefault(batch_id, set()).add(key)
+    for batch_id in open_batches(s3, settings.bucket):
+        if hit := keys & {raw.key for raw in read_manifest(s3, settings.bucket, batch_id).objects}:
+            found.setdefault(batch_id, set()).update(hit)
+    return found
+
+
+def _check_claimed(s3: Any, target: Warehouse, feed: str, objects: list[RawObject], settings: Settings) -> None:
+    keys = {raw.key for raw in objects}
+    in_batches = set().union(*_batches_of(s3, target, feed, keys, settings).values())
+    if waiting := sorted(keys - in_batches):
+        raise TransientError(f"{waiting[0]} is in no batch yet; load_events takes it up")
+
+
+def _settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
+    """Brings the manifests up to the raw objects that were rewritten, also by a task that died, and drops the plans."""
+    bucket = settings.bucket
+    for plan in list(_objects(s3, bucket, PLANS)):
+        found = json.loads(s3.get_object(Bucket=bucket, Key=plan.key)["Body"].read())
+        keys = set(found["keys"])
+        now = {}
+        for key in keys:
+            head = s3.head_object(Bucket=bucket, Key=key)
+            now[key] = RawObject(key, head["ETag"].strip('"'), head["ContentLength"], bucket)
+        for batch_id in _batches_of(s3, target, found["feed"], keys, settings):
+            old = read_manifest(s3, bucket, batch_id)
+            new = Manifest(old.batch_id, old.feed, tuple(now.get(raw.key, raw) for raw in old.objects))
+            if new != old:
+                s3.put_object(Bucket=bucket, Key=f"manifests/{batch_id}.json", Body=new.to_json())
+        s3.delete_object(Bucket=bucket, Key=plan.key)
+
+
+# -- landing/ ---------------------------------------------------------------------------------------------------------
+
+
+def erase_landed(s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+    """Returns `landed_files` with the customer: those whose raw objects name them. To be called before `erase_raw`.
+
+    A file that could not be loaded was never read as records, so nobody knows who is in it: `landed_files_unread`.
+
+    Args:
+        apply: deletes the files; their records are in raw/, and their reports stay.
+    """
+    raw_keys = _raw_keys(s3, customer, settings)
+    batches = set(_batches_of(s3, target, customer.feed, raw_keys, settings)) if raw_keys else set()
+    found = {"landed_files": 0, "landed_files_unread": 0}
+    files = {raw.key: raw for raw in _objects(s3, settings.bucket, f"{LANDING}{customer.feed}/")}
+    for key, raw in files.items():
+        if key.endswith(".report.json"):
+            continue
+        report = files.get(LandedFile(key, raw.etag).report_key)
+        told = json.loads(s3.get_object(Bucket=settings.bucket, Key=report.key)["Body"].read()) if report else {}
+        if "batches" not in told:
+            found["landed_files_unread"] += 1
+        elif batches & set(told["batches"]):
+            found["landed_files"] += 1
+            if apply:
+                s3.delete_object(Bucket=settings.bucket, Key=key)
+    return found
+
+
+def _raw_keys(s3: Any, customer: Customer, settings: Settings) -> set[str]:
+    """Returns the landed raw objects that name the customer."""
+    objects = (raw for raw in _objects(s3, settings.bucket, f"raw/feed={customer.feed}/") if "/landed-" in raw.key)
+    found: set[str] = set()
+    for some in constrained_batches(objects, OBJECTS_BYTES, max_count=2000, get_len=lambda raw: raw.size, strict=False):
+        with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
+            found |= set(_lines_of(customer, _download(s3, some, Path(folder)), settings, Path(folder)))
+    return found
+
+
+# -- what is no envelope, and what Firehose wrote ---------------------------------------------------------------------
+
+
+def erase_unreadable(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+    """Returns `unreadable_records` whose text names the customer: as a word, or as a phone number.
+
+    Args:
+        apply: of such a record stay the reason and where it came from.
+    """
+    names = _names(customer, settings)
+
+    def change(line: bytes) -> bytes | None:
+        kept = json.loads(line)
+        if not names(_content(kept)):
+            return None
+        gone = {"data", "data_base64", "rawData", "partition_key"}
+        return orjson.dumps({k: v for k, v in kept.items() if k not in gone} | {"erased": True})
+
+    prefixes = ["quarantine/unreadable/"]
+    if customer.feed == DELIVERED_FEED:
+        prefixes.append("firehose/errors/")
+    return {"unreadable_records": sum(_rewrite_lines(s3, settings, prefix, change, apply) for prefix in prefixes)}
+
+
+def _content(record: dict[str, Any]) -> str:
+    packed = [record[name] for name in ("data_base64", "rawData") if name in record]
+    texts = [str(record.get(name, "")) for name in ("data", "partition_key")]
+    for text in packed:
+        try:
+            texts.append(base64.b64decode(text).decode("utf-8", "replace"))
+        except binascii.Error:
+            texts.append(str(text))
+    return "\n".join(texts)
+
+
+def _names(customer: Customer, settings: Settings) -> Callable[[str], bool]:
+    """Returns what tells whether a text names the customer."""
+    if "phone" not in customer.erasure.record:
+        word = re.compile(rf"(?<![\w.-]){re.escape(customer.name)}(?![\w.-])")
+        return lambda text: bool(word.search(text))
+    key = settings.pii_hmac_key.get_secret_value()
+
+    def has_phone(text: str) -> bool:
+        runs = _PHONE.findall(text)
+        return any(key_of_phone(part, key) == customer.name for run in runs for part in (run, *run.split()))
+
+    return has_phone
+
+
+def erase_delivered(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+    """Returns `firehose_rows` of the customer in the files that Firehose copied from.
+
+    Args:
+        apply: the rows lose their CustomerID.
+    """
+    if customer.feed != DELIVERED_FEED:
+        return {"firehose_rows": 0}
+
+    def change(line: bytes) -> bytes | None:
+        row = json.loads(line)
+        if not isinstance(row, dict) or row.get("CustomerID") != customer.name:
+            return None
+        return orjson.dumps(row | {"CustomerID": None})
+
+    return {
+        "firehose_rows": _rewrite_lines(
+            s3, settings, "firehose/", change, apply, but=("firehose/errors/", "firehose/manifests/")
+        )
+    }
+
+
+def _rewrite_lines(
+    s3: Any,
+    settings: Settings,
+    prefix: str,
+    change: Callable[[bytes], bytes | None],
+    apply: bool,
+    but: tuple[str, ...] = (),
+) -> int:
+    """Returns how many lines below the prefix `change` has something for; writes it where `apply`."""
+
+    def rewrite(raw: RawObject) -> int:
+        body = s3.get_object(Bucket=raw.bucket, Key=raw.key, IfMatch=f'"{raw.etag}"')["Body"].read()
+        packed = body.startswith(b"\x1f\x8b")
+        lines = (gzip.decompress(body) if packed else body).split(b"\n")
+        changed = {
+            n: new for n, line in enumerate(lines) if line.startswith(b"{") and (new := change(line)) is not None
+        }
+        if apply and changed:
+            text = b"\n".join(changed.get(n, line) for n, line in enumerate(lines))
+            body = gzip.compress(text, 1, mtime=0) if packed else text
+            s3.put_object(Bucket=raw.bucket, Key=raw.key, Body=body, IfMatch=f'"{raw.etag}"')
+        return len(changed)
+
+    objects = [raw for raw in _objects(s3, settings.bucket, prefix) if not raw.key.startswith(but)]
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        return sum(pool.map(rewrite, objects))
+
+
+# -- clean/ -----------------------------------------------------------------------------------------------------------
+
+
+def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+    """Returns `clean_rows` of the customer in all Parquet files of the feed, whether a list names them or not.
+
+    Args:
+        apply: the rows get the values of the contract's `erasure.row`, in a file of the same name and the same rows.
+    """
+
+    def rewrite(raw: RawObject) -> int:
+        with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
+            path = Path(folder) / "old.parquet"
+            download_raw(s3, raw, path)
+            named = pc.equal(pq.read_table(path, columns=[customer.erasure.customer]).column(0), customer.name)
+            named = pc.fill_null(named, False)
+            rows = pc.sum(named).as_py() or 0
+            if apply and rows:
+                table = pq.read_table(path)
+                for name, value in customer.erasure.row.items():
+                    at = table.schema.get_field_index(name)
+                    new = pc.if_else(named, pa.scalar(value), table.column(name))
+                    table = table.set_column(at, table.schema.field(at), new)
+                out = Path(folder) / "new.parquet"
+                with parquet_writer(out, table.schema) as writer:
+                    writer.write_table(table)
+                with out.open("rb") as file:
+                    s3.put_object(Bucket=raw.bucket, Key=raw.key, Body=file, IfMatch=f'"{raw.etag}"')
+            return int(rows)
+
+    objects = [
+        raw for raw in _objects(s3, settings.bucket, f"clean/feed={customer.feed}/") if raw.key.endswith(".parquet")
+    ]
+    with ThreadPoolExecutor(2) as pool:  # each holds a file of up to compact_target_bytes
+        return {"clean_rows": sum(pool.map(rewrite, objects))}
+
+
+# -- the warehouse ----------------------------------------------------------------------------------------------------
+
+
+def erase_core(target: Warehouse, customer: Customer, settings: Settings, *, request: str) -> None:
+    """Takes the customer out of the feed's tables in one transaction, and marks their days for every mart of the feed.
+
+    Args:
+        request: names the change in ops.stale_date.
+    """
+    names = {
+        "staging": customer.contract.staging,
+        "fact": customer.contract.tables[0],
+        "customer": customer.erasure.customer,
+    }
+    steps = [settings.sql_dir / "ops/load/01_lock_staging.sql", settings.sql_dir / "ops/load/02_empty_staging.sql",
+             settings.sql_dir / "ops/erase/03_mark_stale_dates.sql",
+             *(settings.sql_dir / table.replace(".", "/") / "erase.sql" for table in customer.erasure.tables)]  # fmt: skip
+    values = {"feed": customer.feed, "customer_id": customer.name, "request": request}
+    target.run([render(step.read_text("utf-8"), names) for step in steps], values, name=f"erase {request}")
+
+
+def count_in_warehouse(target: Warehouse, customer: Customer, settings: Settings) -> dict[str, int]:
+    """Returns the rows that name the customer, by table: of each table of ours that has a column for customers of the feed."""
+    sql = (settings.sql_dir / "ops/erase_search/columns.sql").read_text("utf-8")
+    count = (settings.sql_dir / "ops/erase_search/count.sql").read_text("utf-8")
+    columns = {customer.erasure.customer, customer.erasure.customer.replace("_", "")}
+    found = {}
+    for table, column in target.query(sql):
+        if column in columns:
+            names = {"table": table, "customer": column}
+            found[table] = int(target.query(render(count, names), {"customer_id": customer.name})[0][0])
+    return found
