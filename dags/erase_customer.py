@@ -25,7 +25,11 @@ from datetime import datetime, timedelta
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Param, dag, get_current_context, task
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
+from ecommerce_elt.feeds import load_contracts
 from ecommerce_elt.links import linked_task
+from ecommerce_elt.settings import settings
+
+FEEDS = [feed for feed, contract in load_contracts(settings().include_dir / "feeds").items() if contract.erasure]
 
 
 @dag(
@@ -37,7 +41,7 @@ from ecommerce_elt.links import linked_task
     doc_md=__doc__,
     tags=[Tag.LAKE],
     params={
-        "feed": Param("online_retail", enum=["online_retail", "purchases"], description="Whose customer it is."),
+        "feed": Param(FEEDS[0], enum=FEEDS, description="Whose customer it is."),
         "customer": Param(
             type="string",
             minLength=1,

@@ -132,8 +132,8 @@ def claim_prefix(s3: Any, bucket: str, prefix: str) -> Manifest:
     found = [entry for page in pages for entry in page.get("Contents", [])]
     matches = [RAW_KEY.match(entry["Key"]) for entry in found]
     feeds = {match["feed"] for match in matches if match}
-    if not all(matches) or len(feeds) != 1:
-        raise PermanentError(f"--prefix {prefix}: {len(found)} objects of feeds {sorted(feeds)}, expected a prefix of one "
+    if not all(matches) or len(feeds) != 1 or None in feeds:
+        raise PermanentError(f"--prefix {prefix}: {len(found)} objects of feeds {sorted(map(str, feeds))}, expected a prefix of one "
                              "feed, such as raw/feed=online_retail/dt=2026-01-31/")  # fmt: skip
     objects = [RawObject(e["Key"], e["ETag"].strip('"'), e["Size"], bucket) for e in found]
     manifest = new_manifest(feeds.pop(), objects, max(e["LastModified"] for e in found))

@@ -14,7 +14,7 @@ from decimal import Decimal
 from pathlib import Path
 from typing import Any
 
-from ecommerce_elt.batches import OPEN, RAW_KEY
+from ecommerce_elt.batches import OPEN, feed_of_key
 from ecommerce_elt.dashboards import DATA_SETS, utc
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.warehouse import Warehouse
@@ -26,7 +26,6 @@ from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, Stack
 SIMULATED_EVENTS = 60_000
 SEED, BAD_RATE, REPEAT_RATE = 42, 0.01, 0.002
 HTTP_SHARE = 20  # one simulated event in so many goes by POST /events
-UNREADABLE = "unreadable"
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 180  # nothing moved for this long: say so and stop waiting
 LAYERS = ("produced", "raw", "clean", "quarantined", "duplicates")
@@ -67,12 +66,11 @@ class Observer:
         return self.keys("raw/") | self.keys("quarantine/unreadable/")
 
     def lines(self, keys: set[str]) -> Counter[str]:
-        """Events in the objects, by feed; what is no envelope counts as unreadable."""
+        """Events in the objects, by feed; what is no envelope is of the feed UNREADABLE."""
 
         def count(key: str) -> tuple[str, int]:
             body = gzip.decompress(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
-            match = RAW_KEY.match(key)
-            return (match["feed"] if match else UNREADABLE), body.count(b"\n")
+            return feed_of_key(key), body.count(b"\n")
 
         found: Counter[str] = Counter()
         with ThreadPoolExecutor(8) as pool:
@@ -161,8 +159,6 @@ def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | N
                "warehouse": core[name][0] if name in core else 0}
         for name in sorted(set(produced) | set(raw))
     }  # fmt: skip
-    if UNREADABLE in counts:
-        counts[UNREADABLE]["quarantined"] = raw[UNREADABLE]
     _show(console, counts, core, core_before, seconds)
     _show_ways(console, _wait_for_ways(observer, console, started))
     _show_dashboards(console, observer, _wait_for_dashboards(observer, console))
@@ -219,7 +215,7 @@ def _wait(
     audit_before: dict[str, dict[str, int]],
     expected: int,
 ) -> None:
-    """Returns when all that was produced is audited or unreadable, and nothing is on its way."""
+    """Returns when all that was produced is audited, and nothing is on its way."""
     begun = sum(a["accepted"] for a in audit_before.values())
     lines: Counter[str] = Counter()
     counted = set(stored_before)
@@ -231,9 +227,9 @@ def _wait(
             counted |= new
             loaded = sum(a["accepted"] for a in observer.audit().values()) - begun
             stored = sum(lines.values())
-            text = f"{expected:,} produced, {stored:,} in raw, {loaded + lines[UNREADABLE]:,} loaded or quarantined"
+            text = f"{expected:,} produced, {stored:,} in raw, {loaded:,} loaded or quarantined"
             status.update(text)
-            if stored >= expected and loaded >= stored - lines[UNREADABLE] and observer.is_idle():
+            if stored >= expected and loaded >= stored and observer.is_idle():
                 return
             if stored + loaded != seen:
                 seen, moved = stored + loaded, time.monotonic()

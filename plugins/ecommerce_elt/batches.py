@@ -29,9 +29,10 @@ from ecommerce_elt.errors import PermanentError
 log = logging.getLogger(__name__)
 
 RAW_KEY = re.compile(
-    r"^raw/feed=(?P<feed>[a-z][a-z0-9_]{0,62})/dt=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.(jsonl|ndjson)\.gz$"
+    r"^(raw/feed=(?P<feed>[a-z][a-z0-9_]{0,62})|quarantine/unreadable)/dt=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.(jsonl|ndjson)\.gz$"
 )
-BATCH_ID = re.compile(r"^(?P<feed>[a-z][a-z0-9_]{0,62})-\d{8}T\d{6}Z-[0-9a-f]{16}$")
+UNREADABLE = "_unreadable"  # the feed of what is no envelope: no feed of ours begins so
+BATCH_ID = re.compile(r"^(?P<feed>_unreadable|[a-z][a-z0-9_]{0,62})-\d{8}T\d{6}Z-[0-9a-f]{16}(?P<replay>-replay)?$")
 OPEN = "manifests/open/"
 LONG_POLL_SECONDS = 1
 RECEIVE_MAX = 10  # ReceiveMessage and DeleteMessageBatch take ten: SQS API reference
@@ -55,21 +56,25 @@ class RawObject:
 
 @dataclass(frozen=True)
 class Manifest:
+    """The input of a batch; `lines` has key to lines, from 1, where the batch is a replay of some events of its objects."""
+
     batch_id: str
     feed: str
     objects: tuple[RawObject, ...]
+    lines: dict[str, list[int]] | None = None
 
     def to_json(self) -> bytes:
-        return json.dumps(asdict(self), indent=1).encode()
+        return json.dumps({k: v for k, v in asdict(self).items() if v is not None}, indent=1).encode()
 
     @classmethod
     def from_json(cls, text: bytes) -> Manifest:
         found = json.loads(text)
-        return cls(found["batch_id"], found["feed"], tuple(RawObject(**o) for o in found["objects"]))
+        objects = tuple(RawObject(**o) for o in found["objects"])
+        return cls(found["batch_id"], found["feed"], objects, found.get("lines"))
 
 
 def feed_of(batch_id: str) -> str:
-    """Returns the feed of a batch id, which is `<feed>-<UTC time of the claim>-<hash of the objects>`.
+    """Returns the feed of a batch id: `<feed>-<UTC time of the claim>-<hash of the objects>`, and `-replay` at the end of a replay.
 
     Raises:
         PermanentError: the text is no batch id.
@@ -80,10 +85,31 @@ def feed_of(batch_id: str) -> str:
     return found["feed"]
 
 
-def new_manifest(feed: str, objects: Iterable[RawObject], now: datetime) -> Manifest:
+def new_manifest(
+    feed: str, objects: Iterable[RawObject], now: datetime, lines: dict[str, list[int]] | None = None
+) -> Manifest:
+    """Returns the manifest of a batch; of the same objects and lines at the same time it is the same.
+
+    Args:
+        lines: of each object, where not all of its events are meant.
+    """
     ordered = tuple(sorted(objects))
-    digest = hashlib.sha256("\n".join(f"{o.key} {o.etag}" for o in ordered).encode()).hexdigest()[:16]
-    return Manifest(f"{feed}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}", feed, ordered)
+    content = "\n".join(f"{o.key} {o.etag} {lines[o.key] if lines else ''}".rstrip() for o in ordered)
+    digest = hashlib.sha256(content.encode()).hexdigest()[:16]
+    name = f"{feed}-{now.astimezone(UTC):%Y%m%dT%H%M%SZ}-{digest}"
+    return Manifest(f"{name}-replay" if lines else name, feed, ordered, lines)
+
+
+def feed_of_key(key: str) -> str:
+    """Returns the feed of a raw object's key; UNREADABLE of what is no envelope.
+
+    Raises:
+        PermanentError: the key is none of a raw object.
+    """
+    found = RAW_KEY.match(key)
+    if not found:
+        raise PermanentError(f"key {key!r}: expected raw/feed=F/dt=YYYY-MM-DD/hour=HH/NAME.jsonl.gz")
+    return found["feed"] or UNREADABLE
 
 
 def objects_in_notification(body: str) -> list[RawObject]:
@@ -108,8 +134,7 @@ def objects_in_notification(body: str) -> list[RawObject]:
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise PermanentError(f"message is no S3 notification: {error!r}") from error
     for raw in found:
-        if not RAW_KEY.match(raw.key):
-            raise PermanentError(f"key {raw.key!r}: expected raw/feed=F/dt=YYYY-MM-DD/hour=HH/NAME.jsonl.gz")
+        feed_of_key(raw.key)
     return found
 
 
@@ -202,9 +227,7 @@ def claim(
 
     by_feed: dict[str, list[RawObject]] = defaultdict(list)
     for raw in found.values():
-        match = RAW_KEY.match(raw.key)
-        assert match is not None
-        by_feed[match["feed"]].append(raw)
+        by_feed[feed_of_key(raw.key)].append(raw)
 
     created: list[str] = []
     new_objects = 0

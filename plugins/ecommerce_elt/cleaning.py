@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 import duckdb
+import pyarrow as pa
 
-from ecommerce_elt.batches import Manifest, RawObject
+from ecommerce_elt.batches import UNREADABLE, Manifest, RawObject
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.hmac_pads import hmac_pads
@@ -54,6 +55,19 @@ FROM (
 LEFT JOIN source_objects USING (path)
 """
 
+# What quarantine/unreadable/ holds: the id that Kinesis gave to the record. Its text stays there.
+READ_UNREADABLE = READ_EVENTS.replace("data: 'JSON'", "event_source_id: 'VARCHAR'").replace("data,", "event_source_id,")
+UNREADABLE_EVENTS = """
+SELECT
+    event_source_id AS event_id,
+    CAST(NULL AS TIMESTAMP) AS event_time,
+    source_object,
+    source_line,
+    [{'column_name': 'envelope', 'rule': 'envelope', 'expected': 'an envelope; why it is none is in the source object'}] AS reasons,
+    ROW_NUMBER() OVER (PARTITION BY event_source_id ORDER BY source_object, source_line) AS copy_number
+FROM events
+"""
+
 # A feed that has no contract (yet): nothing can be said about the event but that.
 WITHOUT_CONTRACT = """
 SELECT
@@ -89,7 +103,7 @@ SELECT_QUARANTINED = """
 SELECT
     event_id,
     $feed AS feed,
-    'clean' AS stage,
+    $stage AS stage,
     event_time,
     reasons,
     source_object,
@@ -121,12 +135,13 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
                 "autoinstall_known_extensions": False,
             },
         ) as engine:
-            run_cleaning(engine, files, manifest.feed, contract, settings)
+            run_cleaning(engine, files, manifest.feed, contract, settings, lines=manifest.lines)
             if contract:
                 rows = engine.sql(SELECT_CLEAN).to_arrow_reader(ROWS_PER_READ)
                 written = write_clean(s3, settings.bucket, manifest, rows, work)
                 write_copy_manifest(s3, settings.bucket, manifest, written)
-            names = {"feed": manifest.feed, "batch_id": manifest.batch_id}
+            stage = "raw_writer" if manifest.feed == UNREADABLE else "clean"
+            names = {"feed": manifest.feed, "batch_id": manifest.batch_id, "stage": stage}
             rejected = engine.sql(SELECT_QUARANTINED, params=names).to_arrow_table()
             write_quarantine(s3, settings.bucket, manifest, rejected, work)
             counted = engine.execute(COUNT_BY_OBJECT).fetchall()
@@ -137,7 +152,13 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
 
 
 def run_cleaning(
-    engine: duckdb.DuckDBPyConnection, files: dict[str, Path], feed: str, contract: Contract | None, settings: Settings
+    engine: duckdb.DuckDBPyConnection,
+    files: dict[str, Path],
+    feed: str,
+    contract: Contract | None,
+    settings: Settings,
+    *,
+    lines: dict[str, list[int]] | None = None,
 ) -> None:
     """Leaves the table `cleaned` in `engine`: the feed's columns, source_object, source_line, reasons, copy_number.
 
@@ -147,20 +168,29 @@ def run_cleaning(
         feed: for messages.
         contract: of the feed, or None where it has none; then every event is rejected for that reason.
         settings: where the feed's SQL lies, and the key of the HMAC.
+        lines: raw key to the lines, from 1, that are meant; None means all.
     """
     engine.execute("SET TimeZone = 'UTC'")
     paths = {str(path): key for key, path in files.items()}
     engine.execute("CREATE TABLE source_objects (path VARCHAR, key VARCHAR)")
     engine.executemany("INSERT INTO source_objects VALUES ($1, $2)", list(paths.items()))
     try:
-        engine.execute(READ_EVENTS, {"files": list(paths)})
+        engine.execute(READ_UNREADABLE if feed == UNREADABLE else READ_EVENTS, {"files": list(paths)})
     except duckdb.Error as error:
         text = str(error)
         for path, key in paths.items():
             text = text.replace(path, key)
         raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from error
+    if lines is not None:
+        keys = [key for key, numbers in lines.items() for _ in numbers]
+        meant = pa.table({"source_object": keys, "source_line": [n for numbers in lines.values() for n in numbers]})
+        engine.register("meant", meant)
+        engine.execute(
+            "DELETE FROM events WHERE (source_object, source_line) NOT IN (SELECT source_object, source_line FROM meant)"
+        )
+        engine.unregister("meant")
     parameters: dict[str, str] = {}
-    sql = WITHOUT_CONTRACT
+    sql = UNREADABLE_EVENTS if feed == UNREADABLE else WITHOUT_CONTRACT
     if contract:
         sql = cleaning_query(contract, (settings.sql_dir / f"clean/{feed}.sql").read_text("utf-8")).sql(DIALECT)
         parameters = {k: v for k, v in hmac_pads(settings.pii_hmac_key.get_secret_value()).items() if f"${k}" in sql}

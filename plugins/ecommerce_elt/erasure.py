@@ -20,7 +20,7 @@ import tempfile
 import uuid
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -32,7 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from more_itertools import constrained_batches
 
-from ecommerce_elt.batches import Manifest, RawObject, open_batches, read_manifest
+from ecommerce_elt.batches import UNREADABLE, RawObject, open_batches, read_manifest
 from ecommerce_elt.cleaning import run_cleaning
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import Contract, Erasure, load_contracts, normalise_header
@@ -46,6 +46,7 @@ log = logging.getLogger(__name__)
 PLANS = "manifests/erasures/"
 DELIVERED_FEED = "online_retail"  # what firehose_transform and dynamodb_writer take from the stream
 OBJECTS_BYTES = 64 * 1024**2  # packed raw objects that are searched at a time
+NO_ROWS = ("firehose/errors/", "firehose/manifests/")
 _PHONE = re.compile(r"[0-9+(][0-9 ().+x/-]{4,}[0-9]")
 _HMAC = re.compile(r"[0-9a-f]{64}")
 
@@ -95,37 +96,37 @@ def key_of_phone(phone: str, key: str) -> str:
 # -- raw/ -------------------------------------------------------------------------------------------------------------
 
 
-def erase_raw(s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
-    """Searches every record of the feed in raw/, and returns `raw_objects` and `raw_records` that name the customer.
+def find_raw(s3: Any, customer: Customer, settings: Settings) -> dict[str, set[int]]:
+    """Searches every record of the feed in raw/, and returns key to the lines, from 1, that name the customer."""
+    found: dict[str, set[int]] = {}
+    for some in _chunks(_objects(s3, settings.bucket, f"raw/feed={customer.feed}/")):
+        with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
+            found |= _lines_of(customer, _download(s3, some, Path(folder)), settings, Path(folder))
+    return found
 
-    Args:
-        apply: those records get the texts of the contract's `erasure.record`; all others keep every byte. The manifests of
-            the objects' batches get the new ETags.
+
+def erase_raw(s3: Any, target: Warehouse, customer: Customer, lines: dict[str, set[int]], settings: Settings) -> None:
+    """Gives the records that `find_raw` found the texts of `erasure.record`; all others keep every byte.
+
+    The manifests of the objects' batches get the new ETags, also those that a task which died has left behind.
 
     Raises:
         TransientError: an object is in no batch yet; load_events is about to take it up.
     """
-    objects = _objects(s3, settings.bucket, f"raw/feed={customer.feed}/")
-    if apply:
-        _settle_plans(s3, target, settings)
-    found = {"raw_objects": 0, "raw_records": 0}
-    for some in constrained_batches(objects, OBJECTS_BYTES, max_count=2000, get_len=lambda raw: raw.size, strict=False):
+    _settle_plans(s3, target, settings)
+    hit = [raw for raw in _objects(s3, settings.bucket, f"raw/feed={customer.feed}/") if raw.key in lines]
+    for some in _chunks(hit):
+        _check_claimed(s3, target, customer.feed, some, settings)
+        _plan(s3, settings.bucket, customer.feed, [raw.key for raw in some])
         with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
             files = _download(s3, some, Path(folder))
-            lines = _lines_of(customer, files, settings, Path(folder))
-            found["raw_objects"] += len(lines)
-            found["raw_records"] += sum(map(len, lines.values()))
-            if apply and lines:
-                hit = [raw for raw in some if raw.key in lines]
-                _check_claimed(s3, target, customer.feed, hit, settings)
-                plan = f"{PLANS}{uuid.uuid4().hex}.json"
-                body = json.dumps({"feed": customer.feed, "keys": sorted(lines)}).encode()
-                s3.put_object(Bucket=settings.bucket, Key=plan, Body=body)
-                with ThreadPoolExecutor(S3_THREADS) as pool:
-                    rewrite = partial(_rewrite_raw, s3, customer, files, lines)
-                    list(pool.map(rewrite, hit))
-                _settle_plans(s3, target, settings)
-    return found
+            with ThreadPoolExecutor(S3_THREADS) as pool:
+                list(pool.map(partial(_rewrite_raw, s3, customer, files, lines), some))
+        _settle_plans(s3, target, settings)
+
+
+def _chunks(objects: Iterable[RawObject]) -> Iterator[Iterable[RawObject]]:
+    return constrained_batches(objects, OBJECTS_BYTES, max_count=2000, get_len=lambda raw: raw.size, strict=False)
 
 
 def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[RawObject]:
@@ -204,11 +205,17 @@ def _batches_of(s3: Any, target: Warehouse, feed: str, keys: set[str], settings:
     return found
 
 
-def _check_claimed(s3: Any, target: Warehouse, feed: str, objects: list[RawObject], settings: Settings) -> None:
+def _check_claimed(s3: Any, target: Warehouse, feed: str, objects: Iterable[RawObject], settings: Settings) -> None:
     keys = {raw.key for raw in objects}
     in_batches = set().union(*_batches_of(s3, target, feed, keys, settings).values())
     if waiting := sorted(keys - in_batches):
         raise TransientError(f"{waiting[0]} is in no batch yet; load_events takes it up")
+
+
+def _plan(s3: Any, bucket: str, feed: str, keys: list[str]) -> None:
+    s3.put_object(
+        Bucket=bucket, Key=f"{PLANS}{uuid.uuid4().hex}.json", Body=json.dumps({"feed": feed, "keys": keys}).encode()
+    )
 
 
 def _settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
@@ -223,7 +230,7 @@ def _settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
             now[key] = RawObject(key, head["ETag"].strip('"'), head["ContentLength"], bucket)
         for batch_id in _batches_of(s3, target, found["feed"], keys, settings):
             old = read_manifest(s3, bucket, batch_id)
-            new = Manifest(old.batch_id, old.feed, tuple(now.get(raw.key, raw) for raw in old.objects))
+            new = replace(old, objects=tuple(now.get(raw.key, raw) for raw in old.objects))
             if new != old:
                 s3.put_object(Bucket=bucket, Key=f"manifests/{batch_id}.json", Body=new.to_json())
         s3.delete_object(Bucket=bucket, Key=plan.key)
@@ -232,15 +239,18 @@ def _settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
 # -- landing/ ---------------------------------------------------------------------------------------------------------
 
 
-def erase_landed(s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
-    """Returns `landed_files` with the customer: those whose raw objects name them. To be called before `erase_raw`.
+def erase_landed(
+    s3: Any, target: Warehouse, customer: Customer, keys: Iterable[str], settings: Settings, *, apply: bool
+) -> dict[str, int]:
+    """Returns `landed_files` with the customer: those whose raw objects name them.
 
     A file that could not be loaded was never read as records, so nobody knows who is in it: `landed_files_unread`.
 
     Args:
+        keys: of raw objects that name the customer.
         apply: deletes the files; their records are in raw/, and their reports stay.
     """
-    raw_keys = _raw_keys(s3, customer, settings)
+    raw_keys = {key for key in keys if "/landed-" in key}
     batches = set(_batches_of(s3, target, customer.feed, raw_keys, settings)) if raw_keys else set()
     found = {"landed_files": 0, "landed_files_unread": 0}
     files = {raw.key: raw for raw in _objects(s3, settings.bucket, f"{LANDING}{customer.feed}/")}
@@ -258,20 +268,12 @@ def erase_landed(s3: Any, target: Warehouse, customer: Customer, settings: Setti
     return found
 
 
-def _raw_keys(s3: Any, customer: Customer, settings: Settings) -> set[str]:
-    """Returns the landed raw objects that name the customer."""
-    objects = (raw for raw in _objects(s3, settings.bucket, f"raw/feed={customer.feed}/") if "/landed-" in raw.key)
-    found: set[str] = set()
-    for some in constrained_batches(objects, OBJECTS_BYTES, max_count=2000, get_len=lambda raw: raw.size, strict=False):
-        with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
-            found |= set(_lines_of(customer, _download(s3, some, Path(folder)), settings, Path(folder)))
-    return found
-
-
 # -- what is no envelope, and what Firehose wrote ---------------------------------------------------------------------
 
 
-def erase_unreadable(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+def erase_unreadable(
+    s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
+) -> dict[str, int]:
     """Returns `unreadable_records` whose text names the customer: as a word, or as a phone number.
 
     Args:
@@ -289,7 +291,15 @@ def erase_unreadable(s3: Any, customer: Customer, settings: Settings, *, apply: 
     prefixes = ["quarantine/unreadable/"]
     if customer.feed == DELIVERED_FEED:
         prefixes.append("firehose/errors/")
-    return {"unreadable_records": sum(_rewrite_lines(s3, settings, prefix, change, apply) for prefix in prefixes)}
+    found = [raw for prefix in prefixes for raw in _objects(s3, settings.bucket, prefix)]
+    records = _rewrite_lines(s3, found, change, apply=False)
+    in_batches = sorted(key for key, count in records.items() if count and key.startswith(prefixes[0]))
+    if apply:
+        if in_batches:
+            _plan(s3, settings.bucket, UNREADABLE, in_batches)
+        _rewrite_lines(s3, [raw for raw in found if records[raw.key]], change, apply=True)
+        _settle_plans(s3, target, settings)
+    return {"unreadable_records": sum(records.values())}
 
 
 def _content(record: dict[str, Any]) -> str:
@@ -332,24 +342,16 @@ def erase_delivered(s3: Any, customer: Customer, settings: Settings, *, apply: b
             return None
         return orjson.dumps(row | {"CustomerID": None})
 
-    return {
-        "firehose_rows": _rewrite_lines(
-            s3, settings, "firehose/", change, apply, but=("firehose/errors/", "firehose/manifests/")
-        )
-    }
+    found = [raw for raw in _objects(s3, settings.bucket, "firehose/") if not raw.key.startswith(NO_ROWS)]
+    return {"firehose_rows": sum(_rewrite_lines(s3, found, change, apply=apply).values())}
 
 
 def _rewrite_lines(
-    s3: Any,
-    settings: Settings,
-    prefix: str,
-    change: Callable[[bytes], bytes | None],
-    apply: bool,
-    but: tuple[str, ...] = (),
-) -> int:
-    """Returns how many lines below the prefix `change` has something for; writes it where `apply`."""
+    s3: Any, objects: list[RawObject], change: Callable[[bytes], bytes | None], *, apply: bool
+) -> dict[str, int]:
+    """Returns key to how many lines `change` has something for; writes it where `apply`."""
 
-    def rewrite(raw: RawObject) -> int:
+    def rewrite(raw: RawObject) -> tuple[str, int]:
         body = s3.get_object(Bucket=raw.bucket, Key=raw.key, IfMatch=f'"{raw.etag}"')["Body"].read()
         packed = body.startswith(b"\x1f\x8b")
         lines = (gzip.decompress(body) if packed else body).split(b"\n")
@@ -360,11 +362,10 @@ def _rewrite_lines(
             text = b"\n".join(changed.get(n, line) for n, line in enumerate(lines))
             body = gzip.compress(text, 1, mtime=0) if packed else text
             s3.put_object(Bucket=raw.bucket, Key=raw.key, Body=body, IfMatch=f'"{raw.etag}"')
-        return len(changed)
+        return raw.key, len(changed)
 
-    objects = [raw for raw in _objects(s3, settings.bucket, prefix) if not raw.key.startswith(but)]
     with ThreadPoolExecutor(S3_THREADS) as pool:
-        return sum(pool.map(rewrite, objects))
+        return dict(pool.map(rewrite, objects))
 
 
 # -- clean/ -----------------------------------------------------------------------------------------------------------
@@ -402,6 +403,27 @@ def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool)
     ]
     with ThreadPoolExecutor(2) as pool:  # each holds a file of up to compact_target_bytes
         return {"clean_rows": sum(pool.map(rewrite, objects))}
+
+
+# -- all of the lake --------------------------------------------------------------------------------------------------
+
+
+def erase_from_lake(
+    s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
+) -> dict[str, int]:
+    """Returns layer to what names the customer in the lake; takes it out where `apply`."""
+    lines = find_raw(s3, customer, settings)
+    landed = erase_landed(s3, target, customer, lines, settings, apply=apply)  # first, because raw/ tells what is in it
+    if apply:
+        erase_raw(s3, target, customer, lines, settings)
+    return {
+        **landed,
+        "raw_objects": len(lines),
+        "raw_records": sum(map(len, lines.values())),
+        **erase_unreadable(s3, target, customer, settings, apply=apply),
+        **erase_delivered(s3, customer, settings, apply=apply),
+        **erase_clean(s3, customer, settings, apply=apply),
+    }
 
 
 # -- the warehouse ----------------------------------------------------------------------------------------------------

@@ -81,6 +81,21 @@ class Erasure(BaseModel):
     tables: tuple[str, ...] = Field(min_length=1, description="Those with the customer; each has an erase.sql.")
 
 
+class QuarantineAlert(BaseModel):
+    """When rejected events are worth an alert: so many of a batch, or such a share of one that has enough to speak of shares."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    events: int = Field(default=1000, ge=1)
+    share: float = Field(default=0.1, gt=0, le=1)
+    share_of_at_least: int = Field(default=20, ge=1)
+
+    def is_due(self, accepted: int, quarantined: int) -> bool:
+        return quarantined >= self.events or (
+            accepted >= self.share_of_at_least and quarantined > self.share * accepted
+        )
+
+
 class Contract(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -93,6 +108,7 @@ class Contract(BaseModel):
     staging: str = Field(pattern=TABLE.pattern)
     tables: tuple[str, ...] = Field(min_length=1, description="Core tables, the one of the events first.")
     columns: tuple[Column, ...] = Field(min_length=1)
+    quarantine_alert: QuarantineAlert = QuarantineAlert()
     erasure: Erasure | None = Field(default=None, description="None where no event is of a person.")
 
     @model_validator(mode="after")

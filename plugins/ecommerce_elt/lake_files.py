@@ -4,7 +4,7 @@ All keys derive from the batch id, so that a retry overwrites its own files:
 
     clean/feed=F/dt=<event date>/<batch id>.parquet        the rows, sorted by event time
     quarantine/feed=F/dt=<arrival date>/<batch id>.parquet  what broke the contract: ids, reasons, where it lies in raw/
-    manifests/<batch id>/objects.jsonl, copy.json           what COPY reads
+    manifests/<batch id>/objects.jsonl, copy.json, quarantine/  what COPY reads
 """
 
 from __future__ import annotations
@@ -96,7 +96,9 @@ def write_clean(
 
 
 def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, work: Path) -> list[tuple[str, int]]:
-    """Writes one Parquet file per arrival date of rejected events (QUARANTINE); returns (key, bytes) of each."""
+    """Writes the rejected events (QUARANTINE): one Parquet file per arrival date, and beside the manifest what COPY reads of
+    it, one reason of one event a line. Returns (key, bytes) of each file.
+    """
     if not rows.num_rows:
         return []
     rows = rows.cast(QUARANTINE)
@@ -106,6 +108,13 @@ def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, w
         path = work / f"quarantine-{date}.parquet"
         pq.write_table(rows.filter(pc.equal(arrived, date)), path)
         files.append((f"quarantine/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path))
+        reasons = work / f"reasons-{date}.jsonl"
+        with reasons.open("w", encoding="utf-8") as out:
+            for row in rows.filter(pc.equal(arrived, date)).to_pylist():
+                event = {k: v for k, v in row.items() if k not in {"reasons", "event_time"}}
+                event["event_time"] = row["event_time"] and f"{row['event_time']:%Y-%m-%d %H:%M:%S.%f}"
+                out.writelines(json.dumps(event | reason) + "\n" for reason in row["reasons"])
+        files.append((f"manifests/{manifest.batch_id}/quarantine/{date}.jsonl", reasons))
     return _upload(s3, bucket, files)
 
 

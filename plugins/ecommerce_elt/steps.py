@@ -29,12 +29,13 @@ from ecommerce_elt import (
     lake_files,
     landing,
     marts,
+    replay,
     tableau,
     warehouse,
 )
 from ecommerce_elt.batches import Engine
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.feeds import QuarantineAlert, load_contracts
 from ecommerce_elt.hmac_pads import secret_key
 from ecommerce_elt.lake_files import CleanBatch
 from ecommerce_elt.links import touched_object, touched_statement, touched_table
@@ -115,9 +116,23 @@ def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
             lists = lake.publish_batch(s3, target, batch, config, overlaps=overlaps, again=before is not None)
             log.info("published batch_id=%s days=%s overlaps=%s", batch.batch_id, lists, overlaps)
             touched_table(batch.feed)
+        if before is None:
+            _alert_of_quarantine(target, batch, config)
     batches.close_batch(s3, config.bucket, batch.batch_id)
     log.info("loaded batch_id=%s %s", batch.batch_id, " ".join(f"{k}={v}" for k, v in counts.items()))
     return counts
+
+
+def _alert_of_quarantine(target: warehouse.Warehouse, batch: CleanBatch, config: Settings) -> None:
+    contract = load_contracts(config.include_dir / "feeds").get(batch.feed)
+    limits = contract.quarantine_alert if contract else QuarantineAlert()
+    if limits.is_due(batch.accepted, batch.quarantined):
+        sql = (config.sql_dir / "ops/quarantine_reason/top.sql").read_text("utf-8")
+        reasons = "\n".join(f"{events} events: {column} {rule}, expected {expected}"
+                            for column, rule, expected, events in target.query(sql, {"batch_id": batch.batch_id}))  # fmt: skip
+        text = (f"Batch {batch.batch_id}: {batch.quarantined} of {batch.accepted} events are in quarantine.\n{reasons}\n"
+                "What to do: docs/runbooks/events-in-quarantine.md")  # fmt: skip
+        alerts.publish(_client("sns"), config, f"{batch.feed}: {batch.quarantined} events in quarantine", text)
 
 
 def counts_of(batch_id: str) -> CleanBatch:
@@ -128,7 +143,7 @@ def counts_of(batch_id: str) -> CleanBatch:
 def engine_of(batch_id: str, engine: str = Engine.AUTO) -> Engine:
     """Returns what cleans the batch: `engine`, or by its size where that is `auto`."""
     config = settings()
-    if batches.feed_of(batch_id) not in load_contracts(config.include_dir / "feeds"):
+    if batches.feed_of(batch_id) not in load_contracts(config.include_dir / "feeds") or batch_id.endswith("-replay"):
         return Engine.DUCKDB  # the job knows the feeds of the last deployment; what has no contract is rejected here
     if engine != Engine.AUTO:
         return Engine(engine)
@@ -341,6 +356,38 @@ def extract_for_tableau() -> dict[str, int]:
     return rows
 
 
+# -- quarantine -------------------------------------------------------------------------------------------------------
+
+
+def choose_events(params: dict[str, Any], run_id: str, now: datetime) -> tuple[list[str], dict[str, Any]]:
+    """Returns (ids of the batches to load, what is to be expected of them or was done); none in a dry run or dismissal."""
+    config, s3, target = _with_key(settings()), _client("s3"), _warehouse()
+    choice = replay.Choice.of(params)
+    if params["action"] == "dismiss":
+        found: dict[str, Any] = {"chosen": replay.count(target, choice, config)}
+        if not params["dry_run"]:
+            replay.dismiss(target, choice, config, run_id)
+            found["dismissed"] = found["chosen"]
+        log.info("%s", found)
+        return [], found
+    manifests, gone = replay.choose(s3, target, choice, config, now)
+    if params["dry_run"]:
+        outlook = asdict(replay.outlook(s3, manifests, gone, config))
+        for example in outlook["examples"]:
+            log.info("example %s", example)
+        log.info("outlook %s", {name: value for name, value in outlook.items() if name != "examples"})
+        return [], outlook
+    log.info("batches=%s gone=%s", len(manifests), gone)
+    return replay.write_manifests(s3, manifests, config), {"gone": gone}
+
+
+def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict[str, Any]:
+    """Returns what the replay did: events by accepted, clean, quarantined and duplicates, beside what was expected."""
+    total = {name: sum(counts[name] for counts in loaded) for name in lake_files.COUNTS} if loaded else {}
+    log.info("replayed %s", total)
+    return outlook | total
+
+
 # -- erasure ----------------------------------------------------------------------------------------------------------
 
 
@@ -349,15 +396,7 @@ def _customer(params: dict[str, Any]) -> erasure.Customer:
 
 
 def _layers(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
-    """Returns layer to what names the customer in the lake; takes it out where `apply`."""
-    customer, config, s3, target = _customer(params), _with_key(settings()), _client("s3"), _warehouse()
-    return {
-        **erasure.erase_landed(s3, target, customer, config, apply=apply),  # first, because raw/ tells what is in it
-        **erasure.erase_raw(s3, target, customer, config, apply=apply),
-        **erasure.erase_unreadable(s3, customer, config, apply=apply),
-        **erasure.erase_delivered(s3, customer, config, apply=apply),
-        **erasure.erase_clean(s3, customer, config, apply=apply),
-    }
+    return erasure.erase_from_lake(_client("s3"), _warehouse(), _customer(params), _with_key(settings()), apply=apply)
 
 
 def find_customer(params: dict[str, Any]) -> dict[str, int]:

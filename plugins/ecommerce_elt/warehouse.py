@@ -37,6 +37,7 @@ ALLOWED = {
     "copy_manifest": _S3_URL,
     "object_counts": _S3_URL,
     "known_prefix": _S3_URL,
+    "quarantine_rows": _S3_URL,
     "batch_id": BATCH_ID,
     "copy_role": re.compile(r"^(default|'arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+')$"),
 }
@@ -186,9 +187,12 @@ def create_statements(sql_dir: Path, contracts: Iterable[Contract]) -> list[str]
         "ops.batch_audit",
         "ops.batch_object",
         "ops.known_event",
+        "ops.quarantine_reason",
+        "ops.quarantine_closed",
     }
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in SCHEMAS]
     names = [*sorted(tables), *DELIVERED]
+    names.append("ops.quarantine")  # a view on the tables before
     return schemas + [(sql_dir / name.replace(".", "/") / "create.sql").read_text("utf-8") for name in names]
 
 
@@ -208,6 +212,7 @@ def load_statements(batch: CleanBatch, contract: Contract | None, settings: Sett
     names = {
         "object_counts": f"{base}/objects.jsonl",
         "copy_manifest": f"{base}/copy.json",
+        "quarantine_rows": f"{base}/quarantine/",
         "copy_role": role_of(settings),
     }
     steps = sorted((settings.sql_dir / "ops/load").glob("*.sql"))
@@ -220,6 +225,8 @@ def load_statements(batch: CleanBatch, contract: Contract | None, settings: Sett
         steps = [step for step in steps if step.name.startswith(("04", "05", "07_", "08"))]
         steps += (settings.sql_dir / "ops/load_rejected").glob("*.sql")
         steps.sort(key=lambda step: step.name)
+    if not batch.quarantined:
+        steps = [step for step in steps if "quarantine_rows" not in step.name]
     return [render(step.read_text("utf-8"), names) for step in steps]
 
 

@@ -15,10 +15,11 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
+from ecommerce_elt.batches import UNREADABLE
 from rich.console import Console
 from rich.table import Table
 
-from local.demo import UNREADABLE, Observer
+from local.demo import Observer
 from local.stack import PROJECT_DIR, Stack
 from local.supervision import wait_for
 
@@ -125,8 +126,8 @@ def totals(observer: Observer) -> dict[str, tuple[int, int, int, int, int]]:
         assert not doubled, f"I2: rows that are doubled: {doubled}"
         return {
             feed: (raw[feed], *(audit.get(feed, {}).get(n, 0) for n in ("clean", "quarantined", "duplicates")), rows)
-            for feed, (rows, _) in core.items()
-        } | {UNREADABLE: (raw[UNREADABLE], 0, raw[UNREADABLE], 0, 0)}
+            for feed, (rows, _) in (core | {UNREADABLE: (0, 0)}).items()
+        }
 
     def is_settled() -> bool:
         return observer.is_idle() and all(r == c + q + d and c == rows for r, c, q, d, rows in now().values())

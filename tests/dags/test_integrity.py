@@ -20,6 +20,7 @@ DAGS = {
     "load_history",
     "maintain_lake",
     "erase_customer",
+    "replay_quarantine",
 }
 # What works on whole files, or on the whole lake.
 LONG = {"load_feed.clean_batch", "load_file", "land_file", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
@@ -69,6 +70,7 @@ def test_mapped_tasks_show_what_they_are_about(bag, dag_id):
         "refresh_dashboards": "{{ task.data_set_id }}",
         "load_history": "{{ feed }}",
         "watch_landing": "{{ task.conf['key'] }}",
+        "replay_quarantine": "{{ feed }}",
         "maintain_lake": "{{ task.op_kwargs['feed'] }}",
     }
     mapped = [t for t in bag.dags[dag_id].tasks if t.get_closest_mapped_task_group() or t.is_mapped]

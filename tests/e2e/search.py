@@ -4,6 +4,8 @@ import gzip
 import io
 import json
 import zipfile
+from collections import defaultdict
+from concurrent.futures import ThreadPoolExecutor
 
 import psycopg
 import pyarrow.parquet as pq
@@ -14,7 +16,7 @@ def plain(key, body):
     if key.endswith(".gz"):
         return gzip.decompress(body)
     if key.endswith(".parquet"):
-        return pq.read_table(io.BytesIO(body)).to_pandas().to_csv().encode()
+        return str(pq.read_table(io.BytesIO(body)).to_pydict()).encode()
     if zipfile.is_zipfile(io.BytesIO(body)):
         with zipfile.ZipFile(io.BytesIO(body)) as archive:
             return b"\n".join(archive.read(name) for name in archive.namelist())
@@ -23,23 +25,31 @@ def plain(key, body):
 
 def in_objects(observer, marks, but):
     """Keys with a mark, outside the prefixes in `but`."""
-    found = set()
-    for key in observer.keys(""):
-        if not key.startswith(but):
-            body = plain(key, observer.s3.get_object(Bucket=observer.bucket, Key=key)["Body"].read())
-            found |= {key for mark in marks if mark.encode() in body or mark in key}
-    return found
+
+    def has_mark(key):
+        body = plain(key, observer.s3.get_object(Bucket=observer.bucket, Key=key)["Body"].read())
+        return any(mark.encode() in body or mark in key for mark in marks)
+
+    keys = [key for key in observer.keys("") if not key.startswith(but)]
+    with ThreadPoolExecutor(8) as pool:
+        return {key for key, found in zip(keys, pool.map(has_mark, keys), strict=True) if found}
 
 
 def in_warehouse(observer, marks):
     """Tables with a mark in a row."""
-    names = observer.warehouse.query(
-        "SELECT table_schema || '.' || table_name FROM information_schema.tables "
+    columns = defaultdict(list)
+    for table, column in observer.warehouse.query(
+        "SELECT table_schema || '.' || table_name, column_name FROM information_schema.columns "
         "WHERE table_schema IN ('staging', 'core', 'ops', 'mart')"
-    )
-    assert len(names) > 20
-    return {name for (name,) in names for row in observer.warehouse.query(f"SELECT * FROM {name}")
-            if any(mark in str(value) for mark in marks for value in row)}  # fmt: skip
+    ):
+        columns[table].append(column)
+    assert len(columns) > 20
+    return {table for table, names in columns.items() if _rows(observer, table, names, marks)}
+
+
+def _rows(observer, table, names, marks):
+    found = " OR ".join(f"CAST({name} AS VARCHAR(65535)) LIKE '%{mark}%'" for name in names for mark in marks)
+    return int(observer.warehouse.query(f"SELECT COUNT(*) FROM {table} WHERE {found}")[0][0])
 
 
 def in_dynamodb(observer, marks):
@@ -64,9 +74,9 @@ def in_metadata(stack, marks):
         tables = [t for (t,) in connection.execute("SELECT tablename FROM pg_tables WHERE schemaname = 'public'")]
         assert "xcom" in tables
         for table in tables:
-            for mark in marks:
-                query = f'SELECT COUNT(*) FROM "{table}" AS t WHERE t::text LIKE %s OR t::text LIKE %s'
-                # bytea is shown in hex
-                [count] = connection.execute(query, [f"%{mark}%", f"%{mark.encode().hex()}%"]).fetchone()
-                found |= {table} if count else set()
+            # bytea is shown in hex
+            texts = [f"%{text}%" for mark in marks for text in (mark, mark.encode().hex())]
+            query = f'SELECT COUNT(*) FROM "{table}" AS t WHERE t::text LIKE ANY(%s)'
+            [count] = connection.execute(query, [texts]).fetchone()
+            found |= {table} if count else set()
     return found

@@ -142,6 +142,29 @@ def test_a_bad_file_is_red_with_a_report_that_names_the_line_and_logs_that_keep_
     wait_for(lambda: httpx.get(url, params={"state": "failed"}).json()["total_entries"] == 2, 60, "two red runs", 0.5)
 
 
+def test_a_replay_says_what_it_would_do_and_does_it(stack, observer):
+    where = "FROM ops.quarantine WHERE feed = 'product_events' AND state = 'open'"
+    rejected = observer.warehouse.query(f"SELECT reasons {where} ORDER BY source_line")
+    assert rejected == [("product_id: required",), ("quantity: type",)]
+    before = observer.audit()["product_events"]
+
+    def outcome(task, key="return_value", **conf):
+        state, tasks = run(stack, "replay_quarantine", feed="product_events", **conf)
+        assert state == "success", tasks
+        url = f"{stack.airflow_url}/api/v2/dags/replay_quarantine/dagRuns/{tasks[task]['dag_run_id']}/taskInstances/{task}"
+        return httpx.get(f"{url}/xcomEntries/{key}", params={"deserialize": True}).json()["value"]
+
+    outlook = outcome("choose_events", "outlook")
+    assert {k: outlook[k] for k in ("chosen", "clean", "rejected", "gone")} == {
+        "chosen": 2, "clean": 0, "rejected": 2, "gone": 0}  # fmt: skip
+    assert [example["now"] for example in outlook["examples"]] == ["product_id: required", "quantity: type"]
+    assert observer.audit()["product_events"] == before
+    done = outcome("report_replay", dry_run=False)
+    assert {k: done[k] for k in ("accepted", "clean", "quarantined")} == {"accepted": 2, "clean": 0, "quarantined": 2}
+    assert outcome("report_replay", dry_run=False, action="dismiss", rule="type")["dismissed"] == 1
+    assert observer.warehouse.query(f"SELECT reasons {where}") == [("product_id: required",)]
+
+
 def test_by_hand_with_a_parameter_and_on_glue(stack, observer):
     pytest.importorskip("pyspark", reason="make setup-spark")
     key = "landing/purchases/wrong header.csv"

@@ -52,14 +52,7 @@ class Shop(Lake):
         return manifest
 
     def erase(self, customer, apply=True):
-        s3, target = self.observer.s3, self.observer.warehouse
-        return {
-            **erasure.erase_landed(s3, target, customer, self.config, apply=apply),
-            **erasure.erase_raw(s3, target, customer, self.config, apply=apply),
-            **erasure.erase_unreadable(s3, customer, self.config, apply=apply),
-            **erasure.erase_delivered(s3, customer, self.config, apply=apply),
-            **erasure.erase_clean(s3, customer, self.config, apply=apply),
-        }
+        return erasure.erase_from_lake(self.observer.s3, self.observer.warehouse, customer, self.config, apply=apply)
 
     def ada(self):
         return erasure.customer_of("purchases", ADA, self.config)

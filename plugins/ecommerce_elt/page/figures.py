@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import threading
-from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
@@ -25,7 +23,6 @@ KEPT_SECONDS = 5
 QUERIES_AT_ONCE = 8
 MAX_DAYS = 14_610  # 40 years, 480 months
 DAYS_BY_DAY, DAYS_BY_WEEK = 100, 800  # longer ranges show weeks, then months, so that a line has some hundred points
-QUARANTINE_OBJECTS = 20  # the newest that reasons are counted in
 
 _pool = ThreadPoolExecutor(QUERIES_AT_ONCE, thread_name_prefix="ecommerce-page")
 _lock = threading.Lock()
@@ -122,7 +119,7 @@ def pipeline(feed: str) -> dict[str, Any]:
         "checks": lambda: _rows("checks", {}),
         "marts": lambda: _rows("marts", {})[0],
         "waiting": _waiting,
-        "reasons": lambda: reasons(tuple(chosen)),
+        "reasons": lambda: _rows("reasons", values),
         **{f"core {name}": partial(_core_rows, contract) for name, contract in chosen.items()},
     })  # fmt: skip
     for row in found["conservation"]:
@@ -148,31 +145,3 @@ def _waiting() -> dict[str, Any]:
         "objects": sum(int(attributes[name]) for name in names), "open_batches": len(markers),
         "oldest_seconds": (datetime.now(UTC) - oldest).total_seconds() if oldest else 0,
     }  # fmt: skip
-
-
-@cached(TTLCache(16, 6 * KEPT_SECONDS), lock=threading.Lock())
-def reasons(feeds: tuple[str, ...]) -> list[dict[str, Any]]:
-    """Returns why events were quarantined, counted in the newest quarantine objects of the feeds."""
-    import pyarrow.parquet as pq
-
-    s3, bucket = _client("s3"), settings().bucket
-    counted: Counter[tuple[str, str, str]] = Counter()
-    for feed in feeds:
-        for key in _newest(s3, bucket, f"quarantine/feed={feed}/"):
-            body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-            for found in pq.read_table(io.BytesIO(body), columns=["reasons"])["reasons"].to_pylist():
-                counted.update({(feed, r["column_name"], r["rule"]) for r in found})
-    return [{"feed": f, "column": c, "rule": r, "events": n} for (f, c, r), n in counted.most_common(10)]
-
-
-def _newest(s3: Any, bucket: str, prefix: str) -> list[str]:
-    """Keys of the newest quarantine objects of a feed, days listed from the last backwards."""
-    days = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, Delimiter="/").get("CommonPrefixes", [])
-    keys: list[str] = []
-    for day in sorted((d["Prefix"] for d in days), reverse=True):
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=day)
-        found = [o for page in pages for o in page.get("Contents", [])]
-        keys += [o["Key"] for o in sorted(found, key=lambda o: o["LastModified"], reverse=True)]
-        if len(keys) >= QUARANTINE_OBJECTS:
-            break
-    return keys[:QUARANTINE_OBJECTS]

@@ -194,7 +194,7 @@ function drawPipeline(data) {
     none(byId("batches"), "No batch has been loaded yet.");
   }
   if (data.reasons.length) {
-    table(byId("reasons"), [["Feed"], ["Column"], ["Rule that it broke"], ["Events", "number"]], data.reasons.map((row) => [row.feed, row.column, row.rule.replaceAll("_", " "), number.format(row.events)]));
+    table(byId("reasons"), [["Feed"], ["Column"], ["Rule that it broke"], ["Events", "number"]], data.reasons.map((row) => [row.feed, row.column_name, row.rule.replaceAll("_", " "), number.format(row.events)]));
   } else none(byId("reasons"), "Nothing is in quarantine.");
   if (data.checks.length) {
     table(byId("checks"), [["Mart"], ["Check"], [""], ["Rows", "number"]], data.checks.map((row) => [row.mart, row.check_name, [row.severity, row.severity === "fail" ? "bad" : "warn"], number.format(row.failed_rows)]));
