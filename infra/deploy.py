@@ -273,7 +273,7 @@ def variables(outputs: dict[str, str]) -> dict[str, str]:
         "ECOMMERCE_ATHENA_WORKGROUP": outputs["AthenaWorkgroup"],
         "ECOMMERCE_PII_HMAC_SECRET": f"{prefix}/pii-hmac-key",
     }
-    for stage in ("Load", "Marts", "Dashboards", "Lake", "Erase"):
+    for stage in ("Load", "Marts", "Dashboards", "Lake", "Erase", "Reconcile"):
         found[f"AIRFLOW_CONN_AWS_{stage.upper()}"] = f"aws://?role_arn={quote(outputs[f'{stage}RoleArn'], safe='')}"
     return found
 

@@ -7,6 +7,7 @@
 - DynamoDB is served by a second such process, and delivery streams by the Firehose stand-in: one thread serves all of a
   process, and what writes half a million items would hold up the main job. Crawlers, jobs and workgroups are the Glue
   stand-in's, because MiniStack's do nothing. A template's resources are created there.
+- The stream and its consumers have the metrics that AWS gives them: IncomingRecords and IteratorAge.
 - The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
 """
 
@@ -31,7 +32,7 @@ import boto3
 from botocore.model import ListShape, Shape, StructureShape
 from ministack.app import main
 from ministack.core import persistence, responses
-from ministack.services import dynamodb, kinesis, lambda_svc
+from ministack.services import cloudwatch, dynamodb, kinesis, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from local.event_source import Delivery, Discarded, Rules
@@ -112,6 +113,20 @@ def _lambda_record(record: dict[str, Any], shard_id: str, mapping: dict[str, Any
     }
 
 
+def _measured(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
+    """Returns PutRecord or PutRecords, followed by the stream's metric."""
+
+    def call(data: dict) -> Any:
+        answer = function(data)
+        if answer[0] == 200:
+            records = len(data.get("Records", [None]))
+            name, _ = kinesis._resolve_stream(data)
+            cloudwatch.record_metric("AWS/Kinesis", "IncomingRecords", records, "Count", {"StreamName": name})
+        return answer
+
+    return call
+
+
 class _ShardReader:
     """One shard of one mapping: reads what is there, delivers it, and moves its place once all of it is done."""
 
@@ -146,6 +161,9 @@ class _ShardReader:
         window = int(mapping.get("MaximumBatchingWindowInSeconds") or 0)
         if len(taken) < rules.batch_size and time.time() - taken[0]["ApproximateArrivalTimestamp"] < window:
             return False
+        age = 1000 * (time.time() - taken[-1]["ApproximateArrivalTimestamp"])
+        function = {"FunctionName": mapping["FunctionName"].rpartition(":")[2]}
+        cloudwatch.record_metric("AWS/Lambda", "IteratorAge", age, "Milliseconds", function)
         records = [_lambda_record(record, self.shard_id, mapping, region) for record in taken]
         delivery = Delivery(rules, self._invoker(mapping), lambda d: _discard(mapping, d), _pause, time.time)
         delivery.deliver(lambda_svc._apply_filter_criteria(records, mapping))
@@ -414,6 +432,8 @@ def mend() -> None:
     kinesis._expire_records = lambda stream: None
     kinesis._get_shard_iterator = _locked(kinesis._get_shard_iterator)
     kinesis._get_records = _locked(kinesis._get_records)
+    kinesis._put_record = _measured(kinesis._put_record)
+    kinesis._put_records = _measured(kinesis._put_records)
     lambda_svc._poll_kinesis = lambda: False
     threading.Thread(target=_supervise, name="event-source-mappings", daemon=True).start()
 

@@ -19,13 +19,8 @@ PROJECT_DIR = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
 ACCOUNT = "000000000000"  # MiniStack's
 PREFIX = "ecommerce"
-STAGES = (
-    "load",
-    "marts",
-    "dashboards",
-    "lake",
-    "erase",
-)  # dag_defaults.Stage, which cannot be imported without the settings
+# dag_defaults.Stage, which cannot be imported without the settings
+STAGES = ("load", "marts", "dashboards", "lake", "erase", "reconcile")
 UNIX_PATH_MAX = 100  # sun_path takes 108 bytes; sockets add a name to the folder
 
 # Every process of the stack carries this, so that `down` finds those that outlived their parents.

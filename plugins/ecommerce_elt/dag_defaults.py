@@ -18,6 +18,7 @@ class Tag(StrEnum):
     MART = "mart"
     DASHBOARD = "dashboard"
     LAKE = "lake"
+    WATCH = "watch"
 
 
 class Stage(StrEnum):
@@ -28,6 +29,7 @@ class Stage(StrEnum):
     DASHBOARDS = "dashboards"
     LAKE = "lake"
     ERASE = "erase"
+    RECONCILE = "reconcile"
 
 
 WAREHOUSE = Asset("ecommerce_warehouse")

@@ -108,6 +108,7 @@ class Contract(BaseModel):
     staging: str = Field(pattern=TABLE.pattern)
     tables: tuple[str, ...] = Field(min_length=1, description="Core tables, the one of the events first.")
     columns: tuple[Column, ...] = Field(min_length=1)
+    max_silence_minutes: int | None = Field(default=None, ge=1, description="Nothing for longer is a difference.")
     quarantine_alert: QuarantineAlert = QuarantineAlert()
     erasure: Erasure | None = Field(default=None, description="None where no event is of a person.")
 

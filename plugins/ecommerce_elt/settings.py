@@ -115,6 +115,19 @@ class Settings(BaseSettings):
     task_retries: int = Field(default=3, ge=0)
     task_retry_delay_seconds: Annotated[float, Field(gt=0)] = 5.0
 
+    reconcile_schedule: str = Field(default="*/15 * * * *", description="When layers are compared: a cron expression.")
+    reconcile_settle_minutes: int = Field(
+        default=15, ge=0, description="What arrived so long ago must be loaded; later is a difference."
+    )
+    reconcile_delivery_minutes: int = Field(
+        default=60, ge=0, description="What arrived so long ago must be in DynamoDB and delivered by Firehose."
+    )
+    reconcile_days_a_run: int = Field(
+        default=10, ge=0, description="Days that did not change and are compared with core all the same, in turn."
+    )
+    stuck_batch_minutes: int = Field(default=30, ge=1, description="A batch that is open for longer is a difference.")
+    consumer_lag_seconds: int = Field(default=900, ge=1, description="A consumer that is later is a difference.")
+
     clean_memory_bytes: int = Field(
         default=512 * 1024**2, ge=64 * 1024**2, description="What DuckDB may hold; it spills the rest to work_dir."
     )

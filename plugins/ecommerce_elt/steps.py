@@ -29,6 +29,7 @@ from ecommerce_elt import (
     lake_files,
     landing,
     marts,
+    reconcile,
     replay,
     tableau,
     warehouse,
@@ -386,6 +387,51 @@ def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict
     total = {name: sum(counts[name] for counts in loaded) for name in lake_files.COUNTS} if loaded else {}
     log.info("replayed %s", total)
     return outlook | total
+
+
+# -- reconciliation ---------------------------------------------------------------------------------------------------
+
+
+def reconcile_feeds() -> list[str]:
+    """Returns the feeds whose layers are compared: all, and what is no envelope."""
+    return [*feeds(), batches.UNREADABLE]
+
+
+def reconcile_feed(feed: str) -> dict[str, Any]:
+    """Compares the layers of one feed, and returns `hours` and `days`, what was compared, and `differences`."""
+    config, s3, target, now = settings(), _client("s3"), _warehouse(), datetime.now(UTC)
+    hours, found = reconcile.reconcile_hours(s3, target, feed, config, now)
+    contract = load_contracts(config.include_dir / "feeds").get(feed)
+    days: dict[str, Any] = {}
+    if contract:
+        days, more = reconcile.reconcile_days(s3, _client("dynamodb"), target, contract, config, now)
+        found += more
+    for difference in found:
+        log.error("%s", difference)
+    log.info("hours %s days %s", hours, days)
+    return {"hours": hours, "days": days, "differences": [asdict(d) for d in found]}
+
+
+def judge(results: list[dict[str, Any]], *, complete: bool) -> dict[str, int]:
+    """Looks at the stream and at what is late, publishes the metrics, and returns feed to differences: none.
+
+    Args:
+        results: of `reconcile_feed`.
+        complete: all feeds were compared.
+
+    Raises:
+        PermanentError: names each difference.
+    """
+    config, cloudwatch, s3, now = settings(), _client("cloudwatch"), _client("s3"), datetime.now(UTC)
+    found = [reconcile.Difference(**d) for result in results for d in result["differences"]]
+    found += reconcile.reconcile_stream(cloudwatch, s3, _warehouse(), reconcile_feeds(), config, now)
+    found += reconcile.watch(cloudwatch, s3, config, now)
+    reconcile.put_metrics(cloudwatch, [result["hours"] for result in results], found, config, now)
+    if found:
+        raise PermanentError("layers differ, docs/runbooks/layers-differ.md:\n" + "\n".join(map(str, found)))
+    if not complete:
+        raise PermanentError("not all feeds were compared: look at the red tasks")
+    return {result["hours"]["feed"]: 0 for result in results}
 
 
 # -- erasure ----------------------------------------------------------------------------------------------------------

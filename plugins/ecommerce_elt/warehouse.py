@@ -36,6 +36,7 @@ ALLOWED = {
     "fact": TABLE,
     "copy_manifest": _S3_URL,
     "object_counts": _S3_URL,
+    "columns": re.compile(r"^[a-z][a-z0-9_]*(, [a-z][a-z0-9_]*)*$"),
     "known_prefix": _S3_URL,
     "quarantine_rows": _S3_URL,
     "batch_id": BATCH_ID,
@@ -189,6 +190,8 @@ def create_statements(sql_dir: Path, contracts: Iterable[Contract]) -> list[str]
         "ops.known_event",
         "ops.quarantine_reason",
         "ops.quarantine_closed",
+        "ops.reconciliation",
+        "ops.reconciled_day",
     }
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in SCHEMAS]
     names = [*sorted(tables), *DELIVERED]

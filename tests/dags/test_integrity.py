@@ -21,12 +21,13 @@ DAGS = {
     "maintain_lake",
     "erase_customer",
     "replay_quarantine",
+    "reconcile_layers",
 }
 # What works on whole files, or on the whole lake.
 LONG = {"load_feed.clean_batch", "load_file", "land_file", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
         "summarise_quarantine", "find_feeds", "compact_feed", "remove_superseded_files", "apply_retention",
         "vacuum_and_analyze", "find_customer", "is_to_be_erased", "erase_from_lake", "erase_from_dynamodb", "erase_from_warehouse",
-        "build_marts", "prove_erasure"}  # fmt: skip
+        "build_marts", "prove_erasure", "reconcile_feed", "judge"}  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -71,6 +72,7 @@ def test_mapped_tasks_show_what_they_are_about(bag, dag_id):
         "load_history": "{{ feed }}",
         "watch_landing": "{{ task.conf['key'] }}",
         "replay_quarantine": "{{ feed }}",
+        "reconcile_layers": "{{ task.op_kwargs['feed'] }}",
         "maintain_lake": "{{ task.op_kwargs['feed'] }}",
     }
     mapped = [t for t in bag.dags[dag_id].tasks if t.get_closest_mapped_task_group() or t.is_mapped]

@@ -124,6 +124,8 @@ def needs(service: str, operation: str, on: dict[str, Any]) -> Iterator[Need]:
         return  # needs no permission
     elif (service, operation) == ("cloudwatch", "PutMetricData") and on["Namespace"].startswith("AWS/"):
         return  # a metric of the service itself
+    elif service == "cloudwatch":
+        yield Need(f"cloudwatch:{action}", "*")
     else:
         raise KeyError(f"{service} {operation}: say in {__name__} what it needs")
 

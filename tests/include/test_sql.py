@@ -13,7 +13,7 @@ SQL = PROJECT / "include" / "sql"
 FILES = sorted(SQL.rglob("*.sql"))
 NAMES = {"staging": "staging.purchases", "fact": "core.fact_purchase", "copy_manifest": "s3://bucket/copy.json",
          "object_counts": "s3://bucket/objects.jsonl", "copy_role": "default", "table": "mart.sales_daily", "period": "day",
-         "key": "date_day", "customer": "customer_key", "known_prefix": "s3://bucket/known/", "quarantine_rows": "s3://bucket/q/",
+         "key": "date_day", "customer": "customer_key", "known_prefix": "s3://bucket/known/", "columns": "event_id, event_time", "quarantine_rows": "s3://bucket/q/",
          "batch_id": "purchases-20260101T000000Z-0123456789abcdef"}  # fmt: skip
 
 

@@ -1,0 +1,7 @@
+-- grain: one hour of arrival of one feed
+-- source: ops.reconciliation
+-- idempotent: reads only
+-- re-run: the same, and what was counted since
+SELECT hour_start, is_sealed, counted_at
+FROM ops.reconciliation
+WHERE feed = :feed AND hour_start >= CAST(:since AS TIMESTAMP)

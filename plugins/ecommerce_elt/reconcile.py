@@ -1,0 +1,485 @@
+"""Counts every layer by means of its own, and compares. See docs/adr/0022.
+
+By hour of arrival and feed: what the stream counted, lines in raw/, what the loads committed, rows in quarantine. An hour
+that is over and agrees is sealed, and is counted again only where an object came since. By day of the events: the lake's
+files against core, row by row, of the days that changed since they were compared, and of some others in turn.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import logging
+import re
+import time
+from collections.abc import Iterable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from datetime import UTC, date, datetime, timedelta
+from typing import Any
+from urllib.parse import urlparse
+
+from more_itertools import chunked
+
+from ecommerce_elt import lake
+from ecommerce_elt.batches import BATCH_ID, OPEN, UNREADABLE, feed_of, open_batches, read_manifest
+from ecommerce_elt.feeds import Contract, load_contracts
+from ecommerce_elt.lake_files import S3_THREADS
+from ecommerce_elt.settings import Settings
+from ecommerce_elt.warehouse import Warehouse, render, role_of
+
+log = logging.getLogger(__name__)
+
+STATE = "manifests/reconcile/"
+KEPT_DAYS = 8  # Kinesis keeps records for seven days, so an older hour gets no new object
+DELIVERED_FEED = "online_retail"  # what firehose_transform and dynamodb_writer take from the stream
+NAMED = 20  # objects or events that a difference names
+LOOKS, LOOK_SECONDS = 3, 5.0  # a difference that a load in the middle of its work makes is gone at the next look
+BATCH_GET_MAX = 100  # BatchGetItem: DynamoDB API reference
+LINEAGE = {"source_object", "source_line"}
+_HOUR = re.compile(r"/dt=(?P<day>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/")
+
+
+@dataclass
+class Difference:
+    """What two layers do not agree on. `where` is an hour, a day, or empty; at most NAMED objects and events are named."""
+
+    feed: str
+    layer: str
+    where: str
+    text: str
+    objects: list[str] = field(default_factory=list)
+    events: list[str] = field(default_factory=list)
+
+    def __str__(self) -> str:
+        named = f": {', '.join([*self.objects, *self.events])}" if self.objects or self.events else ""
+        return f"{self.feed} {self.where} {self.layer}: {self.text}{named}".replace("  ", " ")
+
+
+@dataclass
+class Hour:
+    """Counts of one hour of arrival; `waiting` are objects that no committed batch has, `streamed` the lines by the stream."""
+
+    raw: int = 0
+    streamed: int = 0
+    accepted: int = 0
+    clean: int = 0
+    quarantined: int = 0
+    duplicates: int = 0
+    quarantine_rows: int = 0
+    waiting: int = 0
+    oldest_waiting_seconds: float = 0
+    differences: list[Difference] = field(default_factory=list)
+
+
+def prefix_of(feed: str) -> str:
+    return "quarantine/unreadable/" if feed == UNREADABLE else f"raw/feed={feed}/"
+
+
+def hour_of(key: str) -> datetime:
+    found = _HOUR.search(key)
+    assert found is not None, key
+    return datetime.fromisoformat(f"{found['day']}T{found['hour']}:00:00+00:00")
+
+
+def folder_of(feed: str, hour: datetime) -> str:
+    return f"{prefix_of(feed)}dt={hour:%Y-%m-%d}/hour={hour:%H}/"
+
+
+# -- hours of arrival -------------------------------------------------------------------------------------------------
+
+
+def reconcile_hours(
+    s3: Any, target: Warehouse, feed: str, settings: Settings, now: datetime
+) -> tuple[dict[str, Any], list[Difference]]:
+    """Counts the feed's hours that are not sealed, keeps them in ops.reconciliation, and returns (summary, differences)."""
+    settled = now - timedelta(minutes=settings.reconcile_settle_minutes)
+    since = (now - timedelta(days=KEPT_DAYS)).replace(minute=0, second=0, microsecond=0)
+    sql = settings.sql_dir / "ops/reconciliation"
+    known = {
+        _utc(hour): (sealed in {True, "true", "t"}, _utc(counted))
+        for hour, sealed, counted in target.query(
+            (sql / "known.sql").read_text("utf-8"), {"feed": feed, "since": f"{since:%Y-%m-%d %H:%M:%S}"}
+        )
+    }
+    objects = _objects(s3, settings.bucket, feed, since, now)
+    differences: list[Difference] = []
+    newest: datetime | None = None
+    streamed, waiting, oldest = 0, 0, 0.0
+    for hour, found in sorted(objects.items()):
+        changed = max(entry["LastModified"] for entry in found)
+        newest = max(newest or changed, changed)
+        sealed, counted_at = known.get(hour, (False, now))
+        if sealed and changed < counted_at:
+            continue
+        count = _count_hour(s3, target, feed, hour, found, settings, settled)
+        differences += count.differences
+        streamed, waiting = streamed + count.streamed, waiting + count.waiting
+        oldest = max(oldest, count.oldest_waiting_seconds)
+        is_over = hour + timedelta(hours=1) < settled
+        _keep_hour(
+            target, feed, hour, count, settings, is_sealed=is_over and not count.differences and not count.waiting
+        )
+    differences += _check_batches(target, feed, since, settings)
+    contract = load_contracts(settings.include_dir / "feeds").get(feed)
+    if contract:
+        differences += _check_core(target, contract, settings)
+        silent = (now - newest).total_seconds() if newest else None
+        if contract.max_silence_minutes and silent is not None and silent > 60 * contract.max_silence_minutes:
+            differences.append(Difference(feed, "raw", "", f"nothing arrived for {silent / 60:.0f} minutes; the contract "
+                                          f"expects something every {contract.max_silence_minutes}"))  # fmt: skip
+    summary = {"feed": feed, "hours": len(objects), "waiting": waiting, "oldest_waiting_seconds": round(oldest),
+               "newest": newest.isoformat() if newest else None, "differences": len(differences)}  # fmt: skip
+    return summary, differences
+
+
+def _utc(text: str) -> datetime:
+    return datetime.fromisoformat(text).replace(tzinfo=UTC)
+
+
+def _objects(s3: Any, bucket: str, feed: str, since: datetime, now: datetime) -> dict[datetime, list[dict[str, Any]]]:
+    """Returns hour to the listing of its raw objects."""
+    found: dict[datetime, list[dict[str, Any]]] = {}
+    for days in range((now.date() - since.date()).days + 1):
+        day = f"{prefix_of(feed)}dt={since.date() + timedelta(days=days)}/"
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=day):
+            for entry in page.get("Contents", []):
+                found.setdefault(hour_of(entry["Key"]), []).append(entry)
+    return found
+
+
+def _count_hour(
+    s3: Any,
+    target: Warehouse,
+    feed: str,
+    hour: datetime,
+    objects: list[dict[str, Any]],
+    settings: Settings,
+    settled: datetime,
+) -> Hour:
+    folder, where = folder_of(feed, hour), f"{hour:%Y-%m-%dT%H:00Z}"
+    lines = _lines(s3, settings.bucket, feed, hour, objects)
+    keys = {"feed": feed, "first_key": folder, "last_key": folder + "~"}
+    sql = settings.sql_dir / "ops/reconcile"
+    loaded = {
+        key: tuple(map(int, counts)) for key, *counts in target.query((sql / "objects.sql").read_text("utf-8"), keys)
+    }
+    rejected = {key: int(rows) for key, rows in target.query((sql / "quarantine.sql").read_text("utf-8"), keys)}
+    count = Hour(raw=sum(lines.values()), streamed=sum(n for key, n in lines.items() if "/landed-" not in key))
+    for name, values in zip(
+        ("accepted", "clean", "quarantined", "duplicates"), zip(*loaded.values(), strict=True), strict=False
+    ):
+        setattr(count, name, sum(values))
+    count.quarantine_rows = sum(rejected.values())
+
+    def differ(layer: str, text: str, found: Iterable[str]) -> None:
+        named = sorted(found)
+        if named:
+            count.differences.append(Difference(feed, layer, where, f"{len(named)} {text}", named[:NAMED]))
+
+    missing = {entry["Key"]: entry["LastModified"] for entry in objects if entry["Key"] not in loaded}
+    count.waiting = len(missing)
+    if missing:
+        count.oldest_waiting_seconds = (datetime.now(UTC) - min(missing.values())).total_seconds()
+    late = {key for key, written in missing.items() if written < settled}
+    in_open = _in_open_batches(s3, settings.bucket, feed) if late else set()
+    differ("staging audit", "objects of raw/ in no batch: their notification was lost", late - in_open)
+    differ("staging audit", "objects of raw/ in a batch that does not get committed", late & in_open)
+    differ("raw", "objects that were loaded are gone", loaded.keys() - lines.keys())
+    differ("staging audit", "objects of which not all lines were accepted",
+           (f"{key} ({lines[key]} lines, {loaded[key][0]} accepted)" for key in loaded.keys() & lines.keys()
+            if lines[key] != loaded[key][0]))  # fmt: skip
+    differ("staging audit", "objects whose events are not all clean, quarantined or duplicates",
+           (key for key, (accepted, *parts) in loaded.items() if accepted != sum(parts)))  # fmt: skip
+    differ("quarantine", "objects whose rejected events are not all in ops.quarantine_reason",
+           (f"{key} ({parts[2]} rejected, {rejected.get(key, 0)} there)" for key, parts in loaded.items()
+            if parts[2] != rejected.get(key, 0)))  # fmt: skip
+    return count
+
+
+def _lines(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict[str, Any]]) -> dict[str, int]:
+    """Returns key to lines. What was counted of the hour is kept, by ETag: no object is read twice."""
+    state = f"{STATE}{feed}/{hour:%Y-%m-%dT%H}.json"
+    try:
+        known = json.loads(s3.get_object(Bucket=bucket, Key=state)["Body"].read())
+    except s3.exceptions.NoSuchKey:
+        known = {}
+
+    def count(entry: dict[str, Any]) -> tuple[str, tuple[str, int]]:
+        key, etag = entry["Key"], entry["ETag"].strip('"')
+        if key in known and known[key][0] == etag:
+            return key, (etag, known[key][1])
+        with gzip.open(s3.get_object(Bucket=bucket, Key=key)["Body"]) as lines:
+            return key, (etag, sum(1 for line in lines if line.strip()))
+
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        counted = dict(pool.map(count, objects))
+    if {key: list(value) for key, value in counted.items()} != known:
+        s3.put_object(Bucket=bucket, Key=state, Body=json.dumps(counted).encode())
+    return {key: lines for key, (_, lines) in counted.items()}
+
+
+def _in_open_batches(s3: Any, bucket: str, feed: str) -> set[str]:
+    batches = [batch_id for batch_id in open_batches(s3, bucket) if feed_of(batch_id) == feed]
+    return {raw.key for batch_id in batches for raw in read_manifest(s3, bucket, batch_id).objects}
+
+
+def _keep_hour(
+    target: Warehouse, feed: str, hour: datetime, count: Hour, settings: Settings, *, is_sealed: bool
+) -> None:
+    numbers = {k: str(v) for k, v in asdict(count).items() if isinstance(v, int) and k != "streamed"}
+    text = "; ".join(map(str, count.differences))[:4000]
+    _keep(target, settings, "reconciliation", {
+        **numbers, "feed": feed, "hour_start": f"{hour:%Y-%m-%d %H:%M:%S}", "kinesis": "none",
+        "difference": text or "none", "is_sealed": str(is_sealed).lower(),
+    })  # fmt: skip
+
+
+def _keep(target: Warehouse, settings: Settings, table: str, values: dict[str, str]) -> None:
+    folder = settings.sql_dir / "ops" / table
+    target.run(
+        [(folder / f"{name}.sql").read_text("utf-8") for name in ("forget", "keep")], values, name=f"keep {table}"
+    )
+
+
+def _check_batches(target: Warehouse, feed: str, since: datetime, settings: Settings) -> list[Difference]:
+    sql = (settings.sql_dir / "ops/reconcile/batches.sql").read_text("utf-8")
+    rows = target.query(sql, {"feed": feed, "since": f"{since:%Y-%m-%d %H:%M:%S}"})
+    return [
+        Difference(feed, "staging audit", "", f"batch {batch_id} has {accepted} events, its objects have {of_objects}")
+        for batch_id, accepted, of_objects in rows
+    ]
+
+
+def _check_core(target: Warehouse, contract: Contract, settings: Settings) -> list[Difference]:
+    sql = (settings.sql_dir / "ops/reconcile/core.sql").read_text("utf-8")
+    [[loaded, rows]] = target.query(render(sql, {"fact": contract.tables[0]}), {"feed": contract.feed})
+    if int(loaded) == int(rows):
+        return []
+    return [Difference(contract.feed, "core", "", f"{contract.tables[0]} has {rows} rows, the loads brought {loaded}")]
+
+
+# -- the stream -------------------------------------------------------------------------------------------------------
+
+
+def reconcile_stream(
+    cloudwatch: Any, s3: Any, target: Warehouse, feeds: Iterable[str], settings: Settings, now: datetime
+) -> list[Difference]:
+    """Compares what the stream counted with the lines in raw/ and quarantine/unreadable/, and keeps both by the hour.
+
+    Over a day, up to some minutes ago: records at the edge of an hour lie in the hour of the first record of their object.
+    More lines than records is no difference: a Lambda that is tried again may write a record twice.
+    """
+    end = (now - timedelta(minutes=settings.reconcile_settle_minutes)).replace(second=0, microsecond=0)
+    start = (end - timedelta(days=1)).replace(minute=0)
+    points = cloudwatch.get_metric_statistics(
+        Namespace="AWS/Kinesis", MetricName="IncomingRecords", Statistics=["Sum"], Period=60 * 5,
+        Dimensions=[{"Name": "StreamName", "Value": f"{settings.stack_prefix}-events"}], StartTime=start, EndTime=end,
+    )["Datapoints"]  # fmt: skip
+    put: dict[datetime, int] = {}
+    for point in points:
+        hour = point["Timestamp"].astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+        put[hour] = put.get(hour, 0) + int(point["Sum"])
+    stored: dict[datetime, int] = {}
+    edge = 0
+    for feed in feeds:
+        for hour, objects in _objects(s3, settings.bucket, feed, start - timedelta(hours=1), now).items():
+            streamed = [entry for entry in objects if "/landed-" not in entry["Key"]]
+            if not streamed or hour < start - timedelta(hours=1):
+                continue
+            lines = _lines(s3, settings.bucket, feed, hour, objects)
+            if hour < start:
+                edge += sum(lines[entry["Key"]] for entry in streamed if entry["LastModified"] >= start)
+            else:
+                stored[hour] = stored.get(hour, 0) + sum(lines[entry["Key"]] for entry in streamed)
+    lost = sum(put.values()) - sum(stored.values()) - edge
+    differences = []
+    if lost > 0:
+        worst = max(put, key=lambda hour: put[hour] - stored.get(hour, 0))
+        differences.append(Difference(
+            "*", "kinesis", f"{worst:%Y-%m-%dT%H:00Z}",
+            f"{lost} records that the stream has are in no object of raw/; the most of that hour",
+        ))  # fmt: skip
+    for hour in sorted({*put, *stored}):
+        _keep(target, settings, "reconciliation", {
+            "feed": "*", "hour_start": f"{hour:%Y-%m-%d %H:%M:%S}", "kinesis": str(put.get(hour, 0)),
+            "raw": str(stored.get(hour, 0)),
+            **dict.fromkeys(("accepted", "clean", "quarantined", "duplicates", "quarantine_rows", "waiting"), "0"),
+            "difference": str(differences[0])[:4000] if differences and f"{hour:%Y-%m-%dT%H:00Z}" == differences[0].where else "none",
+            "is_sealed": "false",
+        })  # fmt: skip
+    return differences
+
+
+# -- days of events ---------------------------------------------------------------------------------------------------
+
+
+def reconcile_days(
+    s3: Any, dynamodb: Any, target: Warehouse, contract: Contract, settings: Settings, now: datetime
+) -> tuple[dict[str, Any], list[Difference]]:
+    """Compares days of the feed in the lake with core, row by row, and returns (summary, differences).
+
+    Those that changed since they were compared, those that differed, and `reconcile_days_a_run` others, the longest not
+    compared first. Of the feed that goes there, also Firehose's rows, and a sample of DynamoDB's items.
+    """
+    known = {
+        day: (_utc(compared), int(differing))
+        for day, compared, differing in target.query(
+            (settings.sql_dir / "ops/reconciled_day/known.sql").read_text("utf-8"), {"feed": contract.feed}
+        )
+    }
+    lists = {
+        match["day"]: entry["LastModified"]
+        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=f"{lake.PUBLISHED}feed={contract.feed}/")
+        for entry in page.get("Contents", [])
+        if (match := lake.LIST_KEY.match(entry["Key"])) and entry["Key"].endswith(lake.LIST)
+    }  # fmt: skip
+    changed = [day for day, at in lists.items() if day not in known or at >= known[day][0] or known[day][1]]
+    others = sorted((at, day) for day, (at, _) in known.items() if day not in changed)
+    chosen = sorted({*changed, *(day for _, day in others[: settings.reconcile_days_a_run])})
+    differences: list[Difference] = []
+    for day in chosen:
+        differences += _compare_day(s3, dynamodb, target, contract, day, settings, now)
+    summary = {"feed": contract.feed, "days": len(chosen), "changed": len(changed), "differences": len(differences)}
+    return summary, differences
+
+
+def _compare_day(
+    s3: Any, dynamodb: Any, target: Warehouse, contract: Contract, day: str, settings: Settings, now: datetime
+) -> list[Difference]:
+    kinds: dict[str, str] = {}
+    found: list[Difference] = []
+    for look in range(LOOKS):
+        with target.session() as session:
+            (lake_rows, core_rows), seen = _look(s3, session, contract, day, settings)
+            kinds = seen if look == 0 else {event: what for event, what in seen.items() if event in kinds}
+            if not kinds and contract.feed == DELIVERED_FEED and lake_rows:
+                found = _check_other_ways(dynamodb, session, contract, day, settings, now)
+        if not kinds:
+            break
+        time.sleep(LOOK_SECONDS if look < LOOKS - 1 else 0)
+    for what in sorted(set(kinds.values())):
+        events = sorted(event for event, kind in kinds.items() if kind == what)
+        found.append(Difference(contract.feed, "core", day, f"{len(events)} events {what}", events=events[:NAMED]))
+    text = "; ".join(map(str, found))[:4000]
+    _keep(target, settings, "reconciled_day", {
+        "feed": contract.feed, "event_date": day, "lake_rows": str(lake_rows), "core_rows": str(core_rows),
+        "differing": str(len(kinds) or len(found)), "difference": text or "none",
+    })  # fmt: skip
+    return found
+
+
+def _look(
+    s3: Any, session: Any, contract: Contract, day: str, settings: Settings
+) -> tuple[tuple[int, int], dict[str, str]]:
+    urls = lake.files(s3, settings.bucket, contract.feed, day, day)
+    entries = [{"url": url, "mandatory": True, "meta": {"content_length": _size(s3, url)}} for url in urls]
+    manifest = f"{STATE}{contract.feed}/day-{day}.json"
+    s3.put_object(Bucket=settings.bucket, Key=manifest, Body=json.dumps({"entries": entries}).encode())
+    names = {
+        "staging": contract.staging, "fact": contract.tables[0], "columns": _columns(session, contract),
+        "copy_manifest": f"s3://{settings.bucket}/{manifest}", "copy_role": role_of(settings),
+    }  # fmt: skip
+    steps = sorted((settings.sql_dir / "ops/reconcile_day").glob("*.sql"))
+    if not urls:  # COPY refuses a manifest without files
+        steps = [step for step in steps if "copy" not in step.name]
+    bounds = {"first_time": f"{day} 00:00:00", "end_time": f"{date.fromisoformat(day) + timedelta(days=1)} 00:00:00"}
+    session.run([render(step.read_text("utf-8"), names) for step in steps], bounds, name=f"compare {contract.feed}")
+    results = settings.sql_dir / "ops/reconcile_day_results"
+    [counts] = session.query((results / "counts.sql").read_text("utf-8"))
+    rows = session.query((results / "differences.sql").read_text("utf-8"))
+    return (int(counts[0]), int(counts[1])), dict(rows)
+
+
+def _size(s3: Any, url: str) -> int:
+    where = urlparse(url)
+    return int(s3.head_object(Bucket=where.netloc, Key=where.path.lstrip("/"))["ContentLength"])
+
+
+def _columns(session: Any, contract: Contract) -> str:
+    columns, _ = session.table(f"SELECT * FROM {contract.staging} WHERE 1 = 0")  # noqa: S608  # of the contract
+    return ", ".join(column.name for column in columns if column.name not in LINEAGE)
+
+
+def _check_other_ways(
+    dynamodb: Any, session: Any, contract: Contract, day: str, settings: Settings, now: datetime
+) -> list[Difference]:
+    """What came by the stream in the last days, long enough ago, must have come by the other ways, too."""
+    until = now - timedelta(minutes=settings.reconcile_delivery_minutes)
+    bounds = {"first_key": folder_of(contract.feed, now - timedelta(days=KEPT_DAYS - 1)),
+              "last_key": folder_of(contract.feed, until)}  # fmt: skip
+    results = settings.sql_dir / "ops/reconcile_day_results"
+    found = []
+    missing = [row[0] for row in session.query((results / "undelivered.sql").read_text("utf-8"), bounds)]
+    if missing:
+        text = f"{len(missing)} events were not delivered"
+        found.append(Difference(contract.feed, "firehose", day, text, events=missing[:NAMED]))
+    sample = session.query((results / "items.sql").read_text("utf-8"), bounds)
+    if lacking := _not_in_items(dynamodb, f"{settings.stack_prefix}-invoices", sample):
+        text = f"{len(lacking)} of {len(sample)} events are in no item"
+        found.append(Difference(contract.feed, "dynamodb", day, text, events=lacking[:NAMED]))
+    return found
+
+
+def _not_in_items(dynamodb: Any, table: str, sample: list[tuple[Any, ...]]) -> list[str]:
+    keys = sorted({(invoice, code) for _, invoice, code in sample})
+    has: set[str] = set()
+    for some in chunked(keys, BATCH_GET_MAX):
+        request: Mapping[str, Any] = {
+            table: {"Keys": [{"InvoiceNo": {"S": i}, "StockCode": {"S": c}} for i, c in some], "ConsistentRead": True}
+        }
+        while request:
+            answer = dynamodb.batch_get_item(RequestItems=request)
+            for item in answer["Responses"].get(table, []):
+                has |= item["Lines"]["M"].keys()
+            request = answer.get("UnprocessedKeys") or {}
+    return sorted(event for event, *_ in sample if event not in has)
+
+
+# -- what is late -----------------------------------------------------------------------------------------------------
+
+
+def watch(cloudwatch: Any, s3: Any, settings: Settings, now: datetime) -> list[Difference]:
+    """Returns what is late: batches that do not get committed, and consumers that read the stream too late."""
+    limit = now - timedelta(minutes=settings.stuck_batch_minutes)
+    stuck = [batch_id for batch_id in open_batches(s3, settings.bucket) if _claimed_at(batch_id) < limit]
+    found = []
+    if stuck:
+        text = f"{len(stuck)} batches were claimed more than {settings.stuck_batch_minutes} minutes ago"
+        found.append(Difference("*", "staging audit", "", text, [OPEN + batch_id for batch_id in stuck[:NAMED]]))
+    for consumer in ("raw-writer", "dynamodb-writer"):
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/Lambda", MetricName="IteratorAge", Statistics=["Maximum"], Period=60,
+            Dimensions=[{"Name": "FunctionName", "Value": f"{settings.stack_prefix}-{consumer}"}],
+            StartTime=now - timedelta(minutes=5), EndTime=now,
+        )["Datapoints"]  # fmt: skip
+        age = max((point["Maximum"] for point in points), default=0) / 1000
+        if age > settings.consumer_lag_seconds:
+            found.append(Difference("*", consumer, "", f"reads the stream {age:.0f} seconds late"))
+    return found
+
+
+def _claimed_at(batch_id: str) -> datetime:
+    assert BATCH_ID.match(batch_id)
+    return datetime.strptime(batch_id.removesuffix("-replay").rsplit("-", 2)[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
+def put_metrics(
+    cloudwatch: Any,
+    summaries: Iterable[dict[str, Any]],
+    differences: list[Difference],
+    settings: Settings,
+    now: datetime,
+) -> None:
+    """Publishes by feed, in the namespace `<prefix>`: Differences, WaitingObjects, OldestWaitingSeconds, FreshnessSeconds."""
+    data = []
+    for summary in summaries:
+        feed = summary["feed"]
+        values = {"Differences": sum(d.feed == feed for d in differences), "WaitingObjects": summary["waiting"],
+                  "OldestWaitingSeconds": summary["oldest_waiting_seconds"]}  # fmt: skip
+        if summary["newest"]:
+            values["FreshnessSeconds"] = round((now - datetime.fromisoformat(summary["newest"])).total_seconds())
+        data += [{"MetricName": name, "Dimensions": [{"Name": "Feed", "Value": feed}], "Timestamp": now, "Value": value}
+                 for name, value in values.items()]  # fmt: skip
+    data.append({"MetricName": "Differences", "Timestamp": now, "Value": len(differences)})
+    cloudwatch.put_metric_data(Namespace=settings.stack_prefix, MetricData=data)

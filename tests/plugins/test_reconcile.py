@@ -1,0 +1,293 @@
+"""Reconciliation: green over what is right, red over every way in which layers can differ, with what differs by name."""
+
+import gzip
+import uuid
+from datetime import UTC, datetime, timedelta
+
+import pytest
+from ecommerce_elt import lake, reconcile, warehouse
+from ecommerce_elt.batches import OPEN, RawObject, new_manifest
+from ecommerce_elt.cleaning import clean_batch
+from ecommerce_elt.feeds import load_contract
+
+from tests.plugins.cleaning_bench import line
+from tests.plugins.test_cleaning import MOVE
+
+BAD = MOVE | {"quantity": "x"}
+
+
+@pytest.fixture
+def shop(observer, bucket, config, tmp_path):
+    return Shop(observer, bucket, config, tmp_path)
+
+
+class Shop:
+    """A feed, tables and a bucket of the test's own."""
+
+    def __init__(self, observer, bucket, config, folder):
+        self.s3, self.target, self.name = observer.s3, observer.warehouse, f"moves_{uuid.uuid4().hex[:8]}"
+        self.dynamodb = observer.dynamodb
+        include = folder / "include"
+        (include / "feeds").mkdir(parents=True)
+        for path in config.sql_dir.rglob("*.sql"):
+            copy = (
+                include
+                / "sql"
+                / str(path.relative_to(config.sql_dir))
+                .replace("product_events", self.name)
+                .replace("fact_product_event", self.fact)
+            )
+            copy.parent.mkdir(parents=True, exist_ok=True)
+            copy.write_text(self.renamed(path.read_text()))
+        contract = (config.include_dir / "feeds/product_events.yaml").read_text()
+        (include / "feeds" / f"{self.name}.yaml").write_text(self.renamed(contract))
+        self.contract = load_contract(include / "feeds" / f"{self.name}.yaml")
+        self.config = config.model_copy(update={
+            "include_dir": include, "bucket": bucket, "reconcile_settle_minutes": 0, "reconcile_days_a_run": 0,
+            "stack_prefix": self.name.replace("_", "-")})  # fmt: skip
+        for table in (self.contract.staging, *self.contract.tables):
+            self.target.run([(include / "sql" / table.replace(".", "/") / "create.sql").read_text()])
+        self.hour = datetime.now(UTC).replace(minute=0, second=0, microsecond=0) - timedelta(hours=3)
+
+    @property
+    def fact(self):
+        return f"fact_{self.name}"
+
+    def renamed(self, text):
+        return text.replace("product_events", self.name).replace("fact_product_event", self.fact)
+
+    def put(self, key, body):
+        return self.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)["ETag"].strip('"')
+
+    def raw(self, records, name, hour=None):
+        body = gzip.compress(
+            b"".join(line(self.name, r, f"{name}-{i}") + b"\n" for i, r in enumerate(records)), mtime=0
+        )
+        key = f"{reconcile.folder_of(self.name, hour or self.hour)}{name}.jsonl.gz"
+        return RawObject(key, self.put(key, body), len(body), self.config.bucket)
+
+    def load(self, records, name, hour=None):
+        manifest = new_manifest(self.name, [self.raw(records, name, hour)], datetime.now(UTC))
+        batch = clean_batch(self.s3, manifest, self.config)
+        warehouse.load_batch(self.target, batch, self.config)
+        lake.publish_batch(self.s3, self.target, batch, self.config, overlaps=False, again=False)
+        return manifest.objects[0].key
+
+    def hours(self):
+        summary, found = reconcile.reconcile_hours(self.s3, self.target, self.name, self.config, datetime.now(UTC))
+        return summary, [(d.layer, d.text.partition(":")[0], d.objects) for d in found]
+
+    def days(self, config=None):
+        config = config or self.config
+        now = datetime.now(UTC)
+        return reconcile.reconcile_days(self.s3, self.dynamodb, self.target, self.contract, config, now)
+
+    def kept(self):
+        return self.target.query(
+            "SELECT raw, accepted, clean, quarantined, duplicates, quarantine_rows, waiting, is_sealed, difference "
+            f"FROM ops.reconciliation WHERE feed = '{self.name}' ORDER BY hour_start"
+        )
+
+    def sql(self, text):
+        self.target.run([text.replace("FACT", f"core.{self.fact}")])
+
+
+@pytest.fixture(autouse=True)
+def looks_follow_at_once(monkeypatch):
+    monkeypatch.setattr(reconcile, "LOOK_SECONDS", 0.0)
+
+
+def test_what_is_right_is_sealed_and_no_object_is_read_twice(shop, monkeypatch):
+    shop.load([MOVE, BAD, MOVE], "a")
+    shop.load([MOVE] * 2, "b", datetime.now(UTC))
+    assert shop.hours()[1] == []
+    [over, current] = shop.kept()
+    assert over == (3, 3, 2, 1, 0, 1, 0, True, None)
+    assert current[:7] == (2, 2, 2, 0, 0, 0, 0)
+    assert current[7] is False  # more may come
+    monkeypatch.setattr(reconcile.gzip, "open", None)  # nothing is read again
+    assert shop.hours()[1] == []
+    assert shop.days()[0] == {"feed": shop.name, "days": 1, "changed": 1, "differences": 0}
+    assert shop.days()[0]["days"] == 0
+
+
+def test_an_hour_that_is_sealed_is_counted_again_where_an_object_came_since(shop):
+    shop.load([MOVE], "a")
+    shop.hours()
+    shop.load([MOVE, MOVE], "late")  # after an outage, by its hour of arrival
+    assert shop.hours()[1] == []
+    assert shop.kept() == [(3, 3, 3, 0, 0, 0, 0, True, None)]
+
+
+def test_a_row_of_core_that_is_deleted_doubled_or_altered_is_named(shop):
+    shop.load([MOVE] * 5, "a")
+    assert (shop.hours()[1], shop.days()[1]) == ([], [])
+    every = shop.config.model_copy(update={"reconcile_days_a_run": 10})
+    for change, what, events, core_rows in (
+        ("DELETE FROM FACT WHERE event_id = 'a-1'", "1 events not in core", ["a-1"], 4),
+        ("INSERT INTO FACT SELECT * FROM FACT WHERE event_id = 'a-2'", "1 events doubled in core", ["a-2"], 5),
+        ("UPDATE FACT SET quantity = 7 WHERE event_id = 'a-3'", "1 events altered", ["a-3"], 5),
+    ):
+        shop.sql(change)
+        found = shop.days(every)[1]
+        assert [(d.layer, d.where, d.text, d.events) for d in found if d.text == what] == [
+            ("core", "2026-01-02", what, events)
+        ]
+        total = [d for d in shop.hours()[1] if d[0] == "core"]
+        expected = [("core", f"core.{shop.fact} has {core_rows} rows, the loads brought 5", [])]
+        assert total == (expected if core_rows != 5 else [])
+    # What differed is compared again until it is mended.
+    assert len(shop.days()[1]) == 3
+    shop.sql("DELETE FROM FACT")
+    assert [d.text for d in shop.days()[1]] == ["5 events not in core"]
+
+
+def test_what_the_lake_lost_or_has_twice_is_named(shop):
+    shop.load([MOVE] * 3, "a")
+    [url] = lake.files(shop.s3, shop.config.bucket, shop.name)
+    listed = lake.folder_of(shop.name, "2026-01-02") + lake.LIST
+    shop.put(listed, f"{url}\n{url}\n".encode())
+    assert [d.text for d in shop.days()[1]] == ["3 events doubled in the lake"]
+    shop.put(listed, b"")
+    assert [d.text for d in shop.days()[1]] == ["3 events not in the lake"]
+
+
+def test_a_notification_that_was_lost_and_a_batch_that_is_stuck_are_told_apart(shop):
+    shop.load([MOVE], "a")
+    lost, open_ = shop.raw([MOVE], "lost"), shop.raw([MOVE], "open")
+    manifest = new_manifest(shop.name, [open_], datetime.now(UTC))
+    shop.put(f"manifests/{manifest.batch_id}.json", manifest.to_json())
+    shop.put(OPEN + manifest.batch_id, b"")
+    summary, found = shop.hours()
+    assert found == [
+        ("staging audit", "1 objects of raw/ in no batch", [lost.key]),
+        ("staging audit", "1 objects of raw/ in a batch that does not get committed", [open_.key]),
+    ]
+    assert summary["waiting"] == 2
+    assert shop.kept()[0][6:8] == (2, False)
+    # What is on its way is no difference yet.
+    patient = shop.config.model_copy(update={"reconcile_settle_minutes": 15})
+    now = datetime.now(UTC)
+    assert reconcile.reconcile_hours(shop.s3, shop.target, shop.name, patient, now)[1] == []
+    later = now + timedelta(minutes=40)
+    [stuck] = reconcile.watch(boto3_stub(), shop.s3, shop.config, later)
+    assert (stuck.text, stuck.objects) == (
+        "1 batches were claimed more than 30 minutes ago",
+        [OPEN + manifest.batch_id],
+    )
+
+
+def boto3_stub():
+    """A CloudWatch without metrics; the real one is asked in the other tests."""
+
+    class NoMetrics:
+        def get_metric_statistics(self, **_):
+            return {"Datapoints": []}
+
+    return NoMetrics()
+
+
+def test_raw_that_lost_a_line_or_an_object_is_named(shop):
+    key, other = shop.load([MOVE, MOVE], "a"), shop.load([MOVE], "b")
+    shop.put(key, gzip.compress(line(shop.name, MOVE, "a-0") + b"\n"))
+    shop.s3.delete_object(Bucket=shop.config.bucket, Key=other)
+    assert shop.hours()[1] == [
+        ("raw", "1 objects that were loaded are gone", [other]),
+        ("staging audit", "1 objects of which not all lines were accepted", [f"{key} (1 lines, 2 accepted)"]),
+    ]
+
+
+def test_quarantine_that_lost_a_row_is_named(shop):
+    key = shop.load([BAD, BAD], "a")
+    shop.target.run([f"DELETE FROM ops.quarantine_reason WHERE feed = '{shop.name}' AND event_id = 'a-1'"])
+    assert shop.hours()[1] == [
+        (
+            "quarantine",
+            "1 objects whose rejected events are not all in ops.quarantine_reason",
+            [f"{key} (2 rejected, 1 there)"],
+        )
+    ]
+
+
+def test_an_audit_that_was_altered_is_named(shop):
+    shop.load([MOVE, MOVE], "a")
+    shop.target.run([f"UPDATE ops.batch_audit SET accepted = 3 WHERE feed = '{shop.name}'"])
+    [(layer, text, _)] = shop.hours()[1]
+    assert layer == "staging audit"
+    assert text.endswith("has 3 events, its objects have 2")
+
+
+def test_records_that_the_stream_has_and_raw_has_not(shop, cloud):
+    cloudwatch = cloud.client("cloudwatch")
+    stream = f"{shop.config.stack_prefix}-events"
+
+    def put(records, at):
+        cloudwatch.put_metric_data(Namespace="AWS/Kinesis", MetricData=[
+            {"MetricName": "IncomingRecords", "Dimensions": [{"Name": "StreamName", "Value": stream}], "Timestamp": at,
+             "Value": records, "Unit": "Count"}])  # fmt: skip
+
+    def lost():
+        now = datetime.now(UTC)
+        return [
+            d.text for d in reconcile.reconcile_stream(cloudwatch, shop.s3, shop.target, [shop.name], shop.config, now)
+        ]
+
+    put(3, shop.hour + timedelta(minutes=5))
+    assert lost() == ["3 records that the stream has are in no object of raw/; the most of that hour"]
+    shop.load([MOVE] * 2, "a")
+    assert lost() == ["1 records that the stream has are in no object of raw/; the most of that hour"]
+    shop.load([MOVE] * 2, "b")  # one of them again, by a Lambda that was tried twice
+    assert lost() == []
+
+
+def test_a_feed_that_is_silent_too_long(shop):
+    shop.load([MOVE], "a")
+    contract = shop.config.include_dir / f"feeds/{shop.name}.yaml"
+    contract.write_text(contract.read_text() + "max_silence_minutes: 30\n")
+    assert shop.hours()[1] == []
+    later = datetime.now(UTC) + timedelta(minutes=45)
+    [difference] = reconcile.reconcile_hours(shop.s3, shop.target, shop.name, shop.config, later)[1]
+    assert difference.text == "nothing arrived for 45 minutes; the contract expects something every 30"
+
+
+def test_a_consumer_that_is_late(shop, cloud):
+    cloudwatch, now = cloud.client("cloudwatch"), datetime.now(UTC)
+    name = f"{shop.config.stack_prefix}-raw-writer"
+    cloudwatch.put_metric_data(Namespace="AWS/Lambda", MetricData=[
+        {"MetricName": "IteratorAge", "Dimensions": [{"Name": "FunctionName", "Value": name}], "Timestamp": now,
+         "Value": 1_000_000, "Unit": "Milliseconds"}])  # fmt: skip
+    [late] = reconcile.watch(cloudwatch, shop.s3, shop.config, now + timedelta(seconds=30))
+    assert (late.layer, late.text) == ("raw-writer", "reads the stream 1000 seconds late")
+
+
+def test_the_local_cloud_has_the_metrics_of_its_stream(cloud):
+    kinesis, cloudwatch = cloud.client("kinesis"), cloud.client("cloudwatch")
+    begin = datetime.now(UTC) - timedelta(minutes=5)
+
+    def total():
+        points = cloudwatch.get_metric_statistics(
+            Namespace="AWS/Kinesis", MetricName="IncomingRecords", Statistics=["Sum"], Period=60,
+            Dimensions=[{"Name": "StreamName", "Value": "ecommerce-events"}], StartTime=begin,
+            EndTime=datetime.now(UTC) + timedelta(minutes=1),
+        )["Datapoints"]  # fmt: skip
+        return sum(point["Sum"] for point in points)
+
+    before = total()
+    record = {"Data": line("product_events", MOVE, f"metric-{uuid.uuid4()}"), "PartitionKey": "1"}
+    kinesis.put_records(StreamName="ecommerce-events", Records=[record] * 3)
+    kinesis.put_record(StreamName="ecommerce-events", **record)
+    assert total() - before == 4
+
+
+def test_metrics_by_feed(shop, cloud):
+    cloudwatch, now = cloud.client("cloudwatch"), datetime.now(UTC)
+    shop.load([MOVE], "a")
+    summary, _ = shop.hours()
+    found = [reconcile.Difference(shop.name, "core", "", "x")]
+    reconcile.put_metrics(cloudwatch, [summary], found, shop.config, now)
+    names = {
+        (m["MetricName"], len(m["Dimensions"]))
+        for m in cloudwatch.list_metrics(Namespace=shop.config.stack_prefix)["Metrics"]
+    }
+    assert names == {("Differences", 0), ("Differences", 1), ("WaitingObjects", 1), ("OldestWaitingSeconds", 1),
+                     ("FreshnessSeconds", 1)}  # fmt: skip
