@@ -22,6 +22,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import Param, dag, get_current_context, task
+from ecommerce_elt.alerts import deadline
 from ecommerce_elt.dag_defaults import MARTS, WAREHOUSE, Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
 
@@ -33,6 +34,7 @@ from ecommerce_elt.links import linked_task
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
     default_args=default_args(Stage.MARTS),
+    deadline=deadline(Stage.MARTS, minutes=30),
     doc_md=__doc__,
     tags=[Tag.MART],
     params={"rebuild": Param(False, type="boolean", description="Compute all marts from nothing.")},

@@ -21,6 +21,7 @@ from datetime import datetime, timedelta
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
 from airflow.sdk import dag, task
+from ecommerce_elt.alerts import deadline
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
 from ecommerce_elt.settings import settings
@@ -34,6 +35,7 @@ from ecommerce_elt.settings import settings
     max_active_tasks=2,  # the loads come first
     default_args=default_args(Stage.LAKE, execution_timeout=timedelta(hours=2)),
     template_searchpath=[str(settings().sql_dir / "athena")],
+    deadline=deadline(Stage.LAKE, minutes=60),
     doc_md=__doc__,
     tags=[Tag.LAKE],
 )

@@ -19,6 +19,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
+from ecommerce_elt.alerts import deadline
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
 from ecommerce_elt.settings import settings
@@ -31,6 +32,7 @@ from ecommerce_elt.settings import settings
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
     default_args=default_args(Stage.LAKE, execution_timeout=timedelta(hours=6)),
+    deadline=deadline(Stage.LAKE, minutes=360),
     doc_md=__doc__,
     tags=[Tag.LAKE],
 )

@@ -23,6 +23,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, get_current_context, task
+from ecommerce_elt.alerts import deadline
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.settings import settings
 from more_itertools import always_iterable
@@ -35,6 +36,7 @@ from more_itertools import always_iterable
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
     default_args=default_args(Stage.RECONCILE, execution_timeout=timedelta(hours=1)),
+    deadline=deadline(Stage.RECONCILE, minutes=30),
     doc_md=__doc__,
     tags=[Tag.WATCH],
 )

@@ -21,6 +21,7 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
+from ecommerce_elt.alerts import deadline
 from ecommerce_elt.dag_defaults import MARTS, Stage, Tag, default_args
 from ecommerce_elt.links import IngestDataSetOperator, linked_task
 from ecommerce_elt.settings import settings
@@ -35,6 +36,7 @@ from ecommerce_elt.settings import settings
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
     default_args=default_args(Stage.DASHBOARDS),
+    deadline=deadline(Stage.DASHBOARDS, minutes=60),
     doc_md=__doc__,
     tags=[Tag.DASHBOARD],
 )

@@ -8,6 +8,7 @@ from typing import Any
 
 from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
 
+from ecommerce_elt.alerts import FailureAlert, RecoveryNotice
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import settings
 
@@ -50,5 +51,9 @@ _DEFAULT_ARGS: dict[str, Any] = {
 
 
 def default_args(stage: Stage, **others: Any) -> dict[str, Any]:
-    """Returns the default arguments of a DAG of the stage; the connection is the one of its operators and its steps."""
-    return _DEFAULT_ARGS | {"aws_conn_id": f"aws_{stage}"} | others
+    """Returns the default arguments of a DAG of the stage; the connection is the one of its operators, steps and alerts."""
+    connection = f"aws_{stage}"
+    told: dict[str, Any] = {}
+    if settings().alerts_topic_arn:
+        told = {"on_failure_callback": [FailureAlert(connection)], "on_success_callback": [RecoveryNotice(connection)]}
+    return _DEFAULT_ARGS | {"aws_conn_id": connection} | told | others

@@ -12,7 +12,7 @@ from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Context, get_current_context, task_group
 
-from ecommerce_elt.batches import Engine
+from ecommerce_elt.batches import Engine, feed_of
 from ecommerce_elt.dag_defaults import WAREHOUSE
 from ecommerce_elt.links import S3ObjectLink, linked_task
 from ecommerce_elt.settings import settings
@@ -46,8 +46,9 @@ class CleanBatchOperator(GlueJobOperator):
     def execute(self, context: Context) -> dict[str, Any] | None:
         from ecommerce_elt.steps import clean_batch, engine_of
 
+        self._name(context)
         if engine_of(self.batch_id, self.engine) is Engine.DUCKDB:
-            return self._done(context, clean_batch(self.batch_id))
+            return asdict(clean_batch(self.batch_id))
         self.script_args = {"--batch_id": self.batch_id}
         super().execute(context)  # defers
         return None
@@ -55,12 +56,12 @@ class CleanBatchOperator(GlueJobOperator):
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         from ecommerce_elt.steps import counts_of
 
+        self._name(context)
         super().execute_complete(context, event)
-        return self._done(context, counts_of(self.batch_id))
+        return asdict(counts_of(self.batch_id))
 
-    def _done(self, context: Context, cleaned: Any) -> dict[str, Any]:
-        context["feed"] = cleaned.feed  # for map_index_template
-        return asdict(cleaned)
+    def _name(self, context: Context) -> None:
+        context["feed"] = feed_of(self.batch_id)  # for map_index_template
 
 
 class LoadFileOperator(TriggerDagRunOperator):

@@ -17,12 +17,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from urllib.parse import urlparse
+from urllib.parse import quote_plus, urlparse
 
 from more_itertools import chunked
 
 from ecommerce_elt import lake
-from ecommerce_elt.batches import BATCH_ID, OPEN, UNREADABLE, feed_of, open_batches, read_manifest
+from ecommerce_elt.batches import BATCH_ID, OPEN, UNREADABLE, RawObject, feed_of, open_batches, read_manifest
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.lake_files import S3_THREADS
 from ecommerce_elt.settings import Settings
@@ -69,6 +69,7 @@ class Hour:
     quarantine_rows: int = 0
     waiting: int = 0
     oldest_waiting_seconds: float = 0
+    unclaimed: list[RawObject] = field(default_factory=list)
     differences: list[Difference] = field(default_factory=list)
 
 
@@ -91,8 +92,12 @@ def folder_of(feed: str, hour: datetime) -> str:
 
 def reconcile_hours(
     s3: Any, target: Warehouse, feed: str, settings: Settings, now: datetime
-) -> tuple[dict[str, Any], list[Difference]]:
-    """Counts the feed's hours that are not sealed, keeps them in ops.reconciliation, and returns (summary, differences)."""
+) -> tuple[dict[str, Any], list[Difference], list[RawObject]]:
+    """Counts the feed's hours that are not sealed, and keeps them in ops.reconciliation.
+
+    Returns:
+        summary, differences, and the raw objects that no batch has, although it is time.
+    """
     settled = now - timedelta(minutes=settings.reconcile_settle_minutes)
     since = (now - timedelta(days=KEPT_DAYS)).replace(minute=0, second=0, microsecond=0)
     sql = settings.sql_dir / "ops/reconciliation"
@@ -105,7 +110,8 @@ def reconcile_hours(
     objects = _objects(s3, settings.bucket, feed, since, now)
     differences: list[Difference] = []
     newest: datetime | None = None
-    streamed, waiting, oldest = 0, 0, 0.0
+    waiting, oldest = 0, 0.0
+    unclaimed: list[RawObject] = []
     for hour, found in sorted(objects.items()):
         changed = max(entry["LastModified"] for entry in found)
         newest = max(newest or changed, changed)
@@ -114,7 +120,8 @@ def reconcile_hours(
             continue
         count = _count_hour(s3, target, feed, hour, found, settings, settled)
         differences += count.differences
-        streamed, waiting = streamed + count.streamed, waiting + count.waiting
+        waiting += count.waiting
+        unclaimed += count.unclaimed
         oldest = max(oldest, count.oldest_waiting_seconds)
         is_over = hour + timedelta(hours=1) < settled
         _keep_hour(
@@ -130,7 +137,24 @@ def reconcile_hours(
                                           f"expects something every {contract.max_silence_minutes}"))  # fmt: skip
     summary = {"feed": feed, "hours": len(objects), "waiting": waiting, "oldest_waiting_seconds": round(oldest),
                "newest": newest.isoformat() if newest else None, "differences": len(differences)}  # fmt: skip
-    return summary, differences
+    return summary, differences, unclaimed
+
+
+def announce(sqs: Any, objects: Iterable[RawObject], settings: Settings) -> int:
+    """Announces raw objects again whose notification S3 lost, and returns how many: none while messages wait in the queue,
+    because theirs may be among them. load_events drops those that it knows.
+    """
+    url = sqs.get_queue_url(QueueName=settings.raw_objects_queue)["QueueUrl"]
+    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    if any(int(n) for n in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()):
+        return 0
+    announced = 0
+    for raw in objects:
+        record = {"s3": {"bucket": {"name": raw.bucket},
+                         "object": {"key": quote_plus(raw.key, safe="/"), "eTag": raw.etag, "size": raw.size}}}  # fmt: skip
+        sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": [record]}))
+        announced += 1
+    return announced
 
 
 def _utc(text: str) -> datetime:
@@ -183,7 +207,13 @@ def _count_hour(
         count.oldest_waiting_seconds = (datetime.now(UTC) - min(missing.values())).total_seconds()
     late = {key for key, written in missing.items() if written < settled}
     in_open = _in_open_batches(s3, settings.bucket, feed) if late else set()
-    differ("staging audit", "objects of raw/ in no batch: their notification was lost", late - in_open)
+    count.unclaimed = [RawObject(entry["Key"], entry["ETag"].strip('"'), entry["Size"], settings.bucket)
+                       for entry in objects if entry["Key"] in late - in_open]  # fmt: skip
+    differ(
+        "staging audit",
+        "objects of raw/ in no batch: load_events is behind, or their notification was lost",
+        late - in_open,
+    )
     differ("staging audit", "objects of raw/ in a batch that does not get committed", late & in_open)
     differ("raw", "objects that were loaded are gone", loaded.keys() - lines.keys())
     differ("staging audit", "objects of which not all lines were accepted",

@@ -127,13 +127,16 @@ def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
 def _alert_of_quarantine(target: warehouse.Warehouse, batch: CleanBatch, config: Settings) -> None:
     contract = load_contracts(config.include_dir / "feeds").get(batch.feed)
     limits = contract.quarantine_alert if contract else QuarantineAlert()
-    if limits.is_due(batch.accepted, batch.quarantined):
+    text, is_due = "", limits.is_due(batch.accepted, batch.quarantined)
+    if is_due:
         sql = (config.sql_dir / "ops/quarantine_reason/top.sql").read_text("utf-8")
         reasons = "\n".join(f"{events} events: {column} {rule}, expected {expected}"
                             for column, rule, expected, events in target.query(sql, {"batch_id": batch.batch_id}))  # fmt: skip
         text = (f"Batch {batch.batch_id}: {batch.quarantined} of {batch.accepted} events are in quarantine.\n{reasons}\n"
                 "What to do: docs/runbooks/events-in-quarantine.md")  # fmt: skip
-        alerts.publish(_client("sns"), config, f"{batch.feed}: {batch.quarantined} events in quarantine", text)
+    if is_due or batch.accepted >= limits.share_of_at_least:  # a batch of a few says nothing of the feed
+        subject = f"{batch.feed}: {batch.quarantined} events in quarantine"
+        alerts.tell(_client("sns"), config, f"quarantine of {batch.feed}", subject, text, is_so=is_due)
 
 
 def counts_of(batch_id: str) -> CleanBatch:
@@ -302,11 +305,14 @@ def build_subject(subject: str) -> dict[str, Any]:
         with _linked_warehouse() as target:
             built = marts.build_subject(target, subject, settings().sql_dir)
     except marts.ChecksFailed as failed:
-        alerts.publish(_client("sns"), settings(), f"{failed.mart} was not published", str(failed))
+        subject = f"{failed.mart} was not published"
+        alerts.tell(_client("sns"), settings(), f"checks of {failed.mart}", subject, str(failed), is_so=True)
         raise
     for mart in built:
-        if mart.warnings:
-            alerts.publish(_client("sns"), settings(), f"{mart.mart}: checks warn", "\n".join(map(str, mart.warnings)))
+        sns, warnings = _client("sns"), "\n".join(map(str, mart.warnings))
+        alerts.tell(sns, settings(), f"checks of {mart.mart}", "", "", is_so=False)
+        cause = f"warnings of {mart.mart}"
+        alerts.tell(sns, settings(), cause, f"{mart.mart}: checks warn", warnings, is_so=bool(warnings))
     return marts.as_text(built)
 
 
@@ -400,7 +406,13 @@ def reconcile_feeds() -> list[str]:
 def reconcile_feed(feed: str) -> dict[str, Any]:
     """Compares the layers of one feed, and returns `hours` and `days`, what was compared, and `differences`."""
     config, s3, target, now = settings(), _client("s3"), _warehouse(), datetime.now(UTC)
-    hours, found = reconcile.reconcile_hours(s3, target, feed, config, now)
+    hours, found, unclaimed = reconcile.reconcile_hours(s3, target, feed, config, now)
+    if unclaimed:
+        log.error(
+            "announced=%s of %s objects that no batch has",
+            reconcile.announce(_client("sqs"), unclaimed, config),
+            len(unclaimed),
+        )
     contract = load_contracts(config.include_dir / "feeds").get(feed)
     days: dict[str, Any] = {}
     if contract:

@@ -17,6 +17,8 @@ def stack(request, tmp_path_factory, calls):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ECOMMERCE_TASK_RETRY_DELAY_SECONDS", "1")  # the tests wait for what is retried
         if request.module.RECORDS_CALLS:
+            patch.setenv("ECOMMERCE_RECONCILE_SETTLE_MINUTES", "0")  # what is idle must agree at once
+            patch.setenv("ECOMMERCE_RECONCILE_SCHEDULE", "0 0 1 1 *")
             patch.setenv("RECORD_CALLS_TO", str(calls))
             patch.setenv("PYTHONPATH", str(PROJECT / "tests" / "recorder"))
         stack = new_stack(tmp_path_factory.mktemp("stack"))

@@ -40,7 +40,7 @@ def in_warehouse(observer, marks):
     columns = defaultdict(list)
     for table, column in observer.warehouse.query(
         "SELECT table_schema || '.' || table_name, column_name FROM information_schema.columns "
-        "WHERE table_schema IN ('staging', 'core', 'ops', 'mart') AND data_type LIKE '%char%'"
+        "WHERE table_schema IN ('staging', 'core', 'ops', 'mart') AND LOWER(data_type) LIKE '%char%'"
     ):
         columns[table].append(column)
     assert len(columns) > 20

@@ -31,6 +31,27 @@ def observer(stack):
     return Observer.of(stack)
 
 
+@pytest.fixture
+def inbox(stack):
+    """A queue that is subscribed to the alerts; returns those with a word, once there are so many."""
+    sns, sqs = stack.client("sns"), stack.client("sqs")
+    url = sqs.create_queue(QueueName="inbox")["QueueUrl"]
+    arn = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
+    sns.subscribe(TopicArn="arn:aws:sns:us-east-1:000000000000:ecommerce-alerts", Protocol="sqs", Endpoint=arn)
+    got = []
+
+    def received(word, count):
+        def enough():
+            found = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10).get("Messages", [])
+            got.extend(json.loads(message["Body"]) for message in found)
+            return sum(word in message["Subject"] for message in got) >= count
+
+        wait_for(enough, 60, f"{count} alerts of {word}", 0.5)
+        return got
+
+    return received
+
+
 def as_csv(feed, count, seed, bad=()):
     """A file of simulated records as a shop would export it; `bad` are lines that break the contract."""
     records = [data for _, data, _ in simulated(feed, count, seed, 0.0)]
@@ -426,6 +447,25 @@ def test_an_erased_customer_is_in_no_layer_any_more(stack, observer):
     # A phone number is no parameter.
     state, tasks = run(stack, "erase_customer", feed="purchases", customer="5553217788")
     assert (state, tasks["find_customer"]["try_number"]) == ("failed", 1)
+
+
+def test_all_layers_agree_and_what_a_hand_changed_is_named_and_told_once(stack, observer, inbox):
+    """After all of the above: landed files, streams, replays, compaction, hostile records, an erasure."""
+    wait_for(observer.is_idle, 60, "the loads", 0.5)
+    state, tasks = run(stack, "reconcile_layers")
+    assert state == "success", tasks["judge"]
+    [[event_id]] = observer.warehouse.query("SELECT MIN(event_id) FROM core.fact_product_event")
+    change = "UPDATE core.fact_product_event SET quantity = quantity {} 1 WHERE event_id = :event_id"
+    observer.warehouse.run([change.format("+")], {"event_id": event_id})
+    for _ in range(2):
+        state, tasks = run(stack, "reconcile_layers")
+        assert (state, tasks["judge"]["state"]) == ("failed", "failed")
+    observer.warehouse.run([change.format("-")], {"event_id": event_id})
+    assert run(stack, "reconcile_layers")[0] == "success"
+    got = [message for message in inbox("judge", 2) if "reconcile_layers" in message["Subject"]]
+    assert [message["Subject"] for message in got] == ["Failed: reconcile_layers.judge", "Over: reconcile_layers.judge"]
+    assert f"1 events altered: {event_id}" in got[0]["Message"]
+    assert "/ecommerce/runbooks/layers-differ" in got[0]["Message"]
 
 
 def test_no_key_of_aws_is_in_a_statement_or_a_log(stack):

@@ -6,12 +6,12 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from ecommerce_elt import lake, reconcile, warehouse
-from ecommerce_elt.batches import OPEN, RawObject, new_manifest
+from ecommerce_elt.batches import OPEN, RawObject, new_manifest, objects_in_notification
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.feeds import load_contract
 
 from tests.plugins.cleaning_bench import line
-from tests.plugins.test_cleaning import MOVE
+from tests.plugins.test_cleaning import LINE, MOVE
 
 BAD = MOVE | {"quantity": "x"}
 
@@ -21,25 +21,25 @@ def shop(observer, bucket, config, tmp_path):
     return Shop(observer, bucket, config, tmp_path)
 
 
+@pytest.fixture
+def retail(observer, bucket, config, tmp_path):
+    return Shop(observer, bucket, config, tmp_path, "online_retail", "fact_invoice_line")
+
+
 class Shop:
     """A feed, tables and a bucket of the test's own."""
 
-    def __init__(self, observer, bucket, config, folder):
+    def __init__(self, observer, bucket, config, folder, like="product_events", fact="fact_product_event"):
+        self.like, self.like_fact = like, fact
         self.s3, self.target, self.name = observer.s3, observer.warehouse, f"moves_{uuid.uuid4().hex[:8]}"
         self.dynamodb = observer.dynamodb
         include = folder / "include"
         (include / "feeds").mkdir(parents=True)
         for path in config.sql_dir.rglob("*.sql"):
-            copy = (
-                include
-                / "sql"
-                / str(path.relative_to(config.sql_dir))
-                .replace("product_events", self.name)
-                .replace("fact_product_event", self.fact)
-            )
+            copy = include / "sql" / self.renamed(str(path.relative_to(config.sql_dir)))
             copy.parent.mkdir(parents=True, exist_ok=True)
             copy.write_text(self.renamed(path.read_text()))
-        contract = (config.include_dir / "feeds/product_events.yaml").read_text()
+        contract = (config.include_dir / f"feeds/{like}.yaml").read_text()
         (include / "feeds" / f"{self.name}.yaml").write_text(self.renamed(contract))
         self.contract = load_contract(include / "feeds" / f"{self.name}.yaml")
         self.config = config.model_copy(update={
@@ -54,7 +54,7 @@ class Shop:
         return f"fact_{self.name}"
 
     def renamed(self, text):
-        return text.replace("product_events", self.name).replace("fact_product_event", self.fact)
+        return text.replace(self.like, self.name).replace(self.like_fact, self.fact)
 
     def put(self, key, body):
         return self.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)["ETag"].strip('"')
@@ -74,7 +74,9 @@ class Shop:
         return manifest.objects[0].key
 
     def hours(self):
-        summary, found = reconcile.reconcile_hours(self.s3, self.target, self.name, self.config, datetime.now(UTC))
+        summary, found, self.unclaimed = reconcile.reconcile_hours(
+            self.s3, self.target, self.name, self.config, datetime.now(UTC)
+        )
         return summary, [(d.layer, d.text.partition(":")[0], d.objects) for d in found]
 
     def days(self, config=None):
@@ -152,7 +154,7 @@ def test_what_the_lake_lost_or_has_twice_is_named(shop):
     assert [d.text for d in shop.days()[1]] == ["3 events not in the lake"]
 
 
-def test_a_notification_that_was_lost_and_a_batch_that_is_stuck_are_told_apart(shop):
+def test_a_notification_that_was_lost_and_a_batch_that_is_stuck_are_told_apart(shop, cloud):
     shop.load([MOVE], "a")
     lost, open_ = shop.raw([MOVE], "lost"), shop.raw([MOVE], "open")
     manifest = new_manifest(shop.name, [open_], datetime.now(UTC))
@@ -164,6 +166,15 @@ def test_a_notification_that_was_lost_and_a_batch_that_is_stuck_are_told_apart(s
         ("staging audit", "1 objects of raw/ in a batch that does not get committed", [open_.key]),
     ]
     assert summary["waiting"] == 2
+    # What was lost is announced as S3 would have announced it.
+    assert shop.unclaimed == [lost]
+    sqs = cloud.client("sqs")
+    queue = sqs.create_queue(QueueName=shop.name)["QueueUrl"]
+    config = shop.config.model_copy(update={"raw_objects_queue": shop.name})
+    assert reconcile.announce(sqs, shop.unclaimed, config) == 1
+    assert reconcile.announce(sqs, shop.unclaimed, config) == 0  # it waits there
+    [message] = sqs.receive_message(QueueUrl=queue)["Messages"]
+    assert objects_in_notification(message["Body"]) == [lost]
     assert shop.kept()[0][6:8] == (2, False)
     # What is on its way is no difference yet.
     patient = shop.config.model_copy(update={"reconcile_settle_minutes": 15})
@@ -291,3 +302,31 @@ def test_metrics_by_feed(shop, cloud):
     }
     assert names == {("Differences", 0), ("Differences", 1), ("WaitingObjects", 1), ("OldestWaitingSeconds", 1),
                      ("FreshnessSeconds", 1)}  # fmt: skip
+
+
+def test_what_firehose_and_dynamodb_lack_is_named(retail, monkeypatch):
+    monkeypatch.setattr(reconcile, "DELIVERED_FEED", retail.name)
+    table = f"{retail.config.stack_prefix}-invoices"
+    retail.dynamodb.create_table(
+        TableName=table, BillingMode="PAY_PER_REQUEST",
+        KeySchema=[{"AttributeName": "InvoiceNo", "KeyType": "HASH"}, {"AttributeName": "StockCode", "KeyType": "RANGE"}],
+        AttributeDefinitions=[{"AttributeName": a, "AttributeType": "S"} for a in ("InvoiceNo", "StockCode")],
+    )  # fmt: skip
+    name = retail.name
+    retail.load([LINE, LINE | {"StockCode": "22"}], name)
+    retail.load([LINE], f"landed-{name}")  # not by the stream: in neither
+    days = lambda: [(d.layer, d.text, d.events) for d in retail.days()[1]]  # noqa: E731
+    both = [f"{name}-0", f"{name}-1"]
+    assert days() == [
+        ("firehose", "2 events were not delivered", both),
+        ("dynamodb", "2 of 2 events are in no item", both),
+    ]
+    retail.sql(
+        "INSERT INTO core.firehose_transactions (event_id, InvoiceNo, StockCode, Quantity, InvoiceDate, UnitPrice, Country, "
+        "arrival_time) SELECT event_id, invoice_no, stock_code, quantity, event_time, unit_price, country, GETDATE() FROM FACT"
+    )
+    for number, code in ((0, "85123A"), (1, "22")):
+        retail.dynamodb.put_item(TableName=table, Item={
+            "InvoiceNo": {"S": "536365"}, "StockCode": {"S": code}, "Lines": {"M": {f"{name}-{number}": {"S": "{}"}}}})  # fmt: skip
+    assert days() == []
+    assert retail.days()[0]["days"] == 0

@@ -106,7 +106,7 @@ def pipeline(feed: str = "all") -> dict[str, Any]:
 def runbook(name: str, request: Request) -> Response:
     """What to do: a page of docs/runbooks."""
     path = RUNBOOKS / f"{name}.md"
-    if not re.fullmatch(r"[a-z-]+", name) or not path.is_file():
+    if not re.fullmatch(r"[a-z-]+|README", name) or not path.is_file():
         raise HTTPException(404, f"there is no runbook {name}")
     body = MarkdownIt("commonmark", {"html": False}).enable("table").render(path.read_text("utf-8"))
     shell = (STATIC / "runbook.html").read_text("utf-8")
