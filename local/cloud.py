@@ -7,7 +7,8 @@
 - DynamoDB is served by a second such process, and delivery streams by the Firehose stand-in: one thread serves all of a
   process, and what writes half a million items would hold up the main job. Crawlers, jobs and workgroups are the Glue
   stand-in's, because MiniStack's do nothing. A template's resources are created there.
-- The stream and its consumers have the metrics that AWS gives them: IncomingRecords and IteratorAge.
+- The stream and its consumers have the metrics that AWS gives them: IncomingRecords and IteratorAge. Alarms look at the metric
+  of their dimensions, period by period; MiniStack's take all metrics of the name together.
 - The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
 """
 
@@ -18,6 +19,7 @@ import contextvars
 import copy
 import json
 import logging
+import operator
 import os
 import threading
 import time
@@ -125,6 +127,30 @@ def _measured(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
         return answer
 
     return call
+
+
+def _evaluate_alarm(alarm: dict[str, Any]) -> None:
+    """Sets the alarm's state: ALARM if each of the last periods breaches. A period without data does not, as our templates say."""
+    dimensions = cloudwatch._dims_key({d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])})
+    points = cloudwatch._metrics.get((alarm.get("Namespace"), alarm.get("MetricName"), dimensions))
+    if not points:
+        return
+    period, now = int(alarm.get("Period", 60)), time.time()
+    values = []
+    for number in range(int(alarm.get("EvaluationPeriods", 1))):
+        end = now - number * period
+        inside = [point for point in points if end - period < point["Timestamp"] <= end]
+        statistic = alarm.get("Statistic", "Average")
+        values.append(cloudwatch._stat_value(cloudwatch._calc_stats(inside), statistic, inside) if inside else None)
+    limit = float(alarm["Threshold"])
+    breaches = operator.lt if alarm["ComparisonOperator"] == "LessThanThreshold" else operator.gt
+    state = "ALARM" if all(value is not None and breaches(value, limit) for value in values) else "OK"
+    before = alarm["StateValue"]
+    if state != before:
+        reason = f"Threshold Crossed: {alarm.get('Statistic')} {values} {alarm['ComparisonOperator']} {limit}"
+        alarm |= {"StateValue": state, "StateReason": reason, "StateUpdatedTimestamp": int(now)}
+        cloudwatch._record_history(alarm["AlarmName"], before, state, reason)
+        cloudwatch._dispatch_alarm_actions(alarm, before, state, reason)
 
 
 class _ShardReader:
@@ -432,6 +458,7 @@ def mend() -> None:
     kinesis._expire_records = lambda stream: None
     kinesis._get_shard_iterator = _locked(kinesis._get_shard_iterator)
     kinesis._get_records = _locked(kinesis._get_records)
+    cloudwatch._evaluate_alarm = _evaluate_alarm
     kinesis._put_record = _measured(kinesis._put_record)
     kinesis._put_records = _measured(kinesis._put_records)
     lambda_svc._poll_kinesis = lambda: False

@@ -21,6 +21,7 @@ import boto3
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt.batches import UNREADABLE
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.events import envelope, event_ids
 from ecommerce_elt.feeds import Contract, load_contracts
@@ -46,7 +47,6 @@ from producer.sink import Record, Report, Sink
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 err = Console(stderr=True)
 
-UNREADABLE = "unreadable"
 SIMULATED_EVENTS = 1000
 
 

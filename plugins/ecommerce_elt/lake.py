@@ -110,6 +110,16 @@ def _supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> No
     s3.put_object(Bucket=bucket, Key=f"{folder_of(feed, day)}_superseded-{name}.json", Body=note)
 
 
+def _noted(s3: Any, bucket: str, feed: str, day: str) -> set[str]:
+    """Returns the files that compaction has taken out of the day's list, within the grace period."""
+    found: set[str] = set()
+    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder_of(feed, day)}_superseded-").get("Contents", [])
+    for entry in listed:
+        note = json.loads(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
+        found.update(note["files"])
+    return found
+
+
 # -- batches --------------------------------------------------------------------------------------------------------
 
 
@@ -141,7 +151,8 @@ def publish_batch(
         first = _first_event(s3, added) if again else ""
 
         def change(now: list[str]) -> list[str] | None:
-            if added in now or (again and _has_event(s3, now, first)):
+            # One that was replaced was there: a run that wakes up late must not bring it back.
+            if added in now or added in _noted(s3, bucket, batch.feed, day) or (again and _has_event(s3, now, first)):
                 return None
             return [*now, added]
 

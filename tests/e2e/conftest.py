@@ -18,6 +18,7 @@ def stack(request, tmp_path_factory, calls):
         patch.setenv("ECOMMERCE_TASK_RETRY_DELAY_SECONDS", "1")  # the tests wait for what is retried
         if request.module.RECORDS_CALLS:
             patch.setenv("ECOMMERCE_RECONCILE_SETTLE_MINUTES", "0")  # what is idle must agree at once
+            patch.setenv("ECOMMERCE_RECONCILE_DAYS_A_RUN", "10000")
             patch.setenv("ECOMMERCE_RECONCILE_SCHEDULE", "0 0 1 1 *")
             patch.setenv("RECORD_CALLS_TO", str(calls))
             patch.setenv("PYTHONPATH", str(PROJECT / "tests" / "recorder"))

@@ -110,7 +110,7 @@ def needs(service: str, operation: str, on: dict[str, Any]) -> Iterator[Need]:
         of_run = "/ingestion/..." if operation in {"CreateIngestion", "DescribeIngestion"} else ""
         yield Need(f"quicksight:{action}", arn("quicksight", data_set + of_run))
     elif service == "sns":
-        yield Need(f"sns:{action}", on["TopicArn"])
+        yield Need(f"sns:{action}", on.get("TopicArn") or on["TargetArn"])
     elif service == "secretsmanager":
         name = on["SecretId"]
         yield Need(

@@ -1,0 +1,22 @@
+"""The protocol holds in every interleaving, and breaks without each of its precautions: the model sees what it should see."""
+
+from dataclasses import fields, replace
+
+import pytest
+from ecommerce_elt.batches_model import STARTS, Rules, State, check
+
+
+@pytest.mark.parametrize("title", STARTS)
+def test_every_interleaving_keeps_the_promises(title):
+    states, promise, way = check(start=STARTS[title])
+    assert promise is None, way
+    assert states > 1000
+
+
+@pytest.mark.parametrize("rule", [field.name for field in fields(Rules)])
+def test_without_a_precaution_a_promise_breaks(rule):
+    found = [
+        check(replace(Rules(), **{rule: False}), start)
+        for start in (State(crashes=1), STARTS["one object, a crash, a repeated message"])
+    ]
+    assert any(promise for _, promise, _ in found), rule
