@@ -110,9 +110,9 @@ compose-test: $(READY_DEV) ## build and start docker-compose.yaml, send events, 
 		docker compose up --detach --build --wait --wait-timeout 600 && $(BIN)/python -m tests.compose.check; \
 	fi
 
-.PHONY: test-engines
-test-engines: $(READY_DEV) ## DuckDB and Spark on the same raw objects, every row compared; needs Java 17
-	@$(BIN)/python -m pytest -n 0 -m engines tests/glue $(PYTEST)
+.PHONY: test-slow
+test-slow: $(READY_DEV) ## what takes longest: the lake, personal data, erasure and privileges end to end; both engines row by row (Java 17)
+	@$(BIN)/python -m pytest -m slow tests/e2e tests/glue $(PYTEST)
 
 .PHONY: lint
 lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generated

@@ -23,7 +23,7 @@ from producer.simulate import simulated
 from tests.lambdas.test_shared import VALUES
 
 pytestmark = [
-    pytest.mark.engines,
+    pytest.mark.slow,
     pytest.mark.skipif(
         not find_spec("pyspark") or not shutil.which("java"),
         reason="Spark needs pyspark (make setup-spark) and Java 17",

@@ -120,6 +120,7 @@ def pipeline(feed: str) -> dict[str, Any]:
         "marts": lambda: _rows("marts", {})[0],
         "waiting": _waiting,
         "reasons": lambda: _rows("reasons", values),
+        "reconciliation": lambda: _rows("reconciliation", values),
         **{f"core {name}": partial(_core_rows, contract) for name, contract in chosen.items()},
     })  # fmt: skip
     for row in found["conservation"]:

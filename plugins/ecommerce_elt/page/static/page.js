@@ -193,6 +193,12 @@ function drawPipeline(data) {
     none(byId("conservation"), "No batch has been loaded yet.");
     none(byId("batches"), "No batch has been loaded yet.");
   }
+  if (data.reconciliation.length) {
+    table(byId("reconciliation"), [["Feed"], ["Hours sealed until"], ["Objects waiting", "number"], ["Days compared", "number"], ["Compared", "number"], ["Difference"]], data.reconciliation.map((row) => [
+      row.feed === "*" ? "the stream" : row.feed, row.sealed_until ? utc(row.sealed_until).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }) : "–", number.format(row.waiting), row.days == null ? "–" : number.format(row.days), `${age(row.counted_seconds)} ago`,
+      [row.difference || "✓ none", row.difference ? "bad" : "good"],
+    ]));
+  } else none(byId("reconciliation"), "reconcile_layers has not run yet.");
   if (data.reasons.length) {
     table(byId("reasons"), [["Feed"], ["Column"], ["Rule that it broke"], ["Events", "number"]], data.reasons.map((row) => [row.feed, row.column_name, row.rule.replaceAll("_", " "), number.format(row.events)]));
   } else none(byId("reasons"), "Nothing is in quarantine.");
