@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import tempfile
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
@@ -125,7 +126,7 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
     contract = load_contracts(settings.include_dir / "feeds").get(manifest.feed)
     with tempfile.TemporaryDirectory(prefix="clean-", dir=settings.work_dir) as name:
         work = Path(name)
-        files = _download(s3, manifest, work / "raw")
+        files = download(s3, manifest.objects, work / "raw")
         with duckdb.connect(
             work / "batch.duckdb",
             config={
@@ -198,7 +199,8 @@ def run_cleaning(
     engine.execute("DROP TABLE events")
 
 
-def _download(s3: Any, manifest: Manifest, directory: Path) -> dict[str, Path]:
+def download(s3: Any, objects: Iterable[RawObject], directory: Path) -> dict[str, Path]:
+    """Writes raw objects into a new directory, and returns raw key to file. Raises as `lake_files.download_raw`."""
     directory.mkdir()
 
     def fetch(numbered: tuple[int, RawObject]) -> tuple[str, Path]:
@@ -208,4 +210,4 @@ def _download(s3: Any, manifest: Manifest, directory: Path) -> dict[str, Path]:
         return raw.key, path
 
     with ThreadPoolExecutor(S3_THREADS) as pool:
-        return dict(pool.map(fetch, enumerate(manifest.objects)))
+        return dict(pool.map(fetch, enumerate(objects)))

@@ -33,7 +33,7 @@ import pyarrow.parquet as pq
 from more_itertools import constrained_batches
 
 from ecommerce_elt.batches import UNREADABLE, RawObject, open_batches, read_manifest
-from ecommerce_elt.cleaning import run_cleaning
+from ecommerce_elt.cleaning import download, run_cleaning
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import Contract, Erasure, load_contracts, normalise_header
 from ecommerce_elt.lake_files import S3_THREADS, download_raw, parquet_writer
@@ -101,7 +101,7 @@ def find_raw(s3: Any, customer: Customer, settings: Settings) -> dict[str, set[i
     found: dict[str, set[int]] = {}
     for some in _chunks(_objects(s3, settings.bucket, f"raw/feed={customer.feed}/")):
         with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
-            found |= _lines_of(customer, _download(s3, some, Path(folder)), settings, Path(folder))
+            found |= _lines_of(customer, download(s3, some, Path(folder) / "raw"), settings, Path(folder))
     return found
 
 
@@ -119,7 +119,7 @@ def erase_raw(s3: Any, target: Warehouse, customer: Customer, lines: dict[str, s
         _check_claimed(s3, target, customer.feed, some, settings)
         _plan(s3, settings.bucket, customer.feed, [raw.key for raw in some])
         with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
-            files = _download(s3, some, Path(folder))
+            files = download(s3, some, Path(folder) / "raw")
             with ThreadPoolExecutor(S3_THREADS) as pool:
                 list(pool.map(partial(_rewrite_raw, s3, customer, files, lines), some))
         _settle_plans(s3, target, settings)
@@ -134,17 +134,6 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[RawObject]:
     for page in pages:
         for entry in page.get("Contents", []):
             yield RawObject(entry["Key"], entry["ETag"].strip('"'), entry["Size"], bucket)
-
-
-def _download(s3: Any, objects: Iterable[RawObject], folder: Path) -> dict[str, Path]:
-    def fetch(numbered: tuple[int, RawObject]) -> tuple[str, Path]:
-        number, raw = numbered
-        path = folder / f"{number:06d}.jsonl.gz"
-        download_raw(s3, raw, path)
-        return raw.key, path
-
-    with ThreadPoolExecutor(S3_THREADS) as pool:
-        return dict(pool.map(fetch, enumerate(objects)))
 
 
 def _lines_of(customer: Customer, files: dict[str, Path], settings: Settings, work: Path) -> dict[str, set[int]]:

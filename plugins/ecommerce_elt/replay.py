@@ -20,10 +20,10 @@ import duckdb
 from more_itertools import constrained_batches
 
 from ecommerce_elt.batches import UNREADABLE, Manifest, RawObject, new_manifest
-from ecommerce_elt.cleaning import run_cleaning
+from ecommerce_elt.cleaning import download, run_cleaning
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import load_contracts
-from ecommerce_elt.lake_files import S3_THREADS, download_raw
+from ecommerce_elt.lake_files import S3_THREADS
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse import Warehouse
 
@@ -154,10 +154,7 @@ def _cleaned(s3: Any, manifest: Manifest, settings: Settings) -> Iterator[dict[s
         tempfile.TemporaryDirectory(prefix="outlook-", dir=settings.work_dir) as folder,
         duckdb.connect(config=config) as engine,
     ):
-        files = {}
-        for number, raw in enumerate(manifest.objects):
-            files[raw.key] = Path(folder) / f"{number:06d}.jsonl.gz"
-            download_raw(s3, raw, files[raw.key])
+        files = download(s3, manifest.objects, Path(folder) / "raw")
         run_cleaning(engine, files, manifest.feed, contract, settings, lines=manifest.lines)
         rows = engine.execute(
             "SELECT event_id, source_object, source_line, [r.column_name || ': ' || r.rule FOR r IN reasons] AS reasons "
@@ -176,5 +173,5 @@ def dismiss(target: Warehouse, choice: Choice, settings: Settings, run_id: str) 
 
 def count(target: Warehouse, choice: Choice, settings: Settings) -> int:
     """Returns how many open events are chosen."""
-    sql = (settings.sql_dir / "ops/quarantine/count.sql").read_text("utf-8")
-    return int(target.query(sql, choice.values)[0][0])
+    sql = (settings.sql_dir / "ops/quarantine/choose.sql").read_text("utf-8")
+    return len(target.query(sql, choice.values))

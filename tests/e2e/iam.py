@@ -29,6 +29,8 @@ NOT_SEEN_HERE = [
     ("ecommerce-delivery", "*", "*", "Firehose developer guide, 'Grant Firehose access to an Amazon Redshift destination'"),
     ("ecommerce-crawler", "glue:*", "*", "what a crawler calls depends on what changed since the last crawl"),
     ("ecommerce-stage-lake", "s3:GetObject", "*/quarantine/feed=[*]", "Athena reads with the rights of its caller"),
+    ("ecommerce-stage-reconcile", "sqs:*", "*", "where a notification was lost: tests/plugins/test_reconcile.py"),
+    ("ecommerce-stage-reconcile", "dynamodb:*", "*", "events of earlier hours: tests/plugins/test_reconcile.py"),
     ("ecommerce-stage-*", "sns:Publish", "*", "an alert: tests/e2e/test_load_events.py"),
     ("ecommerce-stage-lake", "glue:*Update*", "*", "where a table's columns changed: tests/plugins/test_lake.py"),
     ("ecommerce-*", "redshift-data:DescribeStatement", "*", "asked only of a statement that takes time"),
