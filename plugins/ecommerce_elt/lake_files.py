@@ -14,6 +14,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -103,6 +104,7 @@ def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, w
         return []
     rows = rows.cast(QUARANTINE)
     arrived = pa.array([_ARRIVAL.search(key)[1] for key in rows["source_object"].to_pylist()])  # type: ignore[index]
+    told = rows.set_column(rows.schema.get_field_index("event_time"), "event_time", _as_text(rows["event_time"]))
     files = []
     for date in pc.unique(arrived).to_pylist():
         path = work / f"quarantine-{date}.parquet"
@@ -110,12 +112,18 @@ def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, w
         files.append((f"quarantine/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path))
         reasons = work / f"reasons-{date}.jsonl"
         with reasons.open("w", encoding="utf-8") as out:
-            for row in rows.filter(pc.equal(arrived, date)).to_pylist():
-                event = {k: v for k, v in row.items() if k not in {"reasons", "event_time"}}
-                event["event_time"] = row["event_time"] and f"{row['event_time']:%Y-%m-%d %H:%M:%S.%f}"
+            for row in told.filter(pc.equal(arrived, date)).to_pylist():
+                event = {name: value for name, value in row.items() if name != "reasons"}
                 out.writelines(json.dumps(event | reason) + "\n" for reason in row["reasons"])
         files.append((f"manifests/{manifest.batch_id}/quarantine/{date}.jsonl", reasons))
     return _upload(s3, bucket, files)
+
+
+def _as_text(times: pa.ChunkedArray) -> pa.ChunkedArray:
+    """Returns the times as COPY reads them; none of a year that a date cannot have. A rejected event may have any."""
+    first, end = (pa.scalar(datetime(year, 1, 1), times.type) for year in (1, 9999))
+    possible = pc.and_(pc.greater_equal(times, first), pc.less(times, end))
+    return pc.if_else(possible, times, pa.scalar(None, times.type)).cast(pa.string())
 
 
 def write_copy_manifest(s3: Any, bucket: str, manifest: Manifest, written: Iterable[tuple[str, int]]) -> None:

@@ -184,3 +184,13 @@ def test_limits_of_the_alert():
     limits = QuarantineAlert(events=100, share=0.1, share_of_at_least=20)
     due = {(10_000, 100): True, (10_000, 99): False, (20, 3): True, (20, 2): False, (19, 19): False}
     assert {counts: limits.is_due(*counts) for counts in due} == due
+
+
+def test_a_time_that_no_date_can_have_is_rejected_and_kept(lake):
+    """Of a feed without a contract the time is what the envelope says."""
+    feed = f"nothing_{lake.name}"
+    text = line(feed, MOVE, f"{lake.name}-far", event_time="290000-01-01 00:00:00")
+    lake.load_object(f"raw/feed={feed}/dt=2026-01-01/hour=00/{lake.name}-far.jsonl.gz", feed, text + b"\n")
+    assert lake.quarantine()["far"][1] == "feed: known"
+    rows = lake.observer.warehouse.query(f"SELECT event_time FROM ops.quarantine WHERE event_id = '{lake.name}-far'")
+    assert rows == [(None,)]
