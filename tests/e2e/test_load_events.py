@@ -604,6 +604,7 @@ def _kill_redshift(stack):
     redshift.kill()
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(420)
 @pytest.mark.parametrize(
     "kill",
