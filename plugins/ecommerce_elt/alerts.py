@@ -140,7 +140,7 @@ def deadline(stage: str, minutes: int) -> DeadlineAlert | None:
     told = {
         "aws_conn_id": f"aws_{stage}", "target_arn": settings().alerts_topic_arn,
         "subject": "Late: {{ dag_run.dag_id }}",
-        "message": f"Run {{{{ dag_run.run_id }}}} of {{{{ dag_run.dag_id }}}} has not ended {minutes} minutes after it was queued.",
+        "message": f"Run {{{{ dag_run.dag_run_id }}}} of {{{{ dag_run.dag_id }}}} has not ended {minutes} minutes after it was queued.",
     }  # fmt: skip
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,

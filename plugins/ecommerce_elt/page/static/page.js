@@ -194,9 +194,8 @@ function drawPipeline(data) {
     none(byId("batches"), "No batch has been loaded yet.");
   }
   if (data.reconciliation.length) {
-    table(byId("reconciliation"), [["Feed"], ["Hours sealed until"], ["Objects waiting", "number"], ["Days compared", "number"], ["Compared", "number"], ["Difference"]], data.reconciliation.map((row) => [
-      row.feed === "*" ? "the stream" : row.feed, row.sealed_until ? utc(row.sealed_until).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }) : "–", number.format(row.waiting), row.days == null ? "–" : number.format(row.days), `${age(row.counted_seconds)} ago`,
-      [row.difference || "✓ none", row.difference ? "bad" : "good"],
+    table(byId("reconciliation"), [["Feed"], ["Difference"], ["Hours sealed until"], ["Objects waiting", "number"], ["Days compared", "number"], ["Compared", "number"]], data.reconciliation.map((row) => [
+      row.feed === "*" ? "the stream" : row.feed, [row.difference || "✓ none", row.difference ? "bad" : "good"], row.sealed_until ? utc(row.sealed_until).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" }) : "–", number.format(row.waiting), row.days == null ? "–" : number.format(row.days), `${age(row.counted_seconds)} ago`,
     ]));
   } else none(byId("reconciliation"), "reconcile_layers has not run yet.");
   if (data.reasons.length) {
