@@ -213,10 +213,7 @@ def _settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
     for plan in list(_objects(s3, bucket, PLANS)):
         found = json.loads(s3.get_object(Bucket=bucket, Key=plan.key)["Body"].read())
         keys = set(found["keys"])
-        now = {}
-        for key in keys:
-            head = s3.head_object(Bucket=bucket, Key=key)
-            now[key] = RawObject(key, head["ETag"].strip('"'), head["ContentLength"], bucket)
+        now = {raw.key: raw for key in keys for raw in _objects(s3, bucket, key)}  # one whose time is over is not there
         for batch_id in _batches_of(s3, target, found["feed"], keys, settings):
             old = read_manifest(s3, bucket, batch_id)
             new = replace(old, objects=tuple(now.get(raw.key, raw) for raw in old.objects))

@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 STATE = "manifests/reconcile/"
 KEPT_DAYS = 8  # Kinesis keeps records for seven days, so an older hour gets no new object
 DELIVERED_FEED = "online_retail"  # what firehose_transform and dynamodb_writer take from the stream
+READ_MAX = 10_000  # rows of a difference that are read: the LIMIT of ops/reconcile_day_results
 NAMED = 20  # objects or events that a difference names
 LOOKS, LOOK_SECONDS = 3, 5.0  # a difference that a load in the middle of its work makes is gone at the next look
 BATCH_GET_MAX = 100  # BatchGetItem: DynamoDB API reference
@@ -112,12 +113,15 @@ def reconcile_hours(
     newest: datetime | None = None
     waiting, oldest = 0, 0.0
     unclaimed: list[RawObject] = []
-    for hour, found in sorted(objects.items()):
-        changed = max(entry["LastModified"] for entry in found)
-        newest = max(newest or changed, changed)
-        sealed, counted_at = known.get(hour, (False, now))
-        if sealed and changed < counted_at:
-            continue
+    still_open = {hour for hour, (sealed, _) in known.items() if not sealed}  # also where all its objects are gone
+    for hour in sorted(objects.keys() | still_open):
+        found = objects.get(hour, [])
+        if found:
+            changed = max(entry["LastModified"] for entry in found)
+            newest = max(newest or changed, changed)
+            sealed, counted_at = known.get(hour, (False, now))
+            if sealed and changed < counted_at:
+                continue
         count = _count_hour(s3, target, feed, hour, found, settings, settled)
         differences += count.differences
         waiting += count.waiting
@@ -125,7 +129,7 @@ def reconcile_hours(
         oldest = max(oldest, count.oldest_waiting_seconds)
         is_over = hour + timedelta(hours=1) < settled
         _keep_hour(
-            target, feed, hour, count, settings, is_sealed=is_over and not count.differences and not count.waiting
+            target, feed, hour, count, settings, now, is_sealed=is_over and not count.differences and not count.waiting
         )
     differences += _check_batches(target, feed, since, settings)
     contract = load_contracts(settings.include_dir / "feeds").get(feed)
@@ -155,6 +159,11 @@ def announce(sqs: Any, objects: Iterable[RawObject], settings: Settings) -> int:
         sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": [record]}))
         announced += 1
     return announced
+
+
+def _text(moment: datetime) -> str:
+    """Whole seconds, as S3 gives times: what is written in the same second counts as later."""
+    return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
 def _utc(text: str) -> datetime:
@@ -255,13 +264,13 @@ def _in_open_batches(s3: Any, bucket: str, feed: str) -> set[str]:
 
 
 def _keep_hour(
-    target: Warehouse, feed: str, hour: datetime, count: Hour, settings: Settings, *, is_sealed: bool
+    target: Warehouse, feed: str, hour: datetime, count: Hour, settings: Settings, now: datetime, *, is_sealed: bool
 ) -> None:
     numbers = {k: str(v) for k, v in asdict(count).items() if isinstance(v, int) and k != "streamed"}
     text = "; ".join(map(str, count.differences))[:4000]
     _keep(target, settings, "reconciliation", {
         **numbers, "feed": feed, "hour_start": f"{hour:%Y-%m-%d %H:%M:%S}", "kinesis": "none",
-        "difference": text or "none", "is_sealed": str(is_sealed).lower(),
+        "difference": text or "none", "is_sealed": str(is_sealed).lower(), "counted_at": _text(now),
     })  # fmt: skip
 
 
@@ -336,7 +345,7 @@ def reconcile_stream(
             "raw": str(stored.get(hour, 0)),
             **dict.fromkeys(("accepted", "clean", "quarantined", "duplicates", "quarantine_rows", "waiting"), "0"),
             "difference": str(differences[0])[:4000] if differences and f"{hour:%Y-%m-%dT%H:00Z}" == differences[0].where else "none",
-            "is_sealed": "false",
+            "is_sealed": "false", "counted_at": _text(now),
         })  # fmt: skip
     return differences
 
@@ -380,6 +389,8 @@ def _compare_day(
     kinds: dict[str, str] = {}
     found: list[Difference] = []
     for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_SECONDS)
         with target.session() as session:
             (lake_rows, core_rows), seen = _look(s3, session, contract, day, settings)
             kinds = seen if look == 0 else {event: what for event, what in seen.items() if event in kinds}
@@ -387,14 +398,14 @@ def _compare_day(
                 found = _check_other_ways(dynamodb, session, contract, day, settings, now)
         if not kinds:
             break
-        time.sleep(LOOK_SECONDS if look < LOOKS - 1 else 0)
     for what in sorted(set(kinds.values())):
         events = sorted(event for event, kind in kinds.items() if kind == what)
-        found.append(Difference(contract.feed, "core", day, f"{len(events)} events {what}", events=events[:NAMED]))
+        found.append(Difference(contract.feed, "core", day, f"{_many(events)} events {what}", events=events[:NAMED]))
     text = "; ".join(map(str, found))[:4000]
     _keep(target, settings, "reconciled_day", {
         "feed": contract.feed, "event_date": day, "lake_rows": str(lake_rows), "core_rows": str(core_rows),
         "differing": str(len(kinds) or len(found)), "difference": text or "none",
+        "compared_at": _text(now),
     })  # fmt: skip
     return found
 
@@ -421,6 +432,10 @@ def _look(
     return (int(counts[0]), int(counts[1])), dict(rows)
 
 
+def _many(events: list[str]) -> str:
+    return f"{len(events)}" if len(events) < READ_MAX else f"at least {READ_MAX}"
+
+
 def _size(s3: Any, url: str) -> int:
     where = urlparse(url)
     return int(s3.head_object(Bucket=where.netloc, Key=where.path.lstrip("/"))["ContentLength"])
@@ -442,7 +457,7 @@ def _check_other_ways(
     found = []
     missing = [row[0] for row in session.query((results / "undelivered.sql").read_text("utf-8"), bounds)]
     if missing:
-        text = f"{len(missing)} events were not delivered"
+        text = f"{_many(missing)} events were not delivered"
         found.append(Difference(contract.feed, "firehose", day, text, events=missing[:NAMED]))
     sample = session.query((results / "items.sql").read_text("utf-8"), bounds)
     if lacking := _not_in_items(dynamodb, f"{settings.stack_prefix}-invoices", sample):

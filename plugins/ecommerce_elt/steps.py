@@ -399,8 +399,14 @@ def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict
 
 
 def reconcile_feeds() -> list[str]:
-    """Returns the feeds whose layers are compared: all, and what is no envelope."""
-    return [*feeds(), batches.UNREADABLE]
+    """Returns the feeds whose layers are compared: all with a contract or with raw objects, and what is no envelope."""
+    pages = (
+        _client("s3").get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix="raw/", Delimiter="/")
+    )
+    arrived = {
+        p["Prefix"].removeprefix("raw/feed=").rstrip("/") for page in pages for p in page.get("CommonPrefixes", [])
+    }
+    return [*sorted(arrived | set(feeds())), batches.UNREADABLE]
 
 
 def reconcile_feed(feed: str) -> dict[str, Any]:

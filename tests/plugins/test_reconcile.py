@@ -81,7 +81,7 @@ class Shop:
 
     def days(self, config=None):
         config = config or self.config
-        now = datetime.now(UTC)
+        now = datetime.now(UTC) + timedelta(seconds=1)  # what changes in the second of the comparison is compared again
         return reconcile.reconcile_days(self.s3, self.dynamodb, self.target, self.contract, config, now)
 
     def kept(self):
@@ -206,6 +206,29 @@ def test_raw_that_lost_a_line_or_an_object_is_named(shop):
         ("raw", "1 objects that were loaded are gone", [other]),
         ("staging audit", "1 objects of which not all lines were accepted", [f"{key} (1 lines, 2 accepted)"]),
     ]
+
+
+def test_an_hour_that_lost_all_its_objects_is_named(shop):
+    key = shop.load([MOVE], "a", datetime.now(UTC))
+    assert shop.hours()[1] == []  # not over, so not sealed
+    shop.s3.delete_object(Bucket=shop.config.bucket, Key=key)
+    assert shop.hours()[1] == [("raw", "1 objects that were loaded are gone", [key])]
+
+
+def test_an_object_that_comes_while_an_hour_is_counted_is_not_missed(shop, monkeypatch):
+    shop.load([MOVE], "a")
+    listed = reconcile._objects
+
+    def then_one_more(*arguments):
+        found = listed(*arguments)
+        shop.load([MOVE, MOVE], "meanwhile")
+        return found
+
+    monkeypatch.setattr(reconcile, "_objects", then_one_more)
+    shop.hours()
+    monkeypatch.setattr(reconcile, "_objects", listed)
+    assert shop.hours()[1] == []
+    assert shop.kept() == [(3, 3, 3, 0, 0, 0, 0, True, None)]
 
 
 def test_quarantine_that_lost_a_row_is_named(shop):

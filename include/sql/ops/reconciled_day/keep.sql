@@ -11,5 +11,5 @@ INSERT INTO ops.reconciled_day (
     CAST(:core_rows AS BIGINT),
     CAST(:differing AS BIGINT),
     NULLIF(:difference, 'none'),
-    GETDATE()
+    CAST(:compared_at AS TIMESTAMP) -- before the lists were read
 )

@@ -18,5 +18,5 @@ INSERT INTO ops.reconciliation (
     CAST(:waiting AS BIGINT),
     NULLIF(:difference, 'none'),
     CAST(:is_sealed AS BOOLEAN),
-    GETDATE()
+    CAST(:counted_at AS TIMESTAMP) -- before the objects were listed
 )
