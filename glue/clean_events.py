@@ -42,9 +42,12 @@ from pyspark.sql.functions import count_if, expr
 
 log = logging.getLogger("clean_events")
 
-EVENTS = "event_id string, event_time string, data map<string, string>, source_object string, source_line int"
+EVENTS = (
+    "event_id string, event_time string, event_version int, data map<string, string>, extra string, source_object string, "
+    "source_line int"
+)
 OBJECTS = "key string, etag string, size bigint, bucket string"
-LINEAGE = ("reasons", "copy_number")
+LINEAGE = ("reasons", "copy_number", "rejected_version")
 
 
 # -- writing ------------------------------------------------------------------------------------------------------
@@ -79,15 +82,15 @@ def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[s
     """Cleans the batch, writes its files and returns its counts (lake_files.CleanBatch).
 
     Args:
-        cleaning: `sql` and `keys` of the feed, from the file that the deployment wrote.
+        cleaning: `sql`, `keys`, `known_keys` and `cleaned_by` of the feed, from the file that the deployment wrote.
         pads: of the HMAC, by the names that the SQL has for them.
     """
     s3 = boto3.client("s3")
-    keys = frozenset(cleaning["keys"])
+    keys, known = frozenset(cleaning["keys"]), frozenset(cleaning["known_keys"])
     parallelism = spark.sparkContext.defaultParallelism
     objects = spark.createDataFrame([(o.key, o.etag, o.size, o.bucket) for o in manifest.objects], OBJECTS)
     spread = objects.repartition(min(len(manifest.objects), 16 * parallelism), "key")
-    spread.mapInArrow(lambda batches: read_objects(boto3.client("s3"), keys, batches), EVENTS).createOrReplaceTempView(
+    spread.mapInArrow(lambda batches: read_objects(boto3.client("s3"), keys, known, batches), EVENTS).createOrReplaceTempView(
         "events"
     )
     used = {name: pad for name, pad in pads.items() if f":{name}" in cleaning["sql"]}
@@ -116,7 +119,13 @@ def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[s
         }.items())
     )  # fmt: skip
     by_object = {row.source_object: {name: row[name] for name in lake_files.COUNTS} for row in counted.collect()}
-    return lake_files.write_counts(s3, bucket, manifest, by_object)
+    unknown = []
+    if "extra" in cleaned.columns:
+        keys = cleaned.where(good).where("extra IS NOT NULL").selectExpr("EXPLODE(JSON_OBJECT_KEYS(extra)) AS key")
+        unknown = [(row["key"], row["count"]) for row in keys.groupBy("key").count().collect()]
+    return lake_files.write_counts(
+        s3, bucket, manifest, by_object, unknown_keys=unknown, cleaned_by=cleaning["cleaned_by"]
+    )
 
 
 # -- the job --------------------------------------------------------------------------------------------------------

@@ -20,12 +20,15 @@ from urllib.parse import quote
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
-from ecommerce_elt import marts
+from ecommerce_elt import marts, warehouse
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.migrations import migrate
 from ecommerce_elt.settings import PROJECT_DIR
 from ecommerce_elt.spark_sql import record_keys, spark_cleaning
-from ecommerce_elt.warehouse import BATCH_MAX_STATEMENTS, Warehouse, create_statements
+from ecommerce_elt.typing_sql import cleaned_by
+from ecommerce_elt.warehouse import Warehouse
+from more_itertools import chunked
 from rich.console import Console
 
 TEMPLATES = PROJECT_DIR / "infra"
@@ -83,7 +86,7 @@ def lambda_contracts() -> dict[str, dict[str, Any]]:
     return {
         feed: {
             "feed": feed, "version": contract.version, "event_time": contract.event_time,
-            "partition_key": contract.partition_key,
+            "partition_key": contract.partition_key, "unknown_keys": contract.unknown_keys, "known_keys": contract.known_keys,
             "columns": [
                 column.model_dump(include={"name", "type", "required", "min", "max", "max_bytes", "pattern", "accepted"})
                 | {"headers": column.headers}
@@ -107,7 +110,8 @@ def package_job() -> dict[str, tuple[str, bytes]]:
     modules = {f"ecommerce_elt/{name}.py": (PACKAGE / f"{name}.py").read_bytes() for name in JOB_MODULES}
     cleaning = {
         feed: {"sql": spark_cleaning(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8")),
-               "keys": record_keys(contract)}
+               "keys": record_keys(contract), "known_keys": contract.known_keys,
+               "cleaned_by": cleaned_by(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8"))}
         for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
     }  # fmt: skip
     script, translated = JOB.read_bytes(), json.dumps(cleaning, indent=1).encode()
@@ -351,12 +355,15 @@ def _first_failure(cloudformation: Any, stack: str) -> str:
 
 
 def create_tables(workgroup: str, database: str) -> None:
-    """Creates the schemas and tables of the warehouse that are not there yet."""
+    """Creates the schemas and tables of the warehouse that are not there yet, and migrates the others."""
     contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
-    statements = create_statements(SQL, contracts.values()) + marts.create_statements(SQL)
     target = Warehouse(boto3.client("redshift-data"), workgroup, database)
-    for start in range(0, len(statements), BATCH_MAX_STATEMENTS):
-        target.run(statements[start : start + BATCH_MAX_STATEMENTS], name="create tables")
+    statements = warehouse.create_statements(SQL, contracts.values()) + warehouse.ddl(SQL, marts.tables())
+    for some in chunked(statements, warehouse.BATCH_MAX_STATEMENTS):
+        target.run(some, name="create tables")
+    for name in migrate(target, SQL, contracts.values(), [*warehouse.tables(contracts.values()), *marts.tables()]):
+        err.print(f"migrated the warehouse: {name}", highlight=False)
+    target.run(warehouse.ddl(SQL, [*warehouse.VIEWS, *marts.VIEWS]), name="create views")
     target.run(marts.seed_statements(SQL), name="seed tables")
     marts.register(target, SQL, contracts)
 

@@ -219,6 +219,9 @@ def replay(
     decimal_comma: Annotated[bool, typer.Option(help="1,5 is one and a half.")] = False,
     sheet: Annotated[str | None, typer.Option(help="Of a workbook with several that fit.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="InvoiceNo='Header of the file'. Repeatable.")] = None,
+    event_version: Annotated[
+        int, typer.Option(min=1, help="Above 1: corrects, line by line, what was sent of the same --dataset.")
+    ] = 1,
     sink: SinkKind = Target.KINESIS,
     stream: Stream = "ecommerce-events",
     endpoint_url: Endpoint = None,
@@ -237,7 +240,9 @@ def replay(
     named = dict(c.split("=", 1) for c in column or [])
     if unknown := [key for key in named if key not in {c.header for c in contract.columns}]:
         _fail(f"--column {unknown[0]}: no key of feed {feed}; keys are {', '.join(c.header for c in contract.columns)}")
-    flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset)
+    if event_version > 1 and not dataset:
+        _fail(f"--event-version {event_version} corrects a data set: name it with --dataset, as it was named when it was first sent")
+    flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset, event_version)
     open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight)
     try:
         source = TabularFile(file, contract, flags)
@@ -256,7 +261,7 @@ def replay(
 
     def record(row: Row) -> Record:
         data = envelope(event_id=identify(row.line), feed=feed, version=contract.version, event_time=row.event_time,
-                        sent_at=_now(), data=row.data)  # fmt: skip
+                        sent_at=_now(), data=row.data, event_version=event_version)  # fmt: skip
         return Record(data, _key(row.data.get(key_of, row.line)), feed)
 
     records = map(record, itertools.islice(source.rows(survey), rows))

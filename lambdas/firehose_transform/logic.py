@@ -27,6 +27,7 @@ def row_of(payload: bytes, arrived: float) -> bytes | None:
     values = typed(contracts()[FEED], envelope)
     row = {
         "event_id": envelope["event_id"],
+        "event_version": envelope.get("event_version", 1),
         "InvoiceNo": values["invoice_no"],
         "StockCode": capitals(values["stock_code"]),
         "Description": values["description"],

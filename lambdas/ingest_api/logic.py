@@ -21,7 +21,7 @@ from ecommerce_events.envelope import NotAnEnvelope, problems_of, read_json
 
 EVENTS_MAX = 500  # PutRecords takes as many
 RECORD_MAX_BYTES = 1024**2  # Kinesis, data and partition key together
-ENVELOPE_KEYS = {"event_id", "feed", "schema_version", "event_time", "sent_at", "data"}
+ENVELOPE_KEYS = {"event_id", "feed", "schema_version", "event_version", "event_time", "sent_at", "data"}
 
 _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json(\s*;.*)?", re.IGNORECASE)
 _CHARSET = re.compile(r";\s*charset\s*=\s*\"?([^\s;\"]+)", re.IGNORECASE)
@@ -176,6 +176,7 @@ def _event(
         "event_id": str(uuid.uuid4()) if record.get("event_id") is None else record["event_id"],
         "feed": name,
         "schema_version": record.get("schema_version", contract["version"] if contract else 1),
+        **({"event_version": record["event_version"]} if "event_version" in record else {}),
         "event_time": record.get("event_time"),
         "sent_at": record.get("sent_at", sent_at),
         "data": record["data"],

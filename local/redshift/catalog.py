@@ -31,8 +31,13 @@ CREATE OR REPLACE VIEW main.svv_tables AS
     SELECT current_database() AS table_catalog, table_schema, table_name, table_type
     FROM information_schema.tables WHERE table_schema NOT IN ('{SYSTEM_SCHEMA}');
 CREATE OR REPLACE VIEW main.svv_columns AS
-    SELECT table_schema, table_name, name AS column_name, position AS ordinal_position, nullable AS is_nullable,
-        kind AS data_type, length AS character_maximum_length, precision AS numeric_precision, scale AS numeric_scale
+    SELECT table_schema, table_name, name AS column_name, position AS ordinal_position,
+        CASE WHEN nullable THEN 'YES' ELSE 'NO' END AS is_nullable,
+        CASE kind WHEN 'VARCHAR' THEN 'character varying' WHEN 'CHAR' THEN 'character' WHEN 'INT' THEN 'integer'
+            WHEN 'DECIMAL' THEN 'numeric' WHEN 'DOUBLE' THEN 'double precision' WHEN 'FLOAT' THEN 'real'
+            WHEN 'TIMESTAMP' THEN 'timestamp without time zone' WHEN 'TIMESTAMPTZ' THEN 'timestamp with time zone'
+            WHEN 'VARBINARY' THEN 'binary varying' ELSE lower(kind) END AS data_type,
+        length AS character_maximum_length, precision AS numeric_precision, scale AS numeric_scale
     FROM {SYSTEM_SCHEMA}.columns;
 """
 

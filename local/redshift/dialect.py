@@ -355,6 +355,7 @@ MACROS = """
 CREATE OR REPLACE MACRO rs_div(a, b) AS
     CASE WHEN typeof(a) IN ('SMALLINT', 'INTEGER', 'BIGINT') AND typeof(b) IN ('SMALLINT', 'INTEGER', 'BIGINT')
         THEN trunc(a / b) ELSE a / b END;
+CREATE OR REPLACE MACRO json_serialize(v) AS CAST(v AS VARCHAR);
 CREATE OR REPLACE MACRO rs_cut(s, n) AS
     CASE WHEN strlen(s) <= n THEN s
         ELSE left(s, list_max(list_filter(range(0, n + 1), lambda i: strlen(left(s, i)) <= n))::BIGINT) END;

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import tempfile
 from collections.abc import Iterable
@@ -28,11 +29,12 @@ from ecommerce_elt.lake_files import (
     write_quarantine,
 )
 from ecommerce_elt.settings import Settings
-from ecommerce_elt.typing_sql import DIALECT, cleaning_query
+from ecommerce_elt.typing_sql import DIALECT, cleaned_by, cleaning_query
 
 log = logging.getLogger(__name__)
 
 ROWS_PER_READ = 50_000
+NO_CONTRACT = "none"
 
 # What raw/ holds: the envelope, one JSON object a line. `data` stays text until the contract types it.
 READ_EVENTS = """
@@ -40,7 +42,11 @@ CREATE TABLE events AS
 SELECT
     event_id,
     event_time,
+    -- What replaces an event has its id and a higher version.
+    COALESCE(event_version, 1) AS event_version,
     data,
+    -- RFC 7396: a null in the patch takes the key away, so what is left are the keys that the contract does not know.
+    NULLIF(CAST(JSON_MERGE_PATCH(data, CAST($known_keys AS JSON)) AS VARCHAR), '{}') AS extra,
     -- An event whose file is not one of the batch must not drop out of the join in silence.
     COALESCE(key, error('no raw object of the batch is ' || path)) AS source_object,
     CAST(row_number - MIN(row_number) OVER (PARTITION BY key) + 1 AS INTEGER) AS source_line
@@ -49,7 +55,7 @@ FROM (
     FROM read_json(
         $files,
         format = 'newline_delimited',
-        columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', data: 'JSON'},
+        columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', event_version: 'INTEGER', data: 'JSON'},
         filename = 'path'
     )
 )
@@ -57,11 +63,23 @@ LEFT JOIN source_objects USING (path)
 """
 
 # What quarantine/unreadable/ holds: the id that Kinesis gave to the record. Its text stays there.
-READ_UNREADABLE = READ_EVENTS.replace("data: 'JSON'", "event_source_id: 'VARCHAR'").replace("data,", "event_source_id,")
+READ_UNREADABLE = """
+CREATE TABLE events AS
+SELECT
+    event_source_id,
+    COALESCE(key, error('no raw object of the batch is ' || path)) AS source_object,
+    CAST(row_number - MIN(row_number) OVER (PARTITION BY key) + 1 AS INTEGER) AS source_line
+FROM (
+    SELECT *, ROW_NUMBER() OVER () AS row_number
+    FROM read_json($files, format = 'newline_delimited', columns = {event_source_id: 'VARCHAR'}, filename = 'path')
+)
+LEFT JOIN source_objects USING (path)
+"""
 UNREADABLE_EVENTS = """
 SELECT
     event_source_id AS event_id,
     CAST(NULL AS TIMESTAMP) AS event_time,
+    1 AS event_version,
     source_object,
     source_line,
     [{'column_name': 'envelope', 'rule': 'envelope', 'expected': 'an envelope; why it is none is in the source object'}] AS reasons,
@@ -74,10 +92,11 @@ WITHOUT_CONTRACT = """
 SELECT
     event_id,
     TRY_CAST(TRY_CAST(event_time AS TIMESTAMPTZ) AS TIMESTAMP) AS event_time,
+    event_version,
     source_object,
     source_line,
     [{'column_name': 'feed', 'rule': 'known', 'expected': 'a feed with a contract in include/feeds/'}] AS reasons,
-    ROW_NUMBER() OVER (PARTITION BY event_id ORDER BY source_object, source_line) AS copy_number
+    ROW_NUMBER() OVER (PARTITION BY event_id, event_version ORDER BY source_object, source_line) AS copy_number
 FROM events
 """
 
@@ -93,8 +112,14 @@ GROUP BY source_object
 ORDER BY source_object
 """
 
+COUNT_UNKNOWN_KEYS = """
+SELECT key, COUNT(*) AS events
+FROM (SELECT UNNEST(JSON_KEYS(extra)) AS key FROM cleaned WHERE copy_number = 1 AND LEN(reasons) = 0 AND extra IS NOT NULL)
+GROUP BY key
+"""
+
 SELECT_CLEAN = """
-SELECT * EXCLUDE (reasons, copy_number)
+SELECT * EXCLUDE (reasons, copy_number, rejected_version)
 FROM cleaned
 WHERE copy_number = 1 AND LEN(reasons) = 0
 ORDER BY event_time, event_id
@@ -106,6 +131,7 @@ SELECT
     $feed AS feed,
     $stage AS stage,
     event_time,
+    event_version,
     reasons,
     source_object,
     source_line,
@@ -146,10 +172,34 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
             rejected = engine.sql(SELECT_QUARANTINED, params=names).to_arrow_table()
             write_quarantine(s3, settings.bucket, manifest, rejected, work)
             counted = engine.execute(COUNT_BY_OBJECT).fetchall()
+            unknown = engine.execute(COUNT_UNKNOWN_KEYS).fetchall() if contract and contract.unknown_keys == "keep" else []
     by_object = {key: dict(zip(COUNTS, counts, strict=True)) for key, *counts in counted}
-    result = write_counts(s3, settings.bucket, manifest, by_object)
+    made_by = cleaned_by(contract, _clean_sql(manifest.feed, settings)) if contract else NO_CONTRACT
+    result = write_counts(s3, settings.bucket, manifest, by_object, unknown_keys=unknown, cleaned_by=made_by)
     log.info("cleaned %s", " ".join(f"{k}={v}" for k, v in asdict(result).items()))
     return result
+
+
+def _clean_sql(feed: str, settings: Settings) -> str:
+    return (settings.sql_dir / f"clean/{feed}.sql").read_text("utf-8")
+
+
+def clean_schema(contract: Contract, settings: Settings) -> pa.Schema:
+    """Returns the columns of the feed's clean files, as today's contract and clean SQL make them."""
+    none = "SELECT '' AS event_id, '' AS event_time, 1 AS event_version, '' AS data, '' AS extra, '' AS source_object, 1 AS source_line"
+    with duckdb.connect() as engine:
+        engine.execute("SET TimeZone = 'UTC'")
+        engine.execute(f"CREATE TABLE events AS {none} LIMIT 0")
+        query = cleaning_query(contract, _clean_sql(contract.feed, settings)).sql(DIALECT)
+        parameters = {name: "" for name in ("hmac_inner_pad", "hmac_outer_pad") if f"${name}" in query}
+        engine.execute("CREATE TABLE cleaned AS " + query, parameters)
+        return engine.sql(SELECT_CLEAN).to_arrow_table().schema
+
+
+def is_outdated(batch: CleanBatch, settings: Settings) -> bool:
+    """Returns whether the batch's files were made by another contract or clean SQL than today's."""
+    contract = load_contracts(settings.include_dir / "feeds").get(batch.feed)
+    return batch.cleaned_by != (cleaned_by(contract, _clean_sql(batch.feed, settings)) if contract else NO_CONTRACT)
 
 
 def run_cleaning(
@@ -176,7 +226,11 @@ def run_cleaning(
     engine.execute("CREATE TABLE source_objects (path VARCHAR, key VARCHAR)")
     engine.executemany("INSERT INTO source_objects VALUES ($1, $2)", list(paths.items()))
     try:
-        engine.execute(READ_UNREADABLE if feed == UNREADABLE else READ_EVENTS, {"files": list(paths)})
+        if feed == UNREADABLE:
+            engine.execute(READ_UNREADABLE, {"files": list(paths)})
+        else:
+            known = json.dumps(dict.fromkeys(contract.known_keys)) if contract else None
+            engine.execute(READ_EVENTS, {"files": list(paths), "known_keys": known})
     except duckdb.Error as error:
         text = str(error)
         for path, key in paths.items():
@@ -193,7 +247,7 @@ def run_cleaning(
     parameters: dict[str, str] = {}
     sql = UNREADABLE_EVENTS if feed == UNREADABLE else WITHOUT_CONTRACT
     if contract:
-        sql = cleaning_query(contract, (settings.sql_dir / f"clean/{feed}.sql").read_text("utf-8")).sql(DIALECT)
+        sql = cleaning_query(contract, _clean_sql(feed, settings)).sql(DIALECT)
         parameters = {k: v for k, v in hmac_pads(settings.pii_hmac_key.get_secret_value()).items() if f"${k}" in sql}
     engine.execute("CREATE TABLE cleaned AS " + sql, parameters)
     engine.execute("DROP TABLE events")

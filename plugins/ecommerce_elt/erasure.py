@@ -177,6 +177,8 @@ def _without_person(line: bytes, customer: Customer) -> bytes:
     for key, column in columns.items():
         if column and column.name in customer.erasure.record:
             event["data"][key] = customer.erasure.record[column.name]
+        elif key not in customer.contract.known_keys:
+            del event["data"][key]  # it may name the customer, too
     return orjson.dumps(event)
 
 
@@ -375,7 +377,9 @@ def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool)
                 table = pq.read_table(path)
                 for name, value in customer.erasure.row.items():
                     at = table.schema.get_field_index(name)
-                    new = pc.if_else(named, pa.scalar(value), table.column(name))
+                    if at < 0:
+                        continue  # the file is older than the column
+                    new = pc.if_else(named, pa.scalar(value, table.schema.field(at).type), table.column(name))
                     table = table.set_column(at, table.schema.field(at), new)
                 out = Path(folder) / "new.parquet"
                 with parquet_writer(out, table.schema) as writer:

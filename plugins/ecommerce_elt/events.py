@@ -34,7 +34,14 @@ def event_ids(data_set: str) -> Callable[[int], str]:
 
 
 def envelope(
-    *, event_id: str, feed: str, version: int, event_time: datetime | None, sent_at: str, data: Mapping[str, object]
+    *,
+    event_id: str,
+    feed: str,
+    version: int,
+    event_time: datetime | None,
+    sent_at: str,
+    data: Mapping[str, object],
+    event_version: int = 1,
 ) -> bytes:
     """Returns the event as one line of JSON, without the line break.
 
@@ -42,12 +49,14 @@ def envelope(
         event_time: aware, or None where the source's time could not be read; the cleaning then says so.
         sent_at: ISO 8601.
         data: the record as the source wrote it.
+        event_version: above 1, it replaces what has the same event_id and a lower one.
     """
     return orjson.dumps(
         {
             "event_id": event_id,
             "feed": feed,
             "schema_version": version,
+            **({"event_version": event_version} if event_version > 1 else {}),
             "event_time": event_time,
             "sent_at": sent_at,
             "data": data,

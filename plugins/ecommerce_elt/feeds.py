@@ -77,7 +77,7 @@ class Erasure(BaseModel):
 
     customer: str = Field(pattern=NAME.pattern, description="The column of clean and core that names the customer.")
     record: dict[str, str] = Field(min_length=1, description="Column to what raw/ gets in its place.")
-    row: dict[str, str] = Field(min_length=1, description="Column of clean to what it has after that.")
+    row: dict[str, str | None] = Field(min_length=1, description="Column of clean to what it has after that.")
     tables: tuple[str, ...] = Field(min_length=1, description="Those with the customer; each has an erase.sql.")
 
 
@@ -108,6 +108,10 @@ class Contract(BaseModel):
     staging: str = Field(pattern=TABLE.pattern)
     tables: tuple[str, ...] = Field(min_length=1, description="Core tables, the one of the events first.")
     columns: tuple[Column, ...] = Field(min_length=1)
+    dropped: tuple[str, ...] = Field(default=(), description="Keys of earlier versions that are read no more.")
+    unknown_keys: Literal["keep", "quarantine"] = Field(
+        default="keep", description="What becomes of keys that are neither a column's nor dropped: kept in `extra`, or rejected."
+    )
     max_silence_minutes: int | None = Field(default=None, ge=1, description="Nothing for longer is a difference.")
     quarantine_alert: QuarantineAlert = QuarantineAlert()
     erasure: Erasure | None = Field(default=None, description="None where no event is of a person.")
@@ -126,6 +130,13 @@ class Contract(BaseModel):
             raise ValueError(f"erasure.record: {unknown} are no columns; columns are {names}")
         if self.erasure and self.erasure.customer not in self.erasure.row:
             raise ValueError(f"erasure.row: says nothing of {self.erasure.customer}, which names the customer")
+        if personal := [c.name for c in self.columns if c.privacy != "keep" and self.unknown_keys == "keep"]:
+            raise ValueError(f"unknown_keys is keep, and {personal} are personal: where a record is of a person, a key that "
+                             "nobody knows may name that person, too. Write unknown_keys: quarantine")  # fmt: skip
+        if self.erasure and self.unknown_keys == "keep" and self.erasure.row.get("extra", "") is not None:
+            raise ValueError("erasure.row: unknown keys are kept in extra and may name the customer; write extra: null")
+        if both := sorted({*self.dropped} & {h for c in self.columns for h in c.headers}):
+            raise ValueError(f"dropped: {both} are still read by a column")
         for table in (*self.tables, *(self.erasure.tables if self.erasure else ())):
             if not TABLE.match(table):
                 raise ValueError(f"tables: {table!r} is not written schema.table in lower case")
@@ -133,6 +144,11 @@ class Contract(BaseModel):
 
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
+
+    @cached_property
+    def known_keys(self) -> tuple[str, ...]:
+        """The keys of a record that are no news: of all columns in all spellings, and the dropped ones."""
+        return tuple(dict.fromkeys([*(h for c in self.columns for h in c.headers), *self.dropped]))
 
     @cached_property
     def headers(self) -> dict[str, Column]:

@@ -122,7 +122,8 @@ def _land(
     def put(rows: list[Row]) -> RawObject:
         lines = [
             envelope(event_id=identify(row.line), feed=contract.feed, version=contract.version,
-                     event_time=row.event_time, sent_at=sent_at, data=row.data)
+                     event_time=row.event_time, sent_at=sent_at, data=row.data,
+                     event_version=flags.event_version)
             for row in rows
         ]  # fmt: skip
         body = gzip.compress(b"\n".join(lines) + b"\n", 1, mtime=0)

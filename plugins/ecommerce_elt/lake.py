@@ -31,7 +31,9 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecommerce_elt.batches import OPEN, open_batches
+from ecommerce_elt.cleaning import clean_schema
 from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.feeds import load_contracts
 from ecommerce_elt.lake_files import S3_THREADS, CleanBatch, parquet_writer
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse import Warehouse, role_of, run_file
@@ -134,6 +136,10 @@ def publish_batch(
 ) -> int:
     """Adds the files of a committed batch to the lists of their days, and returns how many lists changed. Twice is once.
 
+    What the batch corrected is taken out, in the same write where the event stays on its day. What a later batch corrected
+    in the meantime is taken out, too: looked for after the files are added, and that batch takes out what it finds after
+    its commit, so that one of the two does.
+
     Args:
         overlaps: core had some events of the batch before; then only the others are added.
         again: the batch may be in the lists already, or in files that were made of it.
@@ -142,26 +148,78 @@ def publish_batch(
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch.batch_id}/copy.json")["Body"].read()
     urls = [entry["url"] for entry in json.loads(body)["entries"]]
     known = _known_events(s3, target, batch, settings) if overlaps else None
+    replaced = _replaced(target, batch, settings) if overlaps else {}
 
     def add(url: str) -> bool:
         day = _day_of(url)
         added = _without(s3, url, known) if known is not None else url
         if added is None:
             return False  # core had all of it, and so had the lists
-        first = _first_event(s3, added) if again else ""
+        events = _read(s3, added, ["event_id"])["event_id"] if again else None
 
-        def change(now: list[str]) -> list[str] | None:
+        def change(now: list[str]) -> list[str]:
+            kept = _without_replaced(s3, bucket, batch.feed, day, now, replaced.get(day, {}))
             # One that was replaced was there: a run that wakes up late must not bring it back.
-            if added in now or added in _noted(s3, bucket, batch.feed, day) or (again and _has_event(s3, now, first)):
-                return None
-            return [*now, added]
+            is_there = added in now or added in _noted(s3, bucket, batch.feed, day)
+            if is_there or (events is not None and _has_some(s3, kept, events)):
+                return kept
+            return [*kept, added]
 
         if added != url:
             _supersede(s3, bucket, batch.feed, day, [url])
         return _change_list(s3, bucket, batch.feed, day, change)
 
     with ThreadPoolExecutor(S3_THREADS) as pool:
-        return sum(pool.map(add, urls))
+        changed = sum(pool.map(add, urls))
+    for day, versions in _replaced(target, batch, settings).items():
+        changed += _change_list(
+            s3, bucket, batch.feed, day,
+            lambda now, day=day, versions=versions: _without_replaced(s3, bucket, batch.feed, day, now, versions),  # type: ignore[misc]
+        )  # fmt: skip
+    return changed
+
+
+def _replaced(target: Warehouse, batch: CleanBatch, settings: Settings) -> dict[str, dict[str, int]]:
+    """Returns day to event id to version, of what the batch and those after it corrected: older versions of it are out."""
+    sql = (settings.sql_dir / "ops/correction/since_batch.sql").read_text("utf-8")
+    found: dict[str, dict[str, int]] = defaultdict(dict)
+    for day, event_id, version in target.query(sql, {"batch_id": batch.batch_id}):
+        found[day][event_id] = max(int(version), found[day].get(event_id, 0))
+    return found
+
+
+def _without_replaced(
+    s3: Any, bucket: str, feed: str, day: str, urls: list[str], versions: dict[str, int]
+) -> list[str]:
+    """Returns the URLs, those of files with a replaced event exchanged for files without it."""
+    if not versions:
+        return urls
+    highest = pa.array(versions.values(), pa.int32())
+    found = []
+    for url in urls:
+        rows = _read(s3, url)
+        at = pc.index_in(rows["event_id"], value_set=pa.array(versions.keys(), pa.string()))
+        # A file without the column is from before it, when each event was of version 1.
+        own = rows["event_version"] if "event_version" in rows.column_names else pa.scalar(1, pa.int32())
+        kept = rows.filter(pc.fill_null(pc.greater_equal(own, pc.take(highest, at)), True))
+        if kept.num_rows == rows.num_rows:
+            found.append(url)
+            continue
+        made = []
+        if kept.num_rows:
+            key = f"clean/feed={feed}/dt={day}/corrected-{uuid.uuid4().hex}.parquet"
+            _write(s3, bucket, key, kept)
+            made = [f"s3://{bucket}/{key}"]
+        _supersede(s3, bucket, feed, day, [url, *made])
+        found += made
+    return found
+
+
+def _write(s3: Any, bucket: str, key: str, rows: pa.Table) -> None:
+    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
+        with parquet_writer(Path(file.name), rows.schema) as writer:
+            writer.write_table(rows)
+        s3.upload_file(file.name, bucket, key)
 
 
 def _day_of(url: str) -> str:
@@ -197,19 +255,13 @@ def _without(s3: Any, url: str, events: pa.ChunkedArray) -> str | None:
         return url if kept.num_rows else None
     where = urlparse(url)
     key = where.path.lstrip("/").removesuffix(".parquet") + "-fresh.parquet"
-    with tempfile.NamedTemporaryFile(suffix=".parquet") as file:
-        with parquet_writer(Path(file.name), kept.schema) as writer:
-            writer.write_table(kept)
-        s3.upload_file(file.name, where.netloc, key)
+    _write(s3, where.netloc, key, kept)
     return f"s3://{where.netloc}/{key}"
 
 
-def _first_event(s3: Any, url: str) -> str:
-    return str(_read(s3, url, ["event_id"])["event_id"][0].as_py())
-
-
-def _has_event(s3: Any, urls: Iterable[str], event_id: str) -> bool:
-    return any(pc.is_in(pa.scalar(event_id), value_set=_read(s3, u, ["event_id"])["event_id"]).as_py() for u in urls)
+def _has_some(s3: Any, urls: Iterable[str], events: pa.ChunkedArray) -> bool:
+    """Returns whether one of the files has one of the events. Not only the first: that one may have been corrected since."""
+    return any(pc.any(pc.is_in(events, value_set=_read(s3, url, ["event_id"])["event_id"])).as_py() for url in urls)
 
 
 # -- tables of the catalog ------------------------------------------------------------------------------------------
@@ -315,31 +367,42 @@ class Compacted:
 
 
 def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
-    """Compacts each day of the feed whose list names several small files, and returns what it did."""
+    """Compacts each day of the feed whose list names several small files, and returns what it did.
+
+    Files that an older contract or clean SQL made get today's columns: what they lack is NULL.
+    """
     total = Compacted(feed)
+    contract = load_contracts(settings.include_dir / "feeds").get(feed)
+    schema = clean_schema(contract, settings) if contract else None
     for day in days(s3, settings.bucket, feed):
-        total += compact_day(s3, feed, day, settings)
+        total += compact_day(s3, feed, day, settings, schema)
     return total
 
 
-def compact_day(s3: Any, feed: str, day: str, settings: Settings) -> Compacted:
+def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Schema | None = None) -> Compacted:
     """Makes files of `compact_target_bytes` of the day's small files, or one where they are less; readers see no change.
 
     A file counts as small below half of the target. Rows stay sorted by event time.
+
+    Args:
+        schema: of today; files with other columns are written anew, whatever their size.
     """
     bucket = settings.bucket
     urls, _ = _read_list(s3, bucket, feed, day)
-    if len(urls) < 2:
+    outdated = [url for url in urls if schema and not schema_of(s3, url).equals(schema)]
+    if len(urls) < 2 and not outdated:
         return Compacted(feed)
     sizes = _sizes(s3, bucket, f"clean/feed={feed}/dt={day}/")
     if missing := [url for url in urls if url not in sizes]:
         raise PermanentError(
             f"{missing[0]} is in the list of feed {feed} of {day}, and not in S3: restore it, or clean its batch again"
         )
-    small = [url for url in urls if sizes[url] < settings.compact_target_bytes / 2]
+    small = [url for url in urls if url in outdated or sizes[url] < settings.compact_target_bytes / 2]
     done = Compacted(feed)
     for group in _groups(small, sizes, settings.compact_target_bytes):
-        made, size = _merge(s3, bucket, feed, day, group, settings)
+        if len(group) == 1 and group[0] not in outdated:
+            continue
+        made, size = _merge(s3, bucket, feed, day, group, settings, schema)
 
         def change(listed: list[str], group: list[str] = group, made: str = made) -> list[str] | None:
             if not set(group) <= set(listed):
@@ -358,7 +421,7 @@ def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
 
 
 def _groups(urls: list[str], sizes: dict[str, int], target: int) -> Iterator[list[str]]:
-    """Yields groups of at least two files that together have about the target's size."""
+    """Yields groups of files that together have about the target's size."""
     group: list[str] = []
     size = 0
     for url in urls:
@@ -367,11 +430,28 @@ def _groups(urls: list[str], sizes: dict[str, int], target: int) -> Iterator[lis
         if size >= target:
             yield group
             group, size = [], 0
-    if len(group) > 1:
+    if group:
         yield group
 
 
-def _merge(s3: Any, bucket: str, feed: str, day: str, group: list[str], settings: Settings) -> tuple[str, int]:
+TAIL_BYTES = 64 * 1024  # more than the footer of a file with some dozen columns
+
+
+def schema_of(s3: Any, url: str) -> pa.Schema:
+    """Returns the columns of a Parquet file, read from its end."""
+    where = urlparse(url)
+    target = {"Bucket": where.netloc, "Key": where.path.lstrip("/")}
+    tail = s3.get_object(**target, Range=f"bytes=-{TAIL_BYTES}")["Body"].read()
+    if int.from_bytes(tail[-8:-4], "little") + 8 > len(tail):  # https://parquet.apache.org/docs/file-format/
+        tail = s3.get_object(**target)["Body"].read()
+    fields = pq.read_schema(pa.BufferReader(tail))
+    times = (pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f for f in fields)  # INT96 has no unit
+    return pa.schema(times)
+
+
+def _merge(
+    s3: Any, bucket: str, feed: str, day: str, group: list[str], settings: Settings, schema: pa.Schema | None
+) -> tuple[str, int]:
     """Writes one file with the rows of the group and returns (its URL, bytes)."""
     # Never the name of a file of before: that one may be noted for deletion.
     key = f"clean/feed={feed}/dt={day}/compacted-{uuid.uuid4().hex}.parquet"
@@ -390,9 +470,18 @@ def _merge(s3: Any, bucket: str, feed: str, day: str, group: list[str], settings
         config = {"memory_limit": f"{settings.clean_memory_bytes // 1024**2}MiB", "threads": settings.clean_threads,
                   "temp_directory": str(work / "spill")}  # fmt: skip
         with duckdb.connect(config=config) as engine:
-            sql = "SELECT * FROM read_parquet($files, hive_partitioning = false) ORDER BY event_time, event_id"
+            wanted = schema or pq.read_schema(inputs[0])
+            read = "read_parquet($files, hive_partitioning = false, union_by_name = true)"
+            there = {row[0] for row in engine.execute(f"DESCRIBE FROM {read}", {"files": inputs}).fetchall()}  # noqa: S608
+            columns = ", ".join(f'"{name}"' if name in there else f'NULL AS "{name}"' for name in wanted.names)
+            if "event_version" in there:  # a file without it is from before it, when each event was of version 1
+                columns = columns.replace('"event_version"', 'COALESCE("event_version", 1) AS "event_version"', 1)
+            columns = columns.replace('NULL AS "event_version"', '1 AS "event_version"')
+            if lost := sorted(there - {*wanted.names}):
+                log.info("feed=%s day=%s dropped columns=%s", feed, day, lost)
+            sql = f"SELECT {columns} FROM {read} ORDER BY event_time, event_id"  # noqa: S608  # names of a contract
             rows = engine.sql(sql, params={"files": inputs}).to_arrow_reader()
-            with parquet_writer(out, pq.read_schema(inputs[0])) as writer:
+            with parquet_writer(out, wanted) as writer:
                 for batch in rows:
                     writer.write_batch(batch.cast(writer.schema))
         _check_same_rows(inputs, out, key)

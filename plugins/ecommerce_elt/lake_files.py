@@ -30,14 +30,15 @@ COUNTS = ("accepted", "clean", "quarantined", "duplicates")
 _REASON = pa.struct([("column_name", pa.string()), ("rule", pa.string()), ("expected", pa.string())])
 QUARANTINE = pa.schema(
     [("event_id", pa.string()), ("feed", pa.string()), ("stage", pa.string()), ("event_time", pa.timestamp("us")),
-     ("reasons", pa.list_(_REASON)), ("source_object", pa.string()), ("source_line", pa.int32()), ("batch_id", pa.string())]
+     ("event_version", pa.int32()), ("reasons", pa.list_(_REASON)), ("source_object", pa.string()), ("source_line", pa.int32()), ("batch_id", pa.string())]
 )  # fmt: skip
+KEYS_NAMED = 10
 _ARRIVAL = re.compile(r"/dt=([^/]+)/")
 
 
 @dataclass(frozen=True)
 class CleanBatch:
-    """Counts of events of a cleaned batch."""
+    """Counts of events of a cleaned batch, and which cleaning made its files (typing_sql.cleaned_by)."""
 
     batch_id: str
     feed: str
@@ -45,6 +46,7 @@ class CleanBatch:
     clean: int
     quarantined: int
     duplicates: int
+    cleaned_by: str = ""
 
 
 def get_raw(s3: Any, raw: RawObject) -> Any:
@@ -136,11 +138,20 @@ def write_copy_manifest(s3: Any, bucket: str, manifest: Manifest, written: Itera
     s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/copy.json", Body=body)
 
 
-def write_counts(s3: Any, bucket: str, manifest: Manifest, by_object: Mapping[str, Mapping[str, int]]) -> CleanBatch:
+def write_counts(
+    s3: Any,
+    bucket: str,
+    manifest: Manifest,
+    by_object: Mapping[str, Mapping[str, int]],
+    *,
+    unknown_keys: Iterable[tuple[str, int]],
+    cleaned_by: str,
+) -> CleanBatch:
     """Writes the counts of each object and returns those of the batch.
 
     Args:
         by_object: key to the count of each of COUNTS; an object without events may be missing.
+        unknown_keys: of clean events, that the contract does not know, with the events that have them: kept in `extra`.
 
     Raises:
         PermanentError: the batch does not conserve its events, or has some of an object that is not its own.
@@ -152,12 +163,24 @@ def write_counts(s3: Any, bucket: str, manifest: Manifest, by_object: Mapping[st
     none = dict.fromkeys(COUNTS, 0)
     lines = [
         {"batch_id": manifest.batch_id, "feed": manifest.feed, "object_key": raw.key, "etag": raw.etag,
-         **by_object.get(raw.key, none)}
+         "cleaned_by": cleaned_by, **by_object.get(raw.key, none)}
         for raw in manifest.objects
     ]  # fmt: skip
     body = "".join(json.dumps(line) + "\n" for line in lines)
     s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/objects.jsonl", Body=body.encode())
+    named = dict(sorted(unknown_keys, key=lambda found: (-found[1], found[0]))[:KEYS_NAMED])
+    s3.put_object(Bucket=bucket, Key=_unknown_keys(manifest.batch_id), Body=json.dumps(named).encode())
     return _total(manifest.batch_id, manifest.feed, lines)
+
+
+def _unknown_keys(batch_id: str) -> str:
+    return f"manifests/{batch_id}/unknown_keys.json"
+
+
+def read_unknown_keys(s3: Any, bucket: str, batch_id: str) -> dict[str, int]:
+    """Returns the keys that the batch's contract does not know, the most frequent ones, with the events that have them."""
+    found: dict[str, int] = json.loads(s3.get_object(Bucket=bucket, Key=_unknown_keys(batch_id))["Body"].read())
+    return found
 
 
 def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
@@ -171,7 +194,8 @@ def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
 
 
 def _total(batch_id: str, feed: str, lines: list[dict[str, Any]]) -> CleanBatch:
-    batch = CleanBatch(batch_id, feed, **{name: sum(line[name] for line in lines) for name in COUNTS})
+    counts = {name: sum(line[name] for line in lines) for name in COUNTS}
+    batch = CleanBatch(batch_id, feed, **counts, cleaned_by=lines[0]["cleaned_by"] if lines else "")
     if batch.accepted != batch.clean + batch.quarantined + batch.duplicates:
         raise PermanentError(f"batch {batch_id} does not conserve its events: {batch}")
     return batch

@@ -124,10 +124,9 @@ class ChecksFailed(PermanentError):  # noqa: N818  # a state of the data
         super().__init__(f"{mart} keeps its rows of before: " + "; ".join(map(str, self.failed)))
 
 
-def create_statements(sql_dir: Path) -> list[str]:
-    """Returns the DDL of the marts and of what keeps their state. Each statement is idempotent."""
-    names = [*TABLES, *(mart.table for mart in MARTS), *VIEWS]
-    return [(sql_dir / name.replace(".", "/") / "create.sql").read_text("utf-8") for name in names]
+def tables() -> list[str]:
+    """Returns the marts and what keeps their state, in the order in which they can be created."""
+    return [*TABLES, *(mart.table for mart in MARTS)]
 
 
 def seed_statements(sql_dir: Path) -> list[str]:

@@ -21,7 +21,8 @@ from ecommerce_elt.lake_files import get_raw
 
 ROWS_PER_BATCH = 20_000
 EVENTS = pa.schema(
-    [("event_id", pa.string()), ("event_time", pa.string()), ("data", pa.map_(pa.string(), pa.string())),
+    [("event_id", pa.string()), ("event_time", pa.string()), ("event_version", pa.int32()),
+     ("data", pa.map_(pa.string(), pa.string())), ("extra", pa.string()),
      ("source_object", pa.string()), ("source_line", pa.int32())]
 )  # fmt: skip
 
@@ -84,12 +85,13 @@ def _quoted(text: str) -> str:
 _DECODER = json.JSONDecoder(parse_float=_real, parse_int=_integer, parse_constant=_Number, object_pairs_hook=_first)
 
 
-def read_objects(s3: Any, keys: frozenset[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def read_objects(s3: Any, keys: frozenset[str], known: frozenset[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yields the events of raw objects, EVENTS a row.
 
     Args:
         s3: boto3 client.
         keys: of the record, that the cleaning reads.
+        known: those that are no news; the others are kept in `extra`.
         objects: rows of a manifest: key, etag, size, bucket.
 
     Raises:
@@ -98,10 +100,10 @@ def read_objects(s3: Any, keys: frozenset[str], objects: Iterator[pa.RecordBatch
     for batch in objects:
         for row in batch.to_pylist():
             raw = RawObject(**row)
-            yield from _events_of(get_raw(s3, raw)["Body"], raw.key, keys)
+            yield from _events_of(get_raw(s3, raw)["Body"], raw.key, keys, known)
 
 
-def _events_of(body: Any, key: str, keys: frozenset[str]) -> Iterator[pa.RecordBatch]:
+def _events_of(body: Any, key: str, keys: frozenset[str], known: frozenset[str]) -> Iterator[pa.RecordBatch]:
     rows: list[tuple[Any, ...]] = []
     line = 0
     try:
@@ -114,7 +116,10 @@ def _events_of(body: Any, key: str, keys: frozenset[str]) -> Iterator[pa.RecordB
                 data = event.get("data")
                 data = data if isinstance(data, dict) else {}  # DuckDB finds no key in it either
                 record = [(name, _text(data[name])) for name in keys if data.get(name) is not None]
-                rows.append((_text(event.get("event_id")), _text(event.get("event_time")), record, key, line))
+                unknown = {name: value for name, value in data.items() if name not in known}
+                extra = _text(unknown) if unknown else None
+                version = int(event.get("event_version") or 1)
+                rows.append((_text(event.get("event_id")), _text(event.get("event_time")), version, record, extra, key, line))
                 if len(rows) == ROWS_PER_BATCH:
                     yield _as_batch(rows)
                     rows = []

@@ -111,6 +111,9 @@ def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
     touched_object(f"manifests/{batch.batch_id}.json")
     with _linked_warehouse() as target:
         before = warehouse.committed(target, batch.batch_id, config)
+        if before is None and cleaning.is_outdated(batch, config):
+            log.info("the contract or the cleaning SQL changed since batch_id=%s was cleaned: cleaning it again", batch.batch_id)
+            batch = clean_batch(batch.batch_id)
         counts = before or warehouse.load_batch(target, batch, config)
         if batch.clean:  # else there is no file
             overlaps = counts["duplicates"] > batch.duplicates
@@ -119,6 +122,7 @@ def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
             touched_table(batch.feed)
         if before is None:
             _alert_of_quarantine(target, batch, config)
+            _tell_unknown_keys(s3, batch, config)
     batches.close_batch(s3, config.bucket, batch.batch_id)
     log.info("loaded batch_id=%s %s", batch.batch_id, " ".join(f"{k}={v}" for k, v in counts.items()))
     return counts
@@ -137,6 +141,19 @@ def _alert_of_quarantine(target: warehouse.Warehouse, batch: CleanBatch, config:
     if is_due or batch.accepted >= limits.share_of_at_least:  # a batch of a few says nothing of the feed
         subject = f"{batch.feed}: {batch.quarantined} events in quarantine"
         alerts.tell(_client("sns"), config, f"quarantine of {batch.feed}", subject, text, is_so=is_due)
+
+
+def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
+    """Reports once what the source sends and the contract does not know."""
+    keys = lake_files.read_unknown_keys(s3, config.bucket, batch.batch_id)
+    if not keys and batch.accepted < QuarantineAlert().share_of_at_least:
+        return  # a batch of a few says nothing of the feed
+    listed = ", ".join(f"{name[:64]!r} ({events} events)" for name, events in keys.items())
+    if keys:
+        log.warning("feed=%s batch_id=%s keys that the contract does not know, kept in extra: %s", batch.feed, batch.batch_id, listed)
+    text = f"Batch {batch.batch_id}: {listed}. They are kept in the column extra.\nWhat to do: docs/evolving-a-feed.md"
+    subject = f"{batch.feed}: keys that the contract does not know"
+    alerts.tell(_client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))
 
 
 def counts_of(batch_id: str) -> CleanBatch:
@@ -190,7 +207,7 @@ def land_file(params: dict[str, Any]) -> history.Landed:
     flags = Flags(
         encoding=params["encoding"] or None, delimiter=params["delimiter"] or None, date_order=params["date_order"] or None,
         decimal_comma=params["decimal_comma"], sheet=params["sheet"] or None, columns=params["columns"],
-        data_set=params["data_set"] or None,
+        data_set=params["data_set"] or None, event_version=params["event_version"],
     )  # fmt: skip
     key = str(params["key"])
     touched_object(key)

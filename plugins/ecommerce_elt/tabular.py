@@ -49,6 +49,7 @@ class Flags:
     sheet: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     data_set: str | None = None
+    event_version: int = 1  # above 1, the file corrects what came of the same data set before
 
 
 class Row(NamedTuple):

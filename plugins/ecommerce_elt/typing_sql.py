@@ -7,6 +7,7 @@ engine to which sqlglot translates runs the same definition. The second half is 
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterator
 
 from sqlglot import exp, parse_one
@@ -16,6 +17,9 @@ from ecommerce_elt.feeds import Column, Contract
 
 DIALECT = "duckdb"
 
+EXTRA_MAX_BYTES = 65535  # staging keeps it in the longest VARCHAR: Redshift guide, "Character types"
+# What the load needs of every feed.
+ALWAYS = ("event_id", "event_time", "event_version", "source_object", "source_line", "reasons")
 # Parquet's INT96 and pandas' nanoseconds end in 2262, and no shop sold by wire before 1900.
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"
 
@@ -147,13 +151,22 @@ def _reason(column_name: str, rule: str, expected: str, condition: exp.Expr) -> 
     )
 
 
+def _unknown_keys(contract: Contract) -> exp.Expr:
+    """The reason against keys that the contract does not know. It names none: where they are rejected, one may be personal."""
+    if contract.unknown_keys == "quarantine":
+        return _reason("data", "unknown", "no keys but those of the contract", _sql("extra IS NOT NULL"))
+    too_long = _sql("OCTET_LENGTH(ENCODE(extra)) > $n", n=exp.Literal.number(EXTRA_MAX_BYTES))
+    return _reason("extra", "max_bytes", f"at most {EXTRA_MAX_BYTES} bytes of keys that are not the contract's", too_long)
+
+
 def typed_relation(contract: Contract) -> exp.Query:
     """Returns the query of `typed` over the relation `events`.
 
-    `events` has event_id, event_time and data (text), source_object and source_line. `typed` has event_id, event_time
-    (TIMESTAMP, UTC), each column of the contract, source_object, source_line and reasons.
+    `events` has event_id, event_time and data (text), event_version (from 1), extra (text: a JSON object of the keys that
+    the contract does not know, NULL where there are none), source_object and source_line. `typed` has event_id, event_time
+    (TIMESTAMP, UTC), event_version, each column of the contract, extra, source_object, source_line and reasons.
     """
-    lineage = ["event_id", "source_object", "source_line"]
+    lineage = ["event_id", "event_version", "extra", "source_object", "source_line"]
     raw = exp.select(*lineage).from_("events")
     cast = exp.select(*lineage).from_("raw")
     reasons: list[exp.Expr] = []
@@ -168,12 +181,19 @@ def typed_relation(contract: Contract) -> exp.Query:
             exp.column(f"raw_{column.name}"), exp.alias_(_typed(column, exp.column(f"raw_{column.name}")), column.name)
         )
         reasons += [_reason(column.name, *rule) for rule in _rules(column, is_event_time)]
+    reasons.append(_unknown_keys(contract))
 
     typed = exp.select(*lineage, *(c.name for c in contract.columns))
     if contract.event_time != "event_time":
         typed = typed.select(exp.alias_(exp.column(contract.event_time), "event_time"))
     listed = _sql("LIST_FILTER($all, reason -> reason IS NOT NULL)", all=exp.Array(expressions=reasons))
     return typed.select(exp.alias_(listed, "reasons")).from_("cast_events").with_("raw", raw).with_("cast_events", cast)
+
+
+def cleaned_by(contract: Contract, clean_sql: str) -> str:
+    """Returns what tells two cleanings of a feed apart: a hash of the contract's typing and of the feed's SQL."""
+    made = typed_relation(contract).sql(DIALECT) + clean_sql
+    return hashlib.sha256(made.encode()).hexdigest()[:16]
 
 
 def cleaning_query(contract: Contract, clean_sql: str) -> exp.Query:
@@ -184,24 +204,43 @@ def cleaning_query(contract: Contract, clean_sql: str) -> exp.Query:
         clean_sql: text of `include/sql/clean/<feed>.sql`, a SELECT from `typed`.
 
     Returns:
-        A query over `events` with the columns of `clean_sql` and `copy_number`: 1 for the copy of an event id that
-        counts, which is the first in order of arrival that breaks no rule, else the first; 2 and up for duplicates.
+        A query over `events` with the columns of `clean_sql`, `rejected_version`, and `copy_number`: 1 for the copy of an
+        event id that counts, 2 and up for duplicates. Of those that break no rule the highest version counts, and of that
+        the first in order of arrival. One that breaks a rule is a duplicate of a good one that is not older; else it is
+        rejected, once for each version.
 
     Raises:
-        PermanentError: `clean_sql` is not one SELECT.
+        PermanentError: `clean_sql` is not one SELECT, or leaves out a column that every feed has.
     """
     clean = parse_one(clean_sql, read=DIALECT)
     if not isinstance(clean, exp.Query):
         raise PermanentError(f"include/sql/clean/{contract.feed}.sql: expected one SELECT, found {clean.key.upper()}")
+    needed = {*ALWAYS, *(["extra"] if contract.unknown_keys == "keep" else [])}
+    if missing := sorted(needed - {*clean.named_selects}):
+        raise PermanentError(f"include/sql/clean/{contract.feed}.sql: select {', '.join(missing)} of typed, too")
     ranked = parse_one(
         """
         SELECT
             *,
             ROW_NUMBER() OVER (
-                PARTITION BY event_id
-                ORDER BY CASE WHEN ARRAY_LENGTH(reasons) = 0 THEN 0 ELSE 1 END, source_object, source_line
+                PARTITION BY event_id, rejected_version
+                ORDER BY
+                    CASE WHEN ARRAY_LENGTH(reasons) = 0 THEN 0 ELSE 1 END,
+                    event_version DESC,
+                    source_object,
+                    source_line
             ) AS copy_number
-        FROM cleaned
+        FROM (
+            SELECT
+                *,
+                CASE
+                    WHEN ARRAY_LENGTH(reasons) = 0 THEN 0
+                    WHEN event_version <= MAX(CASE WHEN ARRAY_LENGTH(reasons) = 0 THEN event_version END)
+                        OVER (PARTITION BY event_id) THEN 0
+                    ELSE event_version
+                END AS rejected_version
+            FROM cleaned
+        ) AS versions
         """,
         read=DIALECT,
     )

@@ -20,8 +20,9 @@ from ecommerce_elt.lake_files import COUNTS, CleanBatch
 from ecommerce_elt.settings import Settings
 
 SCHEMAS = ("staging", "core", "mart", "ops")
-# What Firehose fills, and the view on it.
-DELIVERED = ("core.firehose_transactions", "core.firehose_transactions_once")
+OPS = ("batch_audit", "batch_object", "known_event", "correction", "quarantine_reason", "quarantine_closed",
+       "reconciliation", "reconciled_day")  # fmt: skip
+VIEWS = ("core.firehose_transactions_once", "ops.quarantine")
 WAIT_SECONDS = 20  # a call waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
 SESSION_SECONDS = 120  # a build's pauses between statements are far below
 BATCH_MAX_STATEMENTS = 40  # Data API reference, BatchExecuteStatement Sqls
@@ -182,21 +183,22 @@ def warehouse(client: Any, settings: Settings) -> Warehouse:
     return Warehouse(client, settings.workgroup, settings.database)
 
 
+def tables(contracts: Iterable[Contract]) -> list[str]:
+    """Returns the tables that keep something: of core, ops and what Firehose fills."""
+    core = {table for contract in contracts for table in contract.tables}
+    return sorted({*core, "core.firehose_transactions", *(f"ops.{name}" for name in OPS)})
+
+
 def create_statements(sql_dir: Path, contracts: Iterable[Contract]) -> list[str]:
     """Returns the DDL of all schemas, of the contracts' tables and of those beside them. Each statement is idempotent."""
-    tables = {t for c in contracts for t in (c.staging, *c.tables)} | {
-        "ops.batch_audit",
-        "ops.batch_object",
-        "ops.known_event",
-        "ops.quarantine_reason",
-        "ops.quarantine_closed",
-        "ops.reconciliation",
-        "ops.reconciled_day",
-    }
+    found = list(contracts)
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in SCHEMAS]
-    names = [*sorted(tables), *DELIVERED]
-    names.append("ops.quarantine")  # a view on the tables before
-    return schemas + [(sql_dir / name.replace(".", "/") / "create.sql").read_text("utf-8") for name in names]
+    return schemas + ddl(sql_dir, [*(contract.staging for contract in found), *tables(found)])
+
+
+def ddl(sql_dir: Path, names: Iterable[str]) -> list[str]:
+    """Returns the text of each table's or view's create.sql."""
+    return [(sql_dir / name.replace(".", "/") / "create.sql").read_text("utf-8") for name in names]
 
 
 def role_of(settings: Settings) -> str:
@@ -223,9 +225,12 @@ def load_statements(batch: CleanBatch, contract: Contract | None, settings: Sett
         names |= {"staging": contract.staging, "fact": contract.tables[0]}
         if not batch.clean:  # COPY refuses a manifest without files
             steps = [step for step in steps if step.name != "03_copy_events.sql"]
-        steps += [settings.sql_dir / table.replace(".", "/") / "merge.sql" for table in contract.tables]
+        for table in contract.tables:
+            folder = settings.sql_dir / table.replace(".", "/")
+            steps += [folder / name for name in ("unmerge.sql", "merge.sql") if (folder / name).exists()]
     else:
-        steps = [step for step in steps if step.name.startswith(("04", "05", "07_", "08"))]
+        without_events = ("04", "05_", "05b", "05c", "07_", "08_", "08b")
+        steps = [step for step in steps if step.name.startswith(without_events)]
         steps += (settings.sql_dir / "ops/load_rejected").glob("*.sql")
         steps.sort(key=lambda step: step.name)
     if not batch.quarantined:

@@ -71,7 +71,7 @@ def times_of_the_records(monkeypatch):
     import tests.plugins.test_warehouse as bench
 
     plain = bench.line
-    monkeypatch.setattr(bench, "line", lambda feed, data, event_id: plain(feed, data, event_id, event_time=None))
+    monkeypatch.setattr(bench, "line", lambda feed, data, event_id, version: plain(feed, data, event_id, None, version))
 
 
 def test_a_batch_is_listed_once_whole_and_day_by_day(shop):
@@ -223,8 +223,8 @@ def test_what_a_compaction_that_died_wrote_is_deleted_and_nothing_that_is_listed
 
 def test_files_are_grouped_up_to_the_target():
     assert list(lake._groups(["a", "b", "c", "d"], dict(zip("abcd", (400_000, 400_000, 400_000, 10), strict=True)), 1024**2)) == [
-        ["a", "b", "c"]]  # fmt: skip
-    assert list(lake._groups(["a"], {"a": 5}, 10)) == []
+        ["a", "b", "c"], ["d"]]  # fmt: skip
+    assert list(lake._groups(["a"], {"a": 5}, 10)) == [["a"]]
 
 
 def test_retention_spares_the_lake_and_open_batches():

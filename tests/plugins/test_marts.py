@@ -38,10 +38,11 @@ class Shop:
         # The calendar takes a while to write: only what tests added to it goes.
         self.target.run(["DELETE FROM core.dim_date WHERE date_day < '2000-01-01' OR date_day > '2049-12-31'"])
 
-    def load(self, feed, events):
+    def load(self, feed, events, version=1):
         """events: (event id, moment, record)."""
         lines = [
-            envelope(event_id=i, feed=feed, version=1, event_time=at, sent_at="2026-01-01T00:00:00Z", data=data)
+            envelope(event_id=i, feed=feed, version=1, event_time=at, sent_at="2026-01-01T00:00:00Z", data=data,
+                     event_version=version)
             for i, at, data in events
         ]
         body = gzip.compress(b"".join(line + b"\n" for line in lines), 1, mtime=0)
@@ -82,6 +83,27 @@ WEEK = [
     sale("536390", "85123A", 1, "2.50", "2011-01-01", country="EIRE"),
     sale("A563185", "B", 1, "-11.00", "2011-01-01", customer=""),
 ]  # fmt: skip
+
+
+def test_an_event_40_days_late_and_a_correction_land_on_their_days(shop):
+    today = datetime.now(UTC).date()
+    late, then = (today - timedelta(days=40)).isoformat(), (today - timedelta(days=41)).isoformat()
+
+    def days():
+        shop.build("sales")
+        return dict(shop.target.query("SELECT period_start, units FROM mart.sales_daily"))
+
+    shop.load("online_retail", [sale("1", "85123A", 5, "2.00", today.isoformat())])
+    assert days() == {today.isoformat(): 5}
+    event, at, record = sale("2", "85123A", 7, "2.00", late)
+    shop.load("online_retail", [(event, at, record)])
+    assert days() == {late: 7, today.isoformat(): 5}
+    shop.load("online_retail", [(event, at, record | {"Quantity": "3"})], version=2)
+    assert days() == {late: 3, today.isoformat(): 5}
+    shop.load("online_retail", [(event, at, record)])  # the first version again
+    assert days() == {late: 3, today.isoformat(): 5}
+    shop.load("online_retail", [(event, at - timedelta(days=1), record)], version=3)
+    assert days() == {then: 7, today.isoformat(): 5}
 
 
 def test_each_measure_on_lines_counted_by_hand(shop):

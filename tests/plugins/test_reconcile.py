@@ -109,7 +109,7 @@ def test_what_is_right_is_sealed_and_no_object_is_read_twice(shop, monkeypatch):
     assert current[7] is False  # more may come
     monkeypatch.setattr(reconcile.gzip, "open", None)  # nothing is read again
     assert shop.hours()[1] == []
-    assert shop.days()[0] == {"feed": shop.name, "days": 1, "changed": 1, "differences": 0}
+    assert shop.days()[0] == {"feed": shop.name, "days": 1, "changed": 1, "outdated": 0, "differences": 0}
     assert shop.days()[0]["days"] == 0
 
 

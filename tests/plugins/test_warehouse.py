@@ -27,9 +27,10 @@ class Lake:
         self.config = config.model_copy(update={"bucket": observer.bucket})
         self.client = observer.warehouse.client
 
-    def batch(self, feed, records, ids=None):
+    def batch(self, feed, records, ids=None, version=1):
         ids = ids or [f"{self.name}-{i}" for i in range(len(records))]
-        body = gzip.compress(b"".join(line(feed, r, i) + b"\n" for r, i in zip(records, ids, strict=True)), mtime=0)
+        lines = [line(feed, r, i, version=version) + b"\n" for r, i in zip(records, ids, strict=True)]
+        body = gzip.compress(b"".join(lines), mtime=0)
         key = f"raw/feed={feed}/dt=2026-01-01/hour=00/{uuid.uuid4().hex}.jsonl.gz"
         etag = self.observer.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)["ETag"].strip('"')
         manifest = new_manifest(feed, [RawObject(key, etag, len(body), self.config.bucket)], NOW)
@@ -137,7 +138,7 @@ def test_the_customer_is_the_same_whatever_the_order_of_arrival(lake):
     [fact, _] = lake.rows("core.fact_purchase")
     query = "SELECT gender, purchases, amount FROM core.dim_customer WHERE customer_key = :key"
     # Same time, so the higher event id is the latest purchase; it arrived first.
-    assert lake.observer.warehouse.query(query, {"key": fact[2]}) == [("Other", 2, "3.00")]
+    assert lake.observer.warehouse.query(query, {"key": fact[3]}) == [("Other", 2, "3.00")]
 
 
 def test_quarantine_keeps_where_the_record_lies_and_no_value(lake):
@@ -244,16 +245,17 @@ def test_a_fourth_feed_is_a_contract_and_sql_and_no_python(lake, tmp_path, confi
         "  - {name: written_at, header: at, type: timestamp, required: true}\n"
     )
     (include / "sql/clean/reviews.sql").write_text(
-        "SELECT event_id, event_time, product, stars, source_object, source_line, reasons FROM typed"
+        "SELECT event_id, event_time, event_version, product, stars, extra, source_object, source_line, reasons FROM typed"
     )
-    columns = "event_id VARCHAR(128) NOT NULL, event_time TIMESTAMP NOT NULL, product VARCHAR(20), stars INTEGER"
+    columns = "event_id VARCHAR(128) NOT NULL, event_time TIMESTAMP NOT NULL, event_version INTEGER, product VARCHAR(20), stars INTEGER"
     for path, sql in {
-        "staging/reviews/create.sql": f"CREATE TABLE IF NOT EXISTS staging.reviews ({columns}, source_object VARCHAR(1024), source_line INTEGER)",
-        "core/fact_review/create.sql": f"CREATE TABLE IF NOT EXISTS core.fact_review ({columns})",
+        "staging/reviews/create.sql": f"CREATE TABLE IF NOT EXISTS staging.reviews ({columns}, extra VARCHAR(65535), source_object VARCHAR(1024), source_line INTEGER)",
+        "core/fact_review/create.sql": f"CREATE TABLE IF NOT EXISTS core.fact_review ({columns}, extra SUPER)",
         "core/fact_review/merge.sql": (
             "MERGE INTO core.fact_review USING staging.reviews AS s ON core.fact_review.event_id = s.event_id "
             "WHEN MATCHED THEN UPDATE SET stars = s.stars "
-            "WHEN NOT MATCHED THEN INSERT (event_id, event_time, product, stars) VALUES (s.event_id, s.event_time, s.product, s.stars)"
+            "WHEN NOT MATCHED THEN INSERT (event_id, event_time, event_version, product, stars, extra) "
+            "VALUES (s.event_id, s.event_time, s.event_version, s.product, s.stars, JSON_PARSE(s.extra))"
         ),
     }.items():
         (include / "sql" / path).parent.mkdir(parents=True, exist_ok=True)
@@ -262,7 +264,7 @@ def test_a_fourth_feed_is_a_contract_and_sql_and_no_python(lake, tmp_path, confi
     lake.observer.warehouse.run(create_statements(include / "sql", load_contracts(include / "feeds").values()))
     loaded = lake.load(lake.batch("reviews", [{"product": "P1", "stars": 5}, {"product": "P1", "stars": 6}]))
     assert loaded == {"accepted": 2, "clean": 1, "quarantined": 1, "duplicates": 0}
-    assert lake.rows("core.fact_review")[0][2:] == ("P1", 5)
+    assert lake.rows("core.fact_review")[0][2:] == (1, "P1", 5, None)
 
 
 def test_killing_redshift_in_the_middle_of_a_load_leaves_nothing_half_done(lake, cloud):

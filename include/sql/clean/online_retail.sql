@@ -5,6 +5,7 @@
 SELECT
     event_id,
     event_time,
+    event_version,
     invoice_no,
     -- ASCII letters only: engines differ in what they take for the capital of others.
     TRANSLATE(stock_code, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') AS stock_code,
@@ -23,6 +24,7 @@ SELECT
         ELSE 'sale'
     END AS line_type,
     unit_price = 0 AS is_zero_price,
+    extra,
     source_object,
     source_line,
     reasons

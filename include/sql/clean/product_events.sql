@@ -5,10 +5,12 @@
 SELECT
     event_id,
     event_time,
+    event_version,
     product_id,
     quantity,
     price,
     CASE WHEN quantity < 0 THEN 'sold' ELSE 'restocked' END AS movement,
+    extra,
     source_object,
     source_line,
     reasons

@@ -20,6 +20,7 @@ WITH purchase AS (
 SELECT
     event_id,
     event_time,
+    event_version,
     customer_key,
     CASE
         WHEN age < 18 THEN '0-17'

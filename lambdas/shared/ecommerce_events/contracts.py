@@ -28,6 +28,7 @@ _TIME = re.compile(
     r"(?:[ T](?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5]?[0-9])(?::(?P<second>[0-5]?[0-9])(?:[.](?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
+_EXTRA_MAX_BYTES = 65535
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -129,7 +130,7 @@ def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
     Raises:
         BreaksContract: with every rule that the event breaks.
     """
-    reasons: list[Reason] = []
+    reasons = _unknown_keys(contract, envelope["data"])
     values: dict[str, Any] = {}
     for column in contract["columns"]:
         name = column["name"]
@@ -147,6 +148,16 @@ def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
     if reasons:
         raise BreaksContract(reasons)
     return values
+
+
+def _unknown_keys(contract: Contract, data: Mapping[str, Any]) -> list[Reason]:
+    unknown = {key: value for key, value in data.items() if key not in contract["known_keys"]}
+    if unknown and contract["unknown_keys"] == "quarantine":
+        return [("data", "unknown", "no keys but those of the contract")]
+    text = json.dumps(unknown, ensure_ascii=False, separators=(",", ":"))
+    if len(text.encode("utf-8")) > _EXTRA_MAX_BYTES:
+        return [("extra", "max_bytes", f"at most {_EXTRA_MAX_BYTES} bytes of keys that are not the contract's")]
+    return []
 
 
 def _limits(column: Mapping[str, Any], raw: str, value: Any) -> list[Reason]:

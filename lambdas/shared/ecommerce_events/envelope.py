@@ -8,7 +8,7 @@ from typing import Any
 
 FEED = re.compile(r"[a-z][a-z0-9_]{0,62}")
 EVENT_ID_MAX_BYTES = 128  # staging and core keep it in a VARCHAR(128)
-SCHEMA_VERSION_MAX = 2**31 - 1
+VERSION_MAX = 2**31 - 1
 
 
 class NotAnEnvelope(ValueError):  # noqa: N818  # what the record is, not what went wrong here
@@ -53,7 +53,8 @@ def read_json(text: str) -> Any:
 
 
 def read_envelope(payload: bytes) -> dict[str, Any]:
-    """Returns the envelope in a Kinesis record's data: event_id, feed, schema_version, event_time, sent_at, data.
+    """Returns the envelope in a Kinesis record's data: event_id, feed, schema_version, event_time, sent_at, data; where the
+    event is not of version 1, also event_version: what has the same event_id and a higher one replaces it.
 
     Raises:
         NotAnEnvelope: says which key is wrong and what was expected.
@@ -79,8 +80,9 @@ def problems_of(record: dict[str, Any]) -> list[tuple[str, str]]:
         found.append(("event_id", f"expected a text of 1 to {EVENT_ID_MAX_BYTES} bytes"))
     if not isinstance(feed, str) or not FEED.fullmatch(feed):
         found.append(("feed", "expected lower-case letters, digits and underscores, at most 63"))
-    if type(version) is not int or not 1 <= version <= SCHEMA_VERSION_MAX:
-        found.append(("schema_version", "expected a whole number from 1"))
+    for key, number in (("schema_version", version), ("event_version", record.get("event_version", 1))):
+        if type(number) is not int or not 1 <= number <= VERSION_MAX:
+            found.append((key, "expected a whole number from 1"))
     if event_time is not None and not isinstance(event_time, str):
         found.append(("event_time", "expected an ISO 8601 time as text, or null"))
     if not isinstance(record.get("sent_at"), str):

@@ -1,5 +1,5 @@
 -- grain: one customer, one row per customer_key; attributes are those of the latest purchase
--- source: core.fact_purchase, for the customers of staging.purchases
+-- source: core.fact_purchase, for the customers of staging.purchases and of purchases that were corrected
 -- idempotent: derived from all purchases of the customer, so the order of arrival does not matter
 -- re-run: writes the same values
 MERGE INTO core.dim_customer
@@ -23,7 +23,11 @@ USING (
             amount,
             ROW_NUMBER() OVER (PARTITION BY customer_key ORDER BY event_time DESC, event_id DESC) AS recency
         FROM core.fact_purchase
-        WHERE customer_key IN (SELECT customer_key FROM staging.purchases)
+        WHERE customer_key IN (
+            SELECT customer_key FROM staging.purchases
+            UNION
+            SELECT customer_key FROM replaced
+        )
             AND customer_key <> 'erased' -- nobody: include/sql/clean/purchases.sql
     ) AS purchase
     GROUP BY customer_key

@@ -5,6 +5,7 @@
 CREATE TABLE IF NOT EXISTS core.fact_invoice_line (
     event_id VARCHAR(128) NOT NULL,
     event_time TIMESTAMP NOT NULL,
+    event_version INTEGER DEFAULT 1 NOT NULL,
     invoice_no VARCHAR(32) NOT NULL DISTKEY,
     stock_code VARCHAR(64) NOT NULL,
     description VARCHAR(1024),
@@ -15,6 +16,7 @@ CREATE TABLE IF NOT EXISTS core.fact_invoice_line (
     country VARCHAR(128) NOT NULL,
     line_type VARCHAR(16) NOT NULL,
     is_zero_price BOOLEAN NOT NULL,
+    extra SUPER,
     PRIMARY KEY (event_id)
 )
 SORTKEY (event_time)

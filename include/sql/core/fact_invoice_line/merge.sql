@@ -1,6 +1,6 @@
 -- grain: one line of an invoice, one row per event_id
 -- source: staging.online_retail, from which the event ids that core has are already deleted
--- idempotent: an event id that is there keeps its row
+-- idempotent: an event id that is there keeps its row; one of a lower version was deleted before
 -- re-run: inserts nothing
 MERGE INTO core.fact_invoice_line
 USING staging.online_retail AS source
@@ -9,6 +9,7 @@ WHEN MATCHED THEN UPDATE SET event_id = source.event_id
 WHEN NOT MATCHED THEN INSERT (
     event_id,
     event_time,
+    event_version,
     invoice_no,
     stock_code,
     description,
@@ -18,10 +19,12 @@ WHEN NOT MATCHED THEN INSERT (
     customer_id,
     country,
     line_type,
-    is_zero_price
+    is_zero_price,
+    extra
 ) VALUES (
     source.event_id,
     source.event_time,
+    source.event_version,
     source.invoice_no,
     source.stock_code,
     source.description,
@@ -31,5 +34,6 @@ WHEN NOT MATCHED THEN INSERT (
     source.customer_id,
     source.country,
     source.line_type,
-    source.is_zero_price
+    source.is_zero_price,
+    JSON_PARSE(source.extra)
 )

@@ -5,10 +5,12 @@
 CREATE TABLE IF NOT EXISTS core.fact_product_event (
     event_id VARCHAR(128) NOT NULL,
     event_time TIMESTAMP NOT NULL,
+    event_version INTEGER DEFAULT 1 NOT NULL,
     product_id VARCHAR(64) NOT NULL DISTKEY,
     quantity INTEGER NOT NULL,
     price DECIMAL(12, 2) NOT NULL,
     movement VARCHAR(16) NOT NULL,
+    extra SUPER,
     PRIMARY KEY (event_id)
 )
 SORTKEY (event_time)

@@ -5,6 +5,7 @@
 CREATE TABLE IF NOT EXISTS core.fact_purchase (
     event_id VARCHAR(128) NOT NULL,
     event_time TIMESTAMP NOT NULL,
+    event_version INTEGER DEFAULT 1 NOT NULL,
     customer_key VARCHAR(64) NOT NULL DISTKEY,
     age_group VARCHAR(8) NOT NULL,
     gender VARCHAR(16) NOT NULL,

@@ -4,6 +4,7 @@
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS core.firehose_transactions (
     event_id VARCHAR(128) NOT NULL DISTKEY,
+    event_version INTEGER DEFAULT 1,
     InvoiceNo VARCHAR(32) NOT NULL,
     StockCode VARCHAR(64) NOT NULL,
     Description VARCHAR(1024),

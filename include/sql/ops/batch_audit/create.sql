@@ -9,6 +9,7 @@ CREATE TABLE IF NOT EXISTS ops.batch_audit (
     clean BIGINT NOT NULL,
     quarantined BIGINT NOT NULL,
     duplicates BIGINT NOT NULL,
+    corrected BIGINT DEFAULT 0 NOT NULL,
     committed_at TIMESTAMP NOT NULL,
     PRIMARY KEY (batch_id)
 )

@@ -1,8 +1,8 @@
 -- grain: one batch
--- source: counts of the cleaning; events that core already has are duplicates, not clean
+-- source: counts of the cleaning; events that core already has are duplicates, not clean, and some of those correct it
 -- idempotent: a batch that is in the audit gets no second row
 -- re-run: inserts nothing
-INSERT INTO ops.batch_audit (batch_id, feed, accepted, clean, quarantined, duplicates, committed_at)
+INSERT INTO ops.batch_audit (batch_id, feed, accepted, clean, quarantined, duplicates, corrected, committed_at)
 WITH loaded AS (
     SELECT COUNT(*) AS events
     FROM {staging} AS staged
@@ -13,6 +13,10 @@ fresh AS (
     FROM {staging} AS staged
     LEFT JOIN {fact} AS fact ON staged.event_id = fact.event_id
     WHERE fact.event_id IS NULL
+),
+corrected AS (
+    SELECT COUNT(*) AS events
+    FROM replaced
 ),
 counted AS (
     SELECT
@@ -31,8 +35,10 @@ SELECT
     fresh.events,
     counted.quarantined,
     counted.duplicates + loaded.events,
+    corrected.events,
     GETDATE()
 FROM counted
 CROSS JOIN loaded
 CROSS JOIN fresh
+CROSS JOIN corrected
 WHERE counted.batch_id NOT IN (SELECT batch_id FROM ops.batch_audit)

@@ -1,4 +1,4 @@
--- grain: events of the batch that core already has, counted as duplicates in the audit
+-- grain: events of the batch that core has in the same or a higher version, counted as duplicates in the audit
 -- source: staging and the feed's events in core
 -- idempotent: yes
 -- re-run: after a commit, all of the batch

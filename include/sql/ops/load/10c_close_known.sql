@@ -1,9 +1,13 @@
--- grain: one rejected event of the batch whose good copy core already has
+-- grain: one rejected version of an event of the batch that core already has, in that version or a higher one
 -- source: quarantine_staged and the feed's events in core
--- idempotent: an event is closed once
+-- idempotent: a version is closed once
 -- re-run: inserts nothing
-INSERT INTO ops.quarantine_closed (feed, event_id, state, batch_id, closed_at)
-SELECT DISTINCT rejected.feed, rejected.event_id, 'replayed', rejected.batch_id, GETDATE()
+INSERT INTO ops.quarantine_closed (feed, event_id, event_version, state, batch_id, closed_at)
+SELECT DISTINCT rejected.feed, rejected.event_id, rejected.event_version, 'replayed', rejected.batch_id, GETDATE()
 FROM quarantine_staged AS rejected
 INNER JOIN {fact} AS fact ON rejected.event_id = fact.event_id
-WHERE rejected.event_id NOT IN (SELECT event_id FROM ops.quarantine_closed)
+LEFT JOIN ops.quarantine_closed AS closed
+    ON rejected.feed = closed.feed AND rejected.event_id = closed.event_id
+        AND rejected.event_version = closed.event_version
+WHERE rejected.event_version <= fact.event_version
+    AND closed.event_id IS NULL

@@ -6,6 +6,7 @@ CREATE OR REPLACE VIEW ops.quarantine AS
 SELECT
     reason.feed,
     reason.event_id,
+    reason.event_version,
     MIN(reason.stage) AS stage,
     MIN(reason.event_time) AS event_time,
     LISTAGG(reason.column_name || ': ' || reason.rule, ', ')
@@ -21,12 +22,15 @@ INNER JOIN (
     SELECT
         feed,
         event_id,
+        event_version,
         MAX(batch_id) AS batch_id,
         MIN(quarantined_at) AS first_seen_at,
         MAX(quarantined_at) AS last_seen_at
     FROM ops.quarantine_reason
-    GROUP BY feed, event_id
+    GROUP BY feed, event_id, event_version
 ) AS seen
-    ON reason.feed = seen.feed AND reason.event_id = seen.event_id AND reason.batch_id = seen.batch_id
-LEFT JOIN ops.quarantine_closed AS closed ON reason.feed = closed.feed AND reason.event_id = closed.event_id
-GROUP BY reason.feed, reason.event_id, reason.batch_id
+    ON reason.feed = seen.feed AND reason.event_id = seen.event_id AND reason.event_version = seen.event_version
+        AND reason.batch_id = seen.batch_id
+LEFT JOIN ops.quarantine_closed AS closed
+    ON reason.feed = closed.feed AND reason.event_id = closed.event_id AND reason.event_version = closed.event_version
+GROUP BY reason.feed, reason.event_id, reason.event_version, reason.batch_id

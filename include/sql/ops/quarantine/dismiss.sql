@@ -2,8 +2,8 @@
 -- source: ops.quarantine
 -- idempotent: an event is closed once
 -- re-run: what was rejected since
-INSERT INTO ops.quarantine_closed (feed, event_id, state, batch_id, closed_at)
-SELECT feed, event_id, 'dismissed', :run_id, GETDATE()
+INSERT INTO ops.quarantine_closed (feed, event_id, event_version, state, batch_id, closed_at)
+SELECT feed, event_id, event_version, 'dismissed', :run_id, GETDATE()
 FROM ops.quarantine
 WHERE state = 'open'
     AND (:feed = 'any' OR feed = :feed)

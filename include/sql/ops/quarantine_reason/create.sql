@@ -5,6 +5,7 @@
 CREATE TABLE IF NOT EXISTS ops.quarantine_reason (
     feed VARCHAR(64) NOT NULL,
     event_id VARCHAR(128) NOT NULL,
+    event_version INTEGER DEFAULT 1 NOT NULL,
     batch_id VARCHAR(128) NOT NULL,
     stage VARCHAR(32) NOT NULL,
     event_time TIMESTAMP,

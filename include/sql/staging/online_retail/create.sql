@@ -5,6 +5,7 @@
 CREATE TABLE IF NOT EXISTS staging.online_retail (
     event_id VARCHAR(128) NOT NULL,
     event_time TIMESTAMP NOT NULL,
+    event_version INTEGER NOT NULL,
     invoice_no VARCHAR(32) NOT NULL,
     stock_code VARCHAR(64) NOT NULL,
     description VARCHAR(1024),
@@ -15,6 +16,7 @@ CREATE TABLE IF NOT EXISTS staging.online_retail (
     country VARCHAR(128) NOT NULL,
     line_type VARCHAR(16) NOT NULL,
     is_zero_price BOOLEAN NOT NULL,
+    extra VARCHAR(65535),
     source_object VARCHAR(1024) NOT NULL,
     source_line INTEGER NOT NULL
 )

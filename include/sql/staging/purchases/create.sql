@@ -5,6 +5,7 @@
 CREATE TABLE IF NOT EXISTS staging.purchases (
     event_id VARCHAR(128) NOT NULL,
     event_time TIMESTAMP NOT NULL,
+    event_version INTEGER NOT NULL,
     customer_key VARCHAR(64) NOT NULL,
     age_group VARCHAR(8) NOT NULL,
     gender VARCHAR(16) NOT NULL,

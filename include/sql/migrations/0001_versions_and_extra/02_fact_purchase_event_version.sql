@@ -1,0 +1,5 @@
+-- grain: one purchase of one customer
+-- source: none
+-- idempotent: left out where the column is there
+-- re-run: changes nothing
+ALTER TABLE core.fact_purchase ADD COLUMN event_version INTEGER DEFAULT 1 NOT NULL

@@ -1,0 +1,134 @@
+"""Migrations: a warehouse in use gets the columns of today, whatever it died of in between, and nothing is done twice."""
+
+import uuid
+
+import pytest
+from ecommerce_elt import migrations, warehouse
+from ecommerce_elt.errors import PermanentError
+
+STEPS = {
+    "01_add.sql": "ALTER TABLE core.{t} ADD COLUMN colour VARCHAR(8)",
+    "02_fill.sql": "UPDATE core.{t} SET colour = 'red' WHERE colour IS NULL",
+    "03_widen.sql": "ALTER TABLE core.{t} ALTER COLUMN colour TYPE VARCHAR(32)",
+    "04_number.sql": (
+        "ALTER TABLE core.{t} ADD COLUMN wide BIGINT;\nUPDATE core.{t} SET wide = quantity;\n"
+        "ALTER TABLE core.{t} DROP COLUMN quantity;\nALTER TABLE core.{t} RENAME COLUMN wide TO quantity"
+    ),
+    "05_rename.sql": "ALTER TABLE core.{t} RENAME COLUMN label TO name",
+    "06_drop.sql": "ALTER TABLE core.{t} DROP COLUMN old",
+}
+BEFORE = "event_id VARCHAR(8) NOT NULL, quantity INTEGER, label VARCHAR(4), old BOOLEAN"
+AFTER = "event_id VARCHAR(8) NOT NULL, name VARCHAR(4), colour VARCHAR(32), quantity BIGINT"
+
+
+class Dies(Exception):
+    pass
+
+
+class Project:
+    """Tables, a migration and their SQL, of the test's own."""
+
+    def __init__(self, target, folder):
+        self.target, self.sql = target, folder / "sql"
+        self.name = f"t_{uuid.uuid4().hex[:8]}"
+        self.table = f"core.{self.name}"
+        source = migrations.Path(__file__).resolve().parents[2] / "include/sql/ops/schema_migrations"
+        for file in source.glob("*.sql"):
+            self.write(f"ops/schema_migrations/{file.name}", file.read_text())
+        for name, sql in STEPS.items():
+            self.write(f"migrations/{self.name}/{name}", sql.format(t=self.name))
+        self.declare(AFTER)
+
+    def write(self, path, text):
+        (self.sql / path).parent.mkdir(parents=True, exist_ok=True)
+        (self.sql / path).write_text(text)
+
+    def declare(self, columns):
+        self.write(f"core/{self.name}/create.sql", f"CREATE TABLE IF NOT EXISTS {self.table} ({columns})")
+
+    def migrate(self, target=None):
+        return migrations.migrate(target or self.target, self.sql, [], [self.table])
+
+    def recorded(self):
+        return self.target.query("SELECT COUNT(*) FROM ops.schema_migrations WHERE migration = :name", {"name": self.name})[0][0]
+
+    def content(self):
+        return self.target.query(f"SELECT event_id, quantity, name, colour FROM {self.table} ORDER BY 1")
+
+
+@pytest.fixture
+def project(observer, tmp_path):
+    made = Project(observer.warehouse, tmp_path)
+    made.target.run([f"CREATE TABLE {made.table} ({BEFORE})"])
+    made.target.run([f"INSERT INTO {made.table} VALUES ('a', 1, 'x', TRUE), ('b', 2, NULL, FALSE)"])
+    return made
+
+
+def test_a_table_in_use_gets_the_columns_of_today_and_keeps_its_rows(project):
+    assert project.migrate() == [project.name]
+    assert project.content() == [("a", 1, "x", "red"), ("b", 2, None, "red")]
+    assert project.migrate() == []
+    assert project.recorded() == 1
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before_the_statement", "after_the_statement"])
+@pytest.mark.parametrize("number", range(len(STEPS) + 1))
+def test_a_run_that_died_anywhere_is_finished_by_the_next(project, number, after, monkeypatch):
+    run, seen = warehouse.Warehouse.run, []
+
+    def dying(self, statements, parameters=None, *, name=""):
+        if not name.startswith((project.name, f"migration {project.name}")):
+            return run(self, statements, parameters, name=name)
+        seen.append(name)
+        if len(seen) == number + 1:
+            if after:
+                run(self, statements, parameters, name=name)
+            raise Dies(name)
+        return run(self, statements, parameters, name=name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(warehouse.Warehouse, "run", dying)
+        with pytest.raises(Dies):
+            project.migrate()
+    project.migrate()
+    assert project.content() == [("a", 1, "x", "red"), ("b", 2, None, "red")]
+    assert project.recorded() == 1
+    assert migrations.columns_of(project.target, project.table) == migrations.declared(project.sql, project.table)
+
+
+def test_a_new_warehouse_has_nothing_to_change(observer, tmp_path):
+    made = Project(observer.warehouse, tmp_path)
+    made.target.run([(made.sql / f"core/{made.name}/create.sql").read_text()])
+    assert made.migrate() == [made.name]
+    assert made.recorded() == 1
+
+
+def test_a_table_that_differs_from_its_file_is_an_error_that_names_the_column(project):
+    project.declare(AFTER + ", size INTEGER")
+    with pytest.raises(PermanentError, match=f"{project.table} differs from its create.sql in size INTEGER: add a migration"):
+        project.migrate()
+
+
+def test_a_migration_that_changed_after_it_was_applied_is_an_error(project):
+    project.migrate()
+    project.write(f"migrations/{project.name}/07_more.sql", f"ALTER TABLE {project.table} ADD COLUMN size INTEGER")
+    with pytest.raises(PermanentError, match="it was applied, and is another now"):
+        project.migrate()
+
+
+def test_what_is_refused_is_not_recorded(project):
+    project.write(f"migrations/{project.name}/03_widen.sql", f"ALTER TABLE {project.table} ALTER COLUMN quantity TYPE BIGINT")
+    with pytest.raises(PermanentError, match="03_widen.sql: expected ADD COLUMN, DROP COLUMN, RENAME COLUMN or ALTER COLUMN"):
+        project.migrate()
+    assert project.recorded() == 0
+    project.write(f"migrations/{project.name}/03_widen.sql", f"ALTER TABLE {project.table} ALTER COLUMN none TYPE VARCHAR(9)")
+    with pytest.raises(PermanentError, match="none"):
+        project.migrate()
+    assert project.recorded() == 0
+
+
+def test_the_columns_of_every_table_are_read_from_its_file(observer, contracts, config):
+    from ecommerce_elt import marts
+
+    for table in [*warehouse.tables(contracts.values()), *marts.tables(), *(c.staging for c in contracts.values())]:
+        assert migrations.declared(config.sql_dir, table) == migrations.columns_of(observer.warehouse, table), table
