@@ -16,7 +16,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_events.retry import attempts, deadline_of
-from logic import CUSTOMERS, INVOICES, KEYS, Item, Key, Line, Write, lines_of, writes_of
+from logic import CUSTOMERS, INVOICES, KEYS, Item, Key, Line, Write, lines_of, summaries_left, writes_of
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
@@ -74,13 +74,14 @@ def _read(keys: Iterable[Key], deadline: float) -> dict[Key, Item]:
 
 def _action(write: Write) -> dict[str, Any]:
     table = write.key[0]
-    put: dict[str, Any] = {"TableName": TABLES[table], "Item": write.item}
-    if write.lines_before:
-        put |= {"ConditionExpression": "LineCount = :before",
-                "ExpressionAttributeValues": {":before": {"N": str(write.lines_before)}}}  # fmt: skip
-    else:
-        put |= {"ConditionExpression": f"attribute_not_exists({KEYS[table][0]})"}
-    return {"Put": put}
+    condition: dict[str, Any] = {"ConditionExpression": f"attribute_not_exists({KEYS[table][0]})"}
+    if write.lines_before or write.corrections_before:
+        corrections = "Corrections = :corrections" if write.corrections_before else "attribute_not_exists(Corrections)"
+        values = {":before": {"N": str(write.lines_before)}}
+        if write.corrections_before:
+            values[":corrections"] = {"N": str(write.corrections_before)}
+        condition = {"ConditionExpression": f"LineCount = :before AND {corrections}", "ExpressionAttributeValues": values}
+    return {"Put": {"TableName": TABLES[table], "Item": write.item, **condition}}
 
 
 def _store(lines: list[Line], deadline: float) -> None:
@@ -93,6 +94,8 @@ def _store(lines: list[Line], deadline: float) -> None:
     for _ in attempts(ATTEMPTS, deadline=deadline):
         try:
             existing = _read((key for line in lines for key in (line.item, line.summary)), deadline)
+            if left := summaries_left(lines, existing):
+                existing |= _read(left, deadline)
             writes = writes_of(lines, existing, RETENTION_DAYS)
             if not writes:
                 return

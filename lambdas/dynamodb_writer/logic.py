@@ -31,6 +31,7 @@ class Line:
     """One invoice line, typed."""
 
     event_id: str
+    version: int
     sequence_number: str
     arrived: float
     invoice_no: str
@@ -57,11 +58,17 @@ class Line:
 
 @dataclass(frozen=True)
 class Write:
-    """One item to put, if it still has the number of lines from which it was computed; 0 where there was none."""
+    """One item to put, if nobody else wrote it since it was read.
+
+    Attributes:
+        lines_before: that the item had; 0 where there was none.
+        corrections_before: how often a line of it had been replaced. The two together never come back to what they were.
+    """
 
     key: Key
     item: Item
     lines_before: int
+    corrections_before: int
 
 
 def line_of(record: Mapping[str, Any]) -> Line | None:
@@ -77,6 +84,7 @@ def line_of(record: Mapping[str, Any]) -> Line | None:
     values = typed(contracts()[FEED], envelope)
     return Line(
         event_id=envelope["event_id"],
+        version=envelope.get("event_version", 1),
         sequence_number=kinesis["sequenceNumber"],
         arrived=kinesis["approximateArrivalTimestamp"],
         invoice_no=values["invoice_no"],
@@ -91,7 +99,7 @@ def line_of(record: Mapping[str, Any]) -> Line | None:
 
 
 def lines_of(records: Iterable[Mapping[str, Any]]) -> tuple[list[Line], int]:
-    """Returns (the invoice lines, each event id once; how many records break their contract or are no envelope).
+    """Returns (the invoice lines, each event id once, in its highest version; how many records are no good line).
 
     What is no good line is not an error here: raw_writer keeps every record, and load_events quarantines it with reasons.
     """
@@ -103,55 +111,130 @@ def lines_of(records: Iterable[Mapping[str, Any]]) -> tuple[list[Line], int]:
         except (NotAnEnvelope, BreaksContract):
             rejected += 1
             continue
-        if line:
-            found.setdefault(line.event_id, line)
+        if line and (line.event_id not in found or found[line.event_id].version < line.version):
+            found[line.event_id] = line
     return list(found.values()), rejected
 
 
+@dataclass(frozen=True)
+class _Replaced:
+    """What an item kept of a line that a higher version replaces."""
+
+    event_id: str
+    quantity: int
+    amount: Decimal
+    customer_id: str
+
+
+def _kept_version(event_id: str, item: Item) -> int:
+    """Returns the version of the event's line in the item, 0 where it has none."""
+    kept = item.get("Lines", {}).get("M", {}).get(event_id)
+    return json.loads(kept["S"]).get("event_version", 1) if kept else 0
+
+
+def _replaced(line: Line, existing: Mapping[Key, Item]) -> _Replaced | None:
+    item = existing.get(line.item, {})
+    if not 0 < _kept_version(line.event_id, item) < line.version:
+        return None
+    kept = json.loads(item["Lines"]["M"][line.event_id]["S"])
+    amount = kept["quantity"] * Decimal(kept["unit_price"])
+    return _Replaced(line.event_id, kept["quantity"], amount, kept["customer_id"])
+
+
+def summaries_left(lines: Iterable[Line], existing: Mapping[Key, Item]) -> set[Key]:
+    """Returns the keys of the summaries that corrected lines were counted in, under another customer than now."""
+    found = ((line, _replaced(line, existing)) for line in lines)
+    keys = {(CUSTOMERS, old.customer_id, line.invoice_no) for line, old in found if old}
+    return keys - {line.summary for line in lines}
+
+
 def writes_of(lines: Iterable[Line], existing: Mapping[Key, Item], retention_days: int) -> list[Write]:
-    """Returns the puts for those lines that are new: their items, then the summaries of their customers.
+    """Returns the writes for those lines that are new or correct one: their items, then the summaries of customers.
+
+    A correction finds the line that it replaces by the invoice and the stock code, which it must keep.
 
     Args:
         lines: each event id once.
-        existing: the items as they are, by key, of all keys that the lines have.
+        existing: the items as they are, by key, of all keys that the lines have and had (`summaries_left`).
         retention_days: after which DynamoDB may delete an item that got no new line; 0 keeps it.
     """
-    fresh = [line for line in lines if line.event_id not in existing.get(line.item, {}).get("Lines", {}).get("M", {})]
-    by_key: dict[Key, list[Line]] = {}
+    fresh = [line for line in lines if _kept_version(line.event_id, existing.get(line.item, {})) < line.version]
+    replaced = {line.event_id: old for line in fresh if (old := _replaced(line, existing))}
+    by_key: dict[Key, tuple[list[Line], list[_Replaced]]] = {}
+
+    def change(key: Key, new: Line | None, old: _Replaced | None) -> None:
+        news, olds = by_key.setdefault(key, ([], []))
+        news += [new] if new else []
+        olds += [old] if old else []
+
     for line in fresh:
-        by_key.setdefault(line.item, []).append(line)
+        change(line.item, line, replaced.get(line.event_id))
     for line in fresh:
-        by_key.setdefault(line.summary, []).append(line)
-    return [_write(key, new, existing.get(key, {}), retention_days) for key, new in by_key.items()]
+        old = replaced.get(line.event_id)
+        stays = old is not None and old.customer_id == line.customer_id
+        change(line.summary, line, old if stays else None)
+        if old and not stays:
+            change((CUSTOMERS, old.customer_id, line.invoice_no), None, old)
+    return [_write(key, new, old, existing.get(key, {}), retention_days) for key, (new, old) in by_key.items()]
 
 
-def _write(key: Key, new: list[Line], old: Item, retention_days: int) -> Write:
+def _write(key: Key, new: list[Line], replaced: list[_Replaced], old: Item, retention_days: int) -> Write:
     table, partition, sort = key
     before = int(old["LineCount"]["N"]) if old else 0
-    # What describes an item comes from its earliest line, so that the order of arrival does not matter.
-    first = min(new, key=_order)
-    old_first = old["FirstLine"]["S"] if old else None
-    describes = old_first is None or " ".join(_order(first)) < old_first
+    corrections = int(old.get("Corrections", {"N": "0"})["N"])
+    # A summary whose last line went to another customer stays for a while, with none: one that is deleted and made again
+    # could look to another writer as it was before.
+    count = before + len(new) - len(replaced)
+    quantity = int(old["Quantity"]["N"]) if old else 0
+    total = Decimal(old["Total"]["N"]) if old else Decimal(0)
     item: dict[str, Any] = {
         KEYS[table][0]: {"S": partition},
         KEYS[table][1]: {"S": sort},
-        "InvoiceDate": {"S": first.invoice_date} if describes else old["InvoiceDate"],
-        "Country": {"S": first.country} if describes else old["Country"],
-        "Quantity": {"N": str(sum((line.quantity for line in new), int(old["Quantity"]["N"]) if old else 0))},
-        "Total": {"N": _number(sum((line.amount for line in new), Decimal(old["Total"]["N"]) if old else Decimal(0)))},
-        "LineCount": {"N": str(before + len(new))},
-        "FirstLine": {"S": " ".join(_order(first))} if describes else old["FirstLine"],
+        "Quantity": {"N": str(quantity + sum(line.quantity for line in new) - sum(r.quantity for r in replaced))},
+        "Total": {"N": _number(total + sum(line.amount for line in new) - sum(r.amount for r in replaced))},
+        "LineCount": {"N": str(count)},
+        **_described(table, new, replaced, old if before else {}, old),
     }
+    if corrections + len(replaced):
+        item["Corrections"] = {"N": str(corrections + len(replaced))}
     if table == INVOICES:
-        item["Description"] = _optional(first.description) if describes else old["Description"]
-        item["UnitPrice"] = {"N": _number(first.unit_price)} if describes else old["UnitPrice"]
-        item["CustomerID"] = {"S": first.customer_id} if describes else old["CustomerID"]
         item["Lines"] = {"M": {**old.get("Lines", {}).get("M", {}), **{line.event_id: _kept(line) for line in new}}}
-    if retention_days:
+    if retention_days and new:
         ends = datetime.fromtimestamp(max(line.arrived for line in new), UTC) + timedelta(days=retention_days)
         expires = max(int(ends.timestamp()), int(old.get("ExpiresAt", {"N": "0"})["N"]))
         item["ExpiresAt"] = {"N": str(expires)}
-    return Write(key, item, before)
+    elif "ExpiresAt" in old:
+        item["ExpiresAt"] = old["ExpiresAt"]
+    return Write(key, item, before, corrections)
+
+
+def _described(
+    table: str, new: list[Line], replaced: list[_Replaced], old: Item, otherwise: Item
+) -> dict[str, Any]:
+    """What describes an item comes from its earliest line, so that the order of arrival does not matter.
+
+    A summary keeps no lines: where its earliest one was replaced, the line that replaces it describes it, or `otherwise`.
+    """
+    was = old["FirstLine"]["S"] if old else None
+    gone = {line.event_id for line in replaced}
+    others: list[tuple[tuple[str, str], dict[str, Any]]] = []
+    if was is not None and was.partition(" ")[2] in gone:
+        was = None
+        if table == INVOICES:
+            kept = {event: json.loads(value["S"]) for event, value in old["Lines"]["M"].items() if event not in gone}
+            others = [((line["invoice_date"], event), line) for event, line in kept.items()]
+    first = min(new, key=_order, default=None)
+    names = ["InvoiceDate", "Country", "FirstLine", *(["Description", "UnitPrice", "CustomerID"] if table == INVOICES else [])]
+    if others and (first is None or min(others)[0] < _order(first)):
+        order, line = min(others)
+        values = [{"S": line["invoice_date"]}, {"S": line["country"]}, {"S": " ".join(order)}, _optional(line["description"]),
+                  {"N": line["unit_price"]}, {"S": line["customer_id"]}]  # fmt: skip
+    elif first is None or (was is not None and was <= " ".join(_order(first))):
+        return {name: (old or otherwise)[name] for name in names}
+    else:
+        values = [{"S": first.invoice_date}, {"S": first.country}, {"S": " ".join(_order(first))}, _optional(first.description),
+                  {"N": _number(first.unit_price)}, {"S": first.customer_id}]  # fmt: skip
+    return dict(zip(names, values, strict=False))
 
 
 def _order(line: Line) -> tuple[str, str]:
@@ -167,6 +250,7 @@ def _kept(line: Line) -> dict[str, str]:
         "customer_id": line.customer_id,
         "invoice_date": line.invoice_date,
         "country": line.country,
+        **({"event_version": line.version} if line.version > 1 else {}),
     }
     return {"S": json.dumps(kept, ensure_ascii=False, separators=(",", ":"))}
 

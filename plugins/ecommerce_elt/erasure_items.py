@@ -86,6 +86,8 @@ def _together(one: Item, other: Item | None) -> Item:
         name: {"N": format(sum((Decimal(i[name]["N"]) for i in (one, other)), Decimal(0)).normalize() + 0, "f")}
         for name in ("Quantity", "Total", "LineCount")
     }
+    if corrections := sum(int(i.get("Corrections", {"N": "0"})["N"]) for i in (one, other)):
+        item["Corrections"] = {"N": str(corrections)}
     if expires := [int(i["ExpiresAt"]["N"]) for i in (one, other) if "ExpiresAt" in i]:
         item["ExpiresAt"] = {"N": str(max(expires))}
     return item
@@ -97,5 +99,10 @@ def _put(table: str, item: Item, before: Item | None) -> dict[str, Any]:
 
 
 def _unchanged(item: Item) -> dict[str, Any]:
-    """Every write of dynamodb_writer adds lines: docs/adr/0009."""
-    return {"ConditionExpression": "LineCount = :before", "ExpressionAttributeValues": {":before": item["LineCount"]}}
+    """Every write of dynamodb_writer adds lines or corrections: docs/adr/0009."""
+    values = {":lines": item["LineCount"]}
+    if "Corrections" not in item:
+        return {"ConditionExpression": "LineCount = :lines AND attribute_not_exists(Corrections)",
+                "ExpressionAttributeValues": values}  # fmt: skip
+    return {"ConditionExpression": "LineCount = :lines AND Corrections = :corrections",
+            "ExpressionAttributeValues": values | {":corrections": item["Corrections"]}}  # fmt: skip

@@ -56,6 +56,8 @@ def _mutated(contract, good, seed):
         record = {**good, **{h: random.choice(ODD) for h in random.sample(spellings, 3)}}
         for header in random.sample(headers, random.choice([0, 0, 1])):
             record.pop(header)
+        if random.random() < 0.1:
+            record[random.choice(["colour", "größe", "a.b", "Ω\u2028"])] = random.choice(ODD)
         yield record
     for _ in range(500):
         text = "".join(chr(random.choice([*range(1, 0x250), *range(0x2000, 0x2070), 0x1F600])) for _ in range(8))
@@ -82,6 +84,8 @@ def _fuzzed(contract, good):
         moment = random.choice(times) if number % 3 else None
         made = {"event_id": f"e{random.randrange(number + 1) if number % 20 == 7 else number}", "feed": contract.feed,
                 "schema_version": 1, "event_time": moment, "sent_at": "2026-01-01T00:00:00Z", "data": record}  # fmt: skip
+        if number % 5 == 2:
+            made["event_version"] = random.randint(1, 3)
         yield json.dumps(made, ensure_ascii=bool(number % 2)).encode()
     # Bytes that Python's own encoder would not write.
     for number, data in enumerate((

@@ -15,11 +15,12 @@ from tests.plugins.cleaning_bench import line
 
 
 def event(
-    number, invoice="536365", code="85123A", quantity=6, price="2.55", customer="17850", time="2010-12-01 08:26", **more
-):
+    number, invoice="536365", code="85123A", quantity=6, price="2.55", customer="17850", time="2010-12-01 08:26",
+    version=1, **more,
+):  # fmt: skip
     data = {"InvoiceNo": invoice, "StockCode": code, "Description": "LANTERN", "Quantity": str(quantity),
             "InvoiceDate": time, "UnitPrice": price, "CustomerID": customer, "Country": "United Kingdom", **more}  # fmt: skip
-    return line("online_retail", data, f"e{number}", event_time=None)
+    return line("online_retail", data, f"e{number}", None, version)
 
 
 def shard(events, start=0):
@@ -237,3 +238,51 @@ def test_retention_counts_from_the_newest_arrival(logic):
     assert again.item["ExpiresAt"] == first.item["ExpiresAt"]
     [kept, _] = logic.writes_of([late], {}, 0)
     assert "ExpiresAt" not in kept.item
+
+
+CORRECTED = [
+    event(0), event(1, quantity=2), event(2, code="B"),
+    event(0, version=2, quantity=7, price="1.10", time="2010-12-03 08:26"),
+    event(0, version=3, quantity=8, price="3.00", time="2010-12-02 08:26", Description="LAMP"),
+    event(1, version=2, customer="99"),  # the summary of the first customer loses it
+    event(2, version=2, customer="", code="b"),
+]  # fmt: skip
+LATEST = [CORRECTED[4], CORRECTED[5], CORRECTED[6]]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_versions_in_any_order_split_and_repetition_end_in_the_highest(writer, tables, seed):
+    random = Random(seed)
+    events = CORRECTED + random.choices(CORRECTED, k=5)
+    random.shuffle(events)
+    for start in range(0, len(events), 3):
+        assert writer.handler({"Records": shard(events[start : start + 3])}, None) == {"batchItemFailures": []}
+    items, customers = expected(LATEST)
+    found = {(i["InvoiceNo"]["S"], i["StockCode"]["S"]): i for i in scan(tables[0])}
+    assert set(found) == set(items)
+    for key, rows in items.items():
+        check_totals(found[key], rows)
+    assert found["536365", "85123A"]["Description"]["S"] == "LANTERN"  # of its earliest line, which is the other one
+    summaries = {(i["CustomerID"]["S"], i["InvoiceNo"]["S"]): i for i in scan(tables[1]) if i["LineCount"]["N"] != "0"}
+    assert set(summaries) == set(customers)
+    for key, rows in customers.items():
+        assert int(summaries[key]["LineCount"]["N"]) == len(rows)
+        assert int(summaries[key]["Quantity"]["N"]) == sum(row[1] for row in rows)
+        assert Decimal(summaries[key]["Total"]["N"]) == sum(row[2] for row in rows)
+
+
+def test_corrections_by_parallel_writers_are_not_lost(writer, tables):
+    count = 12
+    Mapping(writer.handler).deliver(shard([event(n) for n in range(count)]))
+    threads = [
+        threading.Thread(target=writer.handler, args=({"Records": shard([event(n, version=2, quantity=n)])}, None))
+        for n in range(count)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    Mapping(writer.handler).deliver(shard([event(n, version=2, quantity=n) for n in range(count)]))  # who lost the race
+    [item] = scan(tables[0])
+    assert int(item["Quantity"]["N"]) == sum(range(count))
+    assert int(item["LineCount"]["N"]) == count

@@ -40,7 +40,7 @@ def test_a_line_becomes_a_row(transform):
     )
     assert (result, data.endswith(b"}\n")) == ("Ok", True)
     assert json.loads(data) == {
-        "event_id": "e1", "InvoiceNo": "536365", "StockCode": "85123A", "Description": "LANTERN", "Quantity": 6,
+        "event_id": "e1", "event_version": 1, "InvoiceNo": "536365", "StockCode": "85123A", "Description": "LANTERN", "Quantity": 6,
         "InvoiceDate": "2010-12-01 06:26:00.000000", "UnitPrice": "16.13", "CustomerID": None, "Country": "United Kingdom",
         "arrival_time": "2026-01-01 00:00:00.123000",
     }  # fmt: skip
