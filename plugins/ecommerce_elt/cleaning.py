@@ -46,7 +46,9 @@ SELECT
     COALESCE(event_version, 1) AS event_version,
     data,
     -- RFC 7396: a null in the patch takes the key away, so what is left are the keys that the contract does not know.
-    NULLIF(CAST(JSON_MERGE_PATCH(data, CAST($known_keys AS JSON)) AS VARCHAR), '{}') AS extra,
+    CASE
+        WHEN JSON_TYPE(data) = 'OBJECT' THEN NULLIF(CAST(JSON_MERGE_PATCH(data, CAST($known_keys AS JSON)) AS VARCHAR), '{}')
+    END AS extra,
     -- An event whose file is not one of the batch must not drop out of the join in silence.
     COALESCE(key, error('no raw object of the batch is ' || path)) AS source_object,
     CAST(row_number - MIN(row_number) OVER (PARTITION BY key) + 1 AS INTEGER) AS source_line
