@@ -113,6 +113,13 @@ compose-test: $(READY_DEV) ## build and start docker-compose.yaml, send events, 
 .PHONY: test-slow
 test-slow: $(READY_DEV) ## what takes longest: kills, the lake, personal data, erasure and privileges end to end; both engines row by row (Java 17)
 	@$(BIN)/python -m pytest -m slow tests/e2e tests/glue $(PYTEST)
+	@$(BIN)/python -m pytest -m slow tests/faults $(PYTEST)
+
+SECONDS ?= 600
+SEED ?= 1
+.PHONY: chaos
+chaos: $(READY_DEV) ## kill parts of a whole stack at random for SECONDS while events stream in, then check I1 to I6; SEED makes the plan
+	@$(BIN)/python -m tests.faults.chaos --seconds $(SECONDS) --seed $(SEED)
 
 .PHONY: lint
 lint: $(READY_DEV) ## ruff with Airflow's rules, cfn-lint, docs that are generated

@@ -59,6 +59,8 @@ class Session:
         self.in_block = False  # BEGIN without its COMMIT
         self._open = False
         self._started = datetime.now(UTC)
+        self._snapshot = 0
+        self._changes: set[str] = set()  # tables of which this transaction changed or deleted rows
 
     def close(self) -> None:
         self._end("ROLLBACK")
@@ -113,6 +115,7 @@ class Session:
     def _begin(self) -> None:
         if not self._open:
             self._started = datetime.now(UTC)
+            self._snapshot = self.engine.locks.snapshot()
             with _duckdb_errors("BEGIN"):
                 self.con.execute("BEGIN")
             self._open = True
@@ -123,7 +126,10 @@ class Session:
                 self._open = False
                 with _duckdb_errors(how):
                     self.con.execute(how)
+                if how == "COMMIT":
+                    self.engine.locks.committed(self._changes)
         finally:
+            self._changes.clear()
             self.engine.locks.release(self)
 
     # -- statements ---------------------------------------------------------------------------------------------
@@ -184,7 +190,23 @@ class Session:
         self._begin()
         self.catalog.columns(self.con, *_split(target))
         self._guard_identity(tree, target)
-        return Result(touched=_count(self.con.execute(self._translated(tree))))
+        touched = _count(self.con.execute(self._translated(tree)))
+        if touched and not isinstance(tree, exp.Insert):
+            self._change(target)
+        return Result(touched=touched)
+
+    def _change(self, table: str) -> None:
+        """Notes that the transaction changed rows of the table.
+
+        Raises:
+            SqlError: others did, too, since the snapshot was taken.
+        """
+        if table in self.temporary:
+            return
+        shared = table if "." in table else f"public.{table}"
+        if self.engine.locks.is_changed_since(shared, self._snapshot):
+            raise SqlError("ERROR:1023 DETAIL: Serializable isolation violation on table in Redshift")
+        self._changes.add(shared)
 
     def _guard_identity(self, tree: exp.Expr, target: str) -> None:
         if not isinstance(tree, exp.Insert) or not isinstance(tree.this, exp.Schema):
@@ -211,7 +233,12 @@ class Session:
         doubled = doubled.group_by(exp.column("rowid", table=target.name)).having("COUNT(*) > 1").limit(1)
         if self.con.execute(self._translated(doubled)).fetchall():
             raise SqlError("ERROR: Found multiple matches to update the same tuple.")
-        return Result(touched=_count(self.con.execute(self._translated(tree))))
+        matching = exp.select("1").from_(target.copy()).join(source.copy(), on=tree.args["on"].copy()).limit(1)
+        changes = bool(self.con.execute(self._translated(matching)).fetchall())
+        touched = _count(self.con.execute(self._translated(tree)))
+        if changes:
+            self._change(name)
+        return Result(touched=touched)
 
     def merge_remove_duplicates(self, sql: str) -> Result:
         """MERGE INTO t USING s ON ... REMOVE DUPLICATES: s's rows replace, and neither side keeps two equal rows."""

@@ -1,4 +1,8 @@
-"""Table locks. A writer holds its tables until its transaction ends; LOCK holds readers up too."""
+"""Table locks. A writer holds its tables until its transaction ends; LOCK holds readers up too.
+
+And what conflicts: rows that a transaction changes must be as they were when its snapshot was taken. Redshift looks at rows,
+this at tables of which a committed transaction changed or deleted some (insertions conflict with nothing).
+"""
 
 from __future__ import annotations
 
@@ -16,6 +20,23 @@ class Locks:
         self._writer: dict[str, object] = {}
         self._exclusive: dict[str, object] = {}
         self._waits_for: dict[object, object] = {}
+        self._commits = 0
+        self._changed_by: dict[str, int] = {}  # table to the number of the last commit that changed rows of it
+
+    def snapshot(self) -> int:
+        """Returns the number of the last commit: what a transaction that begins now can see."""
+        with self._changed:
+            return self._commits
+
+    def is_changed_since(self, table: str, snapshot: int) -> bool:
+        with self._changed:
+            return self._changed_by.get(table, 0) > snapshot
+
+    def committed(self, tables: Iterable[str]) -> None:
+        """Notes a commit, and the tables of which it changed or deleted rows."""
+        with self._changed:
+            self._commits += 1
+            self._changed_by |= dict.fromkeys(tables, self._commits)
 
     def write(self, owner: object, tables: Iterable[str], cancelled: Callable[[], bool]) -> None:
         """Waits until no other transaction writes the tables, then holds them.

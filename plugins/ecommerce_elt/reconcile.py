@@ -155,11 +155,15 @@ def announce(sqs: Any, objects: Iterable[RawObject], settings: Settings) -> int:
         return 0
     announced = 0
     for raw in objects:
-        record = {"s3": {"bucket": {"name": raw.bucket},
-                         "object": {"key": quote_plus(raw.key, safe="/"), "eTag": raw.etag, "size": raw.size}}}  # fmt: skip
-        sqs.send_message(QueueUrl=url, MessageBody=json.dumps({"Records": [record]}))
+        sqs.send_message(QueueUrl=url, MessageBody=notification(raw))
         announced += 1
     return announced
+
+
+def notification(raw: RawObject) -> str:
+    """Returns what S3 tells the queue of a new object, as far as load_events reads it."""
+    written = {"key": quote_plus(raw.key, safe="/"), "eTag": raw.etag, "size": raw.size}
+    return json.dumps({"Records": [{"s3": {"bucket": {"name": raw.bucket}, "object": written}}]})
 
 
 def _text(moment: datetime) -> str:

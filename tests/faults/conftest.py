@@ -8,6 +8,12 @@ from tests.conftest import new_stack
 from tests.faults.world import World
 
 
+def pytest_collection_modifyitems(items):
+    for item in items:
+        if "tests/faults" in str(item.path):
+            item.add_marker(pytest.mark.slow)
+
+
 @pytest.fixture(scope="package")
 def world(tmp_path_factory):
     """A local cloud of these tests' own, without Airflow, with nothing in it."""
