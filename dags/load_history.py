@@ -47,7 +47,9 @@ from more_itertools import always_iterable
         "sheet": Param("", type="string", description="Of a workbook with several that fit."),
         "columns": Param({}, type="object", description='Key to header of the file: {"InvoiceNo": "Rechnung"}.'),
         "data_set": Param("", type="string", description="Names the data; else its SHA-256 does. Never guess it."),
-        "event_version": Param(1, type="integer", minimum=1, description="Above 1: corrects the data set that data_set names."),
+        "event_version": Param(
+            1, type="integer", minimum=1, description="Above 1: corrects the data set that data_set names."
+        ),
         "etag": Param("", type="string", description="Of the file that is meant; set by watch_landing."),
     },
 )

@@ -90,9 +90,9 @@ def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[s
     parallelism = spark.sparkContext.defaultParallelism
     objects = spark.createDataFrame([(o.key, o.etag, o.size, o.bucket) for o in manifest.objects], OBJECTS)
     spread = objects.repartition(min(len(manifest.objects), 16 * parallelism), "key")
-    spread.mapInArrow(lambda batches: read_objects(boto3.client("s3"), keys, known, batches), EVENTS).createOrReplaceTempView(
-        "events"
-    )
+    spread.mapInArrow(
+        lambda batches: read_objects(boto3.client("s3"), keys, known, batches), EVENTS
+    ).createOrReplaceTempView("events")
     used = {name: pad for name, pad in pads.items() if f":{name}" in cleaning["sql"]}
     cleaned = spark.sql(cleaning["sql"], args=used).persist(StorageLevel.MEMORY_AND_DISK)
 

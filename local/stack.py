@@ -21,6 +21,8 @@ ACCOUNT = "000000000000"  # MiniStack's
 PREFIX = "ecommerce"
 # dag_defaults.Stage, which cannot be imported without the settings
 STAGES = ("load", "marts", "dashboards", "lake", "erase", "reconcile")
+# Settings of Airflow that the user's environment may make: lineage, traces and metrics.
+OBSERVED = ("AIRFLOW__OPENLINEAGE__", "AIRFLOW__TRACES__", "AIRFLOW__METRICS__")
 UNIX_PATH_MAX = 100  # sun_path takes 108 bytes; sockets add a name to the folder
 
 # Every process of the stack carries this, so that `down` finds those that outlived their parents.
@@ -173,7 +175,11 @@ class Stack:
         """Returns the whole environment of the stack's processes."""
         bin_dir = str(Path(sys.executable).parent)
         # The product's own settings (ECOMMERCE_...) of the user's environment count, but for those that are set here.
-        kept = {k: v for k, v in os.environ.items() if not k.startswith(("AWS_", "AIRFLOW_", "ECOMMERCE_PII_"))}
+        kept = {
+            k: v
+            for k, v in os.environ.items()
+            if k.startswith(OBSERVED) or not k.startswith(("AWS_", "AIRFLOW_", "ECOMMERCE_PII_"))
+        }
         url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
         own = {
             k: v for k, v in self.user_environment().items() if k != "ECOMMERCE_PII_HMAC_KEY"

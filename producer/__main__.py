@@ -241,7 +241,9 @@ def replay(
     if unknown := [key for key in named if key not in {c.header for c in contract.columns}]:
         _fail(f"--column {unknown[0]}: no key of feed {feed}; keys are {', '.join(c.header for c in contract.columns)}")
     if event_version > 1 and not dataset:
-        _fail(f"--event-version {event_version} corrects a data set: name it with --dataset, as it was named when it was first sent")
+        _fail(
+            f"--event-version {event_version} corrects a data set: name it with --dataset, as it was named when it was first sent"
+        )
     flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset, event_version)
     open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight)
     try:

@@ -80,7 +80,10 @@ def _action(write: Write) -> dict[str, Any]:
         values = {":before": {"N": str(write.lines_before)}}
         if write.corrections_before:
             values[":corrections"] = {"N": str(write.corrections_before)}
-        condition = {"ConditionExpression": f"LineCount = :before AND {corrections}", "ExpressionAttributeValues": values}
+        condition = {
+            "ConditionExpression": f"LineCount = :before AND {corrections}",
+            "ExpressionAttributeValues": values,
+        }
     return {"Put": {"TableName": TABLES[table], "Item": write.item, **condition}}
 
 

@@ -208,9 +208,7 @@ def _write(key: Key, new: list[Line], replaced: list[_Replaced], old: Item, rete
     return Write(key, item, before, corrections)
 
 
-def _described(
-    table: str, new: list[Line], replaced: list[_Replaced], old: Item, otherwise: Item
-) -> dict[str, Any]:
+def _described(table: str, new: list[Line], replaced: list[_Replaced], old: Item, otherwise: Item) -> dict[str, Any]:
     """What describes an item comes from its earliest line, so that the order of arrival does not matter.
 
     A summary keeps no lines: where its earliest one was replaced, the line that replaces it describes it, or `otherwise`.
@@ -224,7 +222,12 @@ def _described(
             kept = {event: json.loads(value["S"]) for event, value in old["Lines"]["M"].items() if event not in gone}
             others = [((line["invoice_date"], event), line) for event, line in kept.items()]
     first = min(new, key=_order, default=None)
-    names = ["InvoiceDate", "Country", "FirstLine", *(["Description", "UnitPrice", "CustomerID"] if table == INVOICES else [])]
+    names = [
+        "InvoiceDate",
+        "Country",
+        "FirstLine",
+        *(["Description", "UnitPrice", "CustomerID"] if table == INVOICES else []),
+    ]
     if others and (first is None or min(others)[0] < _order(first)):
         order, line = min(others)
         values = [{"S": line["invoice_date"]}, {"S": line["country"]}, {"S": " ".join(order)}, _optional(line["description"]),

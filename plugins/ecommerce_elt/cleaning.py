@@ -174,7 +174,9 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
             rejected = engine.sql(SELECT_QUARANTINED, params=names).to_arrow_table()
             write_quarantine(s3, settings.bucket, manifest, rejected, work)
             counted = engine.execute(COUNT_BY_OBJECT).fetchall()
-            unknown = engine.execute(COUNT_UNKNOWN_KEYS).fetchall() if contract and contract.unknown_keys == "keep" else []
+            unknown = (
+                engine.execute(COUNT_UNKNOWN_KEYS).fetchall() if contract and contract.unknown_keys == "keep" else []
+            )
     by_object = {key: dict(zip(COUNTS, counts, strict=True)) for key, *counts in counted}
     made_by = cleaned_by(contract, _clean_sql(manifest.feed, settings)) if contract else NO_CONTRACT
     result = write_counts(s3, settings.bucket, manifest, by_object, unknown_keys=unknown, cleaned_by=made_by)

@@ -110,7 +110,8 @@ class Contract(BaseModel):
     columns: tuple[Column, ...] = Field(min_length=1)
     dropped: tuple[str, ...] = Field(default=(), description="Keys of earlier versions that are read no more.")
     unknown_keys: Literal["keep", "quarantine"] = Field(
-        default="keep", description="What becomes of keys that are neither a column's nor dropped: kept in `extra`, or rejected."
+        default="keep",
+        description="What becomes of keys that are neither a column's nor dropped: kept in `extra`, or rejected.",
     )
     max_silence_minutes: int | None = Field(default=None, ge=1, description="Nothing for longer is a difference.")
     quarantine_alert: QuarantineAlert = QuarantineAlert()

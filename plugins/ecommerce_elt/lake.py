@@ -445,7 +445,9 @@ def schema_of(s3: Any, url: str) -> pa.Schema:
     if int.from_bytes(tail[-8:-4], "little") + 8 > len(tail):  # https://parquet.apache.org/docs/file-format/
         tail = s3.get_object(**target)["Body"].read()
     fields = pq.read_schema(pa.BufferReader(tail))
-    times = (pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f for f in fields)  # INT96 has no unit
+    times = (
+        pa.field(f.name, pa.timestamp("us")) if pa.types.is_timestamp(f.type) else f for f in fields
+    )  # INT96 has no unit
     return pa.schema(times)
 
 
@@ -472,7 +474,7 @@ def _merge(
         with duckdb.connect(config=config) as engine:
             wanted = schema or pq.read_schema(inputs[0])
             read = "read_parquet($files, hive_partitioning = false, union_by_name = true)"
-            there = {row[0] for row in engine.execute(f"DESCRIBE FROM {read}", {"files": inputs}).fetchall()}  # noqa: S608
+            there = {row[0] for row in engine.execute(f"DESCRIBE FROM {read}", {"files": inputs}).fetchall()}
             columns = ", ".join(f'"{name}"' if name in there else f'NULL AS "{name}"' for name in wanted.names)
             if "event_version" in there:  # a file without it is from before it, when each event was of version 1
                 columns = columns.replace('"event_version"', 'COALESCE("event_version", 1) AS "event_version"', 1)

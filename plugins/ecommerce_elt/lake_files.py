@@ -30,7 +30,8 @@ COUNTS = ("accepted", "clean", "quarantined", "duplicates")
 _REASON = pa.struct([("column_name", pa.string()), ("rule", pa.string()), ("expected", pa.string())])
 QUARANTINE = pa.schema(
     [("event_id", pa.string()), ("feed", pa.string()), ("stage", pa.string()), ("event_time", pa.timestamp("us")),
-     ("event_version", pa.int32()), ("reasons", pa.list_(_REASON)), ("source_object", pa.string()), ("source_line", pa.int32()), ("batch_id", pa.string())]
+     ("event_version", pa.int32()), ("reasons", pa.list_(_REASON)), ("source_object", pa.string()),
+     ("source_line", pa.int32()), ("batch_id", pa.string())]
 )  # fmt: skip
 KEYS_NAMED = 10
 _ARRIVAL = re.compile(r"/dt=([^/]+)/")

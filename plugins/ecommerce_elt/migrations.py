@@ -58,10 +58,14 @@ class Step:
                 return dropped.args["tables"][0].name.lower() not in columns
             case exp.RenameColumn() as renamed:
                 return renamed.this.name.lower() not in columns  # a later one may have dropped the new name
-            case exp.AlterColumn() as resized if resized.args.get("dtype") and resized.args["dtype"].this.name == "VARCHAR":
+            case exp.AlterColumn() as resized if (
+                resized.args.get("dtype") and resized.args["dtype"].this.name == "VARCHAR"
+            ):
                 there = exp.DataType.build(columns.get(resized.this.name.lower(), "SUPER"), dialect=DIALECT)
                 return there.this.name == "VARCHAR" and _length(there) >= _length(resized.args["dtype"])
-        raise PermanentError(f"{self.file}: expected ADD COLUMN, DROP COLUMN, RENAME COLUMN or ALTER COLUMN ... TYPE VARCHAR(n)")
+        raise PermanentError(
+            f"{self.file}: expected ADD COLUMN, DROP COLUMN, RENAME COLUMN or ALTER COLUMN ... TYPE VARCHAR(n)"
+        )
 
 
 def _length(kind: exp.DataType) -> int:
@@ -88,7 +92,9 @@ def migrate(target: Warehouse, sql_dir: Path, contracts: Iterable[Contract], tab
         digest = hashlib.sha256("".join(sql for step in steps for sql in step.sql).encode()).hexdigest()[:16]
         if folder.name in finished:
             if finished[folder.name] != digest:
-                raise PermanentError(f"{folder}: it was applied, and is another now. Undo the change, and write a new migration")
+                raise PermanentError(
+                    f"{folder}: it was applied, and is another now. Undo the change, and write a new migration"
+                )
             continue
         for step in steps:
             _apply(target, step)
@@ -172,7 +178,7 @@ def declared(sql_dir: Path, table: str) -> Columns:
 
 def _items(tokens: list[Token]) -> Iterator[list[Token]]:
     """Yields what lies between the commas of the first parentheses."""
-    depth, item = 0, []
+    depth, item = 0, list[Token]()
     for token in tokens:
         if token.token_type is TokenType.R_PAREN:
             depth -= 1

@@ -85,7 +85,9 @@ def _quoted(text: str) -> str:
 _DECODER = json.JSONDecoder(parse_float=_real, parse_int=_integer, parse_constant=_Number, object_pairs_hook=_first)
 
 
-def read_objects(s3: Any, keys: frozenset[str], known: frozenset[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def read_objects(
+    s3: Any, keys: frozenset[str], known: frozenset[str], objects: Iterator[pa.RecordBatch]
+) -> Iterator[pa.RecordBatch]:
     """Yields the events of raw objects, EVENTS a row.
 
     Args:
@@ -119,7 +121,9 @@ def _events_of(body: Any, key: str, keys: frozenset[str], known: frozenset[str])
                 unknown = {name: value for name, value in data.items() if name not in known}
                 extra = _text(unknown) if unknown else None
                 version = int(event.get("event_version") or 1)
-                rows.append((_text(event.get("event_id")), _text(event.get("event_time")), version, record, extra, key, line))
+                rows.append(
+                    (_text(event.get("event_id")), _text(event.get("event_time")), version, record, extra, key, line)
+                )
                 if len(rows) == ROWS_PER_BATCH:
                     yield _as_batch(rows)
                     rows = []

@@ -390,7 +390,11 @@ def reconcile_days(
             continue
         differences += _compare_day(s3, dynamodb, target, contract, day, settings, now)
     if outdated:
-        log.warning("feed=%s not compared until maintain_lake has run, files of an older contract: %s", contract.feed, outdated[:NAMED])
+        log.warning(
+            "feed=%s not compared until maintain_lake has run, files of an older contract: %s",
+            contract.feed,
+            outdated[:NAMED],
+        )
     summary = {"feed": contract.feed, "days": len(chosen) - len(outdated), "changed": len(changed),
                "outdated": len(outdated), "differences": len(differences)}  # fmt: skip
     return summary, differences

@@ -112,7 +112,10 @@ def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
     with _linked_warehouse() as target:
         before = warehouse.committed(target, batch.batch_id, config)
         if before is None and cleaning.is_outdated(batch, config):
-            log.info("the contract or the cleaning SQL changed since batch_id=%s was cleaned: cleaning it again", batch.batch_id)
+            log.info(
+                "the contract or the cleaning SQL changed since batch_id=%s was cleaned: cleaning it again",
+                batch.batch_id,
+            )
             batch = clean_batch(batch.batch_id)
         counts = before or warehouse.load_batch(target, batch, config)
         if batch.clean:  # else there is no file
@@ -150,7 +153,12 @@ def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
         return  # a batch of a few says nothing of the feed
     listed = ", ".join(f"{name[:64]!r} ({events} events)" for name, events in keys.items())
     if keys:
-        log.warning("feed=%s batch_id=%s keys that the contract does not know, kept in extra: %s", batch.feed, batch.batch_id, listed)
+        log.warning(
+            "feed=%s batch_id=%s keys that the contract does not know, kept in extra: %s",
+            batch.feed,
+            batch.batch_id,
+            listed,
+        )
     text = f"Batch {batch.batch_id}: {listed}. They are kept in the column extra.\nWhat to do: docs/evolving-a-feed.md"
     subject = f"{batch.feed}: keys that the contract does not know"
     alerts.tell(_client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))

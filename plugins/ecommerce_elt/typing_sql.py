@@ -156,7 +156,9 @@ def _unknown_keys(contract: Contract) -> exp.Expr:
     if contract.unknown_keys == "quarantine":
         return _reason("data", "unknown", "no keys but those of the contract", _sql("extra IS NOT NULL"))
     too_long = _sql("OCTET_LENGTH(ENCODE(extra)) > $n", n=exp.Literal.number(EXTRA_MAX_BYTES))
-    return _reason("extra", "max_bytes", f"at most {EXTRA_MAX_BYTES} bytes of keys that are not the contract's", too_long)
+    return _reason(
+        "extra", "max_bytes", f"at most {EXTRA_MAX_BYTES} bytes of keys that are not the contract's", too_long
+    )
 
 
 def typed_relation(contract: Contract) -> exp.Query:

@@ -28,7 +28,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 from local import lifecycle
 from local.demo import Observer
 from local.stack import Stack
-from local.supervision import Supervisor, members, wait_for
+from local.supervision import NotReady, Supervisor, members, wait_for
 from producer.simulate import simulated
 from tests.conftest import new_stack
 from tests.e2e import search
@@ -38,11 +38,12 @@ from tests.plugins.test_cleaning import PERSON
 FEEDS = "online_retail", "product_events", "purchases"
 # What is done, and how often in relation to the others.
 ACTIONS = {
-    "task": 40, "lambda": 22, "redshift": 10, "stopped task": 4, "airflow-triggerer": 4, "airflow-dag-processor": 3,
-    "airflow-scheduler": 2, "airflow-api-server": 1, "postgres": 1, "firehose": 4, "quicksight": 2, "glue": 2,
+    "task": 25, "lambda": 40, "redshift": 12, "stopped task": 3, "airflow-triggerer": 2, "airflow-dag-processor": 2,
+    "airflow-scheduler": 1, "airflow-api-server": 1, "postgres": 1, "firehose": 5, "quicksight": 3, "glue": 3,
     "notifications again": 3, "events again": 3,
 }  # fmt: skip
-PAUSE_SECONDS = 0.4  # between two steps of the plan, on average
+PAUSE_SECONDS = 0.5  # between two steps of the plan, on average
+TASK_SECONDS = 1.0  # how long a step waits for a task to run
 PUT_EVERY_SECONDS = 1.0
 STOPPED_SECONDS = 4.0
 DRAIN_SECONDS = 1200
@@ -123,7 +124,9 @@ class Chaos:
                     self.world.put(again)
                 return bool(again)
             case part:
-                running = [p for p in Supervisor(self.stack).states() if p["name"] == part and p["statename"] == "RUNNING"]
+                running = [
+                    p for p in Supervisor(self.stack).states() if p["name"] == part and p["statename"] == "RUNNING"
+                ]
                 return self._kill([psutil.Process(p["pid"]) for p in running], step)
 
     def _kill(self, processes: list[psutil.Process], step: Step) -> bool:
@@ -133,10 +136,20 @@ class Chaos:
         return True
 
     def _task(self, step: Step) -> bool:
-        with psycopg.connect(host=str(self.stack.run), user="postgres", dbname="airflow", connect_timeout=2) as metadata:
-            rows = metadata.execute("SELECT pid FROM task_instance WHERE state = 'running' AND pid IS NOT NULL ORDER BY pid").fetchall()
-        mine = {process.pid: process for process in members(self.stack)}
-        found = [mine[pid] for (pid,) in rows if pid in mine]
+        found: list[psutil.Process] = []
+        with (
+            suppress(NotReady),
+            psycopg.connect(host=str(self.stack.run), user="postgres", dbname="airflow", autocommit=True) as metadata,
+        ):
+
+            def is_running():
+                rows = metadata.execute(
+                    "SELECT pid FROM task_instance WHERE state = 'running' AND pid IS NOT NULL ORDER BY pid"
+                )
+                found[:] = [psutil.Process(pid) for (pid,) in rows.fetchall() if psutil.pid_exists(pid)]
+                return bool(found)
+
+            wait_for(is_running, TASK_SECONDS, "a task that runs", 0.02)
         if step.action == "task" or not found:
             return self._kill(found, step)
         process = found[int(step.choice * len(found))]
@@ -153,7 +166,10 @@ class Chaos:
 
         chosen = keys[int(step.choice * len(keys)) :][:10]
         heads = [self.world.s3.head_object(Bucket=self.world.observer.bucket, Key=key) for key in chosen]
-        raws = [RawObject(k, h["ETag"].strip('"'), h["ContentLength"], self.world.observer.bucket) for k, h in zip(chosen, heads, strict=True)]
+        raws = [
+            RawObject(k, h["ETag"].strip('"'), h["ContentLength"], self.world.observer.bucket)
+            for k, h in zip(chosen, heads, strict=True)
+        ]
         for body in map(reconcile.notification, raws):
             self.world.sqs.send_message(QueueUrl=self.world.observer.queue_url, MessageBody=body)
         return True
@@ -198,7 +214,12 @@ def run(stack: Stack, seconds: float, seed: int, rate: int, console: Console, fo
     ended = time.monotonic()
     wait_for(lambda: all(p["statename"] == "RUNNING" for p in Supervisor(stack).states()), 120, "all parts", 1)
     wait_for(world.has_arrived, 300, "all events in raw/", 2)
-    wait_for(lambda: world.redshift_answers() and world.observer.is_idle(), DRAIN_SECONDS, "an empty queue and no open batch", 2)
+    wait_for(
+        lambda: world.redshift_answers() and world.observer.is_idle(),
+        DRAIN_SECONDS,
+        "an empty queue and no open batch",
+        2,
+    )
     console.print(f"drained after {time.monotonic() - ended:.0f} s")
     world.check()
     marked = search.in_files([stack.logs, stack.airflow_home / "logs"], [MARK]) | set(search.in_metadata(stack, [MARK]))
@@ -211,7 +232,9 @@ def run(stack: Stack, seconds: float, seed: int, rate: int, console: Console, fo
 
 
 def kills(done: Counter[str]) -> int:
-    return sum(count for action, count in done.items() if action not in {"stopped task", "notifications again", "events again"})
+    return sum(
+        count for action, count in done.items() if action not in {"stopped task", "notifications again", "events again"}
+    )
 
 
 def main() -> None:

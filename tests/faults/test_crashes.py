@@ -21,14 +21,18 @@ def a_batch(world):
     payloads += [payloads[0], *world.events("product_events", [EVENTS[1] | {"quantity": "9"}], [ids[1]], version=2)]
     if number:
         payloads += world.events("product_events", EVENTS[:1], [f"crash-{number - 1}-0"])
-        payloads += world.events("product_events", [EVENTS[2] | {"quantity": "8"}], [f"crash-{number - 1}-2"], version=2)
+        payloads += world.events(
+            "product_events", [EVENTS[2] | {"quantity": "8"}], [f"crash-{number - 1}-2"], version=2
+        )
     world.land("product_events", payloads)
 
 
 def check_batch(world):
     """What can be said of this batch at once; world.check says the rest."""
     prefix = f"crash-{world.batches}-"
-    rows = world.target.query(f"SELECT event_id FROM core.fact_product_event WHERE event_id LIKE '{prefix}%' ORDER BY 1")
+    rows = world.target.query(
+        f"SELECT event_id FROM core.fact_product_event WHERE event_id LIKE '{prefix}%' ORDER BY 1"
+    )
     assert [row[0] for row in rows] == [f"{prefix}{n}" for n in range(5)]
     world.batches += 1
 

@@ -86,7 +86,10 @@ def test_partial_put_records_failures_and_throttling(world, monkeypatch):
 def test_a_poison_record_among_10_000_for_each_consumer(world):
     """raw_writer, dynamodb_writer and firehose_transform read the same stream; each loses nothing but what is no line."""
     prefix = name()
-    lines = [SALE | {"InvoiceNo": f"{prefix[:6]}{n // 20}", "StockCode": f"{10000 + n % 20}", "Quantity": "2"} for n in range(10_000)]
+    lines = [
+        SALE | {"InvoiceNo": f"{prefix[:6]}{n // 20}", "StockCode": f"{10000 + n % 20}", "Quantity": "2"}
+        for n in range(10_000)
+    ]
     payloads = world.events("online_retail", lines, [f"{prefix}-{n}" for n in range(10_000)])
     poison = [b"\xff\xfe\x00", b'{"event_id": "' + b"x" * 200, b'{"event_id":1,"feed":"online_retail","data":[]}']
     for n, record in enumerate(poison):
@@ -121,7 +124,9 @@ def test_a_poison_record_among_10_000_for_each_consumer(world):
 def test_lambdas_killed_while_they_write(world):
     """After the put to S3, in the middle of DynamoDB's transactions, or wherever they are: at random moments, all of them."""
     prefix, chance = name(), random.Random(2)
-    lines = [SALE | {"InvoiceNo": f"{prefix[:6]}{n % 50}", "StockCode": f"{10000 + n}", "Quantity": "3"} for n in range(4000)]
+    lines = [
+        SALE | {"InvoiceNo": f"{prefix[:6]}{n % 50}", "StockCode": f"{10000 + n}", "Quantity": "3"} for n in range(4000)
+    ]
     payloads = world.events("online_retail", lines, [f"{prefix}-{n}" for n in range(4000)])
     feeder = threading.Thread(target=lambda: [world.put(payloads[i : i + 200]) for i in range(0, 4000, 200)])
     feeder.start()
@@ -142,7 +147,10 @@ def test_lambdas_killed_while_they_write(world):
             TableName="ecommerce-customers", FilterExpression="begins_with(InvoiceNo, :p)",
             ExpressionAttributeValues={":p": {"S": prefix[:6]}})  # fmt: skip
         items = [item for page in pages for item in page["Items"]]
-        return sum(int(i["LineCount"]["N"]) for i in items) == 4000 and sum(int(i["Quantity"]["N"]) for i in items) == 12_000
+        return (
+            sum(int(i["LineCount"]["N"]) for i in items) == 4000
+            and sum(int(i["Quantity"]["N"]) for i in items) == 12_000
+        )
 
     wait_for(is_whole, 120, "each line once in DynamoDB's totals", 1)
 
@@ -166,7 +174,12 @@ def test_a_raw_object_that_is_damaged_is_red_and_holds_no_other_feed_up(world, d
     key = world.land("product_events", payloads)
     body = world.s3.get_object(Bucket=world.observer.bucket, Key=key)["Body"].read()
     wait_for(lambda: any(key in world.objects(b) for b in world.claim()), 20, "the claim", 0.1)
-    bad = {"truncated": body[:-20], "empty": b"", "changed": gzip.compress(payloads[0] + b"\n", mtime=1), "missing": None}[damage]
+    bad = {
+        "truncated": body[:-20],
+        "empty": b"",
+        "changed": gzip.compress(payloads[0] + b"\n", mtime=1),
+        "missing": None,
+    }[damage]
     if bad is None:
         world.s3.delete_object(Bucket=world.observer.bucket, Key=key)
     else:
@@ -193,7 +206,9 @@ HOSTILE = ["x" * 70_000, "é" * 600, "\ud83d\ude00" * 30, "NaN", "nan", "Infinit
 def test_hostile_values_in_every_column(world):
     for feed, good in (("product_events", MOVE), ("online_retail", SALE), ("purchases", PERSON | {"Name": MARK})):
         records = [good | {column: value} for column in good for value in HOSTILE]
-        records += [good | {column: value} for column in good for value in (None, True, 0.1 + 0.2, 10**30, [], {"a": 1})]
+        records += [
+            good | {column: value} for column in good for value in (None, True, 0.1 + 0.2, 10**30, [], {"a": 1})
+        ]
         world.put(world.events(feed, records))
     broken = [b"\x00", b"[]", b"null", b'{"event_id":"a"}', '{"event_id":"\ud800"}'.encode("utf-8", "surrogatepass"),
               b'{"event_id":"a","feed":"f","data":{"x":NaN}}', b"{" * 5000]  # fmt: skip
@@ -242,7 +257,9 @@ def test_a_write_conflict_is_1023_and_the_load_is_done_again(world):
         session.run(["BEGIN"])
         session.run([f"UPDATE core.fact_product_event SET price = price WHERE event_id = '{event}'"])
         outcome = []
-        load = threading.Thread(target=lambda: outcome.append(_result(warehouse.load_batch, world.target, batch, world.config)))
+        load = threading.Thread(
+            target=lambda: outcome.append(_result(warehouse.load_batch, world.target, batch, world.config))
+        )
         load.start()
         wait_for(lambda: world.target.client.list_statements(Status="STARTED", StatementName=f"load {batch.batch_id}")["Statements"],
                  20, "a load that waits", 0.05)  # fmt: skip
@@ -275,7 +292,9 @@ def test_notifications_twice_out_of_order_and_lost(world):
         world.sqs.send_message(QueueUrl=world.observer.queue_url, MessageBody=body)
     world.finish()
     lost = {o.key for body in told[4:] for o in objects_in_notification(body)}
-    config = world.config.model_copy(update={"reconcile_settle_minutes": 0, "raw_objects_queue": "ecommerce-raw-objects"})
+    config = world.config.model_copy(
+        update={"reconcile_settle_minutes": 0, "raw_objects_queue": "ecommerce-raw-objects"}
+    )
 
     def unclaimed():
         _, _, found = reconcile.reconcile_hours(world.s3, world.target, "product_events", config, datetime.now(UTC))
@@ -338,7 +357,9 @@ def test_a_25_hour_outage_and_catching_up(world):
         world.land("product_events", world.events("product_events", moves(40)), hour=now - timedelta(hours=hour))
     world.finish(seconds=120)
     config = world.config.model_copy(update={"reconcile_settle_minutes": 0})
-    _, differences, unclaimed = reconcile.reconcile_hours(world.s3, world.target, "product_events", config, datetime.now(UTC))
+    _, differences, unclaimed = reconcile.reconcile_hours(
+        world.s3, world.target, "product_events", config, datetime.now(UTC)
+    )
     assert (differences, unclaimed) == ([], [])
     world.check()
 
@@ -370,17 +391,26 @@ def test_a_row_of_core_changed_by_hand_turns_reconciliation_red(world, change):
            "doubled": f"INSERT INTO core.fact_product_event SELECT * FROM core.fact_product_event {where}",
            "altered": f"UPDATE core.fact_product_event SET price = price + 1 {where}"}[change]  # fmt: skip
     world.target.run(["CREATE TABLE IF NOT EXISTS public.kept (LIKE core.fact_product_event)"])
-    world.target.run(["DELETE FROM public.kept", f"INSERT INTO public.kept SELECT * FROM core.fact_product_event {where}"])
+    world.target.run(
+        ["DELETE FROM public.kept", f"INSERT INTO public.kept SELECT * FROM core.fact_product_event {where}"]
+    )
     world.target.run([sql])
     contract = world.observer.contracts["product_events"]
 
     def differences():
         now = datetime.now(UTC) + timedelta(seconds=1)
-        _, found = reconcile.reconcile_days(world.s3, world.observer.dynamodb, world.target, contract, world.config, now)
+        _, found = reconcile.reconcile_days(
+            world.s3, world.observer.dynamodb, world.target, contract, world.config, now
+        )
         return [d for d in found if d.where == day]
 
     [found] = differences()
     assert event in found.events
-    world.target.run([f"DELETE FROM core.fact_product_event {where}", "INSERT INTO core.fact_product_event SELECT * FROM public.kept"])
+    world.target.run(
+        [
+            f"DELETE FROM core.fact_product_event {where}",
+            "INSERT INTO core.fact_product_event SELECT * FROM public.kept",
+        ]
+    )
     assert differences() == []
     world.check()

@@ -140,7 +140,10 @@ class World:
 
     def has_arrived(self) -> bool:
         """Whether all that was put is in raw/ or among the unreadable records."""
-        return set(self.stored_ids()) >= set(self.accepted) - {"unreadable"} and self.unreadable() >= self.accepted["unreadable"]
+        return (
+            set(self.stored_ids()) >= set(self.accepted) - {"unreadable"}
+            and self.unreadable() >= self.accepted["unreadable"]
+        )
 
     def stored_ids(self) -> Counter:
         found: Counter = Counter()
@@ -150,7 +153,10 @@ class World:
         return found
 
     def unreadable(self) -> int:
-        return sum(gzip.decompress(path.read_bytes()).count(b"\n") for path in self.raw_files("quarantine/unreadable/").values())
+        return sum(
+            gzip.decompress(path.read_bytes()).count(b"\n")
+            for path in self.raw_files("quarantine/unreadable/").values()
+        )
 
     def raw_files(self, prefix) -> dict[str, Path]:
         """Key to a copy of the object; what was seen before must not have changed (I5)."""
@@ -226,7 +232,9 @@ class World:
         taken: list[str] = []
         ends = time.monotonic() + seconds
         while len(taken) < at_least and time.monotonic() < ends:
-            found = self.sqs.receive_message(QueueUrl=self.observer.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1)
+            found = self.sqs.receive_message(
+                QueueUrl=self.observer.queue_url, MaxNumberOfMessages=10, WaitTimeSeconds=1
+            )
             for message in found.get("Messages", []):
                 taken.append(message["Body"])
                 self.sqs.delete_message(QueueUrl=self.observer.queue_url, ReceiptHandle=message["ReceiptHandle"])
@@ -257,7 +265,9 @@ class World:
         with duckdb.connect() as engine:
             run_cleaning(engine, files, feed, contract, self.config)
             rows = engine.sql(f"SELECT {kept} FROM ({SELECT_CLEAN}) ORDER BY event_id").fetchall()
-            [(rejected,)] = engine.sql("SELECT COUNT(*) FROM cleaned WHERE copy_number = 1 AND LEN(reasons) > 0").fetchall()
+            [(rejected,)] = engine.sql(
+                "SELECT COUNT(*) FROM cleaned WHERE copy_number = 1 AND LEN(reasons) > 0"
+            ).fetchall()
         return [tuple(map(_plain, row)) for row in rows], rejected
 
     def check(self) -> None:
@@ -269,9 +279,13 @@ class World:
         audit = self.observer.audit()
         lines = self.observer.lines(self.observer.stored())
         for feed, counts in audit.items():
-            assert counts["accepted"] == counts["clean"] + counts["quarantined"] + counts["duplicates"], f"I1: {feed} {counts}"
+            assert counts["accepted"] == counts["clean"] + counts["quarantined"] + counts["duplicates"], (
+                f"I1: {feed} {counts}"
+            )
         for feed, count in lines.items():
-            assert audit[feed]["accepted"] == count, f"I1: {feed}: {count} lines in raw/, {audit[feed]['accepted']} accepted"
+            assert audit[feed]["accepted"] == count, (
+                f"I1: {feed}: {count} lines in raw/, {audit[feed]['accepted']} accepted"
+            )
         for feed in self.observer.contracts:
             expected, _ = self.undisturbed(feed)
             found = self.core(feed)

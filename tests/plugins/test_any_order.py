@@ -65,7 +65,9 @@ class Anyhow(Shop):
         assert total["clean"] == 8
         core = self.target.query(f"SELECT * FROM core.{self.fact} ORDER BY event_id")
         urls = lake.files(self.s3, self.config.bucket, self.name)
-        rows = [row for url in urls for row in lake._read(self.s3, url).drop(["source_object", "source_line"]).to_pylist()]
+        rows = [
+            row for url in urls for row in lake._read(self.s3, url).drop(["source_object", "source_line"]).to_pylist()
+        ]
         listed = sorted(tuple(row.values()) for row in rows)
         rejected = self.target.query(
             "SELECT event_id, event_version, reasons FROM ops.quarantine "

@@ -8,6 +8,9 @@ import pytest
 from ecommerce_elt import batches
 from ecommerce_elt.batches import RawObject, claim, new_manifest, objects_in_notification, read_manifest
 from ecommerce_elt.errors import PermanentError
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 NOW = datetime(2026, 1, 2, 3, 4, 5, tzinfo=UTC)
 
@@ -172,3 +175,40 @@ def test_the_batch_id_depends_on_the_objects_and_not_on_their_order():
 def test_a_text_that_is_no_batch_id_is_refused():
     with pytest.raises(PermanentError, match="expected <feed>-"):
         batches.feed_of("../../secret")
+
+
+@st.composite
+def announcements(draw):
+    """Messages of one to three objects each, in any order, some sent again; and how much each claim takes."""
+    keys = [key(feed, number) for feed in ("online_retail", "purchases") for number in range(draw(st.integers(1, 8)))]
+    order = draw(st.permutations([*keys, *draw(st.lists(st.sampled_from(keys), max_size=6))]))
+    cuts = sorted(draw(st.sets(st.integers(1, len(order) - 1), max_size=len(order) - 1))) if len(order) > 1 else []
+    messages = [order[a:b] for a, b in zip([0, *cuts], [*cuts, len(order)], strict=True)]
+    return keys, messages, draw(st.integers(1, 12)), draw(st.integers(0, len(messages)))
+
+
+def test_any_order_split_and_repetition_of_notifications_puts_each_object_in_one_batch(observer):
+    @hypothesis_settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
+    @given(announcements())
+    def each_once(drawn):
+        keys, messages, most, first = drawn
+        observer.s3.create_bucket(Bucket=(name := f"test-{uuid.uuid4().hex[:12]}"))
+        bench = Bench(observer, name)
+        found: list[str] = []
+
+        def claim_all():
+            while bench.waiting():
+                claimed = bench.claim(max_objects=most, retry_after=timedelta(days=1))
+                batch_ids = [b for b in claimed.batches if b not in found]
+                found.extend(batch_ids)
+
+        for message in messages[:first]:
+            bench.announce(*message)
+        claim_all()
+        for message in messages[first:]:
+            bench.announce(*message)
+        claim_all()
+        objects = [o.key for b in found for o in read_manifest(bench.s3, name, b).objects]
+        assert sorted(objects) == sorted(keys)
+
+    each_once()

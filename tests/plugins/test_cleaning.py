@@ -217,7 +217,9 @@ def test_clean_columns_are_the_staging_columns(tmp_path, config, contracts, feed
     path.write_bytes(gzip.compress(event + b"\n"))
     with duckdb.connect() as engine:
         run_cleaning(engine, {f"raw/feed={feed}/dt=2026-01-01/hour=00/x.jsonl.gz": path}, feed, contracts[feed], config)
-        found = engine.execute("DESCRIBE SELECT * EXCLUDE (reasons, copy_number, rejected_version) FROM cleaned").fetchall()
+        found = engine.execute(
+            "DESCRIBE SELECT * EXCLUDE (reasons, copy_number, rejected_version) FROM cleaned"
+        ).fetchall()
     ddl = sqlglot.parse_one((config.sql_dir / f"staging/{feed}/create.sql").read_text(), read="redshift")
     columns = [(c.name, c.args["kind"]) for c in ddl.find_all(exp.ColumnDef)]
 

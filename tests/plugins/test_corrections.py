@@ -47,7 +47,9 @@ class Corrected(Shop):
     def listed(self):
         urls = lake.files(self.s3, self.config.bucket, self.name)
         rows = [row for url in urls for row in lake._read(self.s3, url).to_pylist()]
-        return sorted((row["event_id"][-1], row["event_version"], row["quantity"], str(row["event_time"].date())) for row in rows)
+        return sorted(
+            (row["event_id"][-1], row["event_version"], row["quantity"], str(row["event_time"].date())) for row in rows
+        )
 
     def differences(self):
         return [str(d) for d in self.days()[1]] + self.hours()[1]
@@ -145,6 +147,11 @@ def test_a_purchase_that_is_corrected_to_another_customer_leaves_the_first(obser
     assert first != second
     assert arrive(a, two, 2) == [(second, 2), (second, 2)]
     assert arrive(b, one, 2) == [(second, 1), (first, 1)]
-    assert observer.warehouse.query("SELECT purchases FROM core.dim_customer WHERE customer_key = :key", {"key": first}) == [(1,)]
+    assert observer.warehouse.query(
+        "SELECT purchases FROM core.dim_customer WHERE customer_key = :key", {"key": first}
+    ) == [(1,)]
     arrive(b, two, 3)
-    assert observer.warehouse.query("SELECT purchases FROM core.dim_customer WHERE customer_key = :key", {"key": first}) == []
+    assert (
+        observer.warehouse.query("SELECT purchases FROM core.dim_customer WHERE customer_key = :key", {"key": first})
+        == []
+    )

@@ -4,6 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 from ecommerce_elt import events
+from hypothesis import given
+from hypothesis import strategies as st
 
 
 @pytest.mark.parametrize("line", [1, 2, 541_910, 10**12])
@@ -14,6 +16,13 @@ def test_event_ids_are_uuid5_of_data_set_and_line(line):
 
 def test_data_sets_do_not_collide():
     assert events.event_ids("a")(1) != events.event_ids("b")(1)
+
+
+@given(st.text(max_size=30), st.text(max_size=30), st.integers(0, 10**15), st.integers(0, 10**15))
+def test_an_id_is_of_one_data_set_and_line_alone(one, other, line, another):
+    ids = {events.event_ids(data_set)(number) for data_set in (one, other) for number in (line, another)}
+    assert len(ids) == len({(data_set, number) for data_set in (one, other) for number in (line, another)})
+    assert events.event_ids(one)(line) == events.event_ids(one)(line)
 
 
 def test_the_envelope_is_one_line_of_json():

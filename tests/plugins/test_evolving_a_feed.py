@@ -14,7 +14,7 @@ from tests.plugins.test_cleaning import MOVE
 from tests.plugins.test_corrections import Corrected
 
 PAGE = (PROJECT / "docs" / "evolving-a-feed.md").read_text("utf-8")
-SECTIONS = {title: text for title, text in re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL)}
+SECTIONS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", PAGE, re.MULTILINE | re.DOTALL))
 
 
 def block(section, kind):
@@ -55,7 +55,9 @@ class Evolving(Corrected):
 
     def listed(self):
         rows = [
-            row for url in lake.files(self.s3, self.config.bucket, self.name) for row in lake._read(self.s3, url).to_pylist()
+            row
+            for url in lake.files(self.s3, self.config.bucket, self.name)
+            for row in lake._read(self.s3, url).to_pylist()
         ]
         return {row["event_id"].rpartition("-")[2]: row for row in rows}
 

@@ -41,8 +41,15 @@ class Shop:
     def load(self, feed, events, version=1):
         """events: (event id, moment, record)."""
         lines = [
-            envelope(event_id=i, feed=feed, version=1, event_time=at, sent_at="2026-01-01T00:00:00Z", data=data,
-                     event_version=version)
+            envelope(
+                event_id=i,
+                feed=feed,
+                version=1,
+                event_time=at,
+                sent_at="2026-01-01T00:00:00Z",
+                data=data,
+                event_version=version,
+            )
             for i, at, data in events
         ]
         body = gzip.compress(b"".join(line + b"\n" for line in lines), 1, mtime=0)

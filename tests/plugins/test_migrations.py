@@ -21,7 +21,7 @@ BEFORE = "event_id VARCHAR(8) NOT NULL, quantity INTEGER, label VARCHAR(4), old 
 AFTER = "event_id VARCHAR(8) NOT NULL, name VARCHAR(4), colour VARCHAR(32), quantity BIGINT"
 
 
-class Dies(Exception):
+class Dies(Exception):  # noqa: N818  # what happens
     pass
 
 
@@ -50,7 +50,9 @@ class Project:
         return migrations.migrate(target or self.target, self.sql, [], [self.table])
 
     def recorded(self):
-        return self.target.query("SELECT COUNT(*) FROM ops.schema_migrations WHERE migration = :name", {"name": self.name})[0][0]
+        return self.target.query(
+            "SELECT COUNT(*) FROM ops.schema_migrations WHERE migration = :name", {"name": self.name}
+        )[0][0]
 
     def content(self):
         return self.target.query(f"SELECT event_id, quantity, name, colour FROM {self.table} ORDER BY 1")
@@ -105,7 +107,9 @@ def test_a_new_warehouse_has_nothing_to_change(observer, tmp_path):
 
 def test_a_table_that_differs_from_its_file_is_an_error_that_names_the_column(project):
     project.declare(AFTER + ", size INTEGER")
-    with pytest.raises(PermanentError, match=f"{project.table} differs from its create.sql in size INTEGER: add a migration"):
+    with pytest.raises(
+        PermanentError, match=f"{project.table} differs from its create.sql in size INTEGER: add a migration"
+    ):
         project.migrate()
 
 
@@ -117,11 +121,17 @@ def test_a_migration_that_changed_after_it_was_applied_is_an_error(project):
 
 
 def test_what_is_refused_is_not_recorded(project):
-    project.write(f"migrations/{project.name}/03_widen.sql", f"ALTER TABLE {project.table} ALTER COLUMN quantity TYPE BIGINT")
-    with pytest.raises(PermanentError, match="03_widen.sql: expected ADD COLUMN, DROP COLUMN, RENAME COLUMN or ALTER COLUMN"):
+    project.write(
+        f"migrations/{project.name}/03_widen.sql", f"ALTER TABLE {project.table} ALTER COLUMN quantity TYPE BIGINT"
+    )
+    with pytest.raises(
+        PermanentError, match="03_widen.sql: expected ADD COLUMN, DROP COLUMN, RENAME COLUMN or ALTER COLUMN"
+    ):
         project.migrate()
     assert project.recorded() == 0
-    project.write(f"migrations/{project.name}/03_widen.sql", f"ALTER TABLE {project.table} ALTER COLUMN none TYPE VARCHAR(9)")
+    project.write(
+        f"migrations/{project.name}/03_widen.sql", f"ALTER TABLE {project.table} ALTER COLUMN none TYPE VARCHAR(9)"
+    )
     with pytest.raises(PermanentError, match="none"):
         project.migrate()
     assert project.recorded() == 0
