@@ -136,9 +136,8 @@ def publish_batch(
 ) -> int:
     """Adds the files of a committed batch to the lists of their days, and returns how many lists changed. Twice is once.
 
-    What the batch corrected is taken out, in the same write where the event stays on its day. What a later batch corrected
-    in the meantime is taken out, too: looked for after the files are added, and that batch takes out what it finds after
-    its commit, so that one of the two does.
+    What the batch corrected is taken out, in the same write where the event stays on its day. What a later batch has
+    corrected is not added; and as that one may commit and publish while this one writes, it is looked for again after that.
 
     Args:
         overlaps: core had some events of the batch before; then only the others are added.
@@ -148,11 +147,12 @@ def publish_batch(
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch.batch_id}/copy.json")["Body"].read()
     urls = [entry["url"] for entry in json.loads(body)["entries"]]
     known = _known_events(s3, target, batch, settings) if overlaps else None
-    replaced = _replaced(target, batch, settings) if overlaps else {}
+    replaced = _replaced(target, batch, settings)
+    versions = {event: version for of_day in replaced.values() for event, version in of_day.items()}
 
     def add(url: str) -> bool:
         day = _day_of(url)
-        added = _without(s3, url, known) if known is not None else url
+        added = _without(s3, url, known, versions) if known is not None or versions else url
         if added is None:
             return False  # core had all of it, and so had the lists
         events = _read(s3, added, ["event_id"])["event_id"] if again else None
@@ -194,14 +194,10 @@ def _without_replaced(
     """Returns the URLs, those of files with a replaced event exchanged for files without it."""
     if not versions:
         return urls
-    highest = pa.array(versions.values(), pa.int32())
     found = []
     for url in urls:
         rows = _read(s3, url)
-        at = pc.index_in(rows["event_id"], value_set=pa.array(versions.keys(), pa.string()))
-        # A file without the column is from before it, when each event was of version 1.
-        own = rows["event_version"] if "event_version" in rows.column_names else pa.scalar(1, pa.int32())
-        kept = rows.filter(pc.fill_null(pc.greater_equal(own, pc.take(highest, at)), True))
+        kept = _up_to_date(rows, versions)
         if kept.num_rows == rows.num_rows:
             found.append(url)
             continue
@@ -213,6 +209,17 @@ def _without_replaced(
         _supersede(s3, bucket, feed, day, [url, *made])
         found += made
     return found
+
+
+def _up_to_date(rows: pa.Table, versions: dict[str, int]) -> pa.Table:
+    """Returns the rows but those of an event in `versions` that have a lower version."""
+    if not versions:
+        return rows
+    at = pc.index_in(rows["event_id"], value_set=pa.array(versions.keys(), pa.string()))
+    # A file without the column is from before it, when each event was of version 1.
+    own = rows["event_version"] if "event_version" in rows.column_names else pa.scalar(1, pa.int32())
+    highest = pc.take(pa.array(versions.values(), pa.int32()), at)
+    return rows.filter(pc.fill_null(pc.greater_equal(own, highest), True))
 
 
 def _write(s3: Any, bucket: str, key: str, rows: pa.Table) -> None:
@@ -247,10 +254,15 @@ def _read(s3: Any, url: str, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(body), columns=columns)
 
 
-def _without(s3: Any, url: str, events: pa.ChunkedArray) -> str | None:
-    """Returns the URL of a file with the events of the file but these: itself where it has none of them, None if no others."""
+def _without(s3: Any, url: str, events: pa.ChunkedArray | None, versions: dict[str, int]) -> str | None:
+    """Returns the URL of a file with the rows of the file but those of `events`, and those of a version below `versions`.
+
+    The file itself where all its rows stay, None where none does.
+    """
     rows = _read(s3, url)
-    kept = rows.filter(pc.invert(pc.is_in(rows["event_id"], value_set=events)))
+    kept = _up_to_date(rows, versions)
+    if events is not None:
+        kept = kept.filter(pc.invert(pc.is_in(kept["event_id"], value_set=events)))
     if kept.num_rows in {0, rows.num_rows}:
         return url if kept.num_rows else None
     where = urlparse(url)
