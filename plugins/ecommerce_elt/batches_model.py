@@ -6,7 +6,7 @@ step there. A run that stops for a while and goes on later is only another inter
     python -m ecommerce_elt.batches_model     prints how many states there are, or the shortest way to one that breaks a promise
 
 The promises, in every state: core has no event twice (I2), and the lake's lists have none twice. And in every state in which
-nothing is left to do: core and the lists have each event once, and no batch is open.
+nothing is left to do: core and the lists have each event once, in its highest version, and no batch is open.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ class Run:
     received: frozenset[int] = frozenset()
     batches: tuple[int, ...] = ()  # to load
     was_committed: bool = False
+    gone: frozenset[int] = frozenset()  # what it read in ops.correction
 
 
 @dataclass(frozen=True)
@@ -42,18 +43,37 @@ class State:
     files: frozenset[int] = frozenset()  # what the day's list names: batches, and what compaction made
     compacted: frozenset[int] = frozenset()  # batches whose file is part of the compacted one
     runs: tuple[Run, ...] = (Run(), Run())
+    corrects: tuple[tuple[int, int], ...] = ()  # (one, other): the event of one replaces that of the other
+    replaced: frozenset[int] = frozenset()  # ops.correction
+    taken_out: frozenset[tuple[int, int]] = frozenset()  # (batch, event) that the batch's file in the lists has no more
     crashes: int = 0  # that may still happen
     repeats: int = 0  # messages that S3 or SQS may still repeat
 
     def events_of(self, batch: int) -> frozenset[int]:
-        """What a batch adds to the lists: the events that core had not before."""
-        return frozenset(e for e in self.manifests[batch] if (batch, e) not in self.known)
+        """What a batch adds to the lists: the events that core had not before, each in the highest version of the batch."""
+        own = self.manifests[batch]
+        return frozenset(e for e in own if (batch, e) not in self.known and not self.newer(e) & own)
+
+    def newer(self, event: int) -> frozenset[int]:
+        return frozenset(one for one, other in self.corrects if other == event)
+
+    def older(self, event: int) -> frozenset[int]:
+        return frozenset(other for one, other in self.corrects if one == event)
+
+    @property
+    def latest(self) -> frozenset[int]:
+        return frozenset(self.events) - {other for _, other in self.corrects}
 
     @property
     def lake(self) -> list[int]:
         named = [batch for batch in self.files if batch != COMPACTED]
         named += self.compacted if COMPACTED in self.files else ()
-        return [event for batch in named for event in self.events_of(batch)]
+        return [event for batch in named for event in self.events_of(batch) if (batch, event) not in self.taken_out]
+
+    def without(self, gone: frozenset[int]) -> State:
+        """The lists, changed in one write each, without the events that were replaced."""
+        there = (self.files - {COMPACTED}) | (self.compacted if COMPACTED in self.files else frozenset())
+        return replace(self, taken_out=self.taken_out | {(b, e) for b in there for e in self.events_of(b) & gone})
 
     @property
     def is_done(self) -> bool:
@@ -69,6 +89,7 @@ class Rules:
     drop_known: bool = True  # events that core has are not merged again, and not published again
     publish_before_close: bool = True
     look_at_notes: bool = True  # a file that compaction has replaced is not published again
+    look_for_corrections_again: bool = True  # after the lists were written, for those that were committed meanwhile
 
 
 def steps(state: State, rules: Rules) -> Iterator[tuple[str, State]]:
@@ -99,7 +120,7 @@ def _with(runs: tuple[Run, ...], number: int, run: Run) -> tuple[Run, ...]:
 
 
 def _key(run: Run) -> tuple[object, ...]:
-    return run.at, sorted(run.in_open), sorted(run.received), run.batches, run.was_committed
+    return run.at, sorted(run.in_open), sorted(run.received), run.batches, run.was_committed, sorted(run.gone)
 
 
 def _sorted(events: tuple[int, ...]) -> tuple[int, ...]:
@@ -115,10 +136,14 @@ def _run_steps(state: State, run: Run, rules: Rules) -> Iterator[tuple[str, Stat
             if state.open:
                 yield "resumes open batches", state, Run("receive", in_open, batches=tuple(sorted(state.open)))
         case "receive":  # ReceiveMessage
-            received = frozenset(state.queue)
-            after = replace(state, queue=(), in_flight=_sorted(state.in_flight + state.queue))
             following = "manifest" if rules.delete_after_manifest else "delete"
-            yield "receives", after, replace(run, at=following, received=received)
+            # All that waits; an event and its correction one at a time, so that they are in different batches.
+            for some in {(e,) for e in state.queue} if state.corrects else {state.queue}:
+                rest = list(state.queue)
+                for event in some:
+                    rest.remove(event)
+                after = replace(state, queue=tuple(rest), in_flight=_sorted(state.in_flight + some))
+                yield f"receives {some}", after, replace(run, at=following, received=frozenset(some))
         case "manifest":  # loaded_keys, put the manifest
             loaded = frozenset(e for batch in state.audit for e in state.manifests[batch])
             fresh = run.received - run.in_open - loaded
@@ -154,30 +179,46 @@ def _run_steps(state: State, run: Run, rules: Rules) -> Iterator[tuple[str, Stat
                 return
             batch = run.batches[0]
             was_committed = batch in state.audit
-            known = state.known
-            core = state.core
+            after = state
             if not (was_committed and rules.audit_in_transaction):
-                had = frozenset(core)
-                known |= {(batch, e) for e in state.manifests[batch] if e in had}
-                core = _sorted((*core, *(e for e in state.manifests[batch] if e not in had or not rules.drop_known)))
-            after = replace(state, core=core, known=known, audit=state.audit | {batch})
+                had = frozenset(state.core)
+                known = {(batch, e) for e in state.manifests[batch] if e in had or state.newer(e) & had}
+                after = replace(state, known=state.known | known)
+                fresh = after.events_of(batch) if rules.drop_known else state.manifests[batch]
+                away = frozenset(other for e in fresh for other in state.older(e) & had)
+                core = _sorted((*(e for e in state.core if e not in away), *fresh))
+                after = replace(after, core=core, replaced=state.replaced | away)
+            after = replace(after, audit=state.audit | {batch})
             following = "publish" if rules.publish_before_close else "close"
             yield f"loads {batch}", after, replace(run, at=following, was_committed=was_committed)
-        case "publish":  # lake.publish_batch: one conditional write of the list
+        case "publish":  # lake.publish_batch: ops.correction
+            yield "looks for corrections", state, replace(run, at="write", gone=state.replaced)
+        case "write":  # one conditional write of the list
             batch = run.batches[0]
             looks = run.was_committed or rules.look_at_notes
             there = batch in state.files or (looks and batch in state.compacted)
-            files = state.files if there or not state.events_of(batch) else state.files | {batch}
-            published = replace(run, at="close") if rules.publish_before_close else _next(run)
-            yield f"publishes {batch}", replace(state, files=files), published
+            files = state.files if there or not state.events_of(batch) - run.gone else state.files | {batch}
+            published = replace(state, files=files).without(run.gone)
+            if rules.look_for_corrections_again:
+                yield f"publishes {batch}", published, replace(run, at="look again")
+            else:
+                yield f"publishes {batch}", published, _published(run, rules)
+        case "look again":  # ops.correction
+            yield "looks for corrections again", state, replace(run, at="take out", gone=state.replaced)
+        case "take out":  # one conditional write of each list
+            yield "takes out what was replaced", state.without(run.gone), _published(run, rules)
         case "close":  # delete the marker
             batch = run.batches[0]
             closed = _next(run) if rules.publish_before_close else replace(run, at="publish")
             yield f"closes {batch}", replace(state, open=state.open - {batch}), closed
 
 
+def _published(run: Run, rules: Rules) -> Run:
+    return replace(run, at="close", gone=frozenset()) if rules.publish_before_close else _next(run)
+
+
 def _next(run: Run) -> Run:
-    return replace(run, at="load", batches=run.batches[1:], was_committed=False)
+    return replace(run, at="load", batches=run.batches[1:], was_committed=False, gone=frozenset())
 
 
 def broken(state: State) -> str | None:
@@ -186,8 +227,8 @@ def broken(state: State) -> str | None:
         return "an event is twice in core"
     if len(set(state.lake)) < len(state.lake):
         return "an event is twice in the lists"
-    if state.is_done and (set(state.core) != set(state.events) or set(state.lake) != set(state.events)):
-        return "nothing is left to do, and an event is missing"
+    if state.is_done and (set(state.core) != state.latest or set(state.lake) != state.latest):
+        return "nothing is left to do, and an event is missing, or is there in a lower version"
     return None
 
 
@@ -215,6 +256,7 @@ def check(rules: Rules | None = None, start: State | None = None) -> tuple[int, 
 STARTS = {
     "two objects": State(),
     "two objects, a crash": State(crashes=1),
+    "an event and its correction": State(corrects=((1, 0),)),
     "one object, a crash, a repeated message": State(events=(0,), queue=(0,), crashes=1, repeats=1),
 }
 

@@ -15,8 +15,9 @@ def test_every_interleaving_keeps_the_promises(title):
 
 @pytest.mark.parametrize("rule", [field.name for field in fields(Rules)])
 def test_without_a_precaution_a_promise_breaks(rule):
-    found = [
-        check(replace(Rules(), **{rule: False}), start)
-        for start in (State(crashes=1), STARTS["one object, a crash, a repeated message"])
-    ]
-    assert any(promise for _, promise, _ in found), rule
+    starts = (
+        State(crashes=1),
+        STARTS["one object, a crash, a repeated message"],
+        STARTS["an event and its correction"],
+    )
+    assert any(check(replace(Rules(), **{rule: False}), start)[1] for start in starts), rule
