@@ -159,7 +159,7 @@ def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
             batch.batch_id,
             listed,
         )
-    text = f"Batch {batch.batch_id}: {listed}. They are kept in the column extra.\nWhat to do: docs/evolving-a-feed.md"
+    text = f"Batch {batch.batch_id}: {listed}. They are kept in the column extra.\nWhat to do: docs/runbooks/unknown-keys.md"
     subject = f"{batch.feed}: keys that the contract does not know"
     alerts.tell(_client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))
 

@@ -152,7 +152,9 @@ def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
 
 def _unknown_keys(contract: Contract, data: Mapping[str, Any]) -> list[Reason]:
     unknown = {key: value for key, value in data.items() if key not in contract["known_keys"]}
-    if unknown and contract["unknown_keys"] == "quarantine":
+    if not unknown:
+        return []
+    if contract["unknown_keys"] == "quarantine":
         return [("data", "unknown", "no keys but those of the contract")]
     text = json.dumps(unknown, ensure_ascii=False, separators=(",", ":"))
     if len(text.encode("utf-8")) > _EXTRA_MAX_BYTES:
