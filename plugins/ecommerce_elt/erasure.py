@@ -266,6 +266,9 @@ def erase_unreadable(
 
     Args:
         apply: of such a record stay the reason and where it came from.
+
+    Raises:
+        TransientError: an object is in no batch yet; load_events is about to take it up.
     """
     names = _names(customer, settings)
 
@@ -284,6 +287,7 @@ def erase_unreadable(
     in_batches = sorted(key for key, count in records.items() if count and key.startswith(prefixes[0]))
     if apply:
         if in_batches:
+            _check_claimed(s3, target, UNREADABLE, [raw for raw in found if raw.key in in_batches], settings)
             _plan(s3, settings.bucket, UNREADABLE, in_batches)
         _rewrite_lines(s3, [raw for raw in found if records[raw.key]], change, apply=True)
         _settle_plans(s3, target, settings)

@@ -6,7 +6,7 @@ from itertools import islice
 
 import pytest
 from ecommerce_elt import erasure, lake, warehouse
-from ecommerce_elt.batches import OPEN, RawObject, new_manifest, read_manifest
+from ecommerce_elt.batches import OPEN, UNREADABLE, RawObject, new_manifest, read_manifest
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.lake_files import QUARANTINE
@@ -42,6 +42,13 @@ class Shop(Lake):
 
     def put(self, key, body):
         return self.observer.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)["ETag"].strip('"')
+
+    def put_unreadable(self, key, body):
+        """Beside the object, the batch that claimed it."""
+        etag = self.put(key, body)
+        manifest = new_manifest(UNREADABLE, [RawObject(key, etag, len(body), self.config.bucket)], NOW)
+        self.put(f"manifests/{manifest.batch_id}.json", manifest.to_json())
+        self.put(OPEN + manifest.batch_id, b"")
 
     def batch_of(self, feed, records, name):
         manifest = self.claim(feed, records, name)
@@ -100,7 +107,7 @@ def test_the_person_is_gone_and_the_events_stay(shop):
     manifest = shop.batch_of("purchases", [*others, *hers], "one")
     alone = shop.batch_of("purchases", others[:2], "two")
     key, untouched = manifest.objects[0].key, alone.objects[0]
-    shop.put(f"quarantine/unreadable/dt=2026-01-01/hour=00/{shop.name}.jsonl.gz", gzip.compress(b"\n".join([
+    shop.put_unreadable(f"quarantine/unreadable/dt=2026-01-01/hour=00/{shop.name}.jsonl.gz", gzip.compress(b"\n".join([
         json.dumps({"stage": "raw_writer", "reason": "not JSON", "data": "Ada, +(555) 123 4567", "partition_key": "555"}).encode(),
         json.dumps({"stage": "raw_writer", "reason": "not JSON", "data": "Grace, (555) 999 9999"}).encode(), b""])))  # fmt: skip
     landed = f"landing/purchases/{shop.name}.csv"
@@ -182,7 +189,7 @@ def kill_after(work):
 def test_an_object_that_no_batch_has_yet_is_waited_for(shop):
     body = gzip.compress(line("purchases", PERSON, f"{shop.name}-unclaimed") + b"\n")
     key = f"raw/feed=purchases/dt=2026-01-01/hour=00/{shop.name}-unclaimed.jsonl.gz"
-    etag = shop.put(key, body)
+    shop.put(key, body)
     with pytest.raises(TransientError, match="in no batch yet"):
         shop.erase(shop.ada())
     assert shop.observer.s3.head_object(Bucket=shop.config.bucket, Key=key)["ETag"].strip('"') == etag
@@ -194,7 +201,7 @@ def test_a_shops_number_is_found_as_a_word_and_in_what_firehose_wrote(shop):
     shop.batch_of("online_retail", [LINE | {"CustomerID": number}, LINE, LINE | {"CustomerID": f"{number}1"}], "number")
     rows = [{"event_id": str(n), "CustomerID": c} for n, c in enumerate([number, None, f"{number}1"])]
     shop.put(f"firehose/2026/01/01/00/{shop.name}", "".join(json.dumps(row) + "\n" for row in rows).encode())
-    shop.put(f"quarantine/unreadable/dt=2026-01-01/hour=00/{shop.name}-number.jsonl.gz", gzip.compress(b"\n".join(
+    shop.put_unreadable(f"quarantine/unreadable/dt=2026-01-01/hour=00/{shop.name}-number.jsonl.gz", gzip.compress(b"\n".join(
         json.dumps({"data": data}).encode() for data in (f'{{"CustomerID": {number}}}', f"{number}1", f"9-{number}"))))  # fmt: skip
     customer = erasure.customer_of("online_retail", number, shop.config)
     found = shop.erase(customer)
@@ -225,3 +232,18 @@ def test_quarantine_rows_have_no_values_that_could_name_a_customer():
         "source_line",
         "batch_id",
     ]
+
+
+def test_an_unreadable_record_that_no_batch_has_yet_is_left_for_the_next_try(shop):
+    """Rewritten before it is claimed, its batch would have an ETag that is gone."""
+    key = f"quarantine/unreadable/dt=2026-01-01/hour=00/{shop.name}-early.jsonl.gz"
+    body = gzip.compress(
+        json.dumps({"stage": "raw_writer", "reason": "not JSON", "data": "(555) 123-4567"}).encode() + b"\n"
+    )
+    shop.put(key, body)
+    with pytest.raises(TransientError, match="is in no batch yet"):
+        shop.erase(shop.ada())
+    assert shop.content(key).startswith(b'{"stage"')
+    shop.put_unreadable(key, body)
+    shop.erase(shop.ada())
+    assert b"555" not in shop.content(key)
