@@ -189,7 +189,7 @@ def kill_after(work):
 def test_an_object_that_no_batch_has_yet_is_waited_for(shop):
     body = gzip.compress(line("purchases", PERSON, f"{shop.name}-unclaimed") + b"\n")
     key = f"raw/feed=purchases/dt=2026-01-01/hour=00/{shop.name}-unclaimed.jsonl.gz"
-    shop.put(key, body)
+    etag = shop.put(key, body)
     with pytest.raises(TransientError, match="in no batch yet"):
         shop.erase(shop.ada())
     assert shop.observer.s3.head_object(Bucket=shop.config.bucket, Key=key)["ETag"].strip('"') == etag
