@@ -6,7 +6,10 @@ import pytest
 from ecommerce_elt.batches_model import STARTS, Rules, State, check
 
 
-@pytest.mark.parametrize("title", STARTS)
+LONGEST = "an event and its correction"
+
+
+@pytest.mark.parametrize("title", [pytest.param(t, marks=pytest.mark.slow if t == LONGEST else ()) for t in STARTS])
 def test_every_interleaving_keeps_the_promises(title):
     states, promise, way = check(start=STARTS[title])
     assert promise is None, way
