@@ -5,7 +5,6 @@ from dataclasses import fields, replace
 import pytest
 from ecommerce_elt.batches_model import STARTS, Rules, State, check
 
-
 LONGEST = "an event and its correction"
 
 
