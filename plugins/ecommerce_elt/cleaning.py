@@ -65,6 +65,7 @@ LEFT JOIN source_objects USING (path)
 """
 
 # What quarantine/unreadable/ holds: the id that Kinesis gave to the record. Its text stays there.
+# The other columns are always NULL; of a single column DuckDB 2.0 keeps the buffers of all files, 32 MiB each.
 READ_UNREADABLE = """
 CREATE TABLE events AS
 SELECT
@@ -73,7 +74,12 @@ SELECT
     CAST(row_number - MIN(row_number) OVER (PARTITION BY key) + 1 AS INTEGER) AS source_line
 FROM (
     SELECT *, ROW_NUMBER() OVER () AS row_number
-    FROM read_json($files, format = 'newline_delimited', columns = {event_source_id: 'VARCHAR'}, filename = 'path')
+    FROM read_json(
+        $files,
+        format = 'newline_delimited',
+        columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', event_source_id: 'VARCHAR'},
+        filename = 'path'
+    )
 )
 LEFT JOIN source_objects USING (path)
 """

@@ -282,3 +282,17 @@ def test_the_whole_real_file(tmp_path, config, contracts, online_retail):
         ).fetchone()
     assert figures == (541909, 0, 0, Decimal("9747747.934"), 5176450, 135080, 25900, 3958, 38, 2515, 9288,
                        datetime(2010, 12, 1, 8, 26), datetime(2011, 12, 9, 12, 50))  # fmt: skip
+
+
+@pytest.mark.parametrize("feed", ["_unreadable", "product_events"])
+def test_many_small_objects_are_read_in_bounded_memory(tmp_path, config, contracts, feed):
+    files = {}
+    for number in range(60):
+        record = {"stage": "raw_writer", "reason": "not JSON", "event_source_id": f"s:{number}", "data": "x"}
+        body = json.dumps(record).encode() if feed == "_unreadable" else line(feed, MOVE, f"e{number}")
+        path = tmp_path / f"{number}.jsonl.gz"
+        path.write_bytes(gzip.compress(body + b"\n"))
+        files[f"raw/feed={feed}/dt=2026-01-01/hour=00/{number:04d}.jsonl.gz"] = path
+    with duckdb.connect(config={"memory_limit": "512MiB", "threads": 2}) as engine:
+        run_cleaning(engine, files, feed, contracts.get(feed), config)
+        assert engine.sql("SELECT COUNT(*), COUNT(DISTINCT source_object) FROM cleaned").fetchall() == [(60, 60)]
