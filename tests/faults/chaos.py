@@ -94,8 +94,7 @@ class Chaos:
                 event, data, moment = chance.choice(records)
                 payloads.append(self.event(feed, event, data, moment, chance.randint(2, 4)))
             payloads += self.world.events("purchases", [PERSON | {"Name": MARK}], [f"mark-{number}"])
-            with suppress(StopIteration):
-                self.world.put(payloads)
+            self.world.put(payloads)
             with self.lock:
                 self.sent += payloads
 

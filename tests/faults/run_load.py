@@ -3,7 +3,7 @@
 Reads one order a line from stdin, forks for each, and answers with how it ended. The steps are those of the DAG; only
 what Airflow gives them is left out: links, connections, and the memory of alerts.
 
-    {"at": 7, "how": "kill_before" | "kill_after" | "stop" | "fail", "times": 2, "service": "S3", "clock_seconds": 0, "file_bytes": 0}
+    {"at": 7, "how": "kill_before" | "kill_after" | "stop" | "fail", "times": 2, "service": "s3", "clock_seconds": 0, "file_bytes": 0}
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def faulty(client, service, faults):
             with faults.lock:
                 faults.failed += 1
                 turn = faults.failed % faults.order["times"]
-            if turn == 1:
+            if turn == 1 % faults.order["times"]:  # of one, each
                 code = b"<Error><Code>SlowDown</Code><Message>Please reduce your request rate.</Message></Error>"
                 return AWSResponse(request.url, 503, {}, Raw(code))
             if turn == 2:
