@@ -76,9 +76,7 @@ def test_a_run_that_stops_at_any_call_and_wakes_up_after_another_has_done_its_wo
         world.finish(other)
         check_batch(world)
     other.close()
-    # A claim that wakes up past the visibility timeout may put its objects into a second batch, which counts their events
-    # again: docs/guarantees.md, "Not promised".
-    world.check(claimed_twice=True)
+    world.check()
 
 
 def _stands_still(process):

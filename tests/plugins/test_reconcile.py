@@ -66,11 +66,11 @@ class Shop:
         key = f"{reconcile.folder_of(self.name, hour or self.hour)}{name}.jsonl.gz"
         return RawObject(key, self.put(key, body), len(body), self.config.bucket)
 
-    def load(self, records, name, hour=None):
-        manifest = new_manifest(self.name, [self.raw(records, name, hour)], datetime.now(UTC))
+    def load(self, records, name, hour=None, claimed_at=None):
+        manifest = new_manifest(self.name, [self.raw(records, name, hour)], claimed_at or datetime.now(UTC))
         batch = clean_batch(self.s3, manifest, self.config)
-        warehouse.load_batch(self.target, batch, self.config)
-        lake.publish_batch(self.s3, self.target, batch, self.config, overlaps=False, again=False)
+        counts = warehouse.load_batch(self.target, batch, self.config)
+        lake.publish_batch(self.s3, self.target, batch, self.config, overlaps=counts["duplicates"] > 0, again=False)
         return manifest.objects[0].key
 
     def hours(self):
@@ -229,6 +229,14 @@ def test_an_object_that_comes_while_an_hour_is_counted_is_not_missed(shop, monke
     monkeypatch.setattr(reconcile, "_objects", listed)
     assert shop.hours()[1] == []
     assert shop.kept() == [(3, 3, 3, 0, 0, 0, 0, True, None)]
+
+
+def test_an_object_that_a_late_claim_put_into_a_second_batch_arrived_once(shop):
+    records = [MOVE, MOVE, BAD]
+    shop.load(records, "a")
+    shop.load(records, "a", claimed_at=datetime.now(UTC) - timedelta(minutes=3))
+    assert shop.hours()[1] == []
+    assert shop.kept() == [(3, 3, 2, 1, 0, 1, 0, True, None)]
 
 
 def test_quarantine_that_lost_a_row_is_named(shop):
