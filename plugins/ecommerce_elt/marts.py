@@ -164,6 +164,12 @@ def _feed(by_table: Mapping[str, Mart], source: str) -> str:
     return source
 
 
+def tables_under(built: Iterable[str], contracts: Mapping[str, Contract]) -> list[str]:
+    """Returns the tables of core and the marts that the marts `built` are made of."""
+    sources = {source for mart in MARTS if mart.table in set(built) for source in mart.sources}
+    return sorted(contracts[source].tables[0] if source in contracts else source for source in sources)
+
+
 def stale(target: Warehouse, sql_dir: Path) -> dict[str, int]:
     """Returns mart to days that changed since it was published."""
     return {mart: int(days) for mart, days in target.query((sql_dir / "ops/stale_date/by_mart.sql").read_text("utf-8"))}

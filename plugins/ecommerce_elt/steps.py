@@ -28,6 +28,7 @@ from ecommerce_elt import (
     lake,
     lake_files,
     landing,
+    lineage,
     marts,
     reconcile,
     replay,
@@ -93,7 +94,13 @@ def clean_batch(batch_id: str) -> CleanBatch:
     """Cleans the batch and returns its counts."""
     s3 = _client("s3")
     touched_object(f"manifests/{batch_id}.json")
+    _tell_lineage_of_cleaning(batch_id)
     return cleaning.clean_batch(s3, batches.read_manifest(s3, settings().bucket, batch_id), _with_key(settings()))
+
+
+def _tell_lineage_of_cleaning(batch_id: str) -> None:
+    feed = batches.feed_of(batch_id)
+    lineage.moved([lineage.folder(reconcile.prefix_of(feed))], [lineage.folder(f"clean/feed={feed}/")])
 
 
 def _with_key(config: Settings) -> Settings:
@@ -123,6 +130,8 @@ def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
             lists = lake.publish_batch(s3, target, batch, config, overlaps=overlaps, again=before is not None)
             log.info("published batch_id=%s days=%s overlaps=%s", batch.batch_id, lists, overlaps)
             touched_table(batch.feed)
+            tables = load_contracts(config.include_dir / "feeds")[batch.feed].tables
+            lineage.moved([lineage.folder(f"clean/feed={batch.feed}/")], map(lineage.table, tables))
         if before is None:
             _alert_of_quarantine(target, batch, config)
             _tell_unknown_keys(s3, batch, config)
@@ -166,6 +175,7 @@ def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
 
 def counts_of(batch_id: str) -> CleanBatch:
     """Returns the counts of a batch that the Glue job cleaned."""
+    _tell_lineage_of_cleaning(batch_id)
     return lake_files.read_counts(_client("s3"), settings().bucket, batch_id, batches.feed_of(batch_id))
 
 
@@ -333,6 +343,9 @@ def build_subject(subject: str) -> dict[str, Any]:
         subject = f"{failed.mart} was not published"
         alerts.tell(_client("sns"), settings(), f"checks of {failed.mart}", subject, str(failed), is_so=True)
         raise
+    contracts = load_contracts(settings().include_dir / "feeds")
+    sources = marts.tables_under([mart.mart for mart in built], contracts)
+    lineage.moved(map(lineage.table, sources), (lineage.table(mart.mart) for mart in built))
     for mart in built:
         sns, warnings = _client("sns"), "\n".join(map(str, mart.warnings))
         alerts.tell(sns, settings(), f"checks of {mart.mart}", "", "", is_so=False)

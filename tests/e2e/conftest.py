@@ -1,13 +1,17 @@
+import json
+
 import pytest
 from rich.console import Console
 
 from local import lifecycle
 from tests.conftest import PROJECT, new_stack
 
+LINEAGE = "lineage.json"
+
 
 @pytest.fixture(scope="module")
 def calls(tmp_path_factory):
-    """The folder in which all processes of a stack that RECORDS_CALLS write down their AWS calls."""
+    """The folder in which all processes of a stack that RECORDS_CALLS write down their AWS calls, and its lineage."""
     return tmp_path_factory.mktemp("calls")
 
 
@@ -21,6 +25,10 @@ def stack(request, tmp_path_factory, calls):
             patch.setenv("ECOMMERCE_RECONCILE_DAYS_A_RUN", "10000")
             patch.setenv("ECOMMERCE_RECONCILE_SCHEDULE", "0 0 1 1 *")
             patch.setenv("RECORD_CALLS_TO", str(calls))
+            transport = {"type": "file", "log_file_path": str(calls / LINEAGE), "append": True}
+            patch.setenv("AIRFLOW__OPENLINEAGE__TRANSPORT", json.dumps(transport))
+            patch.setenv("AIRFLOW__TRACES__OTEL_ON", "True")
+            patch.setenv("OTEL_TRACES_EXPORTER", "console")
             patch.setenv("PYTHONPATH", str(PROJECT / "tests" / "recorder"))
         stack = new_stack(tmp_path_factory.mktemp("stack"))
         console = Console(quiet=True)

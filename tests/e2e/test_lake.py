@@ -6,6 +6,7 @@ import io
 import json
 import os
 import re
+import signal
 import subprocess
 import sys
 import threading
@@ -17,10 +18,11 @@ import pytest
 
 from local.demo import Observer
 from local.stack import STAGES
-from local.supervision import wait_for
+from local.supervision import Supervisor, wait_for
 from producer.simulate import simulated
 from tests.conftest import PROJECT
 from tests.e2e import iam, search
+from tests.e2e.conftest import LINEAGE
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 RECORDS_CALLS = True
@@ -76,11 +78,20 @@ def report(observer, key, seconds=120):
     return json.loads(observer.s3.get_object(Bucket=observer.bucket, Key=found()[-1])["Body"].read())
 
 
-def run(stack, dag_id, **conf):
-    """Triggers a run, waits for its end, and returns its state."""
+def trigger(stack, dag_id, **conf):
+    """Returns the URL of a new run."""
     answer = httpx.post(f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns", json={"logical_date": None, "conf": conf})
-    url = f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns/{answer.raise_for_status().json()['dag_run_id']}"
-    wait_for(lambda: httpx.get(url).json()["state"] in {"success", "failed"}, 200, f"the run of {dag_id}", 0.5)
+    return f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns/{answer.raise_for_status().json()['dag_run_id']}"
+
+
+def run(stack, dag_id, **conf):
+    """Triggers a run, waits for its end, and returns its state and its tasks."""
+    return ended(trigger(stack, dag_id, **conf))
+
+
+def ended(url):
+    """Waits for the end of a run, and returns its state and its tasks."""
+    wait_for(lambda: httpx.get(url).json()["state"] in {"success", "failed"}, 200, f"the end of {url}", 0.5)
     tasks = httpx.get(f"{url}/taskInstances").json()["task_instances"]
     return httpx.get(url).json()["state"], {task["task_id"]: task for task in tasks}
 
@@ -224,6 +235,29 @@ def test_athena_has_what_the_warehouse_has_and_reads_no_more_than_it_must(stack,
     assert rows
 
 
+def test_a_crawler_that_dies_is_run_again_and_events_are_queried_meanwhile(stack, observer):
+    """SIGKILL of Glue in the middle of the crawls: loads and queries go on, and the same run catalogues what came."""
+    glue = stack.client("glue")
+
+    def crawling():
+        return [c for c in glue.get_crawlers()["Crawlers"] if c["State"] == "RUNNING"]
+
+    before = {c["Name"]: c["LastCrawl"]["StartTime"] for c in glue.get_crawlers()["Crawlers"]}
+    url = trigger(stack, "catalog_lake")
+    wait_for(crawling, 60, "a crawl", 0.01)
+    [pid] = [part["pid"] for part in Supervisor(stack).states() if part["name"] == "glue"]
+    os.kill(pid, signal.SIGKILL)
+    land(observer, "landing/product_events/meanwhile.csv", as_csv("product_events", 20, 72))
+    assert report(observer, "landing/product_events/meanwhile.csv")["clean"] == 20
+    assert ended(url)[0] == "success"
+    crawls = {c["Name"]: c["LastCrawl"] for c in glue.get_crawlers()["Crawlers"]}
+    assert {name: crawl["Status"] for name, crawl in crawls.items()} == dict.fromkeys(before, "SUCCEEDED")
+    assert all(crawl["StartTime"] > before[name] for name, crawl in crawls.items())
+    found, _ = ask(stack, "SELECT COUNT(*) FROM product_events")
+    [[rows]] = observer.warehouse.query("SELECT COUNT(*) FROM core.fact_product_event")
+    assert found == [[str(rows)]]
+
+
 def test_named_queries_are_in_the_workgroup(stack):
     athena = stack.client("athena")
     ids = athena.list_named_queries(WorkGroup="ecommerce")["NamedQueryIds"]
@@ -344,7 +378,7 @@ def test_what_strangers_write_is_data_and_never_code(stack, observer):
         assert counts["accepted"] == counts["clean"] + counts["quarantined"] + counts["duplicates"], feed
 
 
-def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, observer):
+def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, observer, calls):
     before = observer.audit().get("purchases", {}).get("accepted", 0)
     broken = [MARKED | change for change in (
         {"Age": "Quirinius"}, {"Gender": "Zzyzx"}, {"Amount": "867-5309"}, {"Purchase Date": "8675309"}, {"Phone": "8675309 Zzyzx"},
@@ -382,7 +416,8 @@ def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, obse
     assert search.in_warehouse(observer, MARKS) == set()
     assert search.in_dynamodb(observer, MARKS) == set()
     assert search.in_metadata(stack, MARKS) == set()
-    assert search.in_files([stack.logs, stack.airflow_home, stack.state / "work", stack.state / "tmp"], MARKS) == set()
+    folders = [stack.logs, stack.airflow_home, stack.state / "work", stack.state / "tmp", calls]
+    assert search.in_files(folders, MARKS) == set()
     token = httpx.get(f"{stack.airflow_url}/auth/token").json()["access_token"]
     for path in ("business", "pipeline"):
         page = httpx.get(f"{stack.airflow_url}/ecommerce/data/{path}", headers={"Authorization": f"Bearer {token}"})
@@ -466,6 +501,26 @@ def test_all_layers_agree_and_what_a_hand_changed_is_named_and_told_once(stack, 
     assert [message["Subject"] for message in got] == ["Failed: reconcile_layers.judge", "Over: reconcile_layers.judge"]
     assert f"1 events altered: {event_id}" in got[0]["Message"]
     assert "/ecommerce/runbooks/layers-differ" in got[0]["Message"]
+
+
+def test_lineage_leads_from_raw_to_the_marts(observer, calls):
+    told = [json.loads(line) for line in (calls / LINEAGE).read_text().splitlines()]
+    moved = {
+        (f"{source['namespace']}/{source['name']}", f"{target['namespace']}/{target['name']}")
+        for event in told if event["eventType"] == "COMPLETE"
+        for source in event["inputs"] for target in event["outputs"]
+    }  # fmt: skip
+    lake, redshift = f"s3://{observer.bucket}", "redshift://ecommerce.us-east-1:5439/ecommerce"
+    assert (f"{lake}/raw/feed=purchases", f"{lake}/clean/feed=purchases") in moved
+    assert (f"{lake}/clean/feed=purchases", f"{redshift}.core.fact_purchase") in moved
+    assert (f"{redshift}.core.fact_purchase", f"{redshift}.mart.demographics_daily") in moved
+    assert (f"{redshift}.mart.customer_days", f"{redshift}.mart.customer_cohorts") in moved
+
+
+def test_a_run_is_a_trace_of_its_tasks(stack):
+    text = "".join(log.read_text(errors="replace") for log in stack.logs.glob("airflow-*.log"))
+    names = set(re.findall(r'"name": "((?:dag_run|task_run|worker)\.[^"]*)"', text))
+    assert {"dag_run.load_events", "task_run.claim_batches", "worker.load_feed.load_batch[0]"} <= names
 
 
 def test_no_key_of_aws_is_in_a_statement_or_a_log(stack):

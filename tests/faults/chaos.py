@@ -20,13 +20,10 @@ from pathlib import Path
 
 import psutil
 import psycopg
-from ecommerce_elt.settings import settings
-from pydantic import SecretStr
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
 from local import lifecycle
-from local.demo import Observer
 from local.stack import Stack
 from local.supervision import NotReady, Supervisor, members, wait_for
 from producer.simulate import simulated
@@ -88,12 +85,12 @@ class Chaos:
                 for _ in range(rate // len(FEEDS)):
                     moment, data, broken = next(shop)
                     sent = broken.data(data) if broken and broken.data else data
-                    records.append((f"{feed}-{number}", sent, moment))
+                    records.append((f"{feed}-{self.seed}-{number}", sent, moment))
                     number += 1
                 payloads += [self.event(feed, *record) for record in records]
                 event, data, moment = chance.choice(records)
                 payloads.append(self.event(feed, event, data, moment, chance.randint(2, 4)))
-            payloads += self.world.events("purchases", [PERSON | {"Name": MARK}], [f"mark-{number}"])
+            payloads += self.world.events("purchases", [PERSON | {"Name": MARK}], [f"mark-{self.seed}-{number}"])
             self.world.put(payloads)
             with self.lock:
                 self.sent += payloads
@@ -186,10 +183,7 @@ def run(stack: Stack, seconds: float, seed: int, rate: int, console: Console, fo
         AssertionError: an invariant is broken; the message names it and some of the events.
         NotReady: it did not drain.
     """
-    config = settings().model_copy(update={
-        "work_dir": folder, "bucket": Observer.of(stack).bucket,
-        "pii_hmac_key": SecretStr(stack.user_environment()["ECOMMERCE_PII_HMAC_KEY"])})  # fmt: skip
-    world = World(stack, Observer.of(stack), config, folder)
+    world = World.of(stack, folder)
     world.sqs.set_queue_attributes(QueueUrl=world.observer.queue_url, Attributes={"VisibilityTimeout": "20"})
     chaos = Chaos(world, seed)
     feeder = threading.Thread(target=chaos.feed, args=(rate,))
@@ -211,14 +205,7 @@ def run(stack: Stack, seconds: float, seed: int, rate: int, console: Console, fo
     feeder.join()
     console.print(f"{kills(chaos.done)} kills, {len(chaos.sent):,} events put; waiting until all is loaded")
     ended = time.monotonic()
-    wait_for(lambda: all(p["statename"] == "RUNNING" for p in Supervisor(stack).states()), 120, "all parts", 1)
-    wait_for(world.has_arrived, 300, "all events in raw/", 2)
-    wait_for(
-        lambda: world.redshift_answers() and world.observer.is_idle(),
-        DRAIN_SECONDS,
-        "an empty queue and no open batch",
-        2,
-    )
+    drain(world)
     console.print(f"drained after {time.monotonic() - ended:.0f} s")
     world.check()
     marked = search.in_files([stack.logs, stack.airflow_home / "logs"], [MARK]) | set(search.in_metadata(stack, [MARK]))
@@ -228,6 +215,18 @@ def run(stack: Stack, seconds: float, seed: int, rate: int, console: Console, fo
     for name, counts in sorted(audit.items()):
         console.print(f"{name}: {counts}")
     return chaos.done
+
+
+def drain(world: World) -> None:
+    """Waits until all parts run, all events are in raw/, and Airflow has loaded them."""
+    wait_for(lambda: all(p["statename"] == "RUNNING" for p in Supervisor(world.stack).states()), 120, "all parts", 1)
+    wait_for(world.has_arrived, 300, "all events in raw/", 2)
+    wait_for(
+        lambda: world.redshift_answers() and world.observer.is_idle(),
+        DRAIN_SECONDS,
+        "an empty queue and no open batch",
+        2,
+    )
 
 
 def kills(done: Counter[str]) -> int:

@@ -1,9 +1,7 @@
 import pytest
-from ecommerce_elt.settings import settings
 from rich.console import Console
 
 from local import lifecycle
-from local.demo import Observer
 from tests.conftest import new_stack
 from tests.faults.world import World
 
@@ -20,11 +18,7 @@ def world(tmp_path_factory):
     stack = new_stack(tmp_path_factory.mktemp("faults"))
     console = Console(quiet=True)
     lifecycle.up(stack, console, airflow=False)
-    folder = tmp_path_factory.mktemp("world")
-    config = settings().model_copy(update={
-        "work_dir": folder, "bucket": Observer.of(stack).bucket,
-        "pii_hmac_key": settings().pii_hmac_key.__class__(stack.user_environment()["ECOMMERCE_PII_HMAC_KEY"])})  # fmt: skip
-    made = World(stack, Observer.of(stack), config, folder)
+    made = World.of(stack, tmp_path_factory.mktemp("world"))
     yield made
     made.runner.close()
     lifecycle.down(stack, console)

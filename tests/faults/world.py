@@ -23,7 +23,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_elt import batches, lake, reconcile, warehouse
 from ecommerce_elt.cleaning import SELECT_CLEAN, clean_batch, run_cleaning
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.settings import Settings
+from ecommerce_elt.settings import Settings, settings
+from pydantic import SecretStr
 
 from local.demo import Observer
 from local.stack import Stack
@@ -100,6 +101,14 @@ class World:
         self.kinesis, self.sqs = self.stack.client("kinesis"), self.observer.sqs
         self.stream = self.stack.user_environment()["ECOMMERCE_STREAM"]
         self.sqs.set_queue_attributes(QueueUrl=self.observer.queue_url, Attributes={"VisibilityTimeout": "1"})
+
+    @classmethod
+    def of(cls, stack: Stack, folder: Path) -> World:
+        observer = Observer.of(stack)
+        config = settings().model_copy(update={
+            "work_dir": folder, "bucket": observer.bucket,
+            "pii_hmac_key": SecretStr(stack.user_environment()["ECOMMERCE_PII_HMAC_KEY"])})  # fmt: skip
+        return cls(stack, observer, config, folder)
 
     @cached_property
     def runner(self) -> Runner:
