@@ -62,6 +62,7 @@ class Difference:
 class Hour:
     """Counts of one hour of arrival; `waiting` are objects that no committed batch has, `streamed` the lines by the stream."""
 
+    objects: int = 0
     raw: int = 0
     streamed: int = 0
     accepted: int = 0
@@ -101,11 +102,11 @@ def reconcile_hours(
         summary, differences, and the raw objects that no batch has, although it is time.
     """
     settled = now - timedelta(minutes=settings.reconcile_settle_minutes)
-    since = (now - timedelta(days=KEPT_DAYS)).replace(minute=0, second=0, microsecond=0)
+    since = (now - timedelta(days=KEPT_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
     sql = settings.sql_dir / "ops/reconciliation"
     known = {
-        _utc(hour): (sealed in {True, "true", "t"}, _utc(counted))
-        for hour, sealed, counted in target.query(
+        _utc(hour): (sealed in {True, "true", "t"}, _utc(counted), counted_objects)
+        for hour, sealed, counted, counted_objects in target.query(
             (sql / "known.sql").read_text("utf-8"), {"feed": feed, "since": f"{since:%Y-%m-%d %H:%M:%S}"}
         )
     }
@@ -114,15 +115,16 @@ def reconcile_hours(
     newest: datetime | None = None
     waiting, oldest = 0, 0.0
     unclaimed: list[RawObject] = []
-    still_open = {hour for hour, (sealed, _) in known.items() if not sealed}  # also where all its objects are gone
-    for hour in sorted(objects.keys() | still_open):
+    for hour in sorted(objects.keys() | known.keys()):
         found = objects.get(hour, [])
+        sealed, counted_at, counted_objects = known.get(hour, (False, now, 0))
+        is_same = counted_objects == len(found)
         if found:
             changed = max(entry["LastModified"] for entry in found)
             newest = max(newest or changed, changed)
-            sealed, counted_at = known.get(hour, (False, now))
-            if sealed and changed < counted_at:
-                continue
+            is_same = is_same and changed < counted_at
+        if sealed and is_same:
+            continue
         count = _count_hour(s3, target, feed, hour, found, settings, settled)
         differences += count.differences
         waiting += count.waiting
@@ -203,7 +205,7 @@ def _count_hour(
         key: tuple(map(int, counts)) for key, *counts in target.query((sql / "objects.sql").read_text("utf-8"), keys)
     }
     rejected = {key: int(rows) for key, rows in target.query((sql / "quarantine.sql").read_text("utf-8"), keys)}
-    count = Hour(raw=sum(lines.values()), streamed=sum(n for key, n in lines.items() if "/landed-" not in key))
+    count = Hour(objects=len(objects), raw=sum(lines.values()), streamed=sum(n for key, n in lines.items() if "/landed-" not in key))
     for name, values in zip(
         ("accepted", "clean", "quarantined", "duplicates"), zip(*loaded.values(), strict=True), strict=False
     ):
@@ -348,7 +350,7 @@ def reconcile_stream(
         _keep(target, settings, "reconciliation", {
             "feed": "*", "hour_start": f"{hour:%Y-%m-%d %H:%M:%S}", "kinesis": str(put.get(hour, 0)),
             "raw": str(stored.get(hour, 0)),
-            **dict.fromkeys(("accepted", "clean", "quarantined", "duplicates", "quarantine_rows", "waiting"), "0"),
+            **dict.fromkeys(("objects", "accepted", "clean", "quarantined", "duplicates", "quarantine_rows", "waiting"), "0"),
             "difference": str(differences[0])[:4000] if differences and f"{hour:%Y-%m-%dT%H:00Z}" == differences[0].where else "none",
             "is_sealed": "false", "counted_at": _text(now),
         })  # fmt: skip

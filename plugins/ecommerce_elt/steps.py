@@ -132,9 +132,9 @@ def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
             touched_table(batch.feed)
             tables = load_contracts(config.include_dir / "feeds")[batch.feed].tables
             lineage.moved([lineage.folder(f"clean/feed={batch.feed}/")], map(lineage.table, tables))
-        if before is None:
-            _alert_of_quarantine(target, batch, config)
-            _tell_unknown_keys(s3, batch, config)
+        # Also of a batch that was committed before: the run that did may have died before it told.
+        _alert_of_quarantine(target, batch, config)
+        _tell_unknown_keys(s3, batch, config)
     batches.close_batch(s3, config.bucket, batch.batch_id)
     log.info("loaded batch_id=%s %s", batch.batch_id, " ".join(f"{k}={v}" for k, v in counts.items()))
     return counts

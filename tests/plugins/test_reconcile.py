@@ -1,8 +1,9 @@
 """Reconciliation: green over what is right, red over every way in which layers can differ, with what differs by name."""
 
 import gzip
+import re
 import uuid
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pytest
 from ecommerce_elt import lake, reconcile, warehouse
@@ -10,6 +11,7 @@ from ecommerce_elt.batches import OPEN, RawObject, new_manifest, objects_in_noti
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.feeds import load_contract
 
+from tests.conftest import PROJECT
 from tests.plugins.cleaning_bench import line
 from tests.plugins.test_cleaning import LINE, MOVE
 
@@ -144,6 +146,27 @@ def test_a_row_of_core_that_is_deleted_doubled_or_altered_is_named(shop):
     assert [d.text for d in shop.days()[1]] == ["5 events not in core"]
 
 
+def test_the_runbook_mends_core(shop):
+    """Its statements, word by word, with another table and day."""
+    shop.load([MOVE] * 3, "a")
+    other_day = MOVE | {"event_time": "2026-03-01T00:00:00Z"}
+    shop.load([other_day], "b")
+    shop.sql("DELETE FROM FACT WHERE event_id = 'a-0'")
+    shop.sql("UPDATE FACT SET quantity = 77 WHERE event_id = 'a-1'")
+    shop.sql("INSERT INTO FACT SELECT * FROM FACT WHERE event_id = 'a-2'")
+    [(day, *_)] = {(d.where,) for d in shop.days()[1]}
+    after = f"{date.fromisoformat(day) + timedelta(days=1)}"
+    page = (PROJECT / "docs/runbooks/layers-differ.md").read_text()
+    [written] = re.findall(r"^    BEGIN;\n(.*?)^    COMMIT;", page, re.MULTILINE | re.DOTALL)
+    merge = (shop.config.sql_dir / f"core/{shop.fact}/merge.sql").read_text()
+    text = shop.renamed(re.sub("-- then .*", lambda _: merge + ";", written))
+    for word, meant in (("2026-01-03", after), ("2026-01-02", day), ("<lake>", shop.config.bucket)):
+        text = text.replace(word, meant)
+    shop.target.run([statement for statement in text.split(";\n") if statement.strip()])
+    assert shop.days()[1] == []
+    assert shop.hours()[1] == []
+
+
 def test_what_the_lake_lost_or_has_twice_is_named(shop):
     shop.load([MOVE] * 3, "a")
     [url] = lake.files(shop.s3, shop.config.bucket, shop.name)
@@ -213,6 +236,18 @@ def test_an_hour_that_lost_all_its_objects_is_named(shop):
     assert shop.hours()[1] == []  # not over, so not sealed
     shop.s3.delete_object(Bucket=shop.config.bucket, Key=key)
     assert shop.hours()[1] == [("raw", "1 objects that were loaded are gone", [key])]
+
+
+def test_a_sealed_hour_that_lost_an_object_is_named(shop):
+    kept, lost = shop.load([MOVE], "a"), shop.load([MOVE, BAD], "b")
+    alone = shop.load([MOVE], "c", shop.hour - timedelta(hours=1))
+    assert shop.hours()[1] == []
+    assert [row[-2] for row in shop.kept()] == [True, True]
+    for key in (lost, alone):
+        shop.s3.delete_object(Bucket=shop.config.bucket, Key=key)
+    gone = [("raw", "1 objects that were loaded are gone", [key]) for key in (alone, lost)]
+    assert shop.hours()[1] == shop.hours()[1] == gone
+    assert shop.s3.head_object(Bucket=shop.config.bucket, Key=kept)
 
 
 def test_an_object_that_comes_while_an_hour_is_counted_is_not_missed(shop, monkeypatch):

@@ -4,7 +4,7 @@
 -- re-run: the same row, counted later
 INSERT INTO ops.reconciliation (
     feed, hour_start, kinesis, raw, accepted, clean, quarantined, duplicates, quarantine_rows, waiting, difference,
-    is_sealed, counted_at
+    is_sealed, counted_at, objects
 ) VALUES (
     :feed,
     CAST(:hour_start AS TIMESTAMP),
@@ -18,5 +18,6 @@ INSERT INTO ops.reconciliation (
     CAST(:waiting AS BIGINT),
     NULLIF(:difference, 'none'),
     CAST(:is_sealed AS BOOLEAN),
-    CAST(:counted_at AS TIMESTAMP) -- before the objects were listed
+    CAST(:counted_at AS TIMESTAMP), -- before the objects were listed
+    CAST(:objects AS BIGINT)
 )

@@ -2,6 +2,6 @@
 -- source: ops.reconciliation
 -- idempotent: reads only
 -- re-run: the same, and what was counted since
-SELECT hour_start, is_sealed, counted_at
+SELECT hour_start, is_sealed, counted_at, objects
 FROM ops.reconciliation
 WHERE feed = :feed AND hour_start >= CAST(:since AS TIMESTAMP)
