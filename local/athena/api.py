@@ -58,7 +58,7 @@ class Athena(JsonService):
             "CreateWorkGroup", "UpdateWorkGroup", "DeleteWorkGroup", "GetWorkGroup", "ListWorkGroups", "CreateNamedQuery",
             "UpdateNamedQuery", "DeleteNamedQuery", "GetNamedQuery", "BatchGetNamedQuery", "ListNamedQueries",
             "StartQueryExecution", "GetQueryExecution", "BatchGetQueryExecution", "ListQueryExecutions",
-            "GetQueryResults", "StopQueryExecution",
+            "GetQueryResults", "StopQueryExecution", "GetTableMetadata",
         ]  # fmt: skip
         self.operations = {name: getattr(self, xform_name(name)) for name in names}
 
@@ -69,6 +69,24 @@ class Athena(JsonService):
         part = self.file.with_suffix(".part")
         part.write_text(json.dumps({"workgroups": self.workgroups, "named": self.named}))
         part.replace(self.file)
+
+    # -- the catalog ----------------------------------------------------------------------------------------------
+
+    def get_table_metadata(self, r: dict[str, Any]) -> dict[str, Any]:
+        try:
+            table = self.glue.get_table(DatabaseName=r["DatabaseName"], Name=r["TableName"])["Table"]
+        except self.glue.exceptions.EntityNotFoundException as error:
+            raise ApiError("MetadataException", error.response["Error"]["Message"]) from error
+        storage = table["StorageDescriptor"]
+        parameters = table.get("Parameters", {}) | {
+            "location": storage["Location"],
+            "inputformat": storage["InputFormat"],
+            "outputformat": storage["OutputFormat"],
+            "serde.serialization.lib": storage["SerdeInfo"]["SerializationLibrary"],
+        }
+        kept = {"Name": table["Name"], "TableType": table["TableType"], "CreateTime": table["CreateTime"].timestamp()}
+        columns = {"Columns": storage["Columns"], "PartitionKeys": table.get("PartitionKeys", [])}
+        return {"TableMetadata": kept | columns | {"Parameters": parameters}}
 
     # -- workgroups -----------------------------------------------------------------------------------------------
 

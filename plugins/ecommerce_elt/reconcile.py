@@ -205,7 +205,11 @@ def _count_hour(
         key: tuple(map(int, counts)) for key, *counts in target.query((sql / "objects.sql").read_text("utf-8"), keys)
     }
     rejected = {key: int(rows) for key, rows in target.query((sql / "quarantine.sql").read_text("utf-8"), keys)}
-    count = Hour(objects=len(objects), raw=sum(lines.values()), streamed=sum(n for key, n in lines.items() if "/landed-" not in key))
+    count = Hour(
+        objects=len(objects),
+        raw=sum(lines.values()),
+        streamed=sum(n for key, n in lines.items() if "/landed-" not in key),
+    )
     for name, values in zip(
         ("accepted", "clean", "quarantined", "duplicates"), zip(*loaded.values(), strict=True), strict=False
     ):

@@ -105,6 +105,10 @@ def needs(service: str, operation: str, on: dict[str, Any]) -> Iterator[Need]:
             yield Need(f"glue:{action}", arn("glue", f"crawler/{on['Name']}"))
         else:
             yield Need(f"glue:{action}", arn("glue", f"job/{on['JobName']}"))
+    elif (service, operation) == ("athena", "GetTableMetadata"):
+        yield Need(f"athena:{action}", arn("athena", f"datacatalog/{on['CatalogName']}"))
+        for part in ("catalog", f"database/{on['DatabaseName']}", f"table/{on['DatabaseName']}/{on['TableName']}"):
+            yield Need("glue:GetTable", arn("glue", part))  # Athena user guide, "Fine-grained access to databases"
     elif service == "athena":
         yield Need(f"athena:{action}", arn("athena", f"workgroup/{on.get('WorkGroup', 'ecommerce')}"))
     elif service == "quicksight":

@@ -514,6 +514,8 @@ def test_lineage_leads_from_raw_to_the_marts(observer, calls):
     assert (f"{lake}/raw/feed=purchases", f"{lake}/clean/feed=purchases") in moved
     assert (f"{lake}/clean/feed=purchases", f"{redshift}.core.fact_purchase") in moved
     assert (f"{redshift}.core.fact_purchase", f"{redshift}.mart.demographics_daily") in moved
+    athena = "awsathena://athena.us-east-1.amazonaws.com/AwsDataCatalog.ecommerce_lake.quarantine"
+    assert athena in {f"{source['namespace']}/{source['name']}" for event in told for source in event["inputs"]}
     assert (f"{redshift}.mart.customer_days", f"{redshift}.mart.customer_cohorts") in moved
 
 

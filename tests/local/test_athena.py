@@ -266,13 +266,34 @@ def test_awswrangler_reads_with_types(questions, cloud, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "operation", ["GetQueryExecution", "GetQueryResults", "ListQueryExecutions", "GetWorkGroup", "ListWorkGroups"]
+    "operation",
+    [
+        "GetQueryExecution",
+        "GetQueryResults",
+        "ListQueryExecutions",
+        "GetWorkGroup",
+        "ListWorkGroups",
+        "GetTableMetadata",
+    ],
 )
 def test_answers_have_the_shapes_of_the_model(cloud, athena, questions, operation):
     query_id = questions.ask("SELECT id, n FROM sale")["QueryExecutionId"]
-    arguments = {"GetWorkGroup": {"WorkGroup": "ecommerce"}, "ListWorkGroups": {}, "ListQueryExecutions": {}}
+    table = {"CatalogName": "AwsDataCatalog", "DatabaseName": questions.name, "TableName": "sale"}
+    arguments = {"GetWorkGroup": {"WorkGroup": "ecommerce"}, "ListWorkGroups": {}, "ListQueryExecutions": {},
+                 "GetTableMetadata": table}  # fmt: skip
     headers = {"X-Amz-Target": f"AmazonAthena.{operation}", "Content-Type": "application/x-amz-json-1.1"}
     body = arguments.get(operation, {"QueryExecutionId": query_id})
     answer = httpx.post(cloud.glue_url, json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     check_shape(athena.meta.service_model.operation_model(operation).output_shape, answer.json(), operation)
+
+
+def test_what_the_catalog_knows_of_a_table(questions, athena):
+    request = {"CatalogName": "AwsDataCatalog", "DatabaseName": questions.name}
+    found = athena.get_table_metadata(**request, TableName="sale")
+    table = found["TableMetadata"]
+    assert table["Parameters"]["location"] == f"s3://{questions.bucket}/lake/sale/"
+    assert [c["Name"] for c in table["Columns"]] == ["id", "n", "money", "ok", "at", "reasons"]
+    assert [c["Name"] for c in table["PartitionKeys"]] == ["dt"]
+    with pytest.raises(ClientError, match="MetadataException"):
+        athena.get_table_metadata(**request, TableName="other")
