@@ -85,14 +85,6 @@ class Observer:
         names = ("accepted", "clean", "quarantined", "duplicates")
         return {row[0]: {n: int(v) for n, v in zip(names, row[1:], strict=True)} for row in rows}
 
-    def arrived(self) -> dict[str, int]:
-        """Events of the objects that committed batches have, by feed; an object that two batches have arrived once."""
-        rows = self.warehouse.query(
-            "SELECT feed, SUM(accepted) FROM (SELECT feed, object_key, MAX(accepted) AS accepted FROM ops.batch_object "
-            "WHERE batch_id NOT LIKE '%-replay' GROUP BY feed, object_key) AS object GROUP BY feed"
-        )
-        return {feed: int(events) for feed, events in rows}
-
     def core(self) -> dict[str, tuple[int, int]]:
         """(rows, distinct event ids) of each feed's fact table."""
         found = {}

@@ -487,10 +487,7 @@ def _merge(
             wanted = schema or pq.read_schema(inputs[0])
             read = "read_parquet($files, hive_partitioning = false, union_by_name = true)"
             there = {row[0] for row in engine.execute(f"DESCRIBE FROM {read}", {"files": inputs}).fetchall()}
-            columns = ", ".join(f'"{name}"' if name in there else f'NULL AS "{name}"' for name in wanted.names)
-            if "event_version" in there:  # a file without it is from before it, when each event was of version 1
-                columns = columns.replace('"event_version"', 'COALESCE("event_version", 1) AS "event_version"', 1)
-            columns = columns.replace('NULL AS "event_version"', '1 AS "event_version"')
+            columns = ", ".join(f'{_read_as(name, there)} AS "{name}"' for name in wanted.names)
             if lost := sorted(there - {*wanted.names}):
                 log.info("feed=%s day=%s dropped columns=%s", feed, day, lost)
             sql = f"SELECT {columns} FROM {read} ORDER BY event_time, event_id"  # noqa: S608  # names of a contract
@@ -501,6 +498,12 @@ def _merge(
         _check_same_rows(inputs, out, key)
         s3.upload_file(str(out), bucket, key)
         return f"s3://{bucket}/{key}", out.stat().st_size
+
+
+def _read_as(name: str, there: set[str]) -> str:
+    """A column of files some or all of which may be older than it: before events had versions, each was of version 1."""
+    column = f'"{name}"' if name in there else "NULL"
+    return f"COALESCE({column}, 1)" if name == "event_version" else column
 
 
 def _check_same_rows(inputs: list[str], out: Path, key: str) -> None:
