@@ -276,7 +276,12 @@ def simulate(
     feed: Annotated[list[str], typer.Option(help=f"One of {', '.join(SHOPS)}. Repeatable: the feeds take turns.")],
     count: Annotated[int | None, typer.Option(min=1, help="Events of each feed.", show_default="1000")] = None,
     live: Annotated[bool, typer.Option("--live", help="Without end, each event at the present.")] = False,
-    seed: Annotated[int, typer.Option(help="The same seed gives the same events, but for those of --live.")] = 1,
+    seed: Annotated[
+        int,
+        typer.Option(
+            min=1, help="Each seed is a shop of its own, with the same events each time, but for those of --live."
+        ),
+    ] = 1,
     bad_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are broken on purpose.")] = 0.0,
     repeat_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are sent twice.")] = 0.0,
     sink: SinkKind = Target.KINESIS,

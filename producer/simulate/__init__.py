@@ -36,8 +36,8 @@ def simulated(
     """
     if feed not in SHOPS:
         raise PermanentError(f"feed {feed!r} has no simulator; there are {', '.join(SHOPS)}")
-    shop, spoiler = Random(f"{feed}/{seed}"), Random(f"{feed}/{seed}/broken")
+    spoiler = Random(f"{feed}/{seed}/broken")
     times = (START, count, rhythm.moments) if count is not None else (datetime.now(UTC), sys.maxsize, rhythm.present)
-    for moment, record in SHOPS[feed](shop, *times):
+    for moment, record in SHOPS[feed](seed, *times):
         broken = spoiler.choice(BREAKERS[feed]) if spoiler.random() < bad_rate else None
         yield moment, record, broken

@@ -22,9 +22,10 @@ THINGS = ("HANGING HEART", "T-LIGHT HOLDER", "CAKE CASES", "LUNCH BAG", "ALARM C
 
 
 def records(
-    random: Random, start: datetime, count: int, moments: Moments = moments
+    seed: int, start: datetime, count: int, moments: Moments = moments
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
     """Yields (event time, record) of `count` invoice lines, values as the data set writes them."""
+    random = Random(f"online_retail/{seed}")
     products = [
         (f"{random.randint(10000, 99999)}{random.choice(['', '', 'A', 'B'])}",
          f"{random.choice(COLOURS)} {random.choice(THINGS)}", f"{random.randint(19, 1295) / 100:.2f}")
@@ -33,8 +34,8 @@ def records(
     popularity = [1 / rank for rank in range(1, PRODUCTS + 1)]
     names, weights = zip(*COUNTRIES, strict=True)
     customers = [(str(12346 + i), random.choices(names, weights)[0]) for i in range(CUSTOMERS)]
-    # A shop that opens later counts on from a higher number.
-    sent, invoice = 0, 600000 + max(0, int((start - OPENED).total_seconds()))
+    # A shop that opens later counts on from a higher number, and one of another seed has numbers of its own.
+    sent, invoice = 0, 600000 + max(0, int((start - OPENED).total_seconds())) + 10**9 * ((seed - 1) % 1000)
     for moment in moments(random, start, INVOICES_PER_DAY):
         customer, country = random.choice(customers)
         if random.random() < UNKNOWN_CUSTOMER:

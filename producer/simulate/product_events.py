@@ -14,9 +14,10 @@ LOW, FULL = 20, 200
 
 
 def records(
-    random: Random, start: datetime, count: int, moments: Moments = moments
+    seed: int, start: datetime, count: int, moments: Moments = moments
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
     """Yields (event time, record) of `count` movements: sold is negative, opening stock and restocked positive."""
+    random = Random(f"product_events/{seed}")
     shelf = {f"P{number:05d}": random.randint(LOW, FULL) for number in range(1, PRODUCTS + 1)}
     price = {product: random.randint(99, 19999) / 100 for product in shelf}
 

@@ -19,9 +19,10 @@ PRODUCTS = ("Laptop", "Phone", "Headphones", "Coffee Maker", "Desk Lamp", "Backp
 
 
 def records(
-    random: Random, start: datetime, count: int, moments: Moments = moments
+    seed: int, start: datetime, count: int, moments: Moments = moments
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
     """Yields (event time, record) of `count` purchases; people come back."""
+    random = Random(f"purchases/{seed}")
     fake = Faker("en_US")
     fake.seed_instance(random.getrandbits(64))
     people = [

@@ -28,7 +28,7 @@ def world(tmp_path_factory):
 @pytest.mark.timeout(600)
 @pytest.mark.parametrize("part", PARTS)
 def test_a_part_that_is_killed_while_events_stream_in_loses_and_doubles_nothing(world, part):
-    chaos = Chaos(world, PARTS.index(part))
+    chaos = Chaos(world, 1 + PARTS.index(part))
     feeder = threading.Thread(target=chaos.feed, args=(30,))
     feeder.start()
     try:

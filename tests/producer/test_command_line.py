@@ -85,6 +85,11 @@ def test_the_same_seed_gives_the_same_events(feed):
     assert [d for _, d, _ in simulated(feed, 300, 5, 0)] != [d for _, d, _ in simulated(feed, 300, 6, 0)]
 
 
+def test_shops_of_two_seeds_share_no_invoice():
+    first, second = ({d["InvoiceNo"].lstrip("C") for _, d, _ in simulated("online_retail", 300, s, 0)} for s in (1, 2))
+    assert not first & second
+
+
 def test_ctrl_c_flushes_and_reports(stream, tmp_path):
     report = tmp_path / "report.json"
     command = [sys.executable, "-m", "producer", "simulate", "--feed", "product_events", "--feed", "purchases", "--live",
