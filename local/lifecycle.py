@@ -259,8 +259,13 @@ def _answers(url: str) -> bool:
 
 
 def _has_dag(stack: Stack, dag_id: str) -> bool:
-    errors = httpx.get(f"{stack.airflow_url}/api/v2/importErrors", timeout=5).json()["import_errors"]
-    if errors:
+    try:
+        answer = httpx.get(f"{stack.airflow_url}/api/v2/importErrors", timeout=5)
+    except httpx.TransportError:  # the machine is busy: it answers later
+        return False
+    if answer.status_code != 200:
+        return False
+    if errors := answer.json()["import_errors"]:
         raise CannotStart(
             f"dags/{errors[0]['filename']} cannot be imported: {errors[0]['stack_trace'].strip().splitlines()[-1]}"
         )

@@ -1,11 +1,14 @@
 """Starting, stopping, and what a user is told."""
 
+import json
 import os
 import re
 import shlex
 import socket
 import subprocess
 import sys
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import psutil
 import pytest
@@ -75,6 +78,35 @@ def test_a_taken_port_is_one_line_and_leaves_nothing(tmp_path):
 
 
 @pytest.mark.parametrize("name", ["env", "status", "logs"])
+class HalfStarted(BaseHTTPRequestHandler):
+    """An api-server that first hangs up, then is not ready, and then has a DAG that cannot be imported."""
+
+    requests = 0
+
+    def do_GET(self):
+        HalfStarted.requests += 1
+        if self.requests == 1:
+            return
+        broken = {"filename": "mine.py", "stack_trace": "Traceback\nNameError: no such name"}
+        self.send_response(503 if self.requests == 2 else 200)
+        self.end_headers()
+        self.wfile.write(json.dumps({"import_errors": [broken]}).encode())
+
+    def log_message(self, *_):
+        pass
+
+
+def test_an_airflow_that_is_slow_to_answer_is_waited_for(tmp_path):
+    with ThreadingHTTPServer(("127.0.0.1", 0), HalfStarted) as server:
+        threading.Thread(target=server.serve_forever).start()
+        stack = Stack(tmp_path, airflow_port=server.server_port)
+        assert lifecycle._has_dag(stack, "load_events") is False
+        assert lifecycle._has_dag(stack, "load_events") is False
+        with pytest.raises(lifecycle.CannotStart, match="dags/mine.py cannot be imported: NameError: no such name"):
+            lifecycle._has_dag(stack, "load_events")
+        server.shutdown()
+
+
 def test_before_the_first_start_the_next_step_is_said(tmp_path, name):
     code, out, said = command(tmp_path, name)
     assert (code, out) == (1, "")
