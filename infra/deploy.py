@@ -15,7 +15,7 @@ import zipfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote
+from urllib.parse import urlencode
 
 import boto3
 import typer
@@ -278,7 +278,8 @@ def variables(outputs: dict[str, str]) -> dict[str, str]:
         "ECOMMERCE_PII_HMAC_SECRET": f"{prefix}/pii-hmac-key",
     }
     for stage in ("Load", "Marts", "Dashboards", "Lake", "Erase", "Reconcile"):
-        found[f"AIRFLOW_CONN_AWS_{stage.upper()}"] = f"aws://?role_arn={quote(outputs[f'{stage}RoleArn'], safe='')}"
+        extra = {"role_arn": outputs[f"{stage}RoleArn"], "region_name": boto3.session.Session().region_name}
+        found[f"AIRFLOW_CONN_AWS_{stage.upper()}"] = f"aws://?{urlencode(extra)}"
     return found
 
 

@@ -220,7 +220,7 @@ class Stack:
             "AIRFLOW_HOME": str(self.airflow_home),
             # A role a stage on AWS; here at least an access key, by which a call tells where it comes from.
             "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-            **{f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@" for stage in STAGES},
+            **{f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@/?region_name={REGION}" for stage in STAGES},
             "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
             "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
