@@ -13,6 +13,7 @@ from tests.lambdas.event_source import kinesis_record
 from tests.plugins.cleaning_bench import line
 from tests.plugins.test_cleaning import LINE, MOVE, PERSON
 
+pytestmark = pytest.mark.slow
 COUNT = 10_000
 FEEDS = {"online_retail": LINE | {"InvoiceDate": "2010-12-01 08:26"}, "product_events": MOVE, "purchases": PERSON}
 VALUES = [

@@ -94,6 +94,7 @@ class Anyhow(Shop):
         return RawObject(key, self.put(key, body), len(body), self.config.bucket)
 
 
+@pytest.mark.slow
 def test_any_arrival_gives_the_same_tables(shop):
     expected = shop.arrive([list(range(len(EVENTS)))])
     assert len(expected[1]) == 8

@@ -152,6 +152,7 @@ def test_replaced_files_stay_for_the_grace_period(shop):
     assert shop.rows() == Counter("abcd")
 
 
+@pytest.mark.slow
 def test_a_reader_that_never_stops_sees_every_row_once(shop):
     """While batches come, some of them overlapping, and the day is compacted again and again, and old files go."""
     grace = shop.config.model_copy(update={"lake_grace_hours": 2 / 3600})

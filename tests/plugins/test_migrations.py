@@ -73,6 +73,7 @@ def test_a_table_in_use_gets_the_columns_of_today_and_keeps_its_rows(project):
     assert project.recorded() == 1
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("after", [False, True], ids=["before_the_statement", "after_the_statement"])
 @pytest.mark.parametrize("number", range(len(STEPS) + 1))
 def test_a_run_that_died_anywhere_is_finished_by_the_next(project, number, after, monkeypatch):

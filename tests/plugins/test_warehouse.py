@@ -267,6 +267,7 @@ def test_a_fourth_feed_is_a_contract_and_sql_and_no_python(lake, tmp_path, confi
     assert lake.rows("core.fact_review")[0][2:] == (1, "P1", 5, None)
 
 
+@pytest.mark.slow
 def test_killing_redshift_in_the_middle_of_a_load_leaves_nothing_half_done(lake, cloud):
     from local.supervision import members
 
