@@ -156,6 +156,7 @@ def test_the_page_before_the_first_event(stack):
         assert page.locator(".error:visible").count() == 0
 
 
+@pytest.mark.timeout(600)
 def test_the_demo_reconciles_and_a_second_one_adds_nothing(stack, observer):
     first = demo(stack, "--rows", "6000")
     assert "I1 holds" in first
