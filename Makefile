@@ -113,7 +113,7 @@ compose-test: $(READY_DEV) ## build and start docker-compose.yaml, send events, 
 .PHONY: test-slow
 test-slow: $(READY_DEV) ## what takes longest: faults and kills, fuzzing, the lake, personal data, erasure and privileges end to end; both engines row by row (Java 17)
 	@$(BIN)/python -m pytest -m slow tests/e2e tests/glue $(PYTEST)
-	@$(BIN)/python -m pytest -m slow tests/faults tests/plugins tests/lambdas $(PYTEST)
+	@$(BIN)/python -m pytest -m slow tests/faults tests/plugins tests/lambdas tests/local $(PYTEST)
 
 SECONDS ?= 600
 SEED ?= 1

@@ -77,7 +77,6 @@ def test_a_taken_port_is_one_line_and_leaves_nothing(tmp_path):
     assert members(Stack(tmp_path / "state")) == []
 
 
-@pytest.mark.parametrize("name", ["env", "status", "logs"])
 class HalfStarted(BaseHTTPRequestHandler):
     """An api-server that first hangs up, then is not ready, and then has a DAG that cannot be imported."""
 
@@ -107,6 +106,7 @@ def test_an_airflow_that_is_slow_to_answer_is_waited_for(tmp_path):
         server.shutdown()
 
 
+@pytest.mark.parametrize("name", ["env", "status", "logs"])
 def test_before_the_first_start_the_next_step_is_said(tmp_path, name):
     code, out, said = command(tmp_path, name)
     assert (code, out) == (1, "")
@@ -133,6 +133,7 @@ def waiting(observer):
     return int(attributes["ApproximateNumberOfMessages"])
 
 
+@pytest.mark.slow
 def test_state_survives_down_and_up_and_leftovers_are_cleared(tmp_path):
     stack = new_stack(tmp_path / "state")
     try:

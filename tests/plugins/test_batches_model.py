@@ -5,10 +5,10 @@ from dataclasses import fields, replace
 import pytest
 from ecommerce_elt.batches_model import STARTS, Rules, State, check
 
-LONGEST = "an event and its correction"
+pytestmark = pytest.mark.slow
 
 
-@pytest.mark.parametrize("title", [pytest.param(t, marks=pytest.mark.slow if t == LONGEST else ()) for t in STARTS])
+@pytest.mark.parametrize("title", STARTS)
 def test_every_interleaving_keeps_the_promises(title):
     states, promise, way = check(start=STARTS[title])
     assert promise is None, way

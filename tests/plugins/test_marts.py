@@ -228,6 +228,7 @@ def _shuffled_batches():
 
 
 @pytest.mark.timeout(600)
+@pytest.mark.slow
 def test_incremental_builds_end_in_what_a_rebuild_from_nothing_gives(shop):
     before = -1
     for number, feed, part in sorted(_shuffled_batches(), key=lambda b: b[0]):
