@@ -1,10 +1,11 @@
 """
 ### Load events
 
-Takes every event that arrives in `raw/` to Redshift: waits for new objects, claims them as one batch per feed, cleans
-each batch into Parquet, and loads it in one transaction.
+Takes every event that arrives in `raw/` to Redshift: claims the new objects as one batch per feed, cleans each batch into
+Parquet, and loads it in one transaction.
 
-- **Runs** continuously: when a run ends, the next one starts and waits, deferred, for the next object. Set
+- **Runs** when raw objects arrive: the triggerer watches the queue, without a task that waits, and tells the asset
+  `ecommerce_raw_objects`. Two runs at a time, so that the next objects are claimed while those before are loaded. Set
   `ECOMMERCE_LOAD_EVENTS_SCHEDULE` to a cron expression to load at fixed times instead.
 - **Works on** what has arrived by now, not on a data interval.
 - **Cleans** with DuckDB in the task; a batch of more than `ECOMMERCE_GLUE_THRESHOLD_BYTES` with Spark on Glue, with the same
@@ -23,46 +24,33 @@ Bad records do not turn a run red: they are in `quarantine/` with their reasons,
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import datetime
 
 from airflow.sdk import dag, task
-from ecommerce_elt.dag_defaults import Stage, Tag, default_args
-from ecommerce_elt.load_group import load_feed
-from ecommerce_elt.sensors import RawObjectsSensor
+from ecommerce_elt.dag_defaults import RAW_OBJECTS, Stage, Tag, default_args
+from ecommerce_elt.load_operators import load_batches
 from ecommerce_elt.settings import settings
 
-IDLE = timedelta(minutes=settings().load_events_idle_minutes)
+SCHEDULE = settings().load_events_schedule
 
 
 @dag(
-    schedule=settings().load_events_schedule,
+    schedule=[RAW_OBJECTS] if SCHEDULE == "@arrival" else SCHEDULE,
     start_date=datetime(2026, 1, 1),
     catchup=False,
-    max_active_runs=1,
+    max_active_runs=2,
     default_args=default_args(Stage.LOAD),
     doc_md=__doc__,
     tags=[Tag.LOAD, Tag.CLEAN],
 )
 def load_events():
-    wait = RawObjectsSensor(
-        task_id="wait_for_raw_objects",
-        bucket=settings().bucket,
-        queue_name=settings().raw_objects_queue,
-        poll_interval_seconds=settings().poll_interval_seconds,
-        open_batch_retry_seconds=settings().open_batch_retry_seconds,
-        timeout=IDLE.total_seconds(),
-        execution_timeout=IDLE + timedelta(minutes=5),
-    )
-
     @task
     def claim_batches() -> list[str]:
         from ecommerce_elt.steps import claim_batches
 
         return claim_batches()
 
-    batches = claim_batches()
-    wait >> batches
-    load_feed.expand(batch_id=batches)
+    load_batches(claim_batches())
 
 
 load_events()

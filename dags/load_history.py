@@ -25,7 +25,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import Param, dag, get_current_context
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
-from ecommerce_elt.load_group import load_feed
+from ecommerce_elt.load_operators import load_batches
 from more_itertools import always_iterable
 
 
@@ -67,10 +67,10 @@ def load_history():
         from ecommerce_elt.steps import report_file
 
         ti = get_current_context()["ti"]
-        loaded = always_iterable(ti.xcom_pull(task_ids="load_feed.load_batch"), base_type=dict)  # one batch is no list
+        loaded = always_iterable(ti.xcom_pull(task_ids="load_batch"), base_type=dict)  # one batch is no list
         return report_file(ti.xcom_pull(task_ids="land_file", key="landed"), [counts for counts in loaded if counts])
 
-    loads = load_feed.partial(engine="{{ params.engine }}").expand(batch_id=land_file())
+    loads = load_batches(land_file(), engine="{{ params.engine }}")
     loads >> report_file()
 
 

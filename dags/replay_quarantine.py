@@ -24,7 +24,7 @@ from datetime import datetime
 from airflow.sdk import Param, dag, get_current_context, task
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
 from ecommerce_elt.feeds import load_contracts
-from ecommerce_elt.load_group import load_feed
+from ecommerce_elt.load_operators import load_batches
 from ecommerce_elt.settings import settings
 from more_itertools import always_iterable
 
@@ -69,10 +69,10 @@ def replay_quarantine():
         from ecommerce_elt.steps import report_replay
 
         ti = get_current_context()["ti"]
-        loaded = always_iterable(ti.xcom_pull(task_ids="load_feed.load_batch"), base_type=dict)
+        loaded = always_iterable(ti.xcom_pull(task_ids="load_batch"), base_type=dict)
         return report_replay(ti.xcom_pull(task_ids="choose_events", key="outlook"), [one for one in loaded if one])
 
-    loads = load_feed.partial(engine="duckdb").expand(batch_id=choose_events())
+    loads = load_batches(choose_events(), engine="duckdb")
     loads >> report_replay()
 
 

@@ -18,7 +18,7 @@ from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
 from ecommerce_elt.dag_defaults import Stage, Tag, default_args
-from ecommerce_elt.load_group import LoadFileOperator
+from ecommerce_elt.load_operators import LoadFileOperator
 from ecommerce_elt.sensors import LandedFilesSensor
 from ecommerce_elt.settings import settings
 

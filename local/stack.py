@@ -192,7 +192,7 @@ class Stack:
             "TMPDIR": str(self.state / "tmp"),
             "ECOMMERCE_WORK_DIR": str(self.state / "work"),
             "ECOMMERCE_OPEN_BATCH_RETRY_SECONDS": "20",
-            "ECOMMERCE_POLL_INTERVAL_SECONDS": "1",
+            "ECOMMERCE_POLL_INTERVAL_SECONDS": "0.5",
             "ECOMMERCE_S3_OBJECT_URL": f"{self.cloud_url}/{{bucket}}/{{key}}",
             "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.redshift_url}/statements/{{statement_id}}",
             "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.quicksight_url}/data-sets/{{data_set_id}}",

@@ -23,7 +23,7 @@ SUBJECT_MAX = 100  # SNS API reference, Publish, Subject: fewer than 100 ASCII c
 ERROR_MAX = 500
 # Task to the page of docs/runbooks; the others have the list of all.
 RUNBOOKS = {
-    "claim_batches": "nothing-arrives", "load_feed.clean_batch": "cleaning-fails", "load_feed.load_batch": "loading-fails",
+    "claim_batches": "nothing-arrives", "load_batch": "loading-fails",
     "build_dimensions": "check-failed", "build_subject": "check-failed", "ingest_data_set": "dashboard-is-behind",
     "extract_for_tableau": "dashboard-is-behind", "crawl_raw": "crawler-fails", "crawl_clean": "crawler-fails",
     "crawl_quarantine": "crawler-fails", "land_file": "bad-file-in-landing", "report_file": "bad-file-in-landing",
@@ -81,7 +81,7 @@ def tell(client: Any, config: Settings, cause: str, subject: str, message: str, 
 
 
 class _TaskNotifier(SnsNotifier):
-    """Tells of a task; `load_events.load_feed.load_batch purchases` is a cause, whatever the run and the batch."""
+    """Tells of a task; `load_events.load_batch purchases` is a cause, whatever the run and the batch."""
 
     def __init__(self, aws_conn_id: str) -> None:
         super().__init__(aws_conn_id=aws_conn_id, target_arn=settings().alerts_topic_arn, message="", subject="")

@@ -18,6 +18,7 @@ import logging
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
@@ -35,6 +36,7 @@ UNREADABLE = "_unreadable"  # the feed of what is no envelope: no feed of ours b
 BATCH_ID = re.compile(r"^(?P<feed>_unreadable|[a-z][a-z0-9_]{0,62})-\d{8}T\d{6}Z-[0-9a-f]{16}(?P<replay>-replay)?$")
 OPEN = "manifests/open/"
 LONG_POLL_SECONDS = 1
+CLAIM_THREADS = 4  # feeds at a time; a claim waits for S3 and Redshift, not for the processor
 RECEIVE_MAX = 10  # ReceiveMessage and DeleteMessageBatch take ten: SQS API reference
 
 
@@ -229,19 +231,23 @@ def claim(
     for raw in found.values():
         by_feed[feed_of_key(raw.key)].append(raw)
 
-    created: list[str] = []
-    new_objects = 0
-    for feed, objects in sorted(by_feed.items()):
+    def create(feed: str) -> tuple[str | None, int]:
+        """Returns (batch id, objects) of a new batch of the feed's objects that no batch has; (None, 0) where each is known."""
+        objects = by_feed[feed]
         keys = sorted(o.key for o in objects)
         known = in_open_batches | loaded_keys(feed, keys[0], keys[-1])
         fresh = [o for o in objects if o.key not in known]
         if not fresh:
-            continue  # counted below as known_objects
+            return None, 0
         manifest = new_manifest(feed, fresh, now())
         s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
         s3.put_object(Bucket=bucket, Key=OPEN + manifest.batch_id, Body=b"")
-        created.append(manifest.batch_id)
-        new_objects += len(fresh)
+        return manifest.batch_id, len(fresh)
+
+    with ThreadPoolExecutor(CLAIM_THREADS) as pool:
+        made = list(pool.map(create, sorted(by_feed)))
+    created = [batch_id for batch_id, _ in made if batch_id]
+    new_objects = sum(objects for _, objects in made)
 
     handles = list(receipts.values())
     for start in range(0, len(handles), RECEIVE_MAX):

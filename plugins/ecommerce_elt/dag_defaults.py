@@ -6,10 +6,11 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow.sdk import Asset, ExceptionRetryPolicy, RetryAction, RetryRule
+from airflow.sdk import Asset, AssetWatcher, ExceptionRetryPolicy, RetryAction, RetryRule
 
 from ecommerce_elt.alerts import FailureAlert, RecoveryNotice
 from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.sensors import RawObjectsTrigger
 from ecommerce_elt.settings import settings
 
 
@@ -33,6 +34,21 @@ class Stage(StrEnum):
     RECONCILE = "reconcile"
 
 
+RAW_OBJECTS = Asset(
+    "ecommerce_raw_objects",
+    watchers=[
+        AssetWatcher(
+            name="queue_of_raw_objects",
+            trigger=RawObjectsTrigger(
+                settings().bucket,
+                settings().raw_objects_queue,
+                settings().poll_interval_seconds,
+                settings().open_batch_retry_seconds,
+                f"aws_{Stage.LOAD}",
+            ),
+        )
+    ],
+)
 WAREHOUSE = Asset("ecommerce_warehouse")
 MARTS = Asset("ecommerce_marts")
 

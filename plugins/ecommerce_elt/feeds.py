@@ -7,12 +7,13 @@ spellings and personal data; the cleaning, the producer and the tests all read i
 from __future__ import annotations
 
 import re
-from functools import cached_property
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from yaml import CSafeLoader
 
 from ecommerce_elt.errors import PermanentError
 
@@ -164,13 +165,19 @@ class Contract(BaseModel):
 
 
 def load_contract(path: Path) -> Contract:
-    """Returns the contract in the YAML file `path`.
+    """Returns the contract in the YAML file `path`; read once, until the file changes.
 
     Raises:
         PermanentError: the file is no valid contract; the message names the file and each wrong key.
     """
+    state = path.stat()
+    return _read_contract(path, state.st_mtime_ns, state.st_size)
+
+
+@lru_cache(maxsize=256)
+def _read_contract(path: Path, changed_ns: int, size: int) -> Contract:
     try:
-        contract = Contract.model_validate(yaml.safe_load(path.read_text("utf-8")))
+        contract = Contract.model_validate(yaml.load(path.read_text("utf-8"), CSafeLoader))
     except yaml.YAMLError as error:
         raise PermanentError(f"{path}: not YAML: {error}") from error
     except ValidationError as error:

@@ -167,10 +167,11 @@ def write_counts(
          "cleaned_by": cleaned_by, **by_object.get(raw.key, none)}
         for raw in manifest.objects
     ]  # fmt: skip
-    body = "".join(json.dumps(line) + "\n" for line in lines)
-    s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/objects.jsonl", Body=body.encode())
     named = dict(sorted(unknown_keys, key=lambda found: (-found[1], found[0]))[:KEYS_NAMED])
     s3.put_object(Bucket=bucket, Key=_unknown_keys(manifest.batch_id), Body=json.dumps(named).encode())
+    body = "".join(json.dumps(line) + "\n" for line in lines)
+    # Last: who finds the counts takes the batch for cleaned.
+    s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/objects.jsonl", Body=body.encode())
     return _total(manifest.batch_id, manifest.feed, lines)
 
 
@@ -192,6 +193,14 @@ def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
     """
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/objects.jsonl")["Body"].read()
     return _total(batch_id, feed, [json.loads(line) for line in body.splitlines()])
+
+
+def find_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch | None:
+    """Returns the counts of a batch that is cleaned, as `read_counts` does; None of one that is not."""
+    try:
+        return read_counts(s3, bucket, batch_id, feed)
+    except s3.exceptions.NoSuchKey:
+        return None
 
 
 def _total(batch_id: str, feed: str, lines: list[dict[str, Any]]) -> CleanBatch:

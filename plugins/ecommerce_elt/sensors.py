@@ -1,24 +1,30 @@
-"""Waits for new raw objects without holding a worker slot and without taking messages off the queue."""
+"""What waits for new raw objects and landed files, in the triggerer, without holding a worker slot."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.hooks.sqs import SqsHook
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
-from airflow.sdk import BaseSensorOperator, Context
-from airflow.triggers.base import BaseTrigger, TriggerEvent
+from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
 from ecommerce_elt.batches import OPEN
 from ecommerce_elt.landing import LANDING, new_files
 
+CLAIM_SECONDS = (
+    2.0  # a run takes its messages off the queue within this time; told earlier of them, the next finds none
+)
 
-class RawObjectsTrigger(BaseTrigger):
-    """Fires when the queue announces raw objects, or when a dead run left an open batch."""
+
+class RawObjectsTrigger(BaseEventTrigger):
+    """Tells the asset of raw objects, again and again, that the queue announces some, or that a dead run left a batch.
+
+    It reads only the queue's length: the messages stay for the claim, so that whatever dies here takes nothing with it.
+    """
 
     def __init__(
         self,
@@ -50,50 +56,9 @@ class RawObjectsTrigger(BaseTrigger):
                 left = sum(marker["LastModified"] <= due for marker in markers)
                 if waiting or left:
                     yield TriggerEvent({"waiting_messages": waiting, "open_batches": left})
-                    return
-                await asyncio.sleep(self.poll_interval_seconds)
-
-
-class RawObjectsSensor(BaseSensorOperator):
-    """Defers until there is a raw object to load.
-
-    Reads only the queue's length: the messages stay for the claim, so a run that dies here takes nothing with it. When
-    `timeout` passes first, the run ends as skipped.
-    """
-
-    template_fields: Sequence[str] = ("bucket", "queue_name")
-
-    def __init__(
-        self,
-        *,
-        bucket: str,
-        queue_name: str,
-        poll_interval_seconds: float,
-        open_batch_retry_seconds: float,
-        aws_conn_id: str | None = "aws_default",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(soft_fail=True, **kwargs)
-        self.bucket, self.queue_name = bucket, queue_name
-        self.poll_interval_seconds, self.open_batch_retry_seconds = poll_interval_seconds, open_batch_retry_seconds
-        self.aws_conn_id = aws_conn_id
-
-    def execute(self, context: Context) -> None:
-        self.defer(
-            trigger=RawObjectsTrigger(
-                self.bucket,
-                self.queue_name,
-                self.poll_interval_seconds,
-                self.open_batch_retry_seconds,
-                self.aws_conn_id,
-            ),
-            method_name="resume",
-            timeout=timedelta(seconds=self.timeout),
-        )
-
-    def resume(self, context: Context, event: dict[str, Any]) -> dict[str, Any]:
-        self.log.info("waiting_messages=%s open_batches=%s", event["waiting_messages"], event["open_batches"])
-        return event
+                    await asyncio.sleep(max(CLAIM_SECONDS, self.poll_interval_seconds))
+                else:
+                    await asyncio.sleep(self.poll_interval_seconds)
 
 
 class LandedFilesTrigger(BaseTrigger):

@@ -104,9 +104,8 @@ class Settings(BaseSettings):
     tableau_token_name: str = Field(default="", description="Name of a personal access token.")
     tableau_token: SecretStr = SecretStr("")
 
-    load_events_schedule: str = Field(default="@continuous", description="`@continuous`, or a cron expression.")
-    load_events_idle_minutes: int = Field(
-        default=60, ge=1, description="A run that saw no new object for this long ends as skipped; the next one starts."
+    load_events_schedule: str = Field(
+        default="@arrival", description="`@arrival`: whenever raw objects arrive; or a cron expression."
     )
     poll_interval_seconds: Annotated[float, Field(gt=0)] = 5.0
     open_batch_retry_seconds: Annotated[float, Field(ge=0)] = 300.0

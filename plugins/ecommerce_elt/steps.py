@@ -9,6 +9,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,10 +48,22 @@ from ecommerce_elt.tabular import Flags
 log = logging.getLogger(__name__)
 
 
+class _TaskHook(AwsBaseHook):
+    """The provider's hook with one session for all clients of a task: each session reads botocore's data anew, 0.1 s."""
+
+    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
+        return _session(self.aws_conn_id, str(get_current_context()["ti"].id))
+
+
+@lru_cache(maxsize=1)
+def _session(connection: str, task_instance: str) -> Any:
+    return AwsBaseHook(aws_conn_id=connection).get_session()
+
+
 def _client(service: str) -> Any:
     """A boto3 client by the connection of the running DAG's stage, or by boto3's own variables where there is none."""
     connection = get_current_context()["dag"].default_args["aws_conn_id"]
-    return AwsBaseHook(aws_conn_id=connection, client_type=service).conn
+    return _TaskHook(aws_conn_id=connection, client_type=service).conn
 
 
 def _warehouse() -> warehouse.Warehouse:
@@ -90,17 +103,19 @@ def claim_batches() -> list[str]:
     return list(claimed.batches)
 
 
-def clean_batch(batch_id: str) -> CleanBatch:
-    """Cleans the batch and returns its counts."""
-    s3 = _client("s3")
-    touched_object(f"manifests/{batch_id}.json")
-    _tell_lineage_of_cleaning(batch_id)
-    return cleaning.clean_batch(s3, batches.read_manifest(s3, settings().bucket, batch_id), _with_key(settings()))
+def _clean_batch(s3: Any, batch_id: str, config: Settings, *, committed: bool) -> CleanBatch:
+    """Returns the counts of the batch's files, which it makes where they are not there.
 
-
-def _tell_lineage_of_cleaning(batch_id: str) -> None:
-    feed = batches.feed_of(batch_id)
-    lineage.moved([lineage.folder(reconcile.prefix_of(feed))], [lineage.folder(f"clean/feed={feed}/")])
+    Also where an older contract or clean SQL made them, until the batch is committed with what they hold.
+    """
+    batch = lake_files.find_counts(s3, config.bucket, batch_id, batches.feed_of(batch_id))
+    if batch and (committed or not cleaning.is_outdated(batch, config)):
+        return batch
+    if batch:
+        log.info("the contract or the cleaning SQL changed since batch_id=%s was cleaned: cleaning it again", batch_id)
+    lineage.moved([lineage.folder(reconcile.prefix_of(batches.feed_of(batch_id)))],
+                  [lineage.folder(f"clean/feed={batches.feed_of(batch_id)}/")])  # fmt: skip
+    return cleaning.clean_batch(s3, batches.read_manifest(s3, config.bucket, batch_id), _with_key(config))
 
 
 def _with_key(config: Settings) -> Settings:
@@ -111,19 +126,16 @@ def _with_key(config: Settings) -> Settings:
     return config.model_copy(update={"pii_hmac_key": SecretStr(key)})
 
 
-def load_batch(cleaned: dict[str, Any]) -> dict[str, int]:
-    """Loads the cleaned batch in one transaction, publishes it in the lake, closes it, and returns its counts as committed."""
+def load_batch(batch_id: str) -> dict[str, int]:
+    """Cleans the batch where it is not cleaned, loads it in one transaction, publishes it in the lake and closes it.
+
+    Returns its counts as committed.
+    """
     config, s3 = settings(), _client("s3")
-    batch = CleanBatch(**cleaned)
-    touched_object(f"manifests/{batch.batch_id}.json")
+    touched_object(f"manifests/{batch_id}.json")
     with _linked_warehouse() as target:
-        before = warehouse.committed(target, batch.batch_id, config)
-        if before is None and cleaning.is_outdated(batch, config):
-            log.info(
-                "the contract or the cleaning SQL changed since batch_id=%s was cleaned: cleaning it again",
-                batch.batch_id,
-            )
-            batch = clean_batch(batch.batch_id)
+        before = warehouse.committed(target, batch_id, config)
+        batch = _clean_batch(s3, batch_id, config, committed=before is not None)
         counts = before or warehouse.load_batch(target, batch, config)
         if batch.clean:  # else there is no file
             overlaps = counts["duplicates"] > batch.duplicates
@@ -173,21 +185,15 @@ def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
     alerts.tell(_client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))
 
 
-def counts_of(batch_id: str) -> CleanBatch:
-    """Returns the counts of a batch that the Glue job cleaned."""
-    _tell_lineage_of_cleaning(batch_id)
-    return lake_files.read_counts(_client("s3"), settings().bucket, batch_id, batches.feed_of(batch_id))
-
-
-def engine_of(batch_id: str, engine: str = Engine.AUTO) -> Engine:
-    """Returns what cleans the batch: `engine`, or by its size where that is `auto`."""
-    config = settings()
-    if batches.feed_of(batch_id) not in load_contracts(config.include_dir / "feeds") or batch_id.endswith("-replay"):
-        return Engine.DUCKDB  # the job knows the feeds of the last deployment; what has no contract is rejected here
-    if engine != Engine.AUTO:
-        return Engine(engine)
-    size = sum(raw.size for raw in batches.read_manifest(_client("s3"), config.bucket, batch_id).objects)
-    return Engine.GLUE if size > config.glue_threshold_bytes else Engine.DUCKDB
+def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
+    """Returns whether Glue is to clean the batch: by `engine`, or by its size where that is `auto`, and unless that is done."""
+    config, s3, feed = settings(), _client("s3"), batches.feed_of(batch_id)
+    if feed not in load_contracts(config.include_dir / "feeds") or batch_id.endswith("-replay"):
+        return False  # the job knows the feeds of the last deployment; what has no contract is rejected here
+    if engine == Engine.AUTO:
+        size = sum(raw.size for raw in batches.read_manifest(s3, config.bucket, batch_id).objects)
+        engine = Engine.GLUE if size > config.glue_threshold_bytes else Engine.DUCKDB
+    return engine == Engine.GLUE and lake_files.find_counts(s3, config.bucket, batch_id, feed) is None
 
 
 # -- landing ----------------------------------------------------------------------------------------------------------

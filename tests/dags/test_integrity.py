@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 from airflow.dag_processing.dagbag import DagBag
 from ecommerce_elt.dag_defaults import Stage, Tag
+from ecommerce_elt.sensors import RawObjectsTrigger
 
 from local.stack import STAGES
 from tests.conftest import PROJECT
@@ -24,7 +25,7 @@ DAGS = {
     "reconcile_layers",
 }
 # What works on whole files, or on the whole lake.
-LONG = {"load_feed.clean_batch", "load_file", "land_file", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
+LONG = {"load_batch", "load_file", "land_file", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
         "summarise_quarantine", "find_feeds", "compact_feed", "remove_superseded_files", "apply_retention",
         "vacuum_and_analyze", "find_customer", "is_to_be_erased", "erase_from_lake", "erase_from_dynamodb", "erase_from_warehouse",
         "build_marts", "prove_erasure", "reconcile_feed", "judge"}  # fmt: skip
@@ -52,7 +53,8 @@ def test_owner_tags_retries_timeouts_and_page(bag, dag_id):
     assert dag.tags
     assert dag.tags <= {str(tag) for tag in Tag}
     assert dag.catchup is False
-    assert dag.max_active_runs == (4 if dag_id == "load_history" else 1)  # a file each
+    # A run that claims beside one that loads; a file each.
+    assert dag.max_active_runs == {"load_events": 2, "load_history": 4}.get(dag_id, 1)
     for words in ("**Runs**", "**Works on**", "**Reads**", "**Writes**", "#### What to press after a failure"):
         assert words in dag.doc_md
     for task in dag.tasks:
@@ -82,19 +84,22 @@ def test_mapped_tasks_show_what_they_are_about(bag, dag_id):
         assert template == shown[dag_id]
 
 
-def test_load_events_waits_claims_cleans_and_loads(bag):
+def test_load_events_claims_what_arrives_and_loads_a_task_a_feed(bag):
     dag = bag.dags["load_events"]
-    order = ["wait_for_raw_objects", "claim_batches", "load_feed.clean_batch", "load_feed.load_batch"]
-    assert [t.task_id for t in dag.topological_sort()] == order
-    assert [sorted(dag.task_dict[t].downstream_task_ids) for t in order] == [[order[1]], [order[2]], [order[3]], []]
-    assert [asset.name for asset in dag.task_dict["load_feed.load_batch"].outlets] == ["ecommerce_warehouse"]
+    assert [t.task_id for t in dag.topological_sort()] == ["claim_batches", "load_batch"]
+    assert dag.task_dict["claim_batches"].downstream_task_ids == {"load_batch"}
+    assert [asset.name for asset in dag.task_dict["load_batch"].outlets] == ["ecommerce_warehouse"]
+    [asset] = dag.schedule
+    [watcher] = asset.watchers
+    assert type(watcher.trigger) is RawObjectsTrigger
+    assert watcher.trigger.aws_conn_id == "aws_load"
 
 
 def test_load_history_reports_whatever_happened(bag):
     dag = bag.dags["load_history"]
     assert dag.task_dict["report_file"].trigger_rule == "all_done"
     assert dag.leaves == [dag.task_dict["report_file"]]
-    assert dag.task_dict["report_file"].upstream_task_ids == {"load_feed.load_batch"}
+    assert dag.task_dict["report_file"].upstream_task_ids == {"load_batch"}
     assert dag.schedule is None
 
 

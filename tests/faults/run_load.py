@@ -16,7 +16,6 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -116,7 +115,7 @@ def load(order: dict, log: Path) -> None:
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
     for batch_id in order.get("batches") or steps.claim_batches():
-        steps.load_batch(asdict(steps.clean_batch(batch_id)))
+        steps.load_batch(batch_id)
 
 
 def main() -> None:

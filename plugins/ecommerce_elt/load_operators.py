@@ -1,27 +1,29 @@
-"""The task group that cleans and loads a batch, for each DAG that has some."""
+"""The operators that load: a batch, and a landed file."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
 
 from airflow.providers.amazon.aws.links.glue import GlueJobRunDetailsLink
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Context, get_current_context, task_group
+from airflow.sdk import Context
+from airflow.sdk.definitions.mappedoperator import MappedOperator
 
 from ecommerce_elt.batches import Engine, feed_of
 from ecommerce_elt.dag_defaults import WAREHOUSE
-from ecommerce_elt.links import S3ObjectLink, linked_task
+from ecommerce_elt.links import GlueTableLink, RedshiftStatementLink, S3ObjectLink
 from ecommerce_elt.settings import settings
 
-FEED_NAME = "{{ feed }}"
 
+class LoadBatchOperator(GlueJobOperator):
+    """Cleans a batch and loads it in one transaction; returns its counts as committed.
 
-class CleanBatchOperator(GlueJobOperator):
-    """Cleans a batch with DuckDB in the task, or defers until the Glue job has cleaned it; returns its counts.
+    DuckDB cleans in the task; for a batch that Glue cleans the task defers until the job is done. A retry, or a later run
+    that takes the batch up, does not repeat what is done: files that today's contract made are not made again, and a batch
+    that is committed is only published.
 
     Args:
         batch_id: of a batch that has its manifest.
@@ -29,7 +31,7 @@ class CleanBatchOperator(GlueJobOperator):
     """
 
     template_fields: Sequence[str] = (*GlueJobOperator.template_fields, "batch_id", "engine")
-    operator_extra_links = (S3ObjectLink(), GlueJobRunDetailsLink())
+    operator_extra_links = (S3ObjectLink(), RedshiftStatementLink(), GlueTableLink(), GlueJobRunDetailsLink())
 
     def __init__(self, *, batch_id: str, engine: str = Engine.AUTO, **kwargs: Any) -> None:
         super().__init__(
@@ -38,30 +40,43 @@ class CleanBatchOperator(GlueJobOperator):
             waiter_delay=settings().glue_poll_seconds,
             waiter_max_attempts=24 * 3600 // settings().glue_poll_seconds,  # the job and the task have timeouts
             run_job_kwargs={"JobRunQueuingEnabled": True},
-            execution_timeout=timedelta(hours=6),
             **kwargs,
         )
         self.batch_id, self.engine = batch_id, engine
 
-    def execute(self, context: Context) -> dict[str, Any] | None:
-        from ecommerce_elt.steps import clean_batch, engine_of
+    def execute(self, context: Context) -> dict[str, int] | None:
+        from ecommerce_elt.steps import needs_glue
 
         self._name(context)
-        if engine_of(self.batch_id, self.engine) is Engine.DUCKDB:
-            return asdict(clean_batch(self.batch_id))
+        if not needs_glue(self.batch_id, self.engine):
+            return self._load(context)
         self.script_args = {"--batch_id": self.batch_id}
         super().execute(context)  # defers
         return None
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
-        from ecommerce_elt.steps import counts_of
-
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, int]:
         self._name(context)
         super().execute_complete(context, event)
-        return asdict(counts_of(self.batch_id))
+        return self._load(context)
+
+    def _load(self, context: Context) -> dict[str, int]:
+        from ecommerce_elt.steps import load_batch
+
+        counts = load_batch(self.batch_id)
+        extra = {"batch_id": self.batch_id, "feed": feed_of(self.batch_id), **counts}
+        context["outlet_events"][WAREHOUSE].extra = extra
+        return counts
 
     def _name(self, context: Context) -> None:
         context["feed"] = feed_of(self.batch_id)  # for map_index_template
+
+
+def load_batches(batch_ids: Any, engine: str = Engine.AUTO) -> MappedOperator:
+    """Returns the tasks `load_batch`, one for each batch, named after its feed in the UI."""
+    return LoadBatchOperator.partial(
+        task_id="load_batch", engine=engine, map_index_template="{{ feed }}", outlets=[WAREHOUSE],
+        execution_timeout=timedelta(hours=6),  # of a job on Glue
+    ).expand(batch_id=batch_ids)  # fmt: skip
 
 
 class LoadFileOperator(TriggerDagRunOperator):
@@ -70,20 +85,3 @@ class LoadFileOperator(TriggerDagRunOperator):
     template_fields: Sequence[str] = tuple(
         name for name in TriggerDagRunOperator.template_fields if name not in {"conf", "trigger_run_id"}
     )
-
-
-@task_group
-def load_feed(batch_id: str, engine: str = Engine.AUTO) -> None:
-    """Cleans a batch and loads it."""
-
-    @linked_task(map_index_template=FEED_NAME, outlets=[WAREHOUSE], multiple_outputs=False)
-    def load_batch(cleaned: dict[str, Any], *, outlet_events: Any = None) -> dict[str, int]:
-        from ecommerce_elt.steps import load_batch
-
-        get_current_context()["feed"] = cleaned["feed"]
-        counts = load_batch(cleaned)
-        outlet_events[WAREHOUSE].extra = {"batch_id": cleaned["batch_id"], "feed": cleaned["feed"], **counts}
-        return counts
-
-    cleaned = CleanBatchOperator(task_id="clean_batch", batch_id=batch_id, engine=engine, map_index_template=FEED_NAME)
-    load_batch(cleaned.output)
