@@ -206,7 +206,7 @@ def test_by_hand_with_a_parameter_and_on_glue(stack, observer):
     assert observer.core()["purchases"][0] == 50
     [job] = stack.client("glue").get_job_runs(JobName="ecommerce-clean-events")["JobRuns"]
     assert job["JobRunState"] == "SUCCEEDED"
-    assert tasks["load_feed.clean_batch"]["rendered_map_index"] == "purchases"
+    assert tasks["load_batch"]["rendered_map_index"] == "purchases"
 
 
 def test_athena_has_what_the_warehouse_has_and_reads_no_more_than_it_must(stack, observer, online_retail):
@@ -287,7 +287,7 @@ def test_maintenance_makes_few_files_of_many_and_changes_no_row(stack, observer)
 def test_tasks_link_to_the_table_of_the_lake(stack):
     url = f"{stack.airflow_url}/api/v2/dags/load_history/dagRuns/~/taskInstances"
     task = next(t for t in httpx.get(url, params={"state": "success"}).json()["task_instances"]
-                if t["task_id"] == "load_feed.load_batch")  # fmt: skip
+                if t["task_id"] == "load_batch")  # fmt: skip
     link = httpx.get(f"{stack.airflow_url}/api/v2/dags/load_history/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/links",
                      params={"map_index": task["map_index"]}).json()["extra_links"]["Glue table"]  # fmt: skip
     page = httpx.get(link)
@@ -522,7 +522,7 @@ def test_lineage_leads_from_raw_to_the_marts(observer, calls):
 def test_a_run_is_a_trace_of_its_tasks(stack):
     text = "".join(log.read_text(errors="replace") for log in stack.logs.glob("airflow-*.log"))
     names = set(re.findall(r'"name": "((?:dag_run|task_run|worker)\.[^"]*)"', text))
-    assert {"dag_run.load_events", "task_run.claim_batches", "worker.load_feed.load_batch[0]"} <= names
+    assert {"dag_run.load_events", "task_run.claim_batches", "worker.load_batch[0]"} <= names
 
 
 def test_no_key_of_aws_is_in_a_statement_or_a_log(stack):

@@ -218,7 +218,7 @@ def test_a_batch_that_cannot_be_cleaned_is_red_at_once_and_holds_no_other_feed_u
     def red():
         url = f"{stack.airflow_url}/api/v2/dags/load_events/dagRuns/~/taskInstances"
         found = httpx.get(url, params={"state": "failed", "limit": 100}).json()["task_instances"]
-        return [t for t in found if t["task_id"] == "load_feed.clean_batch"]
+        return [t for t in found if t["task_id"] == "load_batch"]
 
     wait_for(red, 60, "the red task")
     assert {t["try_number"] for t in red()} == {1}  # no retry can mend it
@@ -415,7 +415,7 @@ def test_a_failed_check_is_red_keeps_the_mart_and_alerts(stack, observer):
 
 def test_tasks_link_to_what_they_touched(stack):
     url = f"{stack.airflow_url}/api/v2/dags/{{}}/dagRuns/~/taskInstances"
-    wanted = {("load_events", "load_feed.load_batch"): {"S3 object": "manifests/", "Redshift statement": "load online_retail"},
+    wanted = {("load_events", "load_batch"): {"S3 object": "manifests/", "Redshift statement": "load online_retail"},
               ("build_marts", "build_subject"): {"Redshift statement": "publish mart."},
               ("refresh_dashboards", "extract_for_tableau"): {"S3 object": ""},
               ("refresh_dashboards", "ingest_data_set"): {"QuickSight data set": "Last refreshes"}}  # fmt: skip
@@ -574,7 +574,7 @@ def _kill_task(task_id, dag_id="load_events"):
 
 
 def _kill_scheduler(stack):
-    wait_for(lambda: running_task(stack, "load_feed.clean_batch"), 60, "a running task", 0.02)
+    wait_for(lambda: running_task(stack, "load_batch"), 60, "a running task", 0.02)
     [pid] = [p["pid"] for p in Supervisor(stack).states() if p["name"] == "airflow-scheduler"]
     scheduler = psutil.Process(pid)
 
@@ -597,13 +597,22 @@ def _kill_scheduler(stack):
     scheduler.kill()
 
 
-def _kill_redshift(stack):
+def _wait_for_a_load(stack):
     client = Observer.of(stack).warehouse.client
 
     def is_loading():
         return client.list_statements(Status="STARTED", StatementName="load online_retail")["Statements"]
 
     wait_for(is_loading, 60, "a load", 0.01)
+
+
+def _kill_loading_task(stack):
+    _wait_for_a_load(stack)
+    psutil.Process(running_task(stack, "load_batch")).kill()
+
+
+def _kill_redshift(stack):
+    _wait_for_a_load(stack)
     [redshift] = [p for p in members(stack) if "local.redshift" in p.cmdline()]
     redshift.kill()
 
@@ -613,8 +622,8 @@ def _kill_redshift(stack):
 @pytest.mark.parametrize(
     "kill",
     [
-        pytest.param(_kill_task("load_feed.clean_batch"), id="cleaning_task"),
-        pytest.param(_kill_task("load_feed.load_batch"), id="loading_task"),
+        pytest.param(_kill_task("load_batch"), id="cleaning_task"),
+        pytest.param(_kill_loading_task, id="loading_task"),
         pytest.param(_kill_task("claim_batches"), id="claiming_task"),
         pytest.param(_kill_scheduler, id="scheduler"),
         pytest.param(_kill_redshift, id="redshift"),

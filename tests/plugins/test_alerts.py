@@ -98,7 +98,7 @@ def test_a_failed_task_is_told_with_all_that_one_needs(config, variables, monkey
         render_template = staticmethod(lambda template, context: context["feed"])
 
     class Instance:
-        dag_id, task_id, run_id, task = "load_events", "load_feed.clean_batch", "run 1", Task()
+        dag_id, task_id, run_id, task = "load_events", "load_batch", "run 1", Task()
         log_url = "https://airflow.example/dags/load_events/runs/1"
 
     context = {"ti": Instance(), "feed": "purchases", "exception": ValueError("line 3\nis  wrong " + "x" * 1000)}
@@ -108,13 +108,13 @@ def test_a_failed_task_is_told_with_all_that_one_needs(config, variables, monkey
     alerts.RecoveryNotice("aws_load").notify(context)
     [(subject, text), (over, _)] = sent
     assert (subject, over) == (
-        "Failed: load_events.load_feed.clean_batch purchases",
-        "Over: load_events.load_feed.clean_batch purchases",
+        "Failed: load_events.load_batch purchases",
+        "Over: load_events.load_batch purchases",
     )
     assert text.splitlines()[:6] == [
-        "DAG: load_events", "Task: load_feed.clean_batch", "Run: run 1", "Feed: purchases", f"Batch: {Task.batch_id}",
+        "DAG: load_events", "Task: load_batch", "Run: run 1", "Feed: purchases", f"Batch: {Task.batch_id}",
         f"Error: {('line 3 is wrong ' + 'x' * 1000)[:500]}"]  # fmt: skip
-    assert "What to do: https://airflow.example/ecommerce/runbooks/cleaning-fails" in text
+    assert "What to do: https://airflow.example/ecommerce/runbooks/loading-fails" in text
 
 
 def test_every_runbook_that_an_alert_names_is_there():
