@@ -31,7 +31,7 @@ from urllib.parse import urlparse
 
 import boto3
 import pyarrow as pa
-from ecommerce_elt import lake_files
+from ecommerce_elt import lake_files, listing
 from ecommerce_elt.batches import OPEN, RAW_KEY, Manifest, RawObject, new_manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.hmac_pads import hmac_pads, secret_key
@@ -137,8 +137,7 @@ def claim_prefix(s3: Any, bucket: str, prefix: str) -> Manifest:
     Raises:
         PermanentError: the prefix holds no raw objects, or those of several feeds.
     """
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    found = [entry for page in pages for entry in page.get("Contents", [])]
+    found = list(listing.objects(s3, bucket, prefix))
     matches = [RAW_KEY.match(entry["Key"]) for entry in found]
     feeds = {match["feed"] for match in matches if match}
     if not all(matches) or len(feeds) != 1 or None in feeds:

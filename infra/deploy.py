@@ -36,7 +36,7 @@ SQL = PROJECT_DIR / "include" / "sql"
 PACKAGE = PROJECT_DIR / "plugins" / "ecommerce_elt"
 JOB = PROJECT_DIR / "glue" / "clean_events.py"
 # What the job imports: Glue has pyarrow and boto3, and none of our other packages.
-JOB_MODULES = ("__init__", "batches", "errors", "hmac_pads", "lake_files", "raw_records")
+JOB_MODULES = ("__init__", "batches", "errors", "hmac_pads", "lake_files", "listing", "raw_records")
 LAMBDAS = PROJECT_DIR / "lambdas"
 LAYER = LAMBDAS / "shared"
 # Folder to the template's parameter with the key of its package.

@@ -25,6 +25,7 @@ from enum import StrEnum
 from typing import Any
 from urllib.parse import unquote_plus
 
+from ecommerce_elt import listing
 from ecommerce_elt.errors import PermanentError
 
 log = logging.getLogger(__name__)
@@ -87,6 +88,12 @@ def feed_of(batch_id: str) -> str:
     return found["feed"]
 
 
+def claimed_at(batch_id: str) -> datetime:
+    """Returns the time in a batch id: of its claim, or when its file landed. Nothing was made of the batch before."""
+    feed_of(batch_id)
+    return datetime.strptime(batch_id.removesuffix("-replay").split("-")[-2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+
+
 def new_manifest(
     feed: str, objects: Iterable[RawObject], now: datetime, lines: dict[str, list[int]] | None = None
 ) -> Manifest:
@@ -142,8 +149,7 @@ def objects_in_notification(body: str) -> list[RawObject]:
 
 def open_batches(s3: Any, bucket: str) -> dict[str, datetime]:
     """Returns id to time of the last claim, of the batches that are not known to be committed, the oldest first."""
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=OPEN)
-    found = {e["Key"].removeprefix(OPEN): e["LastModified"] for page in pages for e in page.get("Contents", [])}
+    found = {e["Key"].removeprefix(OPEN): e["LastModified"] for e in listing.objects(s3, bucket, OPEN)}
     return dict(sorted(found.items(), key=lambda entry: entry[0].split("-", 1)[1]))
 
 

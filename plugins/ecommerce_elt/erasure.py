@@ -32,6 +32,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 from more_itertools import constrained_batches
 
+from ecommerce_elt import listing
 from ecommerce_elt.batches import UNREADABLE, RawObject, open_batches, read_manifest
 from ecommerce_elt.cleaning import download, run_cleaning
 from ecommerce_elt.errors import PermanentError, TransientError
@@ -130,10 +131,8 @@ def _chunks(objects: Iterable[RawObject]) -> Iterator[Iterable[RawObject]]:
 
 
 def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[RawObject]:
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    for page in pages:
-        for entry in page.get("Contents", []):
-            yield RawObject(entry["Key"], entry["ETag"].strip('"'), entry["Size"], bucket)
+    for entry in listing.objects(s3, bucket, prefix):
+        yield RawObject(entry["Key"], entry["ETag"].strip('"'), entry["Size"], bucket)
 
 
 def _lines_of(customer: Customer, files: dict[str, Path], settings: Settings, work: Path) -> dict[str, set[int]]:

@@ -29,8 +29,10 @@ import duckdb
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
+from more_itertools import chunked
 
-from ecommerce_elt.batches import OPEN, open_batches
+from ecommerce_elt import listing
+from ecommerce_elt.batches import OPEN, claimed_at, open_batches
 from ecommerce_elt.cleaning import clean_schema
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import load_contracts
@@ -45,6 +47,7 @@ LIST = "symlink.txt"
 CLEAN_KEY = re.compile(r"^clean/feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{4}-\d\d-\d\d)/[^/]+\.parquet$")
 LIST_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/[^/]+$")
 DAY_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/$")
+DELETED_AT_ONCE = 1000  # DeleteObjects: S3 API reference
 PARTITIONS_A_CALL = 100  # BatchCreatePartition: Glue API reference
 SYMLINK_INPUT = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
 SYMLINK_OUTPUT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
@@ -57,10 +60,7 @@ def folder_of(feed: str, day: str) -> str:
 
 def days(s3: Any, bucket: str, feed: str) -> list[str]:
     """Returns the days that have a list, in order."""
-    pages = s3.get_paginator("list_objects_v2").paginate(
-        Bucket=bucket, Prefix=f"{PUBLISHED}feed={feed}/", Delimiter="/"
-    )
-    found = [DAY_KEY.match(entry["Prefix"]) for page in pages for entry in page.get("CommonPrefixes", [])]
+    found = [DAY_KEY.match(folder) for folder in listing.folders(s3, bucket, f"{PUBLISHED}feed={feed}/")]
     return sorted(match["day"] for match in found if match)
 
 
@@ -112,14 +112,28 @@ def _supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> No
     s3.put_object(Bucket=bucket, Key=f"{folder_of(feed, day)}_superseded-{name}.json", Body=note)
 
 
-def _noted(s3: Any, bucket: str, feed: str, day: str) -> set[str]:
-    """Returns the files that compaction has taken out of the day's list, within the grace period."""
-    found: set[str] = set()
-    listed = s3.list_objects_v2(Bucket=bucket, Prefix=f"{folder_of(feed, day)}_superseded-").get("Contents", [])
-    for entry in listed:
-        note = json.loads(s3.get_object(Bucket=bucket, Key=entry["Key"])["Body"].read())
-        found.update(note["files"])
-    return found
+class _Notes:
+    """The files that were taken out of a day's list since a batch was claimed, and so may be files of that batch."""
+
+    CLOCKS_DIFFER = timedelta(hours=1)  # of S3 and of whoever claimed the batch; one too many is only read
+
+    def __init__(self, s3: Any, bucket: str, feed: str, day: str, batch_id: str) -> None:
+        self._s3, self._bucket, self._prefix = s3, bucket, f"{folder_of(feed, day)}_superseded-"
+        self._since = claimed_at(batch_id) - self.CLOCKS_DIFFER
+        self._files: dict[str, list[str]] = {}  # of each note that was read: a note never changes
+
+    def name(self, url: str) -> bool:
+        """Returns whether a note names the file: now, since compaction may have written one a moment ago."""
+        listed = [
+            e["Key"] for e in listing.objects(self._s3, self._bucket, self._prefix) if e["LastModified"] >= self._since
+        ]
+        with ThreadPoolExecutor(S3_THREADS) as pool:
+            self._files |= pool.map(self._read, [key for key in listed if key not in self._files])
+        return any(url in files for files in self._files.values())
+
+    def _read(self, key: str) -> tuple[str, list[str]]:
+        body = self._s3.get_object(Bucket=self._bucket, Key=key)["Body"].read()
+        return key, json.loads(body)["files"]
 
 
 # -- batches --------------------------------------------------------------------------------------------------------
@@ -156,11 +170,12 @@ def publish_batch(
         if added is None:
             return False  # core had all of it, and so had the lists
         events = _read(s3, added, ["event_id"])["event_id"] if again else None
+        notes = _Notes(s3, bucket, batch.feed, day, batch.batch_id)
 
         def change(now: list[str]) -> list[str]:
             kept = _without_replaced(s3, bucket, batch.feed, day, now, replaced.get(day, {}))
             # One that was replaced was there: a run that wakes up late must not bring it back.
-            is_there = added in now or added in _noted(s3, bucket, batch.feed, day)
+            is_there = added in now or notes.name(added)
             if is_there or (events is not None and _has_some(s3, kept, events)):
                 return kept
             return [*kept, added]
@@ -242,8 +257,7 @@ def _known_events(s3: Any, target: Warehouse, batch: CleanBatch, settings: Setti
     names = {"batch_id": batch.batch_id, "copy_role": role_of(settings),
              "known_prefix": f"s3://{settings.bucket}/{prefix}"}  # fmt: skip
     run_file(target, settings.sql_dir / "ops/known_event/unload.sql", names)
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=prefix)
-    keys = [entry["Key"] for page in pages for entry in page.get("Contents", []) if entry["Size"]]
+    keys = [entry["Key"] for entry in listing.objects(s3, settings.bucket, prefix) if entry["Size"]]
     tables = [_read(s3, f"s3://{settings.bucket}/{key}", ["event_id"]) for key in keys]
     return pa.concat_tables(tables).column("event_id") if tables else pa.chunked_array([[]], pa.string())
 
@@ -428,8 +442,7 @@ def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Sch
 
 
 def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
-    return {f"s3://{bucket}/{e['Key']}": e["Size"] for page in pages for e in page.get("Contents", [])}
+    return {f"s3://{bucket}/{entry['Key']}": entry["Size"] for entry in listing.objects(s3, bucket, prefix)}
 
 
 def _groups(urls: list[str], sizes: dict[str, int], target: int) -> Iterator[list[str]]:
@@ -517,8 +530,7 @@ def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = Non
     """Deletes the files that no list has named for `lake_grace_hours`, and returns how many."""
     limit = (now or datetime.now(UTC)) - timedelta(hours=settings.lake_grace_hours)
     removed = 0
-    pages = s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=PUBLISHED)
-    notes = [e["Key"] for page in pages for e in page.get("Contents", []) if "/_superseded-" in e["Key"]]
+    notes = [e["Key"] for e in listing.objects(s3, settings.bucket, PUBLISHED) if "/_superseded-" in e["Key"]]
     for note in notes:
         found = json.loads(s3.get_object(Bucket=settings.bucket, Key=note)["Body"].read())
         if datetime.fromisoformat(found["since"]) > limit:
@@ -535,24 +547,21 @@ def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = Non
 
 def apply_retention(s3: Any, settings: Settings, *, now: datetime | None = None) -> dict[str, int]:
     """Deletes objects that are older than `retention_days` of their prefix, and returns prefix to objects deleted."""
-    removed: dict[str, int] = defaultdict(int)
+    removed = dict.fromkeys(settings.retention_days, 0)
     still_open = open_batches(s3, settings.bucket)  # theirs stays, however old it is
     for prefix, kept_days in settings.retention_days.items():
         limit = (now or datetime.now(UTC)) - timedelta(days=kept_days)
-        pages = s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=prefix)
-        for page in pages:
-            found = [e["Key"] for e in page.get("Contents", []) if e["LastModified"] < limit]
-            old = [
-                key for key in found if not key.startswith(OPEN) and not any(batch_id in key for batch_id in still_open)
-            ]
-            _delete(s3, settings.bucket, old)
-            removed[prefix] += len(old)
-    return dict(removed)
+        found = (e["Key"] for e in listing.objects(s3, settings.bucket, prefix) if e["LastModified"] < limit)
+        old = (key for key in found if not key.startswith(OPEN) and not any(batch_id in key for batch_id in still_open))
+        for some in chunked(old, DELETED_AT_ONCE):
+            _delete(s3, settings.bucket, some)
+            removed[prefix] += len(some)
+    return removed
 
 
 def _delete(s3: Any, bucket: str, keys: list[str]) -> None:
-    for start in range(0, len(keys), 1000):  # DeleteObjects takes a thousand: S3 API reference
-        objects = [{"Key": key} for key in keys[start : start + 1000]]
+    for some in chunked(keys, DELETED_AT_ONCE):
+        objects = [{"Key": key} for key in some]
         errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
         if errors:
             raise PermanentError(f"s3://{bucket}/{errors[0]['Key']} cannot be deleted: {errors[0].get('Message')}")

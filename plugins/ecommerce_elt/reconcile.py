@@ -21,7 +21,7 @@ from urllib.parse import quote_plus, urlparse
 
 from more_itertools import chunked
 
-from ecommerce_elt import lake
+from ecommerce_elt import lake, listing
 from ecommerce_elt.batches import BATCH_ID, OPEN, UNREADABLE, RawObject, feed_of, open_batches, read_manifest
 from ecommerce_elt.cleaning import clean_schema
 from ecommerce_elt.feeds import Contract, load_contracts
@@ -182,9 +182,8 @@ def _objects(s3: Any, bucket: str, feed: str, since: datetime, now: datetime) ->
     found: dict[datetime, list[dict[str, Any]]] = {}
     for days in range((now.date() - since.date()).days + 1):
         day = f"{prefix_of(feed)}dt={since.date() + timedelta(days=days)}/"
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=day):
-            for entry in page.get("Contents", []):
-                found.setdefault(hour_of(entry["Key"]), []).append(entry)
+        for entry in listing.objects(s3, bucket, day):
+            found.setdefault(hour_of(entry["Key"]), []).append(entry)
     return found
 
 
@@ -380,8 +379,7 @@ def reconcile_days(
     }
     lists = {
         match["day"]: entry["LastModified"]
-        for page in s3.get_paginator("list_objects_v2").paginate(Bucket=settings.bucket, Prefix=f"{lake.PUBLISHED}feed={contract.feed}/")
-        for entry in page.get("Contents", [])
+        for entry in listing.objects(s3, settings.bucket, f"{lake.PUBLISHED}feed={contract.feed}/")
         if (match := lake.LIST_KEY.match(entry["Key"])) and entry["Key"].endswith(lake.LIST)
     }  # fmt: skip
     changed = [day for day, at in lists.items() if day not in known or at >= known[day][0] or known[day][1]]

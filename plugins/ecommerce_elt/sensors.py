@@ -12,6 +12,7 @@ from airflow.providers.amazon.aws.hooks.sqs import SqsHook
 from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.triggers.base import BaseEventTrigger, BaseTrigger, TriggerEvent
 
+from ecommerce_elt import listing
 from ecommerce_elt.batches import OPEN
 from ecommerce_elt.landing import LANDING, new_files
 
@@ -51,7 +52,7 @@ class RawObjectsTrigger(BaseEventTrigger):
                 wanted = ["ApproximateNumberOfMessages"]
                 attributes = await sqs.get_queue_attributes(QueueUrl=url, AttributeNames=wanted)
                 waiting = int(attributes["Attributes"]["ApproximateNumberOfMessages"])
-                markers = (await s3.list_objects_v2(Bucket=self.bucket, Prefix=OPEN)).get("Contents", [])
+                markers = await listing.objects_async(s3, self.bucket, OPEN)
                 due = datetime.now(UTC) - timedelta(seconds=self.open_batch_retry_seconds)
                 left = sum(marker["LastModified"] <= due for marker in markers)
                 if waiting or left:
@@ -78,8 +79,7 @@ class LandedFilesTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         async with await S3Hook(aws_conn_id=self.aws_conn_id).get_async_conn() as s3:
             while True:
-                pages = s3.get_paginator("list_objects_v2").paginate(Bucket=self.bucket, Prefix=LANDING)
-                found = new_files([entry async for page in pages for entry in page.get("Contents", [])])
+                found = new_files(await listing.objects_async(s3, self.bucket, LANDING))
                 if found:
                     files = [{"Key": file.key, "ETag": file.etag} for file in found]
                     yield TriggerEvent({"status": "running", "files": files})

@@ -30,6 +30,7 @@ from ecommerce_elt import (
     lake_files,
     landing,
     lineage,
+    listing,
     marts,
     reconcile,
     replay,
@@ -204,8 +205,7 @@ def find_landed_files() -> list[dict[str, Any]]:
 
     Skips where there is none.
     """
-    pages = _client("s3").get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix=landing.LANDING)
-    found = landing.new_files(entry for page in pages for entry in page.get("Contents", []))
+    found = landing.new_files(listing.objects(_client("s3"), settings().bucket, landing.LANDING))
     if not found:
         raise AirflowSkipException("no landed file is new")
     log.info("landed_files=%s", [file.key for file in found])
@@ -394,7 +394,7 @@ def extract_for_tableau() -> dict[str, int]:
     Skips the task where the extract is not due.
     """
     config, s3 = settings(), _client("s3")
-    past = s3.list_objects_v2(Bucket=config.bucket, Prefix=tableau.KEY).get("Contents", [])
+    past = list(listing.objects(s3, config.bucket, tableau.KEY))
     if not _is_due(dashboards.DATA_SETS, _published(), past[0]["LastModified"] if past else None):
         raise AirflowSkipException("the extract is not due")
     with tempfile.TemporaryDirectory(dir=config.work_dir) as folder:
@@ -444,12 +444,8 @@ def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict
 
 def reconcile_feeds() -> list[str]:
     """Returns the feeds whose layers are compared: all with a contract or with raw objects, and what is no envelope."""
-    pages = (
-        _client("s3").get_paginator("list_objects_v2").paginate(Bucket=settings().bucket, Prefix="raw/", Delimiter="/")
-    )
-    arrived = {
-        p["Prefix"].removeprefix("raw/feed=").rstrip("/") for page in pages for p in page.get("CommonPrefixes", [])
-    }
+    folders = listing.folders(_client("s3"), settings().bucket, "raw/")
+    arrived = {folder.removeprefix("raw/feed=").rstrip("/") for folder in folders}
     return [*sorted(arrived | set(feeds())), batches.UNREADABLE]
 
 

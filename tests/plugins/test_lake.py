@@ -1,19 +1,26 @@
 """The lake's tables: each event once, whatever is loaded again, killed, or compacted, with a reader that never stops."""
 
+import asyncio
 import io
 import itertools
+import json
 import threading
 import time
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 
 import pyarrow.parquet as pq
 import pytest
-from ecommerce_elt import lake, warehouse
+from ecommerce_elt import lake, listing, reconcile, warehouse
+from ecommerce_elt.batches import open_batches
 from ecommerce_elt.lake_files import CleanBatch
+from ecommerce_elt.landing import LandedFile, new_files
+from ecommerce_elt.sensors import LandedFilesTrigger, RawObjectsTrigger
 from ecommerce_elt.settings import Settings
 
+from tests.conftest import PROJECT
 from tests.plugins.test_cleaning import MOVE
 from tests.plugins.test_warehouse import Lake
 
@@ -256,3 +263,92 @@ def test_a_file_of_the_lake_is_what_copy_reads(shop):
     body = shop.s3.get_object(Bucket=shop.config.bucket, Key=url.split("/", 3)[3])["Body"].read()
     with pq.ParquetFile(io.BytesIO(body)) as file:
         assert file.schema.column(1).physical_type == "INT96"
+
+
+def _many(s3, bucket, keys, body=b"{}"):
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=body), keys))
+
+
+PAGE = 1000  # keys that S3 lists at once
+
+
+def test_a_run_that_wakes_up_late_is_kept_out_by_the_last_of_many_notes(shop):
+    """It committed, and stood still while another published its batch and a compaction replaced the file."""
+    batch = shop.clean("ab")
+    counts = shop.load(batch)
+    shop.publish(batch, counts, again=True)  # the other one
+    shop.add("cd")
+    lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
+    folder = lake.folder_of(FEED, shop.days[0])
+    [note] = [e["Key"] for e in listing.objects(shop.s3, shop.config.bucket, f"{folder}_superseded-")]
+    # A day of corrections: the note that names the batch's file comes after more than a page of others.
+    body = shop.s3.get_object(Bucket=shop.config.bucket, Key=note)["Body"].read()
+    shop.s3.delete_object(Bucket=shop.config.bucket, Key=note)
+    others = json.dumps({"since": datetime.now(UTC).isoformat(), "files": ["s3://b/clean/other.parquet"]}).encode()
+    _many(shop.s3, shop.config.bucket, [f"{folder}_superseded-{n:016x}.json" for n in range(PAGE + 5)], others)
+    shop.s3.put_object(Bucket=shop.config.bucket, Key=f"{folder}_superseded-{'f' * 16}.json", Body=body)
+    assert shop.publish(batch, counts) == 0
+    assert shop.rows() == Counter("abcd")
+    # Those of a batch that is younger than the notes are not read at all.
+    later = datetime.now(UTC) + lake._Notes.CLOCKS_DIFFER + timedelta(minutes=1)
+    notes = lake._Notes(shop.s3, shop.config.bucket, FEED, shop.days[0], f"{FEED}-{later:%Y%m%dT%H%M%SZ}-{'0' * 16}")
+    assert notes.name("s3://b/clean/other.parquet") is False
+    assert notes._files == {}
+    assert lake.remove_superseded(shop.s3, shop.config) > 0
+    assert list(listing.objects(shop.s3, shop.config.bucket, f"{folder}_superseded-")) == []
+    assert shop.rows() == Counter("abcd")
+
+
+def test_every_place_that_lists_reads_all_pages(s3, bucket, config):
+    own = config.model_copy(update={"bucket": bucket, "retention_days": {"manifests/": 1}})
+    hour = datetime(2026, 1, 1, 5, tzinfo=UTC)
+    _many(s3, bucket, [f"raw/feed={FEED}/dt=2026-01-01/hour=05/{n:05d}.jsonl.gz" for n in range(PAGE + 2)])
+    assert len(reconcile._objects(s3, bucket, FEED, hour, hour)[hour]) == PAGE + 2
+    _many(s3, bucket, [f"manifests/open/{FEED}-20260101T{n // 60:04d}{n % 60:02d}Z-{n:016x}" for n in range(PAGE + 2)])
+    assert len(open_batches(s3, bucket)) == PAGE + 2
+    _many(
+        s3,
+        bucket,
+        [f"{lake.folder_of(FEED, date(2020, 1, 1) + timedelta(days=n))}{lake.LIST}" for n in range(PAGE + 2)],
+    )
+    assert len(lake.days(s3, bucket, FEED)) == PAGE + 2
+    _many(s3, bucket, [f"manifests/{FEED}-{n}.json" for n in range(PAGE + 2)])
+    removed = lake.apply_retention(s3, own, now=datetime.now(UTC) + timedelta(days=2))
+    assert removed == {"manifests/": PAGE + 2}  # the markers stay
+    # Reports come after their files: the last file's is on another page.
+    files = [f"landing/{FEED}/{n:05d}.csv" for n in range(PAGE + 2)]
+    _many(s3, bucket, files)
+    listed = list(listing.objects(s3, bucket, "landing/"))
+    _many(s3, bucket, [LandedFile(e["Key"], e["ETag"].strip('"')).report_key for e in listed])
+    assert new_files(listing.objects(s3, bucket, "landing/")) == []
+
+
+async def _first(trigger):
+    return await anext(trigger.run())
+
+
+def test_the_triggers_see_what_is_on_the_second_page(s3, bucket, observer, cloud, monkeypatch):
+    for name, value in cloud.user_environment().items():
+        monkeypatch.setenv(name, value)
+    _many(s3, bucket, [f"landing/{FEED}/{n:05d}.csv" for n in range(PAGE)])
+    for entry in list(listing.objects(s3, bucket, "landing/")):
+        s3.put_object(Bucket=bucket, Key=LandedFile(entry["Key"], entry["ETag"].strip('"')).report_key, Body=b"")
+    s3.put_object(Bucket=bucket, Key=f"landing/{FEED}/zzz.csv", Body=b"x")
+    found = asyncio.run(_first(LandedFilesTrigger(bucket, 1, None)))
+    assert [file["Key"] for file in found.payload["files"]] == [f"landing/{FEED}/zzz.csv"]
+    _many(s3, bucket, [f"manifests/open/{FEED}-{n}" for n in range(PAGE + 1)])
+    queue = observer.queue_url.rsplit("/", 1)[1]
+    found = asyncio.run(_first(RawObjectsTrigger(bucket, queue, 1, 0, None)))
+    assert found.payload["open_batches"] == PAGE + 1
+
+
+def test_nothing_lists_but_by_the_listing():
+    """A listing of its own may forget that there are pages."""
+    found = [
+        str(path.relative_to(PROJECT))
+        for folder in ("plugins", "dags", "glue", "lambdas", "producer")
+        for path in (PROJECT / folder).rglob("*.py")
+        if "list_objects" in path.read_text()
+    ]
+    assert found == ["plugins/ecommerce_elt/listing.py"]

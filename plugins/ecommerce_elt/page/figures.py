@@ -13,6 +13,7 @@ import boto3
 from botocore.config import Config
 from cachetools import TTLCache, cached
 
+from ecommerce_elt import listing
 from ecommerce_elt.batches import OPEN
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import Contract, load_contracts
@@ -140,7 +141,7 @@ def _waiting() -> dict[str, Any]:
     url = sqs.get_queue_url(QueueName=config.raw_objects_queue)["QueueUrl"]
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     attributes = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"]
-    markers = s3.list_objects_v2(Bucket=config.bucket, Prefix=OPEN).get("Contents", [])
+    markers = list(listing.objects(s3, config.bucket, OPEN))
     oldest = min((marker["LastModified"] for marker in markers), default=None)
     return {
         "objects": sum(int(attributes[name]) for name in names), "open_batches": len(markers),
