@@ -2,7 +2,7 @@
 
 import pytest
 from ecommerce_elt import steps
-from ecommerce_elt.batches import Engine, Manifest, RawObject
+from ecommerce_elt.batches import Manifest, RawObject
 
 
 @pytest.fixture
@@ -23,20 +23,20 @@ def batch(s3, bucket, config, monkeypatch):
 @pytest.mark.parametrize(
     ("size", "engine", "expected"),
     [
-        (1000, "auto", Engine.DUCKDB),
-        (1002, "auto", Engine.GLUE),
-        (10, "glue", Engine.GLUE),
-        (9999, "duckdb", Engine.DUCKDB),
+        (1000, "auto", False),
+        (1002, "auto", True),
+        (10, "glue", True),
+        (9999, "duckdb", False),
     ],
 )
 def test_by_size_or_by_parameter(batch, size, engine, expected):
-    assert steps.engine_of(batch(size), engine) is expected
+    assert steps.needs_glue(batch(size), engine) is expected
 
 
 def test_a_feed_without_a_contract_is_rejected_here_whatever_its_size(batch):
-    assert steps.engine_of(batch(9999, "unknown_feed")) is Engine.DUCKDB
+    assert steps.needs_glue(batch(9999, "unknown_feed")) is False
 
 
 def test_an_unknown_engine_is_an_error(batch):
     with pytest.raises(ValueError, match="'spark' is not a valid Engine"):
-        steps.engine_of(batch(10), "spark")
+        steps.needs_glue(batch(10), "spark")
