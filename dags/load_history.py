@@ -1,20 +1,21 @@
 """
 ### Load history
 
-Loads one whole file of `landing/<feed>/`: CSV of any spelling, packed or not, or xlsx, as the producer reads it. The header is
-validated first. The events have the ids that a replay of the same file would give them, so a file that is loaded twice, or
-streamed as well, is in the warehouse once.
+Loads whole files of `landing/<feed>/`: CSV of any spelling, packed or not, or xlsx, as the producer reads it. The header is
+validated first. Small files of a feed share a run and a batch, and each has a report of its own. The events have the ids that
+a replay of the same file would give them, so a file that is loaded twice, or streamed as well, is in the warehouse once.
 
-- **Runs** for each file that `watch_landing` finds, and by hand with a key. Give the other parameters where the file leaves
+- **Runs** for the files that `watch_landing` finds, and by hand with a key. Give the other parameters where the file leaves
   open how it is to be read: the report of a file that failed says which.
-- **Works on** one file, not on a data interval.
-- **Reads** the file, which stays as it is. **Writes** `raw/`, and from there on all that `load_events` writes; at last a
-  report beside the file: `<file>.<etag>.report.json`, with the counts, and the line number of each rejected record.
+- **Works on** one file or some small ones, not on a data interval.
+- **Reads** the files, which stay as they are. **Writes** `raw/`, and from there on all that `load_events` writes; at last a
+  report beside each file: `<file>.<etag>.report.json`, with the counts, and the line number of each rejected record.
 
 #### What to press after a failure
-Read the report. For a file that is wrong: mend it and put it to `landing/` again; it gets a run of its own. For a file that
-needs a parameter: **trigger the DAG** with the key and the parameter. For a batch that could not be loaded: mend what the red
-task names and **clear the red task** with its downstream tasks. More in docs/runbooks/bad-file-in-landing.md.
+Read the report. A file that is wrong does not hold up the others of its run: mend it and put it to `landing/` again; it gets a
+run of its own. For a file that needs a parameter: **trigger the DAG** with the key and the parameter. For a batch that could
+not be loaded: mend what the red task names and **clear the red task** with its downstream tasks. More in
+docs/runbooks/bad-file-in-landing.md.
 """
 
 from __future__ import annotations
@@ -51,27 +52,33 @@ from more_itertools import always_iterable
             1, type="integer", minimum=1, description="Above 1: corrects the data set that data_set names."
         ),
         "etag": Param("", type="string", description="Of the file that is meant; set by watch_landing."),
+        "more": Param(
+            [],
+            type="array",
+            items={"type": "object", "required": ["key", "etag"]},
+            description="Further files of the feed, each with key and etag; set by watch_landing.",
+        ),
     },
 )
 def load_history():
     @linked_task(execution_timeout=timedelta(hours=6))
-    def land_file() -> list[str]:
-        from ecommerce_elt.steps import land_file
+    def land_files() -> list[str]:
+        from ecommerce_elt.steps import land_files
 
-        landed = land_file(dict(get_current_context()["params"]))
+        landed = land_files(dict(get_current_context()["params"]))
         get_current_context()["ti"].xcom_push(key="landed", value=asdict(landed))
         return landed.batches
 
     @linked_task(trigger_rule="all_done", multiple_outputs=False)
-    def report_file() -> dict[str, object]:
-        from ecommerce_elt.steps import report_file
+    def report_files() -> list[dict[str, object]]:
+        from ecommerce_elt.steps import report_files
 
         ti = get_current_context()["ti"]
         loaded = always_iterable(ti.xcom_pull(task_ids="load_batch"), base_type=dict)  # one batch is no list
-        return report_file(ti.xcom_pull(task_ids="land_file", key="landed"), [counts for counts in loaded if counts])
+        return report_files(ti.xcom_pull(task_ids="land_files", key="landed"), [batch for batch in loaded if batch])
 
-    loads = load_batches(land_file(), engine="{{ params.engine }}")
-    loads >> report_file()
+    loads = load_batches(land_files(), engine="{{ params.engine }}")
+    loads >> report_files()
 
 
 load_history()

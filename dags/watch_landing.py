@@ -1,7 +1,7 @@
 """
 ### Watch landing
 
-Waits for files in `landing/<feed>/` and starts one run of `load_history` for each.
+Waits for files in `landing/<feed>/` and starts runs of `load_history`: one for a large file, one for several small ones of a feed.
 
 - **Runs** continuously: when a run ends, the next one starts and waits, deferred.
 - **Works on** what lies there now, not on a data interval.
@@ -59,7 +59,7 @@ def watch_landing():
     loads = LoadFileOperator.partial(
         task_id="load_file",
         trigger_dag_id="load_history",
-        map_index_template="{{ task.conf['key'] }}",
+        map_index_template="{{ task.conf['key'] }}{{ ' and %d more' % (task.conf['more'] | length) if 'more' in task.conf }}",
         skip_when_already_exists=True,
         wait_for_completion=True,
         deferrable=True,

@@ -26,7 +26,7 @@ RUNBOOKS = {
     "claim_batches": "nothing-arrives", "load_batch": "loading-fails",
     "build_dimensions": "check-failed", "build_subject": "check-failed", "ingest_data_set": "dashboard-is-behind",
     "extract_for_tableau": "dashboard-is-behind", "crawl_raw": "crawler-fails", "crawl_clean": "crawler-fails",
-    "crawl_quarantine": "crawler-fails", "land_file": "bad-file-in-landing", "report_file": "bad-file-in-landing",
+    "crawl_quarantine": "crawler-fails", "land_files": "bad-file-in-landing", "report_files": "bad-file-in-landing",
     "judge": "layers-differ", "reconcile_feed": "layers-differ", "prove_erasure": "erase-a-customer",
 }  # fmt: skip
 

@@ -248,11 +248,20 @@ def erase_landed(
         told = json.loads(s3.get_object(Bucket=settings.bucket, Key=report.key)["Body"].read()) if report else {}
         if "batches" not in told:
             found["landed_files_unread"] += 1
-        elif batches & set(told["batches"]):
+        elif _is_of(told, raw_keys, batches):
             found["landed_files"] += 1
             if apply:
                 s3.delete_object(Bucket=settings.bucket, Key=key)
     return found
+
+
+def _is_of(report: dict[str, Any], raw_keys: set[str], batches: set[str]) -> bool:
+    """Returns whether the reported file has one of the raw objects. A report without `raw_prefix` is of a file that had its
+    batches for itself.
+    """
+    if "raw_prefix" in report:
+        return any(key.startswith(report["raw_prefix"]) for key in raw_keys)
+    return not batches.isdisjoint(report["batches"])
 
 
 # -- what is no envelope, and what Firehose wrote ---------------------------------------------------------------------

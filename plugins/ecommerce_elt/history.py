@@ -17,9 +17,10 @@ import json
 import logging
 import tempfile
 import time
-from collections.abc import Iterable, Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice
@@ -28,13 +29,14 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from more_itertools import chunked
+from more_itertools import chunked, constrained_batches
 
 from ecommerce_elt.batches import Manifest, RawObject, new_manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import envelope, event_ids
 from ecommerce_elt.feeds import Contract
-from ecommerce_elt.lake_files import COUNTS
+from ecommerce_elt.lake import known_by_object
+from ecommerce_elt.lake_files import COUNTS, read_object_counts
 from ecommerce_elt.landing import LANDING, LANDING_KEY, LandedFile
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.tabular import Flags, Row, TabularFile
@@ -57,22 +59,87 @@ class Landed:
     blank_lines: int
     uneven_rows: int
     layout: str
+    raw_prefix: str  # of the keys of its raw objects
     batches: list[str]
+
+
+@dataclass(frozen=True)
+class LandedGroup:
+    """What became of files that were landed together: those that could be read, and the keys of those that could not."""
+
+    files: list[Landed]
+    failed: list[str]
+
+    @property
+    def batches(self) -> list[str]:
+        """The ids of the batches of the files, each once; files share them."""
+        return list(dict.fromkeys(batch_id for file in self.files for batch_id in file.batches))
+
+
+@dataclass(frozen=True)
+class _Part:
+    """One raw object of a landed file."""
+
+    file: int
+    raw: RawObject
+    rows: int
+    landed_at: datetime
 
 
 def land_file(
     s3: Any, key: str, contracts: dict[str, Contract], flags: Flags, settings: Settings, *, etag: str | None = None
 ) -> Landed:
-    """Makes raw objects and manifests of a file in landing/. Twice is once.
+    """Makes raw objects and manifests of one file, as `land_files` does."""
+    return land_files(s3, [(key, etag)], contracts, flags, settings).files[0]
+
+
+def land_files(
+    s3: Any, files: Sequence[tuple[str, str | None]], contracts: dict[str, Contract], flags: Flags, settings: Settings
+) -> LandedGroup:
+    """Makes raw objects and manifests of files of one feed in landing/; small files share a batch. Twice is once.
 
     Args:
-        flags: what is known of the file where it cannot be detected.
-        etag: of the file that is meant; None is the file as it is.
+        files: key, and the etag of the file that is meant; None is the file as it is.
+        flags: what is known of the files where it cannot be detected.
 
     Raises:
-        PermanentError: there is no such file, it changed, or it cannot be read; the message holds no value of the file
-            but its header. A report beside the file says all, with line numbers.
+        PermanentError: no file can be loaded: there is no such file, it changed, or it cannot be read; the message holds
+            no value of the file but its header. A report beside the file says all, with line numbers.
     """
+    landed: list[Landed] = []
+    parts: list[_Part] = []
+    failed: dict[str, PermanentError] = {}
+    for key, etag in files:
+        try:
+            file, of_file = _land_file(s3, key, etag, len(landed), contracts, flags, settings)
+        except PermanentError as error:
+            log.error("%s", error)
+            failed[key] = error
+            continue
+        if landed and feed_of(landed[0]) != feed_of(file):
+            raise PermanentError(f"{file.key} and {landed[0].key}: expected files of one feed")
+        landed.append(file)
+        parts += of_file
+    if not landed:
+        raise next(iter(failed.values()))
+    batches: dict[int, list[str]] = defaultdict(list)
+    for some in constrained_batches(parts, settings.history_batch_rows, get_len=lambda part: part.rows, strict=False):
+        manifest = new_manifest(feed_of(landed[0]), [part.raw for part in some], max(part.landed_at for part in some))
+        s3.put_object(Bucket=settings.bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
+        for index in dict.fromkeys(part.file for part in some):
+            batches[index].append(manifest.batch_id)
+    return LandedGroup([replace(file, batches=batches[i]) for i, file in enumerate(landed)], list(failed))
+
+
+def feed_of(file: Landed) -> str:
+    """Returns the feed that the key of a landed file names."""
+    return file.key.split("/")[1]
+
+
+def _land_file(
+    s3: Any, key: str, etag: str | None, index: int, contracts: dict[str, Contract], flags: Flags, settings: Settings
+) -> tuple[Landed, list[_Part]]:
+    """Makes the raw objects of a file; what is wrong with the file is in a report beside it."""
     if not key.startswith(LANDING):  # no other part of the bucket gets a report
         raise PermanentError(f"{key}: expected landing/<feed>/<name> with a feed of {', '.join(contracts)}")
     try:
@@ -95,7 +162,7 @@ def land_file(
             with path.open("wb") as file:
                 for chunk in body.iter_chunks(1024**2):
                     file.write(chunk)
-            return _land(s3, path, found, contracts[match["feed"]], flags, head["LastModified"], settings)
+            return _land(s3, path, found, index, contracts[match["feed"]], flags, head["LastModified"], settings)
     except PermanentError as error:
         message = str(error).replace(str(path), key) if path else str(error)
         _write_report(s3, settings.bucket, found, {"state": "failed", "error": message})
@@ -105,8 +172,9 @@ def land_file(
 
 
 def _land(
-    s3: Any, path: Path, found: LandedFile, contract: Contract, flags: Flags, landed_at: datetime, settings: Settings
-) -> Landed:
+    s3: Any, path: Path, found: LandedFile, index: int, contract: Contract, flags: Flags, landed_at: datetime,
+    settings: Settings,
+) -> tuple[Landed, list[_Part]]:  # fmt: skip
     source = TabularFile(path, contract, flags)
     survey = source.survey()
     layout = f"sheet {survey.sheet}" if survey.sheet else f"{survey.encoding}, delimiter {survey.delimiter!r}"
@@ -114,12 +182,12 @@ def _land(
              survey.blank_lines, survey.uneven_rows, layout, survey.date_order, survey.data_set)  # fmt: skip
     identify = event_ids(survey.data_set)
     sent_at = landed_at.isoformat().replace("+00:00", "Z")
-    # The same file, landed at the same time and read in the same way, gives the same objects.
-    read_as = hashlib.sha256(f"{survey.data_set} {flags}".encode()).hexdigest()[:16]
+    # The same file, landed at the same time and read in the same way, gives the same objects; its copy gives others.
+    read_as = hashlib.sha256(f"{found.key} {survey.data_set} {flags}".encode()).hexdigest()[:16]
     folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
-    name = f"landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}"
+    prefix = f"{folder}/landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}-"
 
-    def put(rows: list[Row]) -> RawObject:
+    def put(rows: list[Row]) -> _Part:
         lines = [
             envelope(event_id=identify(row.line), feed=contract.feed, version=contract.version,
                      event_time=row.event_time, sent_at=sent_at, data=row.data,
@@ -127,23 +195,18 @@ def _land(
             for row in rows
         ]  # fmt: skip
         body = gzip.compress(b"\n".join(lines) + b"\n", 1, mtime=0)
-        key = f"{folder}/{name}-{rows[0].line:012d}-{rows[-1].line:012d}.ndjson.gz"
+        key = f"{prefix}{rows[0].line:012d}-{rows[-1].line:012d}.ndjson.gz"
         etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
-        return RawObject(key, etag, len(body), settings.bucket)
+        return _Part(index, RawObject(key, etag, len(body), settings.bucket), len(rows), landed_at)
 
-    batches = []
     with _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
-        objects = _in_order(pool, put, progress.counted(chunked(source.rows(survey), settings.history_object_rows)))
-        for some in chunked(objects, max(1, settings.history_batch_rows // settings.history_object_rows)):
-            manifest = new_manifest(contract.feed, some, landed_at)
-            key = f"manifests/{manifest.batch_id}.json"
-            s3.put_object(Bucket=settings.bucket, Key=key, Body=manifest.to_json())
-            batches.append(manifest.batch_id)
+        chunks = progress.counted(chunked(source.rows(survey), settings.history_object_rows))
+        parts = list(_in_order(pool, put, chunks))
     return Landed(found.key, found.etag, survey.data_set, survey.rows, survey.blank_lines, survey.uneven_rows,
-                  f"{layout}, dates {survey.date_order}", batches)  # fmt: skip
+                  f"{layout}, dates {survey.date_order}", prefix, []), parts  # fmt: skip
 
 
-def _in_order(pool: ThreadPoolExecutor, put: Any, chunks: Iterable[list[Row]]) -> Iterator[RawObject]:
+def _in_order(pool: ThreadPoolExecutor, put: Any, chunks: Iterable[list[Row]]) -> Iterator[_Part]:
     """Yields what `put` returns for each chunk, with few chunks in memory."""
     waiting = []
     for chunk in chunks:
@@ -184,27 +247,53 @@ class _Progress:
 # -- reports --------------------------------------------------------------------------------------------------------
 
 
-def report_loaded(s3: Any, landed: Landed, loaded: list[dict[str, int]], settings: Settings) -> dict[str, Any]:
-    """Writes the report of a file and returns it.
+def report_loaded(
+    s3: Any, landed: LandedGroup, loaded: Mapping[str, Mapping[str, int]], settings: Settings
+) -> list[dict[str, Any]]:
+    """Writes the report of each file that was landed, and returns them in the files' order.
 
     Args:
-        loaded: count of events by accepted, clean, quarantined, duplicates, of each batch that was loaded.
+        loaded: batch id to the count of events by accepted, clean, quarantined, duplicates, of each batch that was loaded.
     """
-    missing = len(landed.batches) - len(loaded)
-    total = {name: sum(batch[name] for batch in loaded) for name in COUNTS}
-    lines = list(islice(_rejected_lines(s3, landed, settings), REPORTED_LINES))
+    return [_report(s3, file, loaded, settings) for file in landed.files]
+
+
+def _report(s3: Any, file: Landed, loaded: Mapping[str, Mapping[str, int]], settings: Settings) -> dict[str, Any]:
+    missing = [batch_id for batch_id in file.batches if batch_id not in loaded]
+    counts = [_own_counts(s3, file, batch_id, loaded[batch_id], settings) for batch_id in file.batches
+              if batch_id in loaded]  # fmt: skip
+    total = {name: sum(batch[name] for batch in counts) for name in COUNTS}
+    lines = list(islice(_rejected_lines(s3, file, settings), REPORTED_LINES))
     report = {
         "state": "failed" if missing else "loaded",
-        "rows": landed.rows, "blank_lines": landed.blank_lines, "uneven_rows": landed.uneven_rows, "layout": landed.layout,
-        "data_set": landed.data_set, "batches": landed.batches, **total,
+        "rows": file.rows, "blank_lines": file.blank_lines, "uneven_rows": file.uneven_rows, "layout": file.layout,
+        "data_set": file.data_set, "raw_prefix": file.raw_prefix, "batches": file.batches, **total,
         "rejected": lines, "rejected_lines_shown": len(lines),
     }  # fmt: skip
     if missing:
         report["error"] = (
-            f"{missing} of {len(landed.batches)} batches were not loaded: look at the red tasks of the run"
+            f"{len(missing)} of {len(file.batches)} batches were not loaded: look at the red tasks of the run"
         )
-    _write_report(s3, settings.bucket, LandedFile(landed.key, landed.etag), report)
+    _write_report(s3, settings.bucket, LandedFile(file.key, file.etag), report)
     return report
+
+
+def _own_counts(
+    s3: Any, file: Landed, batch_id: str, committed: Mapping[str, int], settings: Settings
+) -> Mapping[str, int]:
+    """Returns the file's part of a batch's counts."""
+    lines = read_object_counts(s3, settings.bucket, batch_id)
+    own = [line for line in lines if line["object_key"].startswith(file.raw_prefix)]
+    if len(own) == len(lines):
+        return committed
+    counts = {name: sum(line[name] for line in own) for name in COUNTS}
+    if committed["duplicates"] > sum(
+        line["duplicates"] for line in lines
+    ):  # core had some of the batch's events before
+        known = known_by_object(s3, settings.bucket, batch_id)
+        had = sum(events for key, events in known.items() if key.startswith(file.raw_prefix))
+        counts = {**counts, "clean": counts["clean"] - had, "duplicates": counts["duplicates"] + had}
+    return counts
 
 
 def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dict[str, Any]]:
@@ -219,11 +308,11 @@ def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dic
 
     for batch_id in landed.batches:
         manifest = read_manifest(s3, settings.bucket, batch_id)
-        for row in _quarantined(s3, manifest, settings.bucket):
+        for row in _quarantined(s3, manifest, settings.bucket, landed.raw_prefix):
             yield {"line": lines_of(row["source_object"])[row["event_id"]], "reasons": row["reasons"]}
 
 
-def _quarantined(s3: Any, manifest: Manifest, bucket: str) -> list[dict[str, Any]]:
+def _quarantined(s3: Any, manifest: Manifest, bucket: str, raw_prefix: str) -> list[dict[str, Any]]:
     days = {raw.key.split("/dt=")[1][:10] for raw in manifest.objects}
     rows: list[dict[str, Any]] = []
     for day in sorted(days):
@@ -234,7 +323,8 @@ def _quarantined(s3: Any, manifest: Manifest, bucket: str) -> list[dict[str, Any
             continue  # nothing was rejected
         columns = ["event_id", "reasons", "source_object", "source_line"]
         rows += pq.read_table(pa.BufferReader(body), columns=columns).to_pylist()
-    return sorted(rows, key=lambda row: (row["source_object"], row["source_line"]))
+    own = (row for row in rows if row["source_object"].startswith(raw_prefix))
+    return sorted(own, key=lambda row: (row["source_object"], row["source_line"]))
 
 
 def report_unfinished(s3: Any, file: LandedFile, run_id: str, bucket: str) -> bool:

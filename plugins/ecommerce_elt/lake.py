@@ -16,7 +16,7 @@ import logging
 import re
 import tempfile
 import uuid
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
@@ -158,8 +158,7 @@ def publish_batch(
         again: the batch may be in the lists already, or in files that were made of it.
     """
     bucket = settings.bucket
-    body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch.batch_id}/copy.json")["Body"].read()
-    urls = [entry["url"] for entry in json.loads(body)["entries"]]
+    urls = _files_of_batch(s3, bucket, batch.batch_id)
     known = _known_events(s3, target, batch, settings) if overlaps else None
     replaced = _replaced(target, batch, settings)
     versions = {event: version for of_day in replaced.values() for event, version in of_day.items()}
@@ -251,15 +250,39 @@ def _day_of(url: str) -> str:
     return match["day"]
 
 
-def _known_events(s3: Any, target: Warehouse, batch: CleanBatch, settings: Settings) -> pa.ChunkedArray:
+def _files_of_batch(s3: Any, bucket: str, batch_id: str) -> list[str]:
+    """Returns the URLs of the files that the cleaning made of the batch."""
+    body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/copy.json")["Body"].read()
+    return [entry["url"] for entry in json.loads(body)["entries"]]
+
+
+def _known_prefix(batch_id: str) -> str:
+    return f"manifests/{batch_id}/known/"
+
+
+def _known_events(s3: Any, target: Warehouse, batch: CleanBatch, settings: Settings) -> frozenset[str]:
     """Returns the ids of the events of the batch that core had before it."""
-    prefix = f"manifests/{batch.batch_id}/known/"
     names = {"batch_id": batch.batch_id, "copy_role": role_of(settings),
-             "known_prefix": f"s3://{settings.bucket}/{prefix}"}  # fmt: skip
+             "known_prefix": f"s3://{settings.bucket}/{_known_prefix(batch.batch_id)}"}  # fmt: skip
     run_file(target, settings.sql_dir / "ops/known_event/unload.sql", names)
-    keys = [entry["Key"] for entry in listing.objects(s3, settings.bucket, prefix) if entry["Size"]]
-    tables = [_read(s3, f"s3://{settings.bucket}/{key}", ["event_id"]) for key in keys]
-    return pa.concat_tables(tables).column("event_id") if tables else pa.chunked_array([[]], pa.string())
+    return _read_known(s3, settings.bucket, batch.batch_id)
+
+
+def _read_known(s3: Any, bucket: str, batch_id: str) -> frozenset[str]:
+    unloaded = [entry["Key"] for entry in listing.objects(s3, bucket, _known_prefix(batch_id)) if entry["Size"]]
+    tables = [_read(s3, f"s3://{bucket}/{key}", ["event_id"]) for key in unloaded]
+    return frozenset(event_id for table in tables for event_id in table["event_id"].to_pylist())
+
+
+def known_by_object(s3: Any, bucket: str, batch_id: str) -> Counter[str]:
+    """Returns raw key to count of the events of a published batch that are clean, and that core had before the batch."""
+    known = _read_known(s3, bucket, batch_id)
+    found: Counter[str] = Counter()
+    for url in _files_of_batch(s3, bucket, batch_id):
+        rows = _read(s3, url, ["event_id", "source_object"])
+        ids, keys = rows["event_id"].to_pylist(), rows["source_object"].to_pylist()
+        found.update(key for event_id, key in zip(ids, keys, strict=True) if event_id in known)
+    return found
 
 
 def _read(s3: Any, url: str, columns: list[str] | None = None) -> pa.Table:
@@ -268,7 +291,7 @@ def _read(s3: Any, url: str, columns: list[str] | None = None) -> pa.Table:
     return pq.read_table(pa.BufferReader(body), columns=columns)
 
 
-def _without(s3: Any, url: str, events: pa.ChunkedArray | None, versions: dict[str, int]) -> str | None:
+def _without(s3: Any, url: str, events: frozenset[str] | None, versions: dict[str, int]) -> str | None:
     """Returns the URL of a file with the rows of the file but those of `events`, and those of a version below `versions`.
 
     The file itself where all its rows stay, None where none does.
@@ -276,7 +299,7 @@ def _without(s3: Any, url: str, events: pa.ChunkedArray | None, versions: dict[s
     rows = _read(s3, url)
     kept = _up_to_date(rows, versions)
     if events is not None:
-        kept = kept.filter(pc.invert(pc.is_in(kept["event_id"], value_set=events)))
+        kept = kept.filter(pa.array([event_id not in events for event_id in kept["event_id"].to_pylist()], pa.bool_()))
     if kept.num_rows in {0, rows.num_rows}:
         return url if kept.num_rows else None
     where = urlparse(url)

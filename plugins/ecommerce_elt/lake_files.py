@@ -191,8 +191,13 @@ def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
     Raises:
         PermanentError: the batch does not conserve its events.
     """
+    return _total(batch_id, feed, read_object_counts(s3, bucket, batch_id))
+
+
+def read_object_counts(s3: Any, bucket: str, batch_id: str) -> list[dict[str, Any]]:
+    """Returns object_key, etag, cleaned_by and each of COUNTS of every raw object of a cleaned batch."""
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/objects.jsonl")["Body"].read()
-    return _total(batch_id, feed, [json.loads(line) for line in body.splitlines()])
+    return [json.loads(line) for line in body.splitlines()]
 
 
 def find_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch | None:

@@ -1,4 +1,4 @@
-"""The operators that load: a batch, and a landed file."""
+"""The operators that load: a batch, and landed files."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from ecommerce_elt.settings import settings
 
 
 class LoadBatchOperator(GlueJobOperator):
-    """Cleans a batch and loads it in one transaction; returns its counts as committed.
+    """Cleans a batch and loads it in one transaction; returns its id, its feed and its counts as committed.
 
     DuckDB cleans in the task; for a batch that Glue cleans the task defers until the job is done. A retry, or a later run
     that takes the batch up, does not repeat what is done: files that today's contract made are not made again, and a batch
@@ -44,7 +44,7 @@ class LoadBatchOperator(GlueJobOperator):
         )
         self.batch_id, self.engine = batch_id, engine
 
-    def execute(self, context: Context) -> dict[str, int] | None:
+    def execute(self, context: Context) -> dict[str, Any] | None:
         from ecommerce_elt.steps import needs_glue
 
         self._name(context)
@@ -54,18 +54,17 @@ class LoadBatchOperator(GlueJobOperator):
         super().execute(context)  # defers
         return None
 
-    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, int]:
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> dict[str, Any]:
         self._name(context)
         super().execute_complete(context, event)
         return self._load(context)
 
-    def _load(self, context: Context) -> dict[str, int]:
+    def _load(self, context: Context) -> dict[str, Any]:
         from ecommerce_elt.steps import load_batch
 
-        counts = load_batch(self.batch_id)
-        extra = {"batch_id": self.batch_id, "feed": feed_of(self.batch_id), **counts}
-        context["outlet_events"][WAREHOUSE].extra = extra
-        return counts
+        loaded = {"batch_id": self.batch_id, "feed": feed_of(self.batch_id), **load_batch(self.batch_id)}
+        context["outlet_events"][WAREHOUSE].extra = loaded
+        return loaded
 
     def _name(self, context: Context) -> None:
         context["feed"] = feed_of(self.batch_id)  # for map_index_template
@@ -80,7 +79,7 @@ def load_batches(batch_ids: Any, engine: str = Engine.AUTO) -> MappedOperator:
 
 
 class LoadFileOperator(TriggerDagRunOperator):
-    """Triggers `load_history` for a landed file. What names the file is data: no name of a file is rendered as a template."""
+    """Triggers `load_history` for landed files. What names a file is data: no name of a file is rendered as a template."""
 
     template_fields: Sequence[str] = tuple(
         name for name in TriggerDagRunOperator.template_fields if name not in {"conf", "trigger_run_id"}

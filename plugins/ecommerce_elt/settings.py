@@ -68,6 +68,9 @@ class Settings(BaseSettings):
     glue_poll_seconds: int = Field(default=15, ge=1)
 
     landing_poll_seconds: int = Field(default=30, ge=1, description="How often landing/ is looked at for new files.")
+    landing_group_bytes: int = Field(
+        default=16 * 1024**2, ge=0, description="Landed files of a feed are loaded together up to so many bytes."
+    )
     history_object_rows: int = Field(default=25_000, ge=1, description="Rows of a landed file in one raw object.")
     history_batch_rows: int = Field(
         default=600_000, ge=1, description="Rows of a landed file in one batch: what is loaded as a whole."

@@ -48,6 +48,8 @@ from ecommerce_elt.tabular import Flags
 
 log = logging.getLogger(__name__)
 
+FILES_NAMED = 5  # in a message
+
 
 class _TaskHook(AwsBaseHook):
     """The provider's hook with one session for all clients of a task: each session reads botocore's data anew, 0.1 s."""
@@ -201,31 +203,46 @@ def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
 
 
 def find_landed_files() -> list[dict[str, Any]]:
-    """Returns for each landed file without a report the run that loads it: trigger_run_id, and conf with key and etag.
+    """Returns the runs that load the landed files without a report: trigger_run_id, and conf that names the files.
 
-    Skips where there is none.
+    Skips where there is none. Small files of a feed are in one run.
     """
-    found = landing.new_files(listing.objects(_client("s3"), settings().bucket, landing.LANDING))
+    config = settings()
+    found = landing.new_files(listing.objects(_client("s3"), config.bucket, landing.LANDING))
     if not found:
         raise AirflowSkipException("no landed file is new")
-    log.info("landed_files=%s", [file.key for file in found])
-    return [{"trigger_run_id": _run_id_of(file), "conf": {"key": file.key, "etag": file.etag}} for file in found]
+    groups = landing.in_groups(found, config.landing_group_bytes)
+    log.info("landed_files=%s runs=%s", [file.key for file in found], len(groups))
+    return [{"trigger_run_id": _run_id_of(group), "conf": _conf_of(group)} for group in groups]
+
+
+def _conf_of(group: list[landing.LandedFile]) -> dict[str, Any]:
+    first, *more = ({"key": file.key, "etag": file.etag} for file in group)
+    return {**first, "more": more} if more else first
+
+
+def _files_of(conf: dict[str, Any]) -> list[tuple[str, str]]:
+    """Returns key and etag of the files that a run's parameters name; no etag is the file as it is."""
+    return [(str(file["key"]), file["etag"]) for file in (conf, *(conf.get("more") or []))]
 
 
 def settle_landed_files(runs: list[dict[str, Any]]) -> int:
     """Leaves a report for each file whose run left none, so that it is not found again; returns how many."""
     s3, bucket = _client("s3"), settings().bucket
     return sum(
-        history.report_unfinished(s3, landing.LandedFile(**run["conf"]), run["trigger_run_id"], bucket) for run in runs
+        history.report_unfinished(s3, landing.LandedFile(key, etag), run["trigger_run_id"], bucket)
+        for run in runs
+        for key, etag in _files_of(run["conf"])
     )
 
 
-def _run_id_of(file: landing.LandedFile) -> str:
-    return f"landed-{hashlib.sha256(file.key.encode()).hexdigest()[:12]}-{file.etag[:12]}"
+def _run_id_of(group: list[landing.LandedFile]) -> str:
+    names = "\n".join(f"{file.key} {file.etag}" for file in group)
+    return f"landed-{hashlib.sha256(names.encode()).hexdigest()[:24]}"
 
 
-def land_file(params: dict[str, Any]) -> history.Landed:
-    """Makes raw objects and manifests of the file that the run's parameters name."""
+def land_files(params: dict[str, Any]) -> history.LandedGroup:
+    """Makes raw objects and manifests of the files that the run's parameters name."""
     config = settings()
     contracts = load_contracts(config.include_dir / "feeds")
     flags = Flags(
@@ -233,29 +250,39 @@ def land_file(params: dict[str, Any]) -> history.Landed:
         decimal_comma=params["decimal_comma"], sheet=params["sheet"] or None, columns=params["columns"],
         data_set=params["data_set"] or None, event_version=params["event_version"],
     )  # fmt: skip
-    key = str(params["key"])
-    touched_object(key)
-    return history.land_file(_client("s3"), key, contracts, flags, config, etag=params["etag"] or None)
+    files = [(key, etag or None) for key, etag in _files_of(params)]
+    if flags.data_set and len(files) > 1:
+        raise PermanentError(f"data_set={flags.data_set!r} names the data of one file, and the run has {len(files)}")
+    touched_object(files[0][0])
+    return history.land_files(_client("s3"), files, contracts, flags, config)
 
 
-def report_file(landed: dict[str, Any] | None, loaded: list[dict[str, int]]) -> dict[str, Any]:
-    """Writes the report of the run's file, and returns it without its list of lines.
+def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Writes the report of each file of the run, and returns them without their lists of lines.
 
     Args:
-        landed: what land_file left; None where it failed, and left a report itself.
-        loaded: counts of each batch that was loaded and published.
+        landed: what land_files left; None where no file could be read, and each has its report.
+        loaded: id and counts of each batch that was loaded and published.
 
     Raises:
-        PermanentError: the file, or a batch of it, was not loaded.
+        PermanentError: a file, or a batch of it, was not loaded.
     """
     if landed is None:
-        raise PermanentError("the file was not loaded: look at land_file")
-    config, file = settings(), history.Landed(**landed)
-    report = history.report_loaded(_client("s3"), file, loaded, config)
-    touched_object(landing.LandedFile(file.key, file.etag).report_key)
-    if "error" in report:
-        raise PermanentError(f"{file.key}: {report['error']}")
-    return {name: value for name, value in report.items() if name != "rejected"}
+        raise PermanentError("nothing was loaded: look at land_files")
+    config = settings()
+    group = history.LandedGroup([history.Landed(**file) for file in landed["files"]], landed["failed"])
+    reports = history.report_loaded(_client("s3"), group, {batch["batch_id"]: batch for batch in loaded}, config)
+    touched_object(landing.LandedFile(group.files[0].key, group.files[0].etag).report_key)
+    wrong = [f"{key}: it cannot be loaded" for key in group.failed]
+    wrong += [
+        f"{file.key}: {report['error']}" for file, report in zip(group.files, reports, strict=True) if "error" in report
+    ]
+    if wrong:
+        raise PermanentError(
+            f"{len(wrong)} of {len(group.failed) + len(reports)} files were not loaded; why is in the report beside each: "
+            + "; ".join(wrong[:FILES_NAMED])
+        )
+    return [{name: value for name, value in report.items() if name != "rejected"} for report in reports]
 
 
 # -- the lake -----------------------------------------------------------------------------------------------------------

@@ -25,7 +25,7 @@ DAGS = {
     "reconcile_layers",
 }
 # What works on whole files, or on the whole lake.
-LONG = {"load_batch", "load_file", "land_file", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
+LONG = {"load_batch", "load_file", "land_files", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
         "summarise_quarantine", "find_feeds", "compact_feed", "remove_superseded_files", "apply_retention",
         "vacuum_and_analyze", "find_customer", "is_to_be_erased", "erase_from_lake", "erase_from_dynamodb", "erase_from_warehouse",
         "build_marts", "prove_erasure", "reconcile_feed", "judge"}  # fmt: skip
@@ -72,7 +72,8 @@ def test_mapped_tasks_show_what_they_are_about(bag, dag_id):
         "build_marts": "{{ subject }}",
         "refresh_dashboards": "{{ task.data_set_id }}",
         "load_history": "{{ feed }}",
-        "watch_landing": "{{ task.conf['key'] }}",
+        "watch_landing": "{{ task.conf['key'] }}"
+        "{{ ' and %d more' % (task.conf['more'] | length) if 'more' in task.conf }}",
         "replay_quarantine": "{{ feed }}",
         "reconcile_layers": "{{ task.op_kwargs['feed'] }}",
         "maintain_lake": "{{ task.op_kwargs['feed'] }}",
@@ -97,9 +98,9 @@ def test_load_events_claims_what_arrives_and_loads_a_task_a_feed(bag):
 
 def test_load_history_reports_whatever_happened(bag):
     dag = bag.dags["load_history"]
-    assert dag.task_dict["report_file"].trigger_rule == "all_done"
-    assert dag.leaves == [dag.task_dict["report_file"]]
-    assert dag.task_dict["report_file"].upstream_task_ids == {"load_batch"}
+    assert dag.task_dict["report_files"].trigger_rule == "all_done"
+    assert dag.leaves == [dag.task_dict["report_files"]]
+    assert dag.task_dict["report_files"].upstream_task_ids == {"load_batch"}
     assert dag.schedule is None
 
 

@@ -120,7 +120,12 @@ def test_the_person_is_gone_and_the_events_stay(shop):
                                                "000000000001.ndjson.gz", "x", 1, shop.config.bucket)], NOW)  # fmt: skip
     shop.put(f"manifests/{raw.batch_id}.json", raw.to_json())
     shop.put(OPEN + raw.batch_id, b"")
-    shop.put(f"{landed}.{etag}.report.json", json.dumps({"batches": [raw.batch_id]}).encode())
+    prefix = f"raw/feed=purchases/dt=2026-01-01/hour=00/landed-{shop.name}-"
+    shop.put(f"{landed}.{etag}.report.json", json.dumps({"batches": [raw.batch_id], "raw_prefix": prefix}).encode())
+    beside = f"landing/purchases/{shop.name}-beside.csv"  # another file of the same batch, without her
+    etag = shop.put(beside, b"Grace")
+    other = json.dumps({"batches": [raw.batch_id], "raw_prefix": prefix.replace("landed-", "landed-other-")})
+    shop.put(f"{beside}.{etag}.report.json", other.encode())
 
     found = shop.erase(shop.ada(), apply=False)
     assert found == {"landed_files": 1, "landed_files_unread": 0, "raw_objects": 2, "raw_records": 4, "unreadable_records": 1,
@@ -144,6 +149,7 @@ def test_the_person_is_gone_and_the_events_stay(shop):
     assert "Ada" not in unreadable
     assert "Grace, (555) 999 9999" in unreadable
     assert landed not in shop.observer.keys(landed)
+    assert beside in shop.observer.keys(beside)
     after = {row[0]: row for row in shop.rows("core.fact_purchase")}
     for row in before:
         if row[3] == ADA:

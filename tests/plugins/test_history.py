@@ -7,11 +7,15 @@ import io
 import json
 
 import openpyxl
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
-from ecommerce_elt import batches, history
+from ecommerce_elt import batches, history, landing
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import event_ids
+from ecommerce_elt.history import LandedGroup
+from ecommerce_elt.lake_files import COUNTS
 from ecommerce_elt.landing import LandedFile, new_files
 from ecommerce_elt.tabular import Flags
 
@@ -35,8 +39,22 @@ def land(s3, bucket, config, contracts):
         s3.put_object(Bucket=bucket, Key=key, Body=body)
         return history.land_file(s3, key, contracts, flags or Flags(), own, **arguments)
 
-    land.s3, land.config = s3, own
+    def land_all(bodies):
+        for key, body in bodies.items():
+            s3.put_object(Bucket=bucket, Key=key, Body=body)
+        return history.land_files(s3, [(key, None) for key in bodies], contracts, Flags(), own)
+
+    land.s3, land.config, land.all = s3, own, land_all
     return land
+
+
+def clean(land, landed):
+    """Returns batch id to counts of the file's batches, as a load into an empty warehouse commits them."""
+    loaded = {}
+    for batch_id in landed.batches:
+        cleaned = clean_batch(land.s3, batches.read_manifest(land.s3, land.config.bucket, batch_id), land.config)
+        loaded[batch_id] = {name: getattr(cleaned, name) for name in COUNTS}
+    return loaded
 
 
 def events(land, landed):
@@ -130,11 +148,7 @@ def test_a_file_that_changed_since_it_was_found_is_left_to_its_own_run(land):
 def test_rejected_records_are_reported_with_their_line_in_the_file(land):
     rows = [*ROWS[:3], ["2026-01-01", "two\nlines", "many", "2.50"], [], ["2026-01-01", "", "1", "2.50"], *ROWS[3:]]
     landed = land(as_csv(rows))
-    loaded = []
-    for batch_id in landed.batches:
-        cleaned = clean_batch(land.s3, batches.read_manifest(land.s3, land.config.bucket, batch_id), land.config)
-        loaded.append({k: getattr(cleaned, k) for k in ("accepted", "clean", "quarantined", "duplicates")})
-    found = history.report_loaded(land.s3, landed, loaded, land.config)
+    [found] = history.report_loaded(land.s3, LandedGroup([landed], []), clean(land, landed), land.config)
     assert {k: report(land, landed)[k] for k in found} == found
     assert (found["rows"], found["blank_lines"], found["clean"], found["quarantined"]) == (12, 1, 10, 2)
     # The first of them spans lines 5 and 6; line 7 is blank.
@@ -145,8 +159,109 @@ def test_rejected_records_are_reported_with_their_line_in_the_file(land):
 
 def test_a_batch_that_was_not_loaded_makes_the_report_a_failure(land):
     landed = land(as_csv(ROWS))
-    found = history.report_loaded(land.s3, landed, [], land.config)
+    [found] = history.report_loaded(land.s3, LandedGroup([landed], []), {}, land.config)
     assert (found["state"], found["error"][:32]) == ("failed", "2 of 2 batches were not loaded: ")
+
+
+def small(first, rows=2):
+    """A file of some rows that no other has."""
+    return as_csv([[f"2026-01-0{1 + i % 9}T00:00:00Z", f"Q{first + i}", "1", "2.50"] for i in range(rows)])
+
+
+def test_small_files_share_a_batch_and_each_has_its_own_report(land):
+    bad = as_csv([["2026-01-01", "", "1", "2.50"], ["2026-01-01", "P1", "1", "2.50"]])
+    bodies = {
+        "landing/product_events/a.csv": small(10),
+        "landing/product_events/b.csv": b"no header that fits\n1\n",
+        "landing/product_events/c.csv": bad,
+        "landing/product_events/d.csv": small(10),  # the same content as a.csv
+        "landing/product_events/e.csv": small(30),
+    }
+    group = land.all(bodies)
+    assert group.failed == ["landing/product_events/b.csv"]
+    assert (
+        "line 1 has no column"
+        in report(land, LandedFile("landing/product_events/b.csv", etag_of(bodies, "b")))["error"]
+    )
+    assert [len(file.batches) for file in group.files] == [1, 1, 1, 1]
+    assert len(group.batches) == 2  # of six rows, and of two
+    assert group.batches == land.all(bodies).batches  # twice is once
+
+    history.report_loaded(land.s3, group, clean(land, group), land.config)
+    found = {file.key[23:24]: report(land, file) for file in group.files}
+    counts = {name: [r[count] for count in COUNTS] for name, r in found.items()}
+    assert sorted([counts.pop("a"), counts.pop("d")]) == [[2, 0, 0, 2], [2, 2, 0, 0]]  # one of the two copies
+    assert counts == {"c": [2, 1, 1, 0], "e": [2, 2, 0, 0]}
+    assert {name: [line["line"] for line in r["rejected"]] for name, r in found.items()} == {
+        "a": [], "c": [2], "d": [], "e": []}  # fmt: skip
+
+
+def etag_of(bodies, name):
+    return hashlib.md5(bodies[f"landing/product_events/{name}.csv"]).hexdigest()
+
+
+def test_events_that_core_had_are_duplicates_of_their_own_file(land):
+    group = land.all({"landing/product_events/a.csv": small(10), "landing/product_events/b.csv": small(20, 3)})
+    [batch_id] = group.batches
+    loaded = clean(land, group)
+    identify = event_ids(group.files[1].data_set)
+    known = io.BytesIO()
+    pq.write_table(pa.table({"event_id": [identify(2), identify(4)]}), known)  # as UNLOAD writes them for publish_batch
+    land.s3.put_object(Bucket=land.config.bucket, Key=f"manifests/{batch_id}/known/0000", Body=known.getvalue())
+    loaded[batch_id] |= {"clean": 3, "duplicates": 2}
+    found = history.report_loaded(land.s3, group, loaded, land.config)
+    assert [[r[count] for count in COUNTS] for r in found] == [[2, 2, 0, 0], [3, 1, 0, 2]]
+
+
+def test_a_batch_that_was_not_loaded_fails_the_files_that_have_a_part_of_it_alone(land):
+    group = land.all({f"landing/product_events/{name}.csv": small(i, 3) for i, name in enumerate("abc")})
+    loaded = clean(land, group)
+    del loaded[group.files[2].batches[0]]
+    assert [r["state"] for r in history.report_loaded(land.s3, group, loaded, land.config)] == [
+        "loaded", "loaded", "failed"]  # fmt: skip
+
+
+def test_files_of_two_feeds_are_no_group(land):
+    invoices = as_csv(
+        [["536365", "85123A", "HEART", "6", "2010-12-01 08:26:00", "2.55", "17850", "France"]],
+        header=[
+            "InvoiceNo",
+            "StockCode",
+            "Description",
+            "Quantity",
+            "InvoiceDate",
+            "UnitPrice",
+            "CustomerID",
+            "Country",
+        ],
+    )
+    with pytest.raises(PermanentError, match="expected files of one feed"):
+        land.all({"landing/product_events/a.csv": small(1), "landing/online_retail/b.csv": invoices})
+
+
+def test_where_no_file_can_be_read_the_run_fails_and_each_has_its_report(land):
+    bodies = {f"landing/product_events/{name}.csv": name.encode() for name in "ab"}
+    with pytest.raises(PermanentError, match="a.csv cannot be loaded"):
+        land.all(bodies)
+    for name in "ab":
+        assert (
+            report(land, LandedFile(f"landing/product_events/{name}.csv", etag_of(bodies, name)))["state"] == "failed"
+        )
+
+
+def test_files_of_a_feed_go_together_up_to_a_size_and_a_number():
+    def named(name, size, feed="f"):
+        return LandedFile(f"landing/{feed}/{name}", "e" * 32, size)
+
+    files = [named("a", 4), named("b", 90), named("c", 6), named("x", 1, "g"), named("d", 1), named("big", 300)]
+    groups = landing.in_groups(files, 100)
+    assert [[file.key[-3:].strip("/") for file in group] for group in groups] == [
+        ["f/a", "f/b", "f/c"], ["g/x"], ["f/d"], ["big"]]  # fmt: skip
+    no_feed = [LandedFile("landing/x.csv", "e" * 32, 1), LandedFile("landing/y.csv", "e" * 32, 1)]
+    assert [len(group) for group in landing.in_groups(no_feed, 100)] == [1, 1]
+    many = [named(f"{i:04}", 0) for i in range(landing.GROUP_FILES + 1)]
+    assert [len(group) for group in landing.in_groups(many, 100)] == [landing.GROUP_FILES, 1]
+    assert [len(group) for group in landing.in_groups(files, 0)] == [1] * len(files)
 
 
 def test_new_files_are_those_without_a_report_of_the_same_content():
