@@ -175,6 +175,12 @@ def stale(target: Warehouse, sql_dir: Path) -> dict[str, int]:
     return {mart: int(days) for mart, days in target.query((sql_dir / "ops/stale_date/by_mart.sql").read_text("utf-8"))}
 
 
+def seconds_since_publication(target: Warehouse, sql_dir: Path) -> int | None:
+    """Returns how long ago a mart was last published, by the warehouse's clock; None where none was."""
+    [[seconds]] = target.query((sql_dir / "ops/mart_build/age.sql").read_text("utf-8"))
+    return None if seconds is None else int(seconds)
+
+
 def build(session: Session, mart: Mart, sql_dir: Path) -> Built:
     """Computes what changed of one mart, checks it, and publishes it in one transaction.
 
