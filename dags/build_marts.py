@@ -4,7 +4,9 @@
 Brings the dimensions in `core` and the tables of `mart` up to what was loaded: computes the days, weeks, months, quarters
 and seasons that changed, checks the new rows, and replaces the old ones in one transaction a mart.
 
-- **Runs** when load_events has loaded a batch (asset `ecommerce_warehouse`). Batches that arrive meanwhile wait for the next run.
+- **Runs** when load_events has loaded a batch (asset `ecommerce_warehouse`), and waits first, without a worker slot, until the
+  last publication is `ECOMMERCE_MARTS_MIN_INTERVAL_SECONDS` ago: the loads come first. Batches that are loaded during the wait
+  belong to the run, later ones trigger the next. A run that you trigger does not wait, and ends the wait of the one before it.
 - **Works on** whatever changed since each mart was published (`ops.stale_date`), not on a data interval. With the parameter
   `rebuild` all marts are computed from nothing; the content is the same.
 - **Reads** `core`. **Writes** the dimensions in `core`, `mart`, `ops.check_results` and `ops.mart_build`; publishes the asset
@@ -21,10 +23,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, dag, get_current_context
 from ecommerce_elt.alerts import deadline
 from ecommerce_elt.dag_defaults import MARTS, WAREHOUSE, Stage, Tag, default_args
 from ecommerce_elt.links import linked_task
+from ecommerce_elt.mart_operators import FindStaleSubjectsOperator
+from ecommerce_elt.settings import settings
 
 
 @dag(
@@ -34,18 +38,12 @@ from ecommerce_elt.links import linked_task
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first
     default_args=default_args(Stage.MARTS),
-    deadline=deadline(Stage.MARTS, minutes=30),
+    deadline=deadline(Stage.MARTS, minutes=30 + round(settings().marts_min_interval_seconds / 60)),
     doc_md=__doc__,
     tags=[Tag.MART],
     params={"rebuild": Param(False, type="boolean", description="Compute all marts from nothing.")},
 )
 def build_marts():
-    @task
-    def find_stale_subjects(*, params=None) -> list[str]:
-        from ecommerce_elt.steps import find_stale_subjects
-
-        return find_stale_subjects(rebuild=params["rebuild"])
-
     @linked_task
     def build_dimensions() -> dict[str, object]:
         from ecommerce_elt.steps import build_dimensions
@@ -61,9 +59,9 @@ def build_marts():
         outlet_events[MARTS].extra = {"subject": subject, "marts": built}
         return built
 
-    subjects = find_stale_subjects()
+    subjects = FindStaleSubjectsOperator(task_id="find_stale_subjects")
     subjects >> (dimensions := build_dimensions())
-    dimensions >> build_subject.expand(subject=subjects)
+    dimensions >> build_subject.expand(subject=subjects.output)
 
 
 build_marts()

@@ -6,7 +6,7 @@ Brings the BI tools up to the marts: an ingestion for each QuickSight data set w
 - **Runs** when build_marts has published marts (asset `ecommerce_marts`), and hourly for what was not due then.
 - **Works on** the marts as they are now, not on a data interval. A data set is refreshed when its marts were published after
   its last refresh began, and at most every `ECOMMERCE_DASHBOARD_REFRESH_MINUTES`, because QuickSight takes 32 refreshes a
-  day; what is not due now is taken along by a later run.
+  day; what is not due now is taken along by a later run. A run that you trigger refreshes all that is behind.
 - **Reads** `mart` and the dimensions. **Writes** the SPICE data of QuickSight's data sets, and `bi/tableau/ecommerce.hyper` in
   the lake, which is published to a Tableau server where one is configured.
 

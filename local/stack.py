@@ -200,7 +200,10 @@ class Stack:
             "ECOMMERCE_GLUE_POLL_SECONDS": "1",
             "ECOMMERCE_CRAWLER_POLL_SECONDS": "1",
             "ECOMMERCE_LANDING_POLL_SECONDS": "2",
-            "ECOMMERCE_DASHBOARD_REFRESH_MINUTES": "0",
+            # Loads first, but nobody waits long for the figures of the last batch.
+            "ECOMMERCE_MARTS_MIN_INTERVAL_SECONDS": "15",
+            "ECOMMERCE_DASHBOARD_REFRESH_MINUTES": "2",
+            "ECOMMERCE_DASHBOARD_CATCH_UP_CRON": "*/2 * * * *",
             "ECOMMERCE_DASHBOARD_POLL_SECONDS": "1",
             # MiniStack: loopback only, no listeners beside HTTP, state kept.
             "BIND_HOST": "127.0.0.1",

@@ -72,4 +72,6 @@ def default_args(stage: Stage, **others: Any) -> dict[str, Any]:
     told: dict[str, Any] = {}
     if settings().alerts_topic_arn:
         told = {"on_failure_callback": [FailureAlert(connection)], "on_success_callback": [RecoveryNotice(connection)]}
-    return _DEFAULT_ARGS | {"aws_conn_id": connection} | told | others
+    # Where slots are scarce, the loads come first.
+    first = {"priority_weight": 10 if stage is Stage.LOAD else 1, "weight_rule": "absolute"}
+    return _DEFAULT_ARGS | first | {"aws_conn_id": connection} | told | others

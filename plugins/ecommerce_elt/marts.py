@@ -175,6 +175,12 @@ def stale(target: Warehouse, sql_dir: Path) -> dict[str, int]:
     return {mart: int(days) for mart, days in target.query((sql_dir / "ops/stale_date/by_mart.sql").read_text("utf-8"))}
 
 
+def seconds_since_publication(target: Warehouse, sql_dir: Path) -> int | None:
+    """Returns how long ago a mart was last published, by the warehouse's clock; None where none was."""
+    [[seconds]] = target.query((sql_dir / "ops/mart_build/age.sql").read_text("utf-8"))
+    return None if seconds is None else int(seconds)
+
+
 def build(session: Session, mart: Mart, sql_dir: Path) -> Built:
     """Computes what changed of one mart, checks it, and publishes it in one transaction.
 
@@ -194,7 +200,9 @@ def build(session: Session, mart: Mart, sql_dir: Path) -> Built:
     def run(statements: list[str], what: str, values: Mapping[str, str] = {}) -> None:  # read only
         session.run(statements, {**ids, **values}, name=f"{what} {mart.table}")
 
-    run([text(step) for step in sorted((sql_dir / "ops/build").glob("*.sql"))], "stage")
+    # The claim is a transaction of its own: what others publish while this reads and computes is then no conflict.
+    for what in ("claim", "stage"):
+        run([text(step) for step in sorted((sql_dir / "ops" / what).glob("*.sql"))], what)
     [[days, first, end]] = session.query(text(f"ops/build_bounds/{'period' if mart.period else 'days'}.sql"))
     if not days:
         return Built(mart.table, build_id, 0)

@@ -287,7 +287,9 @@ def _keep_hour(
 def _keep(target: Warehouse, settings: Settings, table: str, values: dict[str, str]) -> None:
     folder = settings.sql_dir / "ops" / table
     target.run(
-        [(folder / f"{name}.sql").read_text("utf-8") for name in ("forget", "keep")], values, name=f"keep {table}"
+        [(folder / f"{name}.sql").read_text("utf-8") for name in ("lock", "forget", "keep")],
+        values,
+        name=f"keep {table}",
     )
 
 

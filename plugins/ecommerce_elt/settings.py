@@ -87,6 +87,10 @@ class Settings(BaseSettings):
     )
     check_results_days: int = Field(default=90, ge=1, description="For so long ops.check_results keeps passed checks.")
 
+    marts_min_interval_seconds: float = Field(
+        default=300, ge=0, description="Least time from a publication of marts to the next build that a load triggers."
+    )
+
     stack_prefix: str = Field(
         default="ecommerce", pattern=r"^[a-z][a-z0-9-]{1,30}$", description="What names in AWS derive from."
     )

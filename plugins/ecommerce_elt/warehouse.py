@@ -6,6 +6,7 @@ the paths and role of COPY) is a `{name}` in the file, filled only with text tha
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -13,11 +14,15 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
 from ecommerce_elt.batches import BATCH_ID
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import NAME, TABLE, Contract, load_contracts
 from ecommerce_elt.lake_files import COUNTS, CleanBatch
 from ecommerce_elt.settings import Settings
+
+log = logging.getLogger(__name__)
 
 SCHEMAS = ("staging", "core", "mart", "ops")
 OPS = ("batch_audit", "batch_object", "known_event", "correction", "quarantine_reason", "quarantine_closed",
@@ -44,12 +49,18 @@ ALLOWED = {
     "copy_role": re.compile(r"^(default|'arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+')$"),
 }
 
-# What a later try can cure: 1023 serialization, 1018 table created since the snapshot, lost connections, shutdowns.
+# What the same transaction, begun again, cures: 1023 serialization, 1018 table created since the snapshot.
+_CONFLICT = re.compile(r"ERROR: ?10(23|18)\b|serializable isolation|deadlock", re.IGNORECASE)
+# What a later try can cure: lost connections, shutdowns.
 _TRANSIENT = re.compile(
-    r"ERROR: ?10(23|18)\b|serializable isolation|deadlock|connection|terminat|shutdown|restart|timed? ?out|"
-    r"cluster is (busy|paused|resuming)|internal error",
-    re.IGNORECASE,
+    r"connection|terminat|shutdown|restart|timed? ?out|cluster is (busy|paused|resuming)|internal error", re.IGNORECASE
 )
+CONFLICT_TRIES = 6  # with the pauses between them some 8 s on average, 15 s at most
+CONFLICT_PAUSE_SECONDS = (0.5, 8)  # the longest first pause, and the longest of all; each is drawn at random below it
+
+
+class Conflict(TransientError):  # noqa: N818  # a state of the warehouse
+    """Another transaction changed what this one read or changed; all of this one is rolled back."""
 
 
 def render(sql: str, names: Mapping[str, str]) -> str:
@@ -107,12 +118,22 @@ class Warehouse:
         self.wait(opened["Id"])
         yield Session(self.client, self.workgroup, self.database, opened["SessionId"], statements=self.statements)
 
+    @retry(
+        retry=retry_if_exception_type(Conflict),
+        stop=stop_after_attempt(CONFLICT_TRIES),
+        wait=wait_random_exponential(*CONFLICT_PAUSE_SECONDS),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )
     def run(self, statements: Sequence[str], parameters: Mapping[str, str] | None = None, *, name: str = "") -> str:
         """Runs the statements as one transaction, waits for its end and returns its id.
 
+        A transaction that conflicts with another is rolled back whole, so it is begun again here, up to CONFLICT_TRIES times.
+
         Raises:
             PermanentError: Redshift refused a statement; the message names it and says why.
-            TransientError: a conflict, a restart or a lost connection: the same again may succeed.
+            Conflict: the last try conflicted, too.
+            TransientError: a restart or a lost connection: the same again may succeed.
         """
         if len(statements) > BATCH_MAX_STATEMENTS:
             raise PermanentError(f"{len(statements)} statements, a batch takes {BATCH_MAX_STATEMENTS}")
@@ -147,6 +168,8 @@ class Warehouse:
                 reason = failed.get("Error") or state.get("Error") or state["Status"]
                 text = re.sub(r"^--.*\n", "", failed.get("QueryString", ""), flags=re.MULTILINE)
                 message = f"statement {failed['Id']}: {reason} in: {' '.join(text.split())[:300]}"
+                if _CONFLICT.search(reason):
+                    raise Conflict(message)
                 raise (TransientError if _TRANSIENT.search(reason) else PermanentError)(message)
 
     def query(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:

@@ -133,6 +133,15 @@ def test_build_marts_follows_the_warehouse_and_announces_marts(bag):
     assert [asset.name for asset in dag.task_dict["build_subject"].partial_kwargs["outlets"]] == ["ecommerce_marts"]
 
 
+def test_where_slots_are_scarce_the_loads_come_first(bag):
+    weights = {
+        dag_id: {(getattr(task, "partial_kwargs", None) or vars(task)).get("priority_weight") for task in dag.tasks}
+        for dag_id, dag in bag.dags.items()
+    }
+    loads = {"load_events", "load_history", "watch_landing", "replay_quarantine"}
+    assert weights == {dag_id: {10} if dag_id in loads else {1} for dag_id in DAGS}
+
+
 def test_erase_customer_is_a_dry_run_until_told_and_proves_itself_last(bag):
     dag = bag.dags["erase_customer"]
     assert dag.params["dry_run"] is True

@@ -8,7 +8,9 @@ import os
 import re
 import subprocess
 import sys
+import time
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from decimal import Decimal
 
 import httpx
@@ -16,7 +18,7 @@ import psutil
 import psycopg
 import pytest
 from ecommerce_elt import tableau
-from ecommerce_elt.dashboards import DATA_SETS
+from ecommerce_elt.dashboards import DATA_SETS, utc
 from ecommerce_elt.marts import MARTS
 from rich.console import Console
 
@@ -237,6 +239,49 @@ def test_one_event_arrives(stack, observer):
     before = observer.core()["product_events"][0]
     produce(stack, "simulate", "--feed", "product_events", "--count", "1", "--seed", "977")
     wait_for(lambda: observer.core()["product_events"][0] == before + 1, 60, "the event")
+
+
+@pytest.mark.timeout(240)
+def test_marts_follow_loads_at_an_interval_and_a_run_that_is_triggered_waits_for_no_turn(stack, observer):
+    """A build that a load triggered waits, deferred; what is loaded meanwhile is in it; who asks ends the wait."""
+
+    def send(seed):
+        before = observer.core()["product_events"][0]
+        produce(stack, "simulate", "--feed", "product_events", "--count", "1", "--seed", str(seed))
+        wait_for(lambda: observer.core()["product_events"][0] == before + 1, 60, "the event in core")
+
+    def published():
+        [[at]] = observer.warehouse.query("SELECT MAX(published_at) FROM ops.mart_build")
+        return utc(at)
+
+    def waits():
+        url = f"{stack.airflow_url}/api/v2/dags/build_marts/dagRuns/~/taskInstances"
+        return httpx.get(url, params={"state": "deferred"}).json()["task_instances"]
+
+    wait_for(lambda: not observer.stale_marts() and not waits(), 60, "the marts")
+    send(970)
+    wait_for(lambda: not observer.stale_marts(), 60, "the marts", 0.2)
+    first = published()
+    send(971)
+    wait_for(waits, 15, "a build that waits for its turn", 0.1)
+    [waiting] = waits()
+    assert (waiting["task_id"], waiting["map_index"]) == ("find_stale_subjects", -1)
+    send(972)
+    wait_for(lambda: not observer.stale_marts(), 60, "the marts with both events", 0.2)
+    interval = float(stack.environment()["ECOMMERCE_MARTS_MIN_INTERVAL_SECONDS"])
+    url = f"{stack.airflow_url}/api/v2/dags/build_marts/dagRuns/{waiting['dag_run_id']}/taskInstances"
+    built = [t for t in httpx.get(url).json()["task_instances"] if t["task_id"] == "build_dimensions"]
+    assert (datetime.fromisoformat(built[0]["start_date"]) - first).total_seconds() >= interval - 1
+    assert observer.warehouse.query("SELECT SUM(quantity) FROM core.fact_product_event") == observer.warehouse.query(
+        "SELECT SUM(restocked_units - sold_units) FROM mart.product_movements_daily"
+    )
+    send(973)
+    wait_for(waits, 15, "a build that waits for its turn", 0.1)
+    asked = time.monotonic()
+    trigger(stack, "build_marts")
+    wait_for(lambda: not waits(), interval, "the end of the wait", 0.1)
+    assert time.monotonic() - asked < interval / 2
+    wait_for(lambda: not observer.stale_marts(), 60, "the marts", 0.2)
 
 
 @pytest.mark.timeout(600)

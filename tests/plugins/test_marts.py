@@ -4,6 +4,7 @@ import gzip
 import shutil
 import threading
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from decimal import Decimal
 
@@ -257,7 +258,8 @@ def test_only_the_days_that_a_batch_touched_are_built(shop):
     statements.clear()
     built = {b.mart: b.days for b in marts.build_subject(shop.target, "sales", SQL)}
     assert built == dict.fromkeys([m.table for m in MARTS if m.subject == "sales"], 1)
-    first = shop.target.client.describe_statement(Id=statements[1])
+    described = (shop.target.client.describe_statement(Id=statement) for statement in statements)
+    first = next(one for one in described if "from_day" in {p["name"] for p in one.get("QueryParameters", [])})
     given = {p["name"]: p["value"] for p in first["QueryParameters"]}
     assert (given["from_day"], given["to_day"]) == ("2010-12-02", "2010-12-03")
 
@@ -288,6 +290,16 @@ def test_a_mart_that_is_up_to_date_is_left_alone(shop):
     published = shop.target.query("SELECT mart, published_build_id FROM ops.mart_build ORDER BY 1")
     assert shop.build() == {subject: [] for subject in SUBJECTS}
     assert shop.target.query("SELECT mart, published_build_id FROM ops.mart_build ORDER BY 1") == published
+
+
+def test_the_age_of_the_marts_is_that_of_the_last_publication(shop):
+    shop.target.run(["UPDATE ops.mart_build SET published_at = NULL"])
+    assert marts.seconds_since_publication(shop.target, SQL) is None
+    shop.load("online_retail", WEEK)
+    shop.build("sales")
+    assert 0 <= marts.seconds_since_publication(shop.target, SQL) < 60
+    shop.target.run(["UPDATE ops.mart_build SET published_at = DATEADD(second, -900, GETDATE())"])
+    assert 900 <= marts.seconds_since_publication(shop.target, SQL) < 960
 
 
 @pytest.fixture
@@ -431,6 +443,50 @@ def test_a_new_mart_gets_the_days_of_before(shop):
     assert marts.stale(shop.target, SQL) == {}
     marts.register(shop.target, SQL, shop.contracts)
     assert marts.stale(shop.target, SQL)["mart.sales_monthly"] == 4
+
+
+def test_subjects_that_are_built_side_by_side_do_not_conflict(shop):
+    """As build_marts does it, but all at once, while batches arrive: no statement fails, so that none has to be tried again."""
+    shop.load("online_retail", WEEK)
+    shop.load("product_events", [_move(0)])
+    shop.build()
+    subjects = [subject for subject in SUBJECTS if subject != marts.DIMENSIONS]
+    since = datetime.now(UTC)
+    for round_number in range(5):
+        shop.load("online_retail", [sale(f"54{round_number:04}", "71053", 1, "9.00", "2010-12-02", name="LANTERN")])
+        shop.load("product_events", [_move(1 + round_number)])
+        marts.build_subject(shop.target, marts.DIMENSIONS, SQL)
+        begin = threading.Barrier(len(subjects) + 1, timeout=60)
+
+        def build(subject, begin=begin):
+            begin.wait()
+            return [built.mart for built in marts.build_subject(shop.target, subject, SQL)]
+
+        def load(number=round_number, begin=begin):
+            begin.wait()
+            return shop.load(
+                "online_retail", [sale(f"55{number:04}", "71053", 1, "9.00", "2010-12-02", name="LANTERN")]
+            )
+
+        with ThreadPoolExecutor(len(subjects) + 1) as pool:
+            loading = pool.submit(load)
+            published = [mart for marts_built in pool.map(build, subjects) for mart in marts_built]
+            assert loading.result()["clean"] == 1
+        assert {"mart.sales_daily", "mart.customer_cohorts", "mart.inventory_level"} <= set(published)
+    failed = shop.target.client.list_statements(Status="FAILED")["Statements"]
+    assert [s["StatementName"] for s in failed if s["CreatedAt"] >= since] == []
+    shop.build()
+    assert marts.stale(shop.target, SQL) == {}
+    lines = len(WEEK) + 2 * 5
+    assert shop.target.query("SELECT COUNT(*) FROM core.fact_invoice_line") == [(lines,)]
+    assert shop.target.query("SELECT SUM(net_revenue) FROM mart.sales_daily") == shop.target.query(
+        "SELECT SUM(amount) FROM core.fact_invoice_line")  # fmt: skip
+
+
+def _move(number):
+    at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(days=number)
+    data = {"event_time": at.isoformat(), "product_id": "P1", "quantity": 1, "price": 2}
+    return f"side-by-side-{number}", at, data
 
 
 def test_every_mart_has_its_files_and_every_source_comes_before():

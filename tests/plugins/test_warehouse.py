@@ -4,6 +4,7 @@ import gzip
 import threading
 import time
 import uuid
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from ecommerce_elt import warehouse
@@ -11,6 +12,7 @@ from ecommerce_elt.batches import RawObject, new_manifest
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.warehouse import load_statements, render
+from tenacity import wait_none
 
 from local.lifecycle import _answers
 from local.supervision import Supervisor, wait_for
@@ -200,8 +202,86 @@ def test_a_restarted_redshift_is_a_transient_error(lake, cloud):
 
 @pytest.mark.parametrize("message", ["ERROR:1023 DETAIL: Serializable isolation violation on table in Redshift",
                                      "ERROR: deadlock detected"])  # fmt: skip
-def test_conflicts_are_transient(message):
-    assert warehouse._TRANSIENT.search(message)
+def test_conflicts_are_told_from_other_failures(message):
+    assert warehouse._CONFLICT.search(message)
+    assert not warehouse._CONFLICT.search("ERROR: terminating connection due to administrator command")
+
+
+class Contended:
+    """A table of one row, and what another session does to it."""
+
+    def __init__(self, target, table):
+        self.target, self.table = target, table
+        # Its snapshot comes before its lock, so it conflicts with what is committed between its two statements.
+        self.add = [f"SELECT n FROM {table}", f"UPDATE {table} SET n = n + 1"]
+
+    def change_while_it_waits(self, session, name, *, unless=lambda: False):
+        """Changes the row; commits when a transaction of that name has its snapshot and waits for the row."""
+        session.run(["BEGIN"])
+        session.run([f"UPDATE {self.table} SET n = n + 100"])
+        wait_for(lambda: self._waits(name) or unless(), 20, "a transaction that waits", 0.02)
+        session.run(["COMMIT"])
+
+    def _waits(self, name):
+        client = self.target.client
+        running = client.list_statements(Status="STARTED", StatementName=name)["Statements"]
+        described = [client.describe_statement(Id=statement["Id"]) for statement in running]
+        return any(statement["SubStatements"][0]["Status"] == "FINISHED" for statement in described)
+
+    def tries(self, name):
+        return [s["Status"] for s in self.target.client.list_statements(Status="ALL", StatementName=name)["Statements"]]
+
+
+@pytest.fixture
+def contended(lake):
+    target = lake.observer.warehouse
+    table = f"public.contended_{lake.name}"
+    target.run([f"CREATE TABLE {table} (n INTEGER)", f"INSERT INTO {table} VALUES (0)"])
+    yield Contended(target, table)
+    target.run([f"DROP TABLE {table}"])
+
+
+def test_a_transaction_that_conflicts_is_begun_again(contended):
+    name = f"add to {contended.table}"
+    with contended.target.session() as other, ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(contended.change_while_it_waits, other, name)
+        wait_for(lambda: contended.target.client.list_statements(StatementName="")["Statements"][0]["QueryString"].startswith("UPDATE"),
+                 20, "the other's change", 0.02)  # fmt: skip
+        contended.target.run(contended.add, name=name)
+        changing.result(60)
+    assert contended.tries(name) == ["FINISHED", "FAILED"]
+    assert contended.target.query(f"SELECT n FROM {contended.table}") == [(101,)]
+
+
+def _conflict(contended, name):
+    """Returns what the transaction is given up with; None where it came between two changes and succeeded."""
+    try:
+        contended.target.run(contended.add, name=name)
+    except warehouse.Conflict as conflict:
+        return conflict
+    return None
+
+
+def test_a_transaction_that_conflicts_again_and_again_is_given_up(contended, monkeypatch):
+    name = f"never adds to {contended.table}"
+    monkeypatch.setattr(warehouse.Warehouse.run.retry, "wait", wait_none())
+    given_up = threading.Event()
+
+    def change_again_and_again():
+        with contended.target.session() as other:
+            while not given_up.is_set():
+                contended.change_while_it_waits(other, name, unless=given_up.is_set)
+
+    with ThreadPoolExecutor(1) as pool:
+        changing = pool.submit(change_again_and_again)
+        try:
+            outcome = next(filter(None, (_conflict(contended, name) for _ in range(100))))
+        finally:
+            given_up.set()
+        changing.result(60)
+    assert "1023" in str(outcome)
+    tries = contended.tries(name)  # the last one first
+    assert tries[: warehouse.CONFLICT_TRIES] == ["FAILED"] * warehouse.CONFLICT_TRIES
 
 
 @pytest.mark.parametrize(
