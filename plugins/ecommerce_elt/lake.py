@@ -44,6 +44,10 @@ log = logging.getLogger(__name__)
 
 PUBLISHED = "published/"
 LIST = "symlink.txt"
+COMPACTED = (
+    "manifests/compacted/"  # of each feed, when the last compaction of all its days began, and for which columns
+)
+CLOCKS_DIFFER = timedelta(hours=1)  # S3's, and those of whoever writes down a time: within it, both orders are possible
 CLEAN_KEY = re.compile(r"^clean/feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{4}-\d\d-\d\d)/[^/]+\.parquet$")
 LIST_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/[^/]+$")
 DAY_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/$")
@@ -115,11 +119,9 @@ def _supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> No
 class _Notes:
     """The files that were taken out of a day's list since a batch was claimed, and so may be files of that batch."""
 
-    CLOCKS_DIFFER = timedelta(hours=1)  # of S3 and of whoever claimed the batch; one too many is only read
-
     def __init__(self, s3: Any, bucket: str, feed: str, day: str, batch_id: str) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, f"{folder_of(feed, day)}_superseded-"
-        self._since = claimed_at(batch_id) - self.CLOCKS_DIFFER
+        self._since = claimed_at(batch_id) - CLOCKS_DIFFER
         self._files: dict[str, list[str]] = {}  # of each note that was read: a note never changes
 
     def name(self, url: str) -> bool:
@@ -418,14 +420,35 @@ class Compacted:
 def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
     """Compacts each day of the feed whose list names several small files, and returns what it did.
 
-    Files that an older contract or clean SQL made get today's columns: what they lack is NULL.
+    Files that an older contract or clean SQL made get today's columns: what they lack is NULL. Days whose list has not changed
+    since the compaction before are left alone, unless the columns have.
     """
-    total = Compacted(feed)
     contract = load_contracts(settings.include_dir / "feeds").get(feed)
     schema = clean_schema(contract, settings) if contract else None
-    for day in days(s3, settings.bucket, feed):
-        total += compact_day(s3, feed, day, settings, schema)
+    state = f"{COMPACTED}{feed}.json"
+    columns, began = str(schema), datetime.now(UTC)
+    try:
+        last = json.loads(s3.get_object(Bucket=settings.bucket, Key=state)["Body"].read())
+    except s3.exceptions.NoSuchKey:
+        last = {"columns": None, "began": None}
+    since = datetime.fromisoformat(last["began"]) - CLOCKS_DIFFER if last["columns"] == columns else None
+    total = Compacted(feed)
+    for day, changed in sorted(changes(s3, settings.bucket, feed).items()):
+        if since is None or changed >= since:
+            total += compact_day(s3, feed, day, settings, schema)
+    body = json.dumps({"columns": columns, "began": began.isoformat()}).encode()
+    s3.put_object(Bucket=settings.bucket, Key=state, Body=body)
     return total
+
+
+def changes(s3: Any, bucket: str, feed: str) -> dict[str, datetime]:
+    """Returns day to when its list changed last, of all days that have a list."""
+    found = {}
+    for entry in listing.objects(s3, bucket, f"{PUBLISHED}feed={feed}/"):
+        match = LIST_KEY.match(entry["Key"])
+        if match and entry["Key"].endswith(f"/{LIST}"):
+            found[match["day"]] = entry["LastModified"]
+    return found
 
 
 def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Schema | None = None) -> Compacted:
@@ -441,7 +464,7 @@ def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Sch
     outdated = [url for url in urls if schema and not schema_of(s3, url).equals(schema)]
     if len(urls) < 2 and not outdated:
         return Compacted(feed)
-    sizes = _sizes(s3, bucket, f"clean/feed={feed}/dt={day}/")
+    sizes = sizes_of(s3, bucket, feed, day)
     if missing := [url for url in urls if url not in sizes]:
         raise PermanentError(
             f"{missing[0]} is in the list of feed {feed} of {day}, and not in S3: restore it, or clean its batch again"
@@ -464,7 +487,9 @@ def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Sch
     return done
 
 
-def _sizes(s3: Any, bucket: str, prefix: str) -> dict[str, int]:
+def sizes_of(s3: Any, bucket: str, feed: str, day: str) -> dict[str, int]:
+    """Returns URL to bytes of the files that there are of a day, in its list or not."""
+    prefix = f"clean/feed={feed}/dt={day}/"
     return {f"s3://{bucket}/{entry['Key']}": entry["Size"] for entry in listing.objects(s3, bucket, prefix)}
 
 
@@ -552,20 +577,24 @@ def _check_same_rows(inputs: list[str], out: Path, key: str) -> None:
 def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = None) -> int:
     """Deletes the files that no list has named for `lake_grace_hours`, and returns how many."""
     limit = (now or datetime.now(UTC)) - timedelta(hours=settings.lake_grace_hours)
-    removed = 0
-    notes = [e["Key"] for e in listing.objects(s3, settings.bucket, PUBLISHED) if "/_superseded-" in e["Key"]]
-    for note in notes:
-        found = json.loads(s3.get_object(Bucket=settings.bucket, Key=note)["Body"].read())
-        if datetime.fromisoformat(found["since"]) > limit:
-            continue
-        named = LIST_KEY.match(note)
-        assert named is not None
-        listed, _ = _read_list(s3, settings.bucket, named["feed"], named["day"])
-        keys = [urlparse(url).path.lstrip("/") for url in found["files"] if url not in listed]
-        _delete(s3, settings.bucket, keys)
-        s3.delete_object(Bucket=settings.bucket, Key=note)  # last: a deletion that died is done again
-        removed += len(keys)
-    return removed
+    notes: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for entry in listing.objects(s3, settings.bucket, PUBLISHED):
+        if "/_superseded-" in entry["Key"] and entry["LastModified"] <= limit:  # written as it says, or later
+            named = LIST_KEY.match(entry["Key"])
+            assert named is not None
+            notes[named["feed"], named["day"]].append(entry["Key"])
+
+    def remove(of_day: tuple[tuple[str, str], list[str]]) -> int:
+        (feed, day), keys = of_day
+        read = [json.loads(s3.get_object(Bucket=settings.bucket, Key=key)["Body"].read()) for key in keys]
+        listed, _ = _read_list(s3, settings.bucket, feed, day)
+        left = {urlparse(url).path.lstrip("/") for note in read for url in note["files"] if url not in listed}
+        _delete(s3, settings.bucket, sorted(left))
+        _delete(s3, settings.bucket, keys)  # last: a deletion that died is done again
+        return len(left)
+
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        return sum(pool.map(remove, notes.items()))
 
 
 def apply_retention(s3: Any, settings: Settings, *, now: datetime | None = None) -> dict[str, int]:
@@ -574,7 +603,7 @@ def apply_retention(s3: Any, settings: Settings, *, now: datetime | None = None)
     still_open = open_batches(s3, settings.bucket)  # theirs stays, however old it is
     for prefix, kept_days in settings.retention_days.items():
         limit = (now or datetime.now(UTC)) - timedelta(days=kept_days)
-        found = (e["Key"] for e in listing.objects(s3, settings.bucket, prefix) if e["LastModified"] < limit)
+        found = listing.older(s3, settings.bucket, prefix, limit)
         old = (key for key in found if not key.startswith(OPEN) and not any(batch_id in key for batch_id in still_open))
         for some in chunked(old, DELETED_AT_ONCE):
             _delete(s3, settings.bucket, some)

@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
+from datetime import datetime
 from typing import Any
+
+# Where keys that differ after the stem alone are in the order of the day in them.
+_DATED = re.compile(r"^(?P<stem>.*?[-/=])(?P<year>\d{4})[-/]?(?P<month>[01]\d)[-/]?(?P<day>[0-3]\d)(?!\d)")
 
 
 def objects(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
@@ -16,6 +21,29 @@ def folders(s3: Any, bucket: str, prefix: str) -> Iterator[str]:
     """Yields the prefixes one level below the prefix, each with its slash at the end."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
         yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", []))
+
+
+def older(s3: Any, bucket: str, prefix: str, limit: datetime) -> Iterator[str]:
+    """Yields the keys of the objects under the prefix that were written before `limit`, in order.
+
+    Keys whose day is that of `limit` or later are left out unread, since nothing is written before its day: so a call costs
+    what is old, and a page for each folder, whatever else there is.
+    """
+    after = ""
+    while True:
+        page = s3.list_objects_v2(Bucket=bucket, Prefix=prefix, StartAfter=after)
+        entries = page.get("Contents", [])
+        for entry in entries:
+            dated = _DATED.match(entry["Key"])
+            if dated and (dated["year"], dated["month"], dated["day"]) >= tuple(f"{limit:%Y %m %d}".split()):
+                after = dated["stem"] + ":"  # the character after 9
+                break
+            if entry["LastModified"] < limit:
+                yield entry["Key"]
+        else:
+            if not page["IsTruncated"]:
+                return
+            after = entries[-1]["Key"]
 
 
 async def objects_async(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:

@@ -17,13 +17,14 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
-from urllib.parse import quote_plus, urlparse
+from urllib.parse import quote_plus
 
 from more_itertools import chunked
 
 from ecommerce_elt import lake, listing
 from ecommerce_elt.batches import BATCH_ID, OPEN, UNREADABLE, RawObject, feed_of, open_batches, read_manifest
 from ecommerce_elt.cleaning import clean_schema
+from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.lake_files import S3_THREADS
 from ecommerce_elt.settings import Settings
@@ -379,11 +380,7 @@ def reconcile_days(
             (settings.sql_dir / "ops/reconciled_day/known.sql").read_text("utf-8"), {"feed": contract.feed}
         )
     }
-    lists = {
-        match["day"]: entry["LastModified"]
-        for entry in listing.objects(s3, settings.bucket, f"{lake.PUBLISHED}feed={contract.feed}/")
-        if (match := lake.LIST_KEY.match(entry["Key"])) and entry["Key"].endswith(lake.LIST)
-    }  # fmt: skip
+    lists = lake.changes(s3, settings.bucket, contract.feed)
     changed = [day for day, at in lists.items() if day not in known or at >= known[day][0] or known[day][1]]
     others = sorted((at, day) for day, (at, _) in known.items() if day not in changed)
     chosen = sorted({*changed, *(day for _, day in others[: settings.reconcile_days_a_run])})
@@ -391,7 +388,9 @@ def reconcile_days(
     schema, outdated = clean_schema(contract, settings), []
     for day in chosen:
         urls = lake.files(s3, settings.bucket, contract.feed, day, day)
-        if any(not lake.schema_of(s3, url).equals(schema) for url in urls):
+        with ThreadPoolExecutor(S3_THREADS) as pool:
+            columns = list(pool.map(lambda url: lake.schema_of(s3, url), urls))
+        if any(not found.equals(schema) for found in columns):
             outdated.append(day)  # COPY wants all columns in their order; maintain_lake brings the files up to date
             continue
         differences += _compare_day(s3, dynamodb, target, contract, day, settings, now)
@@ -437,7 +436,11 @@ def _look(
     s3: Any, session: Any, contract: Contract, day: str, settings: Settings
 ) -> tuple[tuple[int, int], dict[str, str]]:
     urls = lake.files(s3, settings.bucket, contract.feed, day, day)
-    entries = [{"url": url, "mandatory": True, "meta": {"content_length": _size(s3, url)}} for url in urls]
+    sizes = lake.sizes_of(s3, settings.bucket, contract.feed, day)
+    if missing := [url for url in urls if url not in sizes]:
+        raise PermanentError(f"{missing[0]} is in the list of feed {contract.feed} of {day}, and not in S3: restore it, or "
+                             "clean its batch again")  # fmt: skip
+    entries = [{"url": url, "mandatory": True, "meta": {"content_length": sizes[url]}} for url in urls]
     manifest = f"{STATE}{contract.feed}/day-{day}.json"
     s3.put_object(Bucket=settings.bucket, Key=manifest, Body=json.dumps({"entries": entries}).encode())
     names = {
@@ -457,11 +460,6 @@ def _look(
 
 def _many(events: list[str]) -> str:
     return f"{len(events)}" if len(events) < READ_MAX else f"at least {READ_MAX}"
-
-
-def _size(s3: Any, url: str) -> int:
-    where = urlparse(url)
-    return int(s3.head_object(Bucket=where.netloc, Key=where.path.lstrip("/"))["ContentLength"])
 
 
 def _columns(session: Any, contract: Contract) -> str:

@@ -123,7 +123,7 @@ def test_two_batches_published_at_the_same_time_are_both_listed(shop):
         thread.start()
     for thread in threads:
         thread.join()
-    assert shop.rows() == Counter("abcdefgh")
+    assert (shop.rows(0), shop.rows(1)) == (Counter("abcd"), Counter("efgh"))
 
 
 def test_compaction_makes_one_sorted_file_of_a_day_with_the_same_rows(shop):
@@ -140,7 +140,7 @@ def test_compaction_makes_one_sorted_file_of_a_day_with_the_same_rows(shop):
     assert lake.compact_day(shop.s3, FEED, shop.days[0], shop.config) == lake.Compacted(FEED)  # nothing to do
     shop.add("gh")
     lake.compact_day(shop.s3, FEED, shop.days[0], shop.config)
-    assert shop.rows() == Counter("abcdefgh")
+    assert (shop.rows(0), shop.rows(1)) == (Counter("abcd"), Counter("efgh"))
 
 
 def test_replaced_files_stay_for_the_grace_period(shop):
@@ -255,6 +255,73 @@ def test_retention_deletes_by_prefix_and_age(s3, bucket, config):
     assert left == ["manifests/open/x-20260101T000000Z-0123456789abcdef", "raw/1"]
 
 
+class Counting:
+    """A client of S3 that counts its calls by operation."""
+
+    def __init__(self, s3):
+        self._s3, self.calls = s3, Counter()
+
+    def __getattr__(self, name):
+        call = getattr(self._s3, name)
+
+        def counted(*arguments, **named):
+            self.calls[name] += 1
+            return call(*arguments, **named)
+
+        return counted if callable(call) and name[0].islower() and name != "exceptions" else call
+
+
+def test_retention_reads_what_is_old_and_not_all_that_is_kept(s3, bucket, config):
+    own = config.model_copy(update={"bucket": bucket, "retention_days": {"manifests/": 30}})
+    now = datetime.now(UTC) + timedelta(days=100)  # what is written now is old by then
+    old = [f"manifests/{feed}-{now - timedelta(days=100 - n):%Y%m%dT%H%M%SZ}-{n:016x}.json" for feed in ("a_feed", "b_feed")
+           for n in range(5)]  # fmt: skip
+    kept = [f"manifests/{feed}-{now - timedelta(days=29):%Y%m%dT}{n:06d}Z-{n:016x}/copy.json" for feed in ("a_feed", "b_feed")
+            for n in range(PAGE + 200)]  # fmt: skip
+    _many(
+        s3,
+        bucket,
+        [
+            *old,
+            *kept,
+            "manifests/reconcile/a_feed/2026-01-01T05.json",
+            "manifests/reconcile/a_feed/day-1901-01-01.json",
+        ],
+    )
+    counting = Counting(s3)
+    assert lake.apply_retention(counting, own, now=now) == {"manifests/": len(old) + 2}
+    # A page to each jump over what is kept, and one for the open batches.
+    assert counting.calls["list_objects_v2"] <= 4
+    left = {entry["Key"] for entry in listing.objects(s3, bucket, "manifests/")}
+    assert left == set(kept)
+
+
+def test_a_compaction_leaves_days_alone_that_have_not_changed(shop, monkeypatch):
+    for name in "abcd":
+        shop.add(name, day=0)
+    shop.add("ef", day=1)
+    lake.compact_feed(shop.s3, FEED, shop.config)
+    monkeypatch.setattr(lake, "CLOCKS_DIFFER", timedelta(0))
+    threading.Event().wait(1 - time.time() % 1 + 0.01)  # S3 tells times in whole seconds
+    lake.compact_feed(shop.s3, FEED, shop.config)
+    shop.add("gh", day=1)
+    seen = []
+    compact_day = lake.compact_day
+    monkeypatch.setattr(
+        lake, "compact_day", lambda s3, feed, day, *rest: seen.append(day) or compact_day(s3, feed, day, *rest)
+    )
+    assert lake.compact_feed(shop.s3, FEED, shop.config).days == 1
+    assert seen == [shop.days[1]]
+    assert (shop.rows(0), shop.rows(1)) == (Counter("abcd"), Counter("efgh"))
+    # Other columns: every day.
+    seen.clear()
+    key = f"{lake.COMPACTED}{FEED}.json"
+    state = json.loads(shop.s3.get_object(Bucket=shop.config.bucket, Key=key)["Body"].read())
+    shop.s3.put_object(Bucket=shop.config.bucket, Key=key, Body=json.dumps(state | {"columns": "others"}))
+    lake.compact_feed(shop.s3, FEED, shop.config)
+    assert set(shop.days) <= set(seen)
+
+
 def test_a_file_of_the_lake_is_what_copy_reads(shop):
     shop.add("ab")
     shop.add("cd")
@@ -291,7 +358,7 @@ def test_a_run_that_wakes_up_late_is_kept_out_by_the_last_of_many_notes(shop):
     assert shop.publish(batch, counts) == 0
     assert shop.rows() == Counter("abcd")
     # Those of a batch that is younger than the notes are not read at all.
-    later = datetime.now(UTC) + lake._Notes.CLOCKS_DIFFER + timedelta(minutes=1)
+    later = datetime.now(UTC) + lake.CLOCKS_DIFFER + timedelta(minutes=1)
     notes = lake._Notes(shop.s3, shop.config.bucket, FEED, shop.days[0], f"{FEED}-{later:%Y%m%dT%H%M%SZ}-{'0' * 16}")
     assert notes.name("s3://b/clean/other.parquet") is False
     assert notes._files == {}
