@@ -35,7 +35,7 @@ RECORDS_CALLS = False
 SIMULATED = ["simulate", "--feed", "online_retail", "--count", "30000", "--seed", "11", "--bad-rate", "0.01"]
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def observer(stack):
     return Observer.of(stack)
 
