@@ -94,8 +94,12 @@ logs: $(READY) ## follow the logs; PART=name for one part
 	@$(BIN)/python -m local logs $(if $(PART),--part $(PART))
 
 .PHONY: test
-test: lint types scan $(READY_DEV) ## everything: lint, types, unit, DAG integrity, SQL, stand-ins, end to end
-	@$(BIN)/python -m pytest $(PYTEST)
+test: ## everything: unit, DAG integrity, SQL, stand-ins, end to end; lint, types and scan beside it
+	@$(MAKE) --no-print-directory --jobs=2 --output-sync=target pytest lint types scan
+
+.PHONY: pytest
+pytest: $(READY_DEV)
+	+@$(BIN)/python -m pytest $(PYTEST) # the + shows its progress at once
 
 # Runs the compose file where no image registry can be reached; else plain docker does.
 COMPOSE_SMOKE ?= ../shared/compose-smoke/compose-smoke
@@ -138,7 +142,7 @@ scan: $(READY_SCAN) ## security: templates, Dockerfile and secrets, by checkov; 
 types: $(READY_DEV) ## mypy, strict
 	@$(BIN)/mypy
 	@for name in $(notdir $(patsubst %/handler.py,%,$(wildcard lambdas/*/handler.py))); do \
-		(cd lambdas/$$name && MYPYPATH=../shared ../../$(BIN)/mypy --config-file= --strict --ignore-missing-imports logic.py handler.py) || exit 1; \
+		(cd lambdas/$$name && MYPYPATH=../shared ../../$(BIN)/mypy --cache-dir=../../.mypy_cache/lambdas --config-file= --strict --ignore-missing-imports logic.py handler.py) || exit 1; \
 	done
 
 .PHONY: format

@@ -72,12 +72,12 @@ def cloud(tmp_path_factory):
     lifecycle.down(stack, console)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def observer(cloud) -> Observer:
     return Observer.of(cloud)
 
 
-@pytest.fixture
+@pytest.fixture(scope="session")
 def s3(observer):
     return observer.s3
 

@@ -28,7 +28,7 @@ pytestmark = [pytest.mark.stack, pytest.mark.slow]
 RECORDS_CALLS = True
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def observer(stack):
     return Observer.of(stack)
 

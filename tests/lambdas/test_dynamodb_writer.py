@@ -201,21 +201,21 @@ def test_what_stays_throttled_is_reported_and_comes_again(writer, tables, monkey
     check(tables, events)
 
 
-def test_a_poison_record_among_ten_thousand_lets_the_others_land(writer, tables):
+def test_a_poison_record_among_two_thousand_lets_the_others_land(writer, tables):
     """An item at DynamoDB's limit of 400 KB takes no further line."""
     full = {"InvoiceNo": {"S": "full"}, "StockCode": {"S": "F"}, "LineCount": {"N": "1"}, "FirstLine": {"S": "2010"},
             "InvoiceDate": {"S": "2010-01-01T00:00:00Z"}, "Country": {"S": "France"}, "Quantity": {"N": "1"},
             "Total": {"N": "1"}, "UnitPrice": {"N": "1"}, "CustomerID": {"S": "9"}, "Description": {"NULL": True},
             "Lines": {"M": {"old": {"S": "x" * 409_350}}}}  # fmt: skip
     boto3.client("dynamodb").put_item(TableName=tables[0], Item=full)
-    events = [event(i, invoice=f"{600000 + i // 20}", code=f"S{i % 20}") for i in range(10_000)]
-    events[6170] = event(6170, invoice="full", code="F", customer="9")
+    events = [event(i, invoice=f"{600000 + i // 20}", code=f"S{i % 20}") for i in range(2000)]
+    events[1234] = event(1234, invoice="full", code="F", customer="9")
     records = shard(events)
     mapping = Mapping(writer.handler, maximum_retry_attempts=1)
     mapping.deliver(records)
-    assert mapping.given_up == [records[6170]["kinesis"]["sequenceNumber"]]
+    assert mapping.given_up == [records[1234]["kinesis"]["sequenceNumber"]]
     stored = [i for i in scan(tables[0]) if i["InvoiceNo"]["S"] != "full"]
-    assert sum(int(i["LineCount"]["N"]) for i in stored) == 9_999
+    assert sum(int(i["LineCount"]["N"]) for i in stored) == 1999
 
 
 def test_what_breaks_its_contract_is_counted_and_left_to_the_warehouses_quarantine(writer, tables, caplog):

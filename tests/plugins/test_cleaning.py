@@ -4,17 +4,14 @@ import hmac
 import json
 from datetime import datetime
 from decimal import Decimal
-from pathlib import Path
 
 import duckdb
 import pytest
 import sqlglot
 from ecommerce_elt.cleaning import run_cleaning
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.events import event_ids
 from ecommerce_elt.feeds import Contract
 from ecommerce_elt.hmac_pads import hmac_pads
-from ecommerce_elt.tabular import Flags, TabularFile
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -258,30 +255,6 @@ def test_no_value_gets_lost_or_breaks_the_batch(tmp_path, config, contracts, dat
     for row in rows:
         if not row["reasons"]:
             assert all(row[name] is not None for name in [*needed, "event_time"])
-
-
-def test_the_whole_real_file(tmp_path, config, contracts, online_retail):
-    contract = contracts["online_retail"]
-    source = TabularFile(online_retail, contract, Flags())
-    survey = source.survey()
-    identify = event_ids(survey.data_set)
-    path = tmp_path / "all.jsonl.gz"
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for row in source.rows(survey):
-            moment = row.event_time.isoformat() if row.event_time else None
-            file.write(line("online_retail", row.data, identify(row.line), moment) + b"\n")
-    with duckdb.connect() as engine:
-        key = "raw/feed=online_retail/dt=2026-01-01/hour=00/x.jsonl.gz"
-        run_cleaning(engine, {key: Path(path)}, "online_retail", contract, config)
-        figures = engine.execute(
-            """SELECT COUNT(*), COUNT(*) FILTER (LEN(reasons) > 0), COUNT(*) FILTER (copy_number > 1), SUM(amount),
-                   SUM(quantity), COUNT(*) FILTER (customer_id = 'unknown'), COUNT(DISTINCT invoice_no),
-                   COUNT(DISTINCT stock_code), COUNT(DISTINCT country), COUNT(*) FILTER (is_zero_price),
-                   COUNT(*) FILTER (line_type = 'cancellation'), MIN(event_time), MAX(event_time)
-               FROM cleaned"""
-        ).fetchone()
-    assert figures == (541909, 0, 0, Decimal("9747747.934"), 5176450, 135080, 25900, 3958, 38, 2515, 9288,
-                       datetime(2010, 12, 1, 8, 26), datetime(2011, 12, 9, 12, 50))  # fmt: skip
 
 
 @pytest.mark.parametrize("feed", ["_unreadable", "product_events"])

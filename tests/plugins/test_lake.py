@@ -337,9 +337,23 @@ def _many(s3, bucket, keys, body=b"{}"):
         list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=body), keys))
 
 
-PAGE = 1000  # keys that S3 lists at once
+S3_PAGE = 1000  # keys that S3 lists at once
+PAGE = 10  # and where `short_pages` is
 
 
+@pytest.fixture
+def short_pages(s3):
+    """S3 lists a few keys at once, as it does where a request asks for no more, whatever ours ask for."""
+
+    def ask_for_few(params, **_):
+        params["MaxKeys"] = PAGE
+
+    s3.meta.events.register("provide-client-params.s3.ListObjectsV2", ask_for_few)
+    yield
+    s3.meta.events.unregister("provide-client-params.s3.ListObjectsV2", ask_for_few)
+
+
+@pytest.mark.usefixtures("short_pages")
 def test_a_run_that_wakes_up_late_is_kept_out_by_the_last_of_many_notes(shop):
     """It committed, and stood still while another published its batch and a compaction replaced the file."""
     batch = shop.clean("ab")
@@ -367,7 +381,10 @@ def test_a_run_that_wakes_up_late_is_kept_out_by_the_last_of_many_notes(shop):
     assert shop.rows() == Counter("abcd")
 
 
+@pytest.mark.usefixtures("short_pages")
 def test_every_place_that_lists_reads_all_pages(s3, bucket, config):
+    _many(s3, bucket, [f"seen/{n}" for n in range(PAGE + 1)])
+    assert len(s3.list_objects_v2(Bucket=bucket)["Contents"]) == PAGE
     own = config.model_copy(update={"bucket": bucket, "retention_days": {"manifests/": 1}})
     hour = datetime(2026, 1, 1, 5, tzinfo=UTC)
     _many(s3, bucket, [f"raw/feed={FEED}/dt=2026-01-01/hour=05/{n:05d}.jsonl.gz" for n in range(PAGE + 2)])
@@ -398,16 +415,17 @@ async def _first(trigger):
 def test_the_triggers_see_what_is_on_the_second_page(s3, bucket, observer, cloud, monkeypatch):
     for name, value in cloud.user_environment().items():
         monkeypatch.setenv(name, value)
-    _many(s3, bucket, [f"landing/{FEED}/{n:05d}.csv" for n in range(PAGE)])
-    for entry in list(listing.objects(s3, bucket, "landing/")):
-        s3.put_object(Bucket=bucket, Key=LandedFile(entry["Key"], entry["ETag"].strip('"')).report_key, Body=b"")
+    # Half a page of files and half a page of their reports: the last file is on the second.
+    _many(s3, bucket, [f"landing/{FEED}/{n:05d}.csv" for n in range(S3_PAGE // 2)])
+    files = list(listing.objects(s3, bucket, "landing/"))
+    _many(s3, bucket, [LandedFile(file["Key"], file["ETag"].strip('"')).report_key for file in files])
     s3.put_object(Bucket=bucket, Key=f"landing/{FEED}/zzz.csv", Body=b"x")
     found = asyncio.run(_first(LandedFilesTrigger(bucket, 1, None)))
     assert [file["Key"] for file in found.payload["files"]] == [f"landing/{FEED}/zzz.csv"]
-    _many(s3, bucket, [f"manifests/open/{FEED}-{n}" for n in range(PAGE + 1)])
+    _many(s3, bucket, [f"manifests/open/{FEED}-{n}" for n in range(S3_PAGE + 1)])
     queue = observer.queue_url.rsplit("/", 1)[1]
     found = asyncio.run(_first(RawObjectsTrigger(bucket, queue, 1, 0, None)))
-    assert found.payload["open_batches"] == PAGE + 1
+    assert found.payload["open_batches"] == S3_PAGE + 1
 
 
 def test_nothing_lists_but_by_the_listing():
