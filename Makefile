@@ -171,6 +171,10 @@ benchmark-lake: $(READY_DEV) ## measure landed files, compaction and crawls; DAT
 benchmark-rivals: $(READY_DEV) $(READY_BENCHMARK) ## the same file by rivals and by us: seconds, memory, what is checked; DATA=file ONLY=name
 	@$(BIN)/python -m benchmarks.rivals --data "$(DATA)" $(if $(ONLY),--only $(ONLY))
 
+.PHONY: benchmark-growth
+benchmark-growth: $(READY_DEV) ## what new events cost beside 1, 10 and 50 times the data, and after a month of batches; ARGS=--scales=1,10
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
