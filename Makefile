@@ -175,6 +175,10 @@ benchmark-rivals: $(READY_DEV) $(READY_BENCHMARK) ## the same file by rivals and
 benchmark-growth: $(READY_DEV) ## what new events cost beside 1, 10 and 50 times the data, and after a month of batches; ARGS=--scales=1,10
 	@$(BIN)/python -m benchmarks.growth $(ARGS)
 
+.PHONY: benchmark-soak
+benchmark-soak: $(READY_DEV) ## the whole stack under a steady load: age of an event, memory and steps; MINUTES=20 RATE=300
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) --rate $(or $(RATE),300)
+
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import signal
 import socket
+import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable, Iterator
@@ -21,7 +23,8 @@ SAMPLE_SECONDS = 0.1
 
 @contextmanager
 def started(*, airflow: bool) -> Iterator[Stack]:
-    """A local cloud in a folder and on ports of its own, gone afterwards."""
+    """A local cloud in a folder and on ports of its own, gone afterwards, also where the benchmark is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
     quiet = Console(quiet=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as sockets:
         probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(7)]
