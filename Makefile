@@ -12,6 +12,8 @@ READY_SPARK := $(VENV)/.ready-spark
 READY_DEV := $(VENV)/.ready-dev
 # The security scanner has packages of its own versions.
 READY_SCAN := $(VENV)/scan/.ready
+# So have the rivals of the benchmarks.
+READY_BENCHMARK := $(VENV)/benchmark/.ready
 # Airflow is some thousand modules: each of its processes would compile them anew, and a start takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
 export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT FIREHOSE_PORT DYNAMODB_PORT QUICKSIGHT_PORT GLUE_PORT
@@ -49,6 +51,12 @@ $(READY_SCAN): $(VENV)/bin/uv requirements-scan.txt
 	@echo "setup: packages of requirements-scan.txt"
 	@$(BIN)/uv venv --quiet --clear $(VENV)/scan
 	@$(BIN)/uv pip install --quiet --python $(VENV)/scan/bin/python -r requirements-scan.txt
+	@touch $@
+
+$(READY_BENCHMARK): $(VENV)/bin/uv requirements-benchmark.txt
+	@echo "setup: packages of requirements-benchmark.txt"
+	@$(BIN)/uv venv --quiet --clear $(VENV)/benchmark
+	@$(BIN)/uv pip install --quiet --python $(VENV)/benchmark/bin/python -r requirements-benchmark.txt
 	@touch $@
 
 .PHONY: setup
@@ -163,6 +171,18 @@ benchmark: $(READY_DEV) ## measure what the README says; DATA=path/to/online_ret
 benchmark-lake: $(READY_DEV) ## measure landed files, compaction and crawls; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks.lake $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))
 
+.PHONY: benchmark-rivals
+benchmark-rivals: $(READY_DEV) $(READY_BENCHMARK) ## the same file by rivals and by us: seconds, memory, what is checked; DATA=file ONLY=name
+	@$(BIN)/python -m benchmarks.rivals --data "$(DATA)" $(if $(ONLY),--only $(ONLY))
+
+.PHONY: benchmark-growth
+benchmark-growth: $(READY_DEV) ## what new events cost beside 1, 10 and 50 times the data, and after a month of batches; ARGS=--scales=1,10
+	@$(BIN)/python -m benchmarks.growth $(ARGS)
+
+.PHONY: benchmark-soak
+benchmark-soak: $(READY_DEV) ## the whole stack under a steady load: age of an event, memory and steps; MINUTES=20 RATE=300
+	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) --rate $(or $(RATE),300)
+
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
@@ -170,6 +190,7 @@ requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-spark.in -o requirements-spark.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-scan.in -o requirements-scan.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 requirements-benchmark.in -o requirements-benchmark.txt
 
 .PHONY: clean
 clean: ## remove the virtual environment and caches

@@ -1,0 +1,87 @@
+"""Local clouds for a measurement, and the memory of processes."""
+
+from __future__ import annotations
+
+import signal
+import socket
+import sys
+import tempfile
+import threading
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+import psutil
+from rich.console import Console
+
+from local import lifecycle
+from local.stack import Stack
+from local.supervision import SCHEDULER, Supervisor
+
+SAMPLE_SECONDS = 0.1
+
+
+@contextmanager
+def started(*, airflow: bool) -> Iterator[Stack]:
+    """A local cloud in a folder and on ports of its own, gone afterwards, also where the benchmark is told to end."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    quiet = Console(quiet=True)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as sockets:
+        probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(7)]
+        stack = Stack(Path(folder) / "state", *(probe.getsockname()[1] for probe in probes))
+        sockets.close()
+        try:
+            lifecycle.up(stack, quiet, airflow=airflow)
+            yield stack
+        finally:
+            lifecycle.reset(stack, quiet)
+
+
+def tree(pid: int) -> list[psutil.Process]:
+    """Returns the process and all that come from it; none where it ended."""
+    try:
+        process = psutil.Process(pid)
+        return [process, *process.children(recursive=True)]
+    except psutil.NoSuchProcess:
+        return []
+
+
+def part(stack: Stack, name: str) -> int:
+    """Returns the process id of a part of the stack."""
+    return next(int(p["pid"]) for p in Supervisor(stack).states() if p["name"] == name)
+
+
+def tasks(stack: Stack) -> list[psutil.Process]:
+    """Returns the processes in which Airflow's tasks run: the scheduler's, without itself."""
+    return tree(part(stack, SCHEDULER))[1:]
+
+
+def resident_bytes(processes: Iterable[psutil.Process]) -> int:
+    """Returns the sum of the resident sets; what processes share counts in each."""
+    total = 0
+    for process in processes:
+        try:
+            total += process.memory_info().rss
+        except psutil.NoSuchProcess:
+            continue  # it ended while we looked
+    return total
+
+
+class PeakMemory:
+    """The most that the processes which `find` returns held together while the block ran."""
+
+    def __init__(self, find: Callable[[], Iterable[psutil.Process]]) -> None:
+        self.find, self.bytes, self._done = find, 0, threading.Event()
+        self._thread = threading.Thread(target=self._watch, daemon=True)
+
+    def __enter__(self) -> PeakMemory:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        self._done.set()
+        self._thread.join()
+
+    def _watch(self) -> None:
+        while not self._done.wait(SAMPLE_SECONDS):
+            self.bytes = max(self.bytes, resident_bytes(self.find()))
