@@ -363,10 +363,13 @@ def find_stale_subjects(*, rebuild: bool) -> list[str]:
 
 
 def seconds_to_the_turn_of_marts() -> float:
-    """Returns how long marts have to wait, so that their last publication is `marts_min_interval_seconds` ago."""
+    """Returns how long marts have to wait, so that their last publication is `marts_min_interval_seconds` ago.
+
+    Where none was ever published, they wait as well: the first batches of a new warehouse come in a rush.
+    """
     config = settings()
-    age = marts.seconds_since_publication(_warehouse(), config.sql_dir)
-    return 0 if age is None else config.marts_min_interval_seconds - max(age, 0)
+    age = marts.seconds_since_publication(_warehouse(), config.sql_dir) or 0
+    return config.marts_min_interval_seconds - max(age, 0)
 
 
 def build_dimensions() -> dict[str, Any]:
