@@ -22,7 +22,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import marts, streams
-from local.demo import Observer
+from local.demo import Observer, refresh_dashboards
 
 console = Console(width=None if sys.stdout.isatty() else 110)
 SAMPLE_SECONDS = 0.1
@@ -153,18 +153,6 @@ class TaskMemory:
                     continue
 
 
-def _then_marts(observer: Observer, started: float) -> float:
-    from local.supervision import wait_for
-
-    wait_for(
-        lambda: not observer.stale_marts() and None not in observer.dashboards().values(),
-        300,
-        "marts and dashboards",
-        0.5,
-    )
-    return time.monotonic() - started
-
-
 def main_job(data: Path | None) -> None:
     from local import lifecycle
     from local.stack import Stack
@@ -208,10 +196,13 @@ def main_job(data: Path | None) -> None:
                     first = time.monotonic() - sent
                     wait_for(lambda: observer.core()[FEED][0] >= 541_909, 300, "the last row", 0.2)
                     total = time.monotonic() - first
-                    fresh = _then_marts(observer, first)
+                    refresh_dashboards(stack, observer)
+                    fresh = time.monotonic() - first
                 table.add_row("whole file, first put to last put", f"{sent:.0f} s")
                 table.add_row("whole file, first put to last row in core", f"{total:.0f} s")
-                table.add_row("whole file, first put to marts and dashboards", f"{fresh:.0f} s")
+                table.add_row(
+                    "whole file, first put to marts and dashboards, asked for after the last row", f"{fresh:.0f} s"
+                )
                 table.add_row("largest task process", f"{memory.peak / 1e6:,.0f} MB")
                 for name in ("Firehose", "dynamodb_writer"):
                     wait_for(lambda name=name: observer.ways()[name][0] >= 541_909, 600, name, 2)

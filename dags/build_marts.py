@@ -46,13 +46,13 @@ from ecommerce_elt.settings import settings
 def build_marts():
     @linked_task
     def build_dimensions() -> dict[str, object]:
-        from ecommerce_elt.steps import build_dimensions
+        from ecommerce_elt.mart_steps import build_dimensions
 
         return build_dimensions()
 
     @linked_task(map_index_template="{{ subject }}", outlets=[MARTS], multiple_outputs=False)
     def build_subject(subject: str, *, outlet_events=None) -> dict[str, object]:
-        from ecommerce_elt.steps import build_subject
+        from ecommerce_elt.mart_steps import build_subject
 
         get_current_context()["subject"] = subject  # type: ignore[typeddict-unknown-key]  # for map_index_template
         built = build_subject(subject)

@@ -43,13 +43,13 @@ from ecommerce_elt.settings import settings
 def refresh_dashboards():
     @task
     def choose_data_sets() -> list[str]:
-        from ecommerce_elt.steps import choose_data_sets
+        from ecommerce_elt.mart_steps import choose_data_sets
 
         return choose_data_sets()
 
     @linked_task
     def extract_for_tableau() -> dict[str, int]:
-        from ecommerce_elt.steps import extract_for_tableau
+        from ecommerce_elt.mart_steps import extract_for_tableau
 
         return extract_for_tableau()
 

@@ -11,9 +11,11 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
+from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
+import httpx
 from ecommerce_elt.batches import OPEN, feed_of_key
 from ecommerce_elt.dashboards import DATA_SETS, utc
 from ecommerce_elt.feeds import Contract, load_contracts
@@ -26,6 +28,7 @@ from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, Stack
 SIMULATED_EVENTS = 60_000
 SEED, BAD_RATE, REPEAT_RATE = 42, 0.01, 0.002
 HTTP_SHARE = 20  # one simulated event in so many goes by POST /events
+PRODUCERS = 2  # at a time: while one waits for answers, the other makes events
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 180  # nothing moved for this long: say so and stop waiting
 LAYERS = ("produced", "raw", "clean", "quarantined", "duplicates")
@@ -160,8 +163,12 @@ def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | N
         for name in sorted(set(produced) | set(raw))
     }  # fmt: skip
     _show(console, counts, core, core_before, seconds)
-    _show_ways(console, _wait_for_ways(observer, console, started))
-    _show_dashboards(console, observer, _wait_for_dashboards(observer, console))
+    with ThreadPoolExecutor(1) as pool:
+        refreshed = pool.submit(refresh_dashboards, stack, observer)
+        _show_ways(console, _wait_for_ways(observer, console, started))
+        with console.status("waiting for the marts and dashboards"):
+            data_set_rows = refreshed.result()
+    _show_dashboards(console, observer, data_set_rows)
     console.print(f"HTTP API:   {stack.api_url}   (make env has it as ECOMMERCE_API_URL, and its key)", highlight=False)
     console.print(f"Airflow UI: {stack.airflow_url}/dags/load_events", highlight=False)
     console.print(f"Figures:    {stack.airflow_url}/plugin/ecommerce", highlight=False)
@@ -176,7 +183,6 @@ def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | N
 
 def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) -> Counter[str]:
     """Runs the producer as a user would, and returns what Kinesis confirmed, by feed."""
-    report = stack.state / "work" / "producer.json"
     if data:
         runs = [["replay", str(data.resolve()), "--feed", feed, *(["--rows", str(rows)] if rows else [])]]
     else:
@@ -192,15 +198,25 @@ def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) ->
                 ["simulate", "--feed", name, "--count", str(by_http), "--seed", str(SEED + 1), "--sink", "http"]
             )
         runs = [run for run in runs if run[run.index("--count") + 1] != "0"]
-    produced: Counter[str] = Counter()
-    for arguments in runs:
-        command = [sys.executable, "-m", "producer", *arguments, "--report-file", str(report)]
-        report.unlink(missing_ok=True)
-        code = subprocess.run(command, cwd=PROJECT_DIR, env=_producer_environment(stack), check=False).returncode
-        if code:
-            raise DemoFailed(f"the producer ended with {code}")
-        produced.update(json.loads(report.read_text())["sent"])
-    return produced
+    with ThreadPoolExecutor(PRODUCERS) as pool:
+        sent = pool.map(lambda numbered: _send(stack, *numbered, alone=len(runs) == 1), enumerate(runs))
+        return sum(sent, Counter[str]())
+
+
+def _send(stack: Stack, number: int, arguments: list[str], *, alone: bool) -> Counter[str]:
+    """Runs one producer, and returns what Kinesis confirmed, by feed. What it says is shown as it comes only where it is alone."""
+    report = stack.state / "work" / f"producer-{number}.json"
+    report.unlink(missing_ok=True)
+    command = [sys.executable, "-m", "producer", *arguments, "--report-file", str(report)]
+    said = None if alone else subprocess.PIPE
+    done = subprocess.run(
+        command, cwd=PROJECT_DIR, env=_producer_environment(stack), stderr=said, text=True, check=False
+    )
+    if not alone:
+        sys.stderr.write(done.stderr)
+    if done.returncode:
+        raise DemoFailed(f"the producer ended with {done.returncode}")
+    return Counter(json.loads(report.read_text())["sent"])
 
 
 def _producer_environment(stack: Stack) -> dict[str, str]:
@@ -284,33 +300,44 @@ def _show_ways(console: Console, ways: dict[str, tuple[int, Decimal, float]]) ->
     console.print(table)
 
 
-def _wait_for_dashboards(observer: Observer, console: Console) -> dict[str, int]:
-    """Returns data set to rows, when all marts are up to core and all data sets are up to the marts.
+def refresh_dashboards(stack: Stack, observer: Observer) -> dict[str, int]:
+    """Asks for what would come at its turn, and returns data set to rows when all marts are up to core, and all data sets to them.
 
     Raises:
         DemoFailed: nothing moved for too long, or the marts' sums are not core's.
     """
     seen, moved = "", time.monotonic()
-    with console.status("waiting for the marts") as status:
-        while True:
-            behind = observer.stale_marts()
-            rows = observer.dashboards() if not behind else {}
-            waiting = [name for name, count in rows.items() if count is None]
-            if rows and not waiting:
-                break
-            text = f"{behind} marts behind core" if behind else f"{len(waiting)} data sets behind their marts"
-            status.update(text)
-            if text != seen:
-                seen, moved = text, time.monotonic()
-            if time.monotonic() - moved > STALLED_SECONDS:
-                raise DemoFailed(f"nothing moved for {STALLED_SECONDS} s ({text}); look at the DAGs build_marts and "
-                                 "refresh_dashboards in the UI")  # fmt: skip
-            time.sleep(POLL_SECONDS)
+    asked: set[str] = set()
+    while True:
+        behind = observer.stale_marts()
+        rows = observer.dashboards() if not behind else {}
+        waiting = [name for name, count in rows.items() if count is None]
+        if rows and not waiting:
+            break
+        dag_id = "build_marts" if behind else "refresh_dashboards"
+        if dag_id not in asked:
+            _trigger(stack, dag_id)
+            asked.add(dag_id)
+        text = f"{behind} marts behind core" if behind else f"{len(waiting)} data sets behind their marts"
+        if text != seen:
+            seen, moved = text, time.monotonic()
+        if time.monotonic() - moved > STALLED_SECONDS:
+            raise DemoFailed(f"nothing moved for {STALLED_SECONDS} s ({text}); look at the DAGs build_marts and "
+                             "refresh_dashboards in the UI")  # fmt: skip
+        time.sleep(POLL_SECONDS)
     [[mart]] = observer.warehouse.query("SELECT COALESCE(SUM(net_revenue), 0) FROM mart.sales_daily")
     [[core]] = observer.warehouse.query("SELECT COALESCE(SUM(amount), 0) FROM core.fact_invoice_line")
     if Decimal(mart) != Decimal(core):
         raise DemoFailed(f"mart.sales_daily has a net revenue of {mart}, core has {core}")
     return {name: count or 0 for name, count in rows.items()}
+
+
+def _trigger(stack: Stack, dag_id: str) -> None:
+    """Triggers a run, as the button in the UI does; it waits for no turn."""
+    url = f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns"
+    answer = httpx.post(url, json={"logical_date": None}, timeout=30)
+    if answer.status_code != HTTPStatus.OK:
+        raise DemoFailed(f"Airflow does not trigger {dag_id}: {answer.status_code} {answer.text[:200]}")
 
 
 def _show_dashboards(console: Console, observer: Observer, rows: dict[str, int]) -> None:

@@ -23,6 +23,7 @@ from local.supervision import NotReady, Supervisor, end, members, wait_for
 
 CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose", "dynamodb", "quicksight", "glue"]
 AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
+EARLY_AIRFLOW_PARTS = ["airflow-api-server", "airflow-dag-processor"]
 PORT_VARIABLES = {
     "airflow": "AIRFLOW_PORT",
     "cloud": "CLOUD_PORT",
@@ -100,42 +101,47 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
     def step(what: str) -> None:
         console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
 
-    supervisor.start(CLOUD_PARTS)
-    _await(stack, supervisor, CLOUD_PARTS, {
-        "postgres": lambda: _has_database(stack),
-        "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
-        "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
-        "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
-        "dynamodb": lambda: _answers(f"{stack.dynamodb_url}/_ministack/health"),
-        "quicksight": lambda: _answers(f"{stack.quicksight_url}/health"),
-        "glue": lambda: _answers(f"{stack.glue_url}/health"),
-    })  # fmt: skip
-    step("local cloud: MiniStack, and stand-ins of Redshift, Firehose, QuickSight, Glue and Athena")
     running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}
+    supervisor.start(CLOUD_PARTS)
+    _await(stack, supervisor, CLOUD_PARTS, {"postgres": lambda: _has_database(stack)})
     with ThreadPoolExecutor(2) as pool:
-        migrated = (
-            None
-            if not airflow or running.issuperset(AIRFLOW_PARTS)
-            else pool.submit(
-                _run, stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate"
-            )
-        )
+        # Airflow needs nothing but its database to start, and its imports take as long as the whole deployment. What runs tasks
+        # and watches the queue comes after the deployment.
+        is_airflow_new = airflow and not running.issuperset(AIRFLOW_PARTS)
+        migrated = pool.submit(_migrate_and_start_airflow, stack, supervisor) if is_airflow_new else None
+        _await(stack, supervisor, CLOUD_PARTS, {
+            "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
+            "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
+            "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
+            "dynamodb": lambda: _answers(f"{stack.dynamodb_url}/_ministack/health"),
+            "quicksight": lambda: _answers(f"{stack.quicksight_url}/health"),
+            "glue": lambda: _answers(f"{stack.glue_url}/health"),
+        })  # fmt: skip
+        step("local cloud: MiniStack, and stand-ins of Redshift, Firehose, QuickSight, Glue and Athena")
         key = {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}  # the same one, also where the emulator lost it
-        pool.submit(_run, stack, deploy_command(stack), "deploy", **key).result()
+        _run(stack, deploy_command(stack), "deploy", **key)
         step("streaming stack deployed, warehouse tables created")
-        _run(stack, dashboards_command(), "deploy-dashboards")
-        step("QuickSight data sets, analysis and dashboard deployed")
+        dashboards = pool.submit(_run, stack, dashboards_command(), "deploy-dashboards")
         if migrated:
             migrated.result()
             step("Airflow metadata migrated")
+        if airflow:
+            supervisor.start(AIRFLOW_PARTS)
+        dashboards.result()
+        step("QuickSight data sets, analysis and dashboard deployed")
     if not airflow:
         return
-    supervisor.start(AIRFLOW_PARTS)
     _await(stack, supervisor, AIRFLOW_PARTS, {
         "airflow": lambda: _airflow_is_healthy(stack),
-        "the DAG load_events": lambda: _has_dag(stack, "load_events"),
+        "the DAGs": lambda: all(_has_dag(stack, dag_id) for dag_id in ("load_events", "build_marts", "refresh_dashboards")),
     })  # fmt: skip
     step("Airflow: api-server, scheduler, dag-processor, triggerer")
+
+
+def _migrate_and_start_airflow(stack: Stack, supervisor: Supervisor) -> None:
+    """Brings Airflow's database up to its version, and starts the parts that only need that."""
+    _run(stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate")
+    supervisor.start(EARLY_AIRFLOW_PARTS)
 
 
 def deploy_command(stack: Stack) -> list[str]:

@@ -53,7 +53,7 @@ class FindStaleSubjectsOperator(BaseOperator):
     """
 
     def execute(self, context: Context) -> list[str]:
-        from ecommerce_elt.steps import find_stale_subjects, seconds_to_the_turn_of_marts
+        from ecommerce_elt.mart_steps import find_stale_subjects, seconds_to_the_turn_of_marts
 
         subjects = find_stale_subjects(rebuild=context["params"]["rebuild"])
         if context["dag_run"].run_type == ASSET_TRIGGERED and (seconds := seconds_to_the_turn_of_marts()) > 0:
@@ -63,7 +63,7 @@ class FindStaleSubjectsOperator(BaseOperator):
         return subjects
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> list[str]:
-        from ecommerce_elt.steps import find_stale_subjects
+        from ecommerce_elt.mart_steps import find_stale_subjects
 
         self.log.info("%s", event)
         return find_stale_subjects(rebuild=False)

@@ -4,16 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import logging
-import tempfile
-from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
-from pathlib import Path
 from typing import Any
 
-from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 from pydantic import SecretStr
@@ -22,7 +16,6 @@ from ecommerce_elt import (
     alerts,
     batches,
     cleaning,
-    dashboards,
     erasure,
     erasure_items,
     history,
@@ -34,7 +27,6 @@ from ecommerce_elt import (
     marts,
     reconcile,
     replay,
-    tableau,
     warehouse,
 )
 from ecommerce_elt.batches import Engine
@@ -42,53 +34,21 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import QuarantineAlert, load_contracts
 from ecommerce_elt.hmac_pads import secret_key
 from ecommerce_elt.lake_files import CleanBatch
-from ecommerce_elt.links import touched_object, touched_statement, touched_table
+from ecommerce_elt.links import touched_object, touched_table
 from ecommerce_elt.settings import Settings, settings
 from ecommerce_elt.tabular import Flags
+from ecommerce_elt.task_clients import client, linked_warehouse, task_warehouse
 
 log = logging.getLogger(__name__)
 
 FILES_NAMED = 5  # in a message
 
 
-class _TaskHook(AwsBaseHook):
-    """The provider's hook with one session for all clients of a task: each session reads botocore's data anew, 0.1 s."""
-
-    def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
-        return _session(self.aws_conn_id, str(get_current_context()["ti"].id))
-
-
-@lru_cache(maxsize=1)
-def _session(connection: str, task_instance: str) -> Any:
-    return AwsBaseHook(aws_conn_id=connection).get_session()
-
-
-def _client(service: str) -> Any:
-    """A boto3 client by the connection of the running DAG's stage, or by boto3's own variables where there is none."""
-    connection = get_current_context()["dag"].default_args["aws_conn_id"]
-    return _TaskHook(aws_conn_id=connection, client_type=service).conn
-
-
-def _warehouse() -> warehouse.Warehouse:
-    return warehouse.warehouse(_client("redshift-data"), settings())
-
-
-@contextmanager
-def _linked_warehouse() -> Iterator[warehouse.Warehouse]:
-    """The warehouse; the task's link leads to the last statement that was submitted, also where it failed."""
-    target = _warehouse()
-    try:
-        yield target
-    finally:
-        if target.statements:
-            touched_statement(target.statements[-1])
-
-
 def claim_batches() -> list[str]:
     """Returns the ids of the batches to load in this run: those that dead runs left, and the new ones."""
     config = settings()
-    s3, sqs = _client("s3"), _client("sqs")
-    target = _warehouse()
+    s3, sqs = client("s3"), client("sqs")
+    target = task_warehouse()
     claimed = batches.claim(
         s3,
         sqs,
@@ -125,7 +85,7 @@ def _with_key(config: Settings) -> Settings:
     """Returns the settings with the key of the HMAC, from Secrets Manager where they have none."""
     if config.pii_hmac_key.get_secret_value():
         return config
-    key = secret_key(_client("secretsmanager"), config.pii_hmac_secret)
+    key = secret_key(client("secretsmanager"), config.pii_hmac_secret)
     return config.model_copy(update={"pii_hmac_key": SecretStr(key)})
 
 
@@ -134,9 +94,9 @@ def load_batch(batch_id: str) -> dict[str, int]:
 
     Returns its counts as committed.
     """
-    config, s3 = settings(), _client("s3")
+    config, s3 = settings(), client("s3")
     touched_object(f"manifests/{batch_id}.json")
-    with _linked_warehouse() as target:
+    with linked_warehouse() as target:
         before = warehouse.committed(target, batch_id, config)
         batch = _clean_batch(s3, batch_id, config, committed=before is not None)
         counts = before or warehouse.load_batch(target, batch, config)
@@ -167,7 +127,7 @@ def _alert_of_quarantine(target: warehouse.Warehouse, batch: CleanBatch, config:
                 "What to do: docs/runbooks/events-in-quarantine.md")  # fmt: skip
     if is_due or batch.accepted >= limits.share_of_at_least:  # a batch of a few says nothing of the feed
         subject = f"{batch.feed}: {batch.quarantined} events in quarantine"
-        alerts.tell(_client("sns"), config, f"quarantine of {batch.feed}", subject, text, is_so=is_due)
+        alerts.tell(client("sns"), config, f"quarantine of {batch.feed}", subject, text, is_so=is_due)
 
 
 def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
@@ -185,12 +145,12 @@ def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
         )
     text = f"Batch {batch.batch_id}: {listed}. They are kept in the column extra.\nWhat to do: docs/runbooks/unknown-keys.md"
     subject = f"{batch.feed}: keys that the contract does not know"
-    alerts.tell(_client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))
+    alerts.tell(client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))
 
 
 def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
     """Returns whether Glue is to clean the batch: by `engine`, or by its size where that is `auto`, and unless that is done."""
-    config, s3, feed = settings(), _client("s3"), batches.feed_of(batch_id)
+    config, s3, feed = settings(), client("s3"), batches.feed_of(batch_id)
     if feed not in load_contracts(config.include_dir / "feeds") or batch_id.endswith("-replay"):
         return False  # the job knows the feeds of the last deployment; what has no contract is rejected here
     if Engine(engine) == Engine.AUTO:
@@ -208,7 +168,7 @@ def find_landed_files() -> list[dict[str, Any]]:
     Skips where there is none. Small files of a feed are in one run.
     """
     config = settings()
-    found = landing.new_files(listing.objects(_client("s3"), config.bucket, landing.LANDING))
+    found = landing.new_files(listing.objects(client("s3"), config.bucket, landing.LANDING))
     if not found:
         raise AirflowSkipException("no landed file is new")
     groups = landing.in_groups(found, config.landing_group_bytes)
@@ -228,7 +188,7 @@ def _files_of(conf: dict[str, Any]) -> list[tuple[str, str]]:
 
 def settle_landed_files(runs: list[dict[str, Any]]) -> int:
     """Leaves a report for each file whose run left none, so that it is not found again; returns how many."""
-    s3, bucket = _client("s3"), settings().bucket
+    s3, bucket = client("s3"), settings().bucket
     return sum(
         history.report_unfinished(s3, landing.LandedFile(key, etag), run["trigger_run_id"], bucket)
         for run in runs
@@ -254,7 +214,7 @@ def land_files(params: dict[str, Any]) -> history.LandedGroup:
     if flags.data_set and len(files) > 1:
         raise PermanentError(f"data_set={flags.data_set!r} names the data of one file, and the run has {len(files)}")
     touched_object(files[0][0])
-    return history.land_files(_client("s3"), files, contracts, flags, config)
+    return history.land_files(client("s3"), files, contracts, flags, config)
 
 
 def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) -> list[dict[str, Any]]:
@@ -271,7 +231,7 @@ def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) ->
         raise PermanentError("nothing was loaded: look at land_files")
     config = settings()
     group = history.LandedGroup([history.Landed(**file) for file in landed["files"]], landed["failed"])
-    reports = history.report_loaded(_client("s3"), group, {batch["batch_id"]: batch for batch in loaded}, config)
+    reports = history.report_loaded(client("s3"), group, {batch["batch_id"]: batch for batch in loaded}, config)
     touched_object(landing.LandedFile(group.files[0].key, group.files[0].etag).report_key)
     wrong = [f"{key}: it cannot be loaded" for key in group.failed]
     wrong += [
@@ -291,12 +251,12 @@ def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) ->
 def publish_tables() -> dict[str, int]:
     """Brings the catalog's tables of the feeds up to the lake, and returns table to new partitions."""
     feeds = load_contracts(settings().include_dir / "feeds")
-    return lake.publish_tables(_client("glue"), _client("s3"), feeds, settings())
+    return lake.publish_tables(client("glue"), client("s3"), feeds, settings())
 
 
 def has_table(name: str) -> bool:
     """Returns whether the lake's catalog has the table."""
-    glue = _client("glue")
+    glue = client("glue")
     try:
         glue.get_table(DatabaseName=settings().lake_database, Name=name)
     except glue.exceptions.EntityNotFoundException:
@@ -311,23 +271,23 @@ def feeds() -> list[str]:
 
 def compact_feed(feed: str) -> dict[str, Any]:
     """Compacts the days of one feed and returns what it did."""
-    done = asdict(lake.compact_feed(_client("s3"), feed, settings()))
+    done = asdict(lake.compact_feed(client("s3"), feed, settings()))
     log.info("compacted %s", " ".join(f"{k}={v}" for k, v in done.items()))
     return done
 
 
 def remove_superseded_files() -> int:
     """Deletes the files that compaction replaced before the grace period, and returns how many."""
-    return lake.remove_superseded(_client("s3"), settings())
+    return lake.remove_superseded(client("s3"), settings())
 
 
 def apply_retention() -> dict[str, int]:
     """Deletes what is past its retention, in the lake and in ops.check_results, and returns prefix to objects."""
-    config, target = settings(), _warehouse()
+    config, target = settings(), task_warehouse()
     for table in ("check_results", "known_event"):
         sql = (config.sql_dir / f"ops/{table}/prune.sql").read_text("utf-8")
         target.run([sql], {"days": str(config.check_results_days)}, name=f"prune {table}")
-    return lake.apply_retention(_client("s3"), config)
+    return lake.apply_retention(client("s3"), config)
 
 
 def upkeep_tables() -> list[str]:
@@ -339,107 +299,11 @@ def upkeep_tables() -> list[str]:
 
 def vacuum_and_analyze() -> list[str]:
     """Gives deleted rows' space back, sorts, and renews the statistics, table by table; returns the tables."""
-    config, target = settings(), _warehouse()
+    config, target = settings(), task_warehouse()
     for table in upkeep_tables():
         for name in ("vacuum", "analyze"):  # VACUUM refuses a transaction, so each is a statement of its own
             warehouse.run_file(target, config.sql_dir / f"ops/upkeep/{name}.sql", {"table": table})
     return upkeep_tables()
-
-
-def find_stale_subjects(*, rebuild: bool) -> list[str]:
-    """Returns the subjects whose marts are behind core, dimensions left out; skips the run where none is.
-
-    Args:
-        rebuild: marks every day of every mart first.
-    """
-    target, config = _warehouse(), settings()
-    marts.register(target, config.sql_dir, load_contracts(config.include_dir / "feeds"), rebuild=rebuild)
-    behind = marts.stale(target, config.sql_dir)
-    log.info("stale_marts=%s", behind)
-    subjects = dict.fromkeys(mart.subject for mart in marts.MARTS if mart.table in behind)
-    if not subjects:
-        raise AirflowSkipException("no mart is behind core")
-    return [subject for subject in subjects if subject != marts.DIMENSIONS]
-
-
-def seconds_to_the_turn_of_marts() -> float:
-    """Returns how long marts have to wait, so that their last publication is `marts_min_interval_seconds` ago."""
-    config = settings()
-    age = marts.seconds_since_publication(_warehouse(), config.sql_dir)
-    return 0 if age is None else config.marts_min_interval_seconds - max(age, 0)
-
-
-def build_dimensions() -> dict[str, Any]:
-    """Brings the dimensions up to core, and returns what changed, by table."""
-    return build_subject(marts.DIMENSIONS)
-
-
-def build_subject(subject: str) -> dict[str, Any]:
-    """Brings the marts of one subject up to core, and returns what changed, by mart. Alerts what the checks found."""
-    try:
-        with _linked_warehouse() as target:
-            built = marts.build_subject(target, subject, settings().sql_dir)
-    except marts.ChecksFailed as failed:
-        subject = f"{failed.mart} was not published"
-        alerts.tell(_client("sns"), settings(), f"checks of {failed.mart}", subject, str(failed), is_so=True)
-        raise
-    contracts = load_contracts(settings().include_dir / "feeds")
-    sources = marts.tables_under([mart.mart for mart in built], contracts)
-    lineage.moved(map(lineage.table, sources), (lineage.table(mart.mart) for mart in built))
-    for mart in built:
-        sns, warnings = _client("sns"), "\n".join(map(str, mart.warnings))
-        alerts.tell(sns, settings(), f"checks of {mart.mart}", "", "", is_so=False)
-        cause = f"warnings of {mart.mart}"
-        alerts.tell(sns, settings(), cause, f"{mart.mart}: checks warn", warnings, is_so=bool(warnings))
-    return marts.as_text(built)
-
-
-def _published() -> dict[str, datetime]:
-    sql = (settings().sql_dir / "ops/mart_build/published.sql").read_text("utf-8")
-    return {mart: dashboards.utc(at) for mart, at, _ in _warehouse().query(sql)}
-
-
-def _is_due(data_sets: Iterable[dashboards.DataSet], published: dict[str, datetime], last: datetime | None) -> bool:
-    is_asked_for = get_current_context()["dag_run"].run_type in {"manual", "operator_triggered"}
-    every = timedelta(minutes=0 if is_asked_for else settings().dashboard_refresh_minutes)
-    return dashboards.due(dashboards.changed_at(data_sets, published), last, now=datetime.now(UTC), every=every)
-
-
-def choose_data_sets() -> list[str]:
-    """Returns the ids of the QuickSight data sets that are due for a refresh, or behind in a run that somebody asked for."""
-    quicksight, published = _client("quicksight"), _published()
-    account = _client("sts").get_caller_identity()["Account"]
-    found = []
-    for data_set in dashboards.DATA_SETS:
-        name = data_set.physical_id(settings().stack_prefix)
-        try:
-            past = quicksight.list_ingestions(AwsAccountId=account, DataSetId=name, MaxResults=10)["Ingestions"]
-        except quicksight.exceptions.ResourceNotFoundException:
-            log.warning("data_set=%s is not in QuickSight; its task will say so, the others go on", name)
-            past = []
-        if _is_due([data_set], published, dashboards.last_refresh(past)):
-            found.append(name)
-    log.info("due=%s", found)
-    return found
-
-
-def extract_for_tableau() -> dict[str, int]:
-    """Writes the extract to the lake, publishes it where a server is configured, and returns data set to rows.
-
-    Skips the task where the extract is not due.
-    """
-    config, s3 = settings(), _client("s3")
-    past = list(listing.objects(s3, config.bucket, tableau.KEY))
-    if not _is_due(dashboards.DATA_SETS, _published(), past[0]["LastModified"] if past else None):
-        raise AirflowSkipException("the extract is not due")
-    with tempfile.TemporaryDirectory(dir=config.work_dir) as folder:
-        file = Path(folder) / "ecommerce.hyper"
-        rows = tableau.write_extract(_warehouse(), dashboards.DATA_SETS, config.sql_dir, file)
-        if config.tableau_server:
-            tableau.publish(file, config)
-        s3.upload_file(str(file), config.bucket, tableau.KEY)  # last: a publication that failed is tried again
-    touched_object(tableau.KEY)
-    return rows
 
 
 # -- quarantine -------------------------------------------------------------------------------------------------------
@@ -447,7 +311,7 @@ def extract_for_tableau() -> dict[str, int]:
 
 def choose_events(params: dict[str, Any], run_id: str, now: datetime) -> tuple[list[str], dict[str, Any]]:
     """Returns (ids of the batches to load, what is to be expected of them or was done); none in a dry run or dismissal."""
-    config, s3, target = _with_key(settings()), _client("s3"), _warehouse()
+    config, s3, target = _with_key(settings()), client("s3"), task_warehouse()
     choice = replay.Choice.of(params)
     if params["action"] == "dismiss":
         found: dict[str, Any] = {"chosen": replay.count(target, choice, config)}
@@ -479,25 +343,25 @@ def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict
 
 def reconcile_feeds() -> list[str]:
     """Returns the feeds whose layers are compared: all with a contract or with raw objects, and what is no envelope."""
-    folders = listing.folders(_client("s3"), settings().bucket, "raw/")
+    folders = listing.folders(client("s3"), settings().bucket, "raw/")
     arrived = {folder.removeprefix("raw/feed=").rstrip("/") for folder in folders}
     return [*sorted(arrived | set(feeds())), batches.UNREADABLE]
 
 
 def reconcile_feed(feed: str) -> dict[str, Any]:
     """Compares the layers of one feed, and returns `hours` and `days`, what was compared, and `differences`."""
-    config, s3, target, now = settings(), _client("s3"), _warehouse(), datetime.now(UTC)
+    config, s3, target, now = settings(), client("s3"), task_warehouse(), datetime.now(UTC)
     hours, found, unclaimed = reconcile.reconcile_hours(s3, target, feed, config, now)
     if unclaimed:
         log.error(
             "announced=%s of %s objects that no batch has",
-            reconcile.announce(_client("sqs"), unclaimed, config),
+            reconcile.announce(client("sqs"), unclaimed, config),
             len(unclaimed),
         )
     contract = load_contracts(config.include_dir / "feeds").get(feed)
     days: dict[str, Any] = {}
     if contract:
-        days, more = reconcile.reconcile_days(s3, _client("dynamodb"), target, contract, config, now)
+        days, more = reconcile.reconcile_days(s3, client("dynamodb"), target, contract, config, now)
         found += more
     for difference in found:
         log.error("%s", difference)
@@ -515,9 +379,9 @@ def judge(results: list[dict[str, Any]], *, complete: bool) -> dict[str, int]:
     Raises:
         PermanentError: names each difference.
     """
-    config, cloudwatch, s3, now = settings(), _client("cloudwatch"), _client("s3"), datetime.now(UTC)
+    config, cloudwatch, s3, now = settings(), client("cloudwatch"), client("s3"), datetime.now(UTC)
     found = [reconcile.Difference(**d) for result in results for d in result["differences"]]
-    found += reconcile.reconcile_stream(cloudwatch, s3, _warehouse(), reconcile_feeds(), config, now)
+    found += reconcile.reconcile_stream(cloudwatch, s3, task_warehouse(), reconcile_feeds(), config, now)
     found += reconcile.watch(cloudwatch, s3, config, now)
     reconcile.put_metrics(cloudwatch, [result["hours"] for result in results], found, config, now)
     if found:
@@ -535,13 +399,15 @@ def _customer(params: dict[str, Any]) -> erasure.Customer:
 
 
 def _layers(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
-    return erasure.erase_from_lake(_client("s3"), _warehouse(), _customer(params), _with_key(settings()), apply=apply)
+    return erasure.erase_from_lake(
+        client("s3"), task_warehouse(), _customer(params), _with_key(settings()), apply=apply
+    )
 
 
 def find_customer(params: dict[str, Any]) -> dict[str, int]:
     """Returns layer, or table of the warehouse, to what names the customer there. Changes nothing."""
     found = _layers(params, apply=False) | _items(params, apply=False)
-    found |= erasure.count_in_warehouse(_warehouse(), _customer(params), settings())
+    found |= erasure.count_in_warehouse(task_warehouse(), _customer(params), settings())
     log.info("found %s", " ".join(f"{layer}={count}" for layer, count in found.items()))
     return found
 
@@ -556,7 +422,7 @@ def _items(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
     if customer.feed != erasure.DELIVERED_FEED:
         return {}
     customers, invoices = (f"{settings().stack_prefix}-{table}" for table in ("customers", "invoices"))
-    return erasure_items.erase_items(_client("dynamodb"), customers, invoices, customer.name, apply=apply)
+    return erasure_items.erase_items(client("dynamodb"), customers, invoices, customer.name, apply=apply)
 
 
 def erase_from_dynamodb(params: dict[str, Any]) -> dict[str, int]:
@@ -566,7 +432,7 @@ def erase_from_dynamodb(params: dict[str, Any]) -> dict[str, int]:
 
 def erase_from_warehouse(params: dict[str, Any]) -> None:
     """Takes the customer out of core, and marks the days that marts have to be built again for."""
-    with _linked_warehouse() as target:
+    with linked_warehouse() as target:
         request = f"erasure {get_current_context()['run_id']}"[:128]
         erasure.erase_core(target, _customer(params), settings(), request=request)
 

@@ -195,3 +195,10 @@ def test_product_code_does_not_know_where_it_runs():
                 assert [n for n in names if n in text] == [], path
     for path in (PROJECT / "producer").rglob("*.py"):
         assert [n for n in names if n in path.read_text().lower()] == [], path
+
+
+def test_tasks_of_marts_and_dashboards_import_no_engine():
+    """A task is a process: DuckDB, sqlglot and openpyxl are a second of each, and these tasks use the warehouse alone."""
+    code = "import sys, ecommerce_elt.mart_steps; print(*sorted({'duckdb', 'openpyxl', 'pandas', 'sqlglot', 'tableauhyperapi'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1].split() == []

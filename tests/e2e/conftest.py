@@ -20,6 +20,7 @@ def stack(request, tmp_path_factory, calls):
     """The whole local cloud with Airflow under its real scheduler; a file of tests may end it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("ECOMMERCE_TASK_RETRY_DELAY_SECONDS", "1")  # the tests wait for what is retried
+        patch.setenv("ECOMMERCE_DASHBOARD_CATCH_UP_CRON", "0 0 1 1 *")  # the tests ask for refreshes
         if request.module.RECORDS_CALLS:
             patch.setenv("ECOMMERCE_RECONCILE_SETTLE_MINUTES", "0")  # what is idle must agree at once
             patch.setenv("ECOMMERCE_RECONCILE_DAYS_A_RUN", "10000")

@@ -23,7 +23,7 @@ from ecommerce_elt.marts import MARTS
 from rich.console import Console
 
 from local import lifecycle
-from local.demo import Observer
+from local.demo import Observer, refresh_dashboards
 from local.lifecycle import dashboards_command
 from local.supervision import Supervisor, members, wait_for
 from tests.bi import hyper
@@ -103,16 +103,6 @@ def wipe(observer):
 
 def total(observer):
     return Decimal(observer.warehouse.query("SELECT SUM(amount) FROM core.fact_invoice_line")[0][0])
-
-
-def wait_until_built(observer, seconds=200):
-    """Returns when all marts are up to core, and all data sets are up to the marts."""
-    wait_for(
-        lambda: not observer.stale_marts() and None not in observer.dashboards().values(),
-        seconds,
-        "marts and data sets",
-        1,
-    )
 
 
 def stop_other_ways(stack):
@@ -385,8 +375,7 @@ def test_known_answers_on_the_whole_real_file(observer, known):
 
 def test_every_dashboard_has_the_rows_of_its_marts(stack, observer, tmp_path):
     pause(stack, "refresh_dashboards", paused=False)
-    trigger(stack, "refresh_dashboards")  # what was published meanwhile triggers no run of a paused DAG
-    wait_until_built(observer)
+    refresh_dashboards(stack, observer)
     sql_dir = PROJECT / "include" / "sql"
     expected = {d.id: len(observer.warehouse.query(d.sql(sql_dir))) for d in DATA_SETS}
     # The marts of the other feeds were emptied by hand above, without a publication.
@@ -429,13 +418,13 @@ def test_a_failing_sink_is_red_alone(stack, observer):
     subprocess.run(
         dashboards_command(), cwd=PROJECT, env=os.environ | stack.user_environment(), check=True, capture_output=True
     )
-    wait_until_built(observer)
+    refresh_dashboards(stack, observer)
 
 
 @pytest.mark.timeout(300)
 def test_a_failed_check_is_red_keeps_the_mart_and_alerts(stack, observer):
     """A row that no cleaning would let pass is in core: the mart of its feed stays as it is, the others go on."""
-    wait_until_built(observer)
+    refresh_dashboards(stack, observer)
     sns, sqs = (stack.client(name) for name in ("sns", "sqs"))
     queue = sqs.create_queue(QueueName="alerts-inbox")["QueueUrl"]
     arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
@@ -458,7 +447,7 @@ def test_a_failed_check_is_red_keeps_the_mart_and_alerts(stack, observer):
     assert "age_group is an accepted value: 1 (ninety)" in json.loads(body)["Message"]
     observer.warehouse.run(["DELETE FROM core.fact_purchase WHERE event_id = 'by-hand'"])
     trigger(stack, "build_marts")
-    wait_until_built(observer)
+    refresh_dashboards(stack, observer)
 
 
 def test_tasks_link_to_what_they_touched(stack):
@@ -581,7 +570,7 @@ def test_killing_a_build_leaves_the_same_marts(stack, observer):
     """SIGKILL of the task in the middle of its marts: a later try ends in what a rebuild gives."""
     produce(stack, *SIMULATED)
     wait_for(lambda: observer.core()["online_retail"][0] and observer.is_idle(), 120, "core")
-    wait_until_built(observer)
+    refresh_dashboards(stack, observer)
     marts = [mart.table for mart in MARTS if mart.subject == "products"]
     content = digest(observer, *marts)
     subject = "SELECT DISTINCT '{}', event_date, 'killed' FROM (SELECT DISTINCT CAST(event_time AS DATE) AS event_date FROM core.fact_invoice_line) AS q"
@@ -593,7 +582,7 @@ def test_killing_a_build_leaves_the_same_marts(stack, observer):
     )
     trigger(stack, "build_marts")
     _kill_task("build_subject", "build_marts")(stack)
-    wait_until_built(observer)
+    refresh_dashboards(stack, observer)
     assert digest(observer, *marts) == content
 
 

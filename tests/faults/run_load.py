@@ -21,7 +21,7 @@ from pathlib import Path
 
 import boto3
 from botocore.awsrequest import AWSResponse
-from ecommerce_elt import alerts, batches, steps
+from ecommerce_elt import alerts, batches, steps, task_clients
 
 SLOW_SECONDS = 0.5
 
@@ -98,10 +98,9 @@ def faulty(client, service, faults):
 
 def load(order: dict, log: Path) -> None:
     faults = Faults(order, log)
-    steps._client = client_with(faults)
+    steps.client = task_clients.client = client_with(faults)
     steps.lineage.moved = lambda *_: None
-    for name in ("touched_object", "touched_statement", "touched_table"):
-        setattr(steps, name, lambda *_: None)
+    steps.touched_object = steps.touched_table = task_clients.touched_statement = lambda *_: None
     alerts.begins, alerts.told, alerts.ends = (lambda cause: True), (lambda cause: None), (lambda cause: None)
     if jump := order.get("clock_seconds"):
 

@@ -9,7 +9,7 @@ from ecommerce_elt.batches import Manifest, RawObject
 def batch(s3, bucket, config, monkeypatch):
     own = config.model_copy(update={"bucket": bucket, "glue_threshold_bytes": 1000})
     monkeypatch.setattr(steps, "settings", lambda: own)
-    monkeypatch.setattr(steps, "_client", lambda service: {"s3": s3}[service])
+    monkeypatch.setattr(steps, "client", lambda service: {"s3": s3}[service])
 
     def batch(size, feed="purchases"):
         objects = tuple(RawObject(f"raw/{i}", "e", size // 2, bucket) for i in range(2))
