@@ -307,7 +307,9 @@ def upkeep_tables() -> list[str]:
     """Returns the tables of the warehouse that VACUUM and ANALYZE go through."""
     found = load_contracts(settings().include_dir / "feeds").values()
     facts = {table for contract in found for table in contract.tables}
-    return sorted(facts | {mart.table for mart in marts.MARTS} | {"ops.batch_audit", "ops.batch_object"})
+    return sorted(
+        facts | {mart.table for mart in marts.MARTS} | {"ops.batch_audit", "ops.batch_object", "ops.event_day"}
+    )
 
 
 def vacuum_and_analyze() -> list[str]:

@@ -20,7 +20,7 @@ from ecommerce_elt.lake_files import COUNTS, CleanBatch
 from ecommerce_elt.settings import Settings
 
 SCHEMAS = ("staging", "core", "mart", "ops")
-OPS = ("batch_audit", "batch_object", "known_event", "correction", "quarantine_reason", "quarantine_closed",
+OPS = ("batch_audit", "batch_object", "event_day", "known_event", "correction", "quarantine_reason", "quarantine_closed",
        "reconciliation", "reconciled_day")  # fmt: skip
 VIEWS = ("core.firehose_transactions_once", "ops.quarantine")
 WAIT_SECONDS = 20  # a call waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
@@ -212,7 +212,7 @@ def run_file(target: Warehouse, file: Path, names: Mapping[str, str]) -> None:
 
 
 def load_statements(batch: CleanBatch, contract: Contract | None, settings: Settings) -> list[str]:
-    """Returns the transaction that loads one batch: COPY to staging, audit, check, MERGE."""
+    """Returns the transaction that loads one batch: COPY to staging, audit, check, merge into core."""
     base = f"s3://{settings.bucket}/manifests/{batch.batch_id}"
     names = {
         "object_counts": f"{base}/objects.jsonl",
