@@ -83,6 +83,9 @@ class Settings(BaseSettings):
         description="Prefix to days, as JSON: older objects are deleted. raw/ and landing/ end by the bucket's rules.",
     )
     check_results_days: int = Field(default=90, ge=1, description="For so long ops.check_results keeps passed checks.")
+    quarantine_reason_days: int = Field(
+        default=730, ge=1, description="For so long ops.quarantine_reason keeps why an event was rejected."
+    )
 
     stack_prefix: str = Field(
         default="ecommerce", pattern=r"^[a-z][a-z0-9-]{1,30}$", description="What names in AWS derive from."

@@ -295,11 +295,9 @@ def remove_superseded_files() -> int:
 
 
 def apply_retention() -> dict[str, int]:
-    """Deletes what is past its retention, in the lake and in ops.check_results, and returns prefix to objects."""
-    config, target = settings(), _warehouse()
-    for table in ("check_results", "known_event"):
-        sql = (config.sql_dir / f"ops/{table}/prune.sql").read_text("utf-8")
-        target.run([sql], {"days": str(config.check_results_days)}, name=f"prune {table}")
+    """Deletes what is past its retention, in the lake and in ops, and returns prefix to objects."""
+    config = settings()
+    warehouse.prune(_warehouse(), config)
     return lake.apply_retention(_client("s3"), config)
 
 

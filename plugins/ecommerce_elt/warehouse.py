@@ -260,6 +260,16 @@ def committed(target: Warehouse, batch_id: str, settings: Settings) -> dict[str,
     return dict(zip(COUNTS, rows[0], strict=True)) if rows else None
 
 
+def prune(target: Warehouse, settings: Settings) -> None:
+    """Deletes what the tables in ops kept for long enough."""
+    days = {"check_results": settings.check_results_days, "known_event": settings.check_results_days,
+            "quarantine_reason": settings.quarantine_reason_days,
+            "quarantine_closed": settings.quarantine_reason_days}  # fmt: skip
+    for table, kept in days.items():
+        sql = (settings.sql_dir / f"ops/{table}/prune.sql").read_text("utf-8")
+        target.run([sql], {"days": str(kept)}, name=f"prune {table}")
+
+
 def loaded_keys(target: Warehouse, sql_dir: Path, feed: str, first_key: str, last_key: str) -> set[str]:
     """Returns the raw keys of the feed, from first to last, that committed batches have."""
     sql = (sql_dir / "ops/batch_object/loaded_keys.sql").read_text("utf-8")

@@ -93,6 +93,25 @@ def test_an_event_that_a_hand_deleted_is_loaded_again(lake):
     assert len(lake.rows()) == 1
 
 
+def test_what_was_rejected_long_ago_is_pruned_with_its_closing(lake):
+    rejected = [MOVE | {"quantity": "x"}, MOVE | {"quantity": "y"}]
+    lake.load(lake.batch("product_events", rejected))
+    lake.load(lake.batch("product_events", [MOVE, MOVE]))
+    target, old = lake.observer.warehouse, f"{lake.name}-0"
+    count = "SELECT COUNT(*) FROM ops.{} WHERE event_id LIKE :ids"
+
+    def kept():
+        tables = ("quarantine_reason", "quarantine_closed")
+        return [target.query(count.format(table), {"ids": f"{lake.name}%"})[0][0] for table in tables]
+
+    target.run(["UPDATE ops.quarantine_reason SET quarantined_at = DATEADD(day, -40, GETDATE()) WHERE event_id = :id"],
+               {"id": old})  # fmt: skip
+    warehouse.prune(target, lake.config.model_copy(update={"quarantine_reason_days": 50}))
+    assert kept() == [2, 2]
+    warehouse.prune(target, lake.config.model_copy(update={"quarantine_reason_days": 30}))
+    assert kept() == [1, 1]
+
+
 def test_two_runs_on_one_batch_commit_once(lake):
     batch = lake.batch("product_events", [MOVE] * 500)
     results = []
