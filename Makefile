@@ -183,6 +183,10 @@ benchmark-growth: $(READY_DEV) ## what new events cost beside 1, 10 and 50 times
 benchmark-soak: $(READY_DEV) ## the whole stack under a steady load: age of an event, memory and steps; MINUTES=20 RATE=300
 	@$(BIN)/python -m benchmarks.soak --minutes $(or $(MINUTES),20) --rate $(or $(RATE),300)
 
+.PHONY: benchmark-load
+benchmark-load: $(READY_DEV) ## measure loads into facts of 20 thousand, 10 million and 30 million rows
+	@$(BIN)/python -m benchmarks.load
+
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -334,6 +334,12 @@ def _truncate_time(node: exp.Expr, clock: Clock) -> exp.Expr:
     return node
 
 
+def _from_base(node: exp.Expr, clock: Clock) -> exp.Expr:
+    if node.expression.name != "16":
+        raise unsupported(f"STRTOL with base {node.expression.name}")
+    return _cast(exp.DPipe(this=exp.Literal.string("0x"), expression=node.this), "BIGINT")
+
+
 def _identifier(node: exp.Expr, clock: Clock) -> exp.Expr:
     name = node.name.lower()  # Redshift folds quoted names too
     return exp.to_identifier(name, quoted=not re.fullmatch(r"[a-z_]\w*", name) or bool(node.args.get("quoted")))
@@ -348,6 +354,7 @@ _REWRITERS: dict[type, Callable[[exp.Expr, Clock], exp.Expr]] = {
     exp.Cast: _string_cast,
     exp.Concat: _plus,
     exp.Trunc: _truncate_time,
+    exp.FromBase: _from_base,
     exp.Identifier: _identifier,
 }
 

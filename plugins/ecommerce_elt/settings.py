@@ -86,6 +86,9 @@ class Settings(BaseSettings):
         description="Prefix to days, as JSON: older objects are deleted. raw/ and landing/ end by the bucket's rules.",
     )
     check_results_days: int = Field(default=90, ge=1, description="For so long ops.check_results keeps passed checks.")
+    quarantine_reason_days: int = Field(
+        default=730, ge=1, description="For so long ops.quarantine_reason keeps why an event was rejected."
+    )
 
     marts_min_interval_seconds: float = Field(
         default=300, ge=0, description="Least time from a publication of marts to the next build that a load triggers."

@@ -282,11 +282,9 @@ def remove_superseded_files() -> int:
 
 
 def apply_retention() -> dict[str, int]:
-    """Deletes what is past its retention, in the lake and in ops.check_results, and returns prefix to objects."""
-    config, target = settings(), task_warehouse()
-    for table in ("check_results", "known_event"):
-        sql = (config.sql_dir / f"ops/{table}/prune.sql").read_text("utf-8")
-        target.run([sql], {"days": str(config.check_results_days)}, name=f"prune {table}")
+    """Deletes what is past its retention, in the lake and in ops, and returns prefix to objects."""
+    config = settings()
+    warehouse.prune(task_warehouse(), config)
     return lake.apply_retention(client("s3"), config)
 
 
@@ -294,7 +292,9 @@ def upkeep_tables() -> list[str]:
     """Returns the tables of the warehouse that VACUUM and ANALYZE go through."""
     found = load_contracts(settings().include_dir / "feeds").values()
     facts = {table for contract in found for table in contract.tables}
-    return sorted(facts | {mart.table for mart in marts.MARTS} | {"ops.batch_audit", "ops.batch_object"})
+    return sorted(
+        facts | {mart.table for mart in marts.MARTS} | {"ops.batch_audit", "ops.batch_object", "ops.event_day"}
+    )
 
 
 def vacuum_and_analyze() -> list[str]:

@@ -25,7 +25,7 @@ from ecommerce_elt.settings import Settings
 log = logging.getLogger(__name__)
 
 SCHEMAS = ("staging", "core", "mart", "ops")
-OPS = ("batch_audit", "batch_object", "known_event", "correction", "quarantine_reason", "quarantine_closed",
+OPS = ("batch_audit", "batch_object", "event_day", "known_event", "correction", "quarantine_reason", "quarantine_closed",
        "reconciliation", "reconciled_day")  # fmt: skip
 VIEWS = ("core.firehose_transactions_once", "ops.quarantine")
 WAIT_SECONDS = 20  # a call waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
@@ -235,7 +235,7 @@ def run_file(target: Warehouse, file: Path, names: Mapping[str, str]) -> None:
 
 
 def load_statements(batch: CleanBatch, contract: Contract | None, settings: Settings) -> list[str]:
-    """Returns the transaction that loads one batch: COPY to staging, audit, check, MERGE."""
+    """Returns the transaction that loads one batch: COPY to staging, audit, check, merge into core."""
     base = f"s3://{settings.bucket}/manifests/{batch.batch_id}"
     names = {
         "object_counts": f"{base}/objects.jsonl",
@@ -281,6 +281,16 @@ def committed(target: Warehouse, batch_id: str, settings: Settings) -> dict[str,
     audit = (settings.sql_dir / "ops/batch_audit/by_batch.sql").read_text("utf-8")
     rows = target.query(audit, {"batch_id": batch_id})
     return dict(zip(COUNTS, rows[0], strict=True)) if rows else None
+
+
+def prune(target: Warehouse, settings: Settings) -> None:
+    """Deletes what the tables in ops kept for long enough."""
+    days = {"check_results": settings.check_results_days, "known_event": settings.check_results_days,
+            "quarantine_reason": settings.quarantine_reason_days,
+            "quarantine_closed": settings.quarantine_reason_days}  # fmt: skip
+    for table, kept in days.items():
+        sql = (settings.sql_dir / f"ops/{table}/prune.sql").read_text("utf-8")
+        target.run([sql], {"days": str(kept)}, name=f"prune {table}")
 
 
 def loaded_keys(target: Warehouse, sql_dir: Path, feed: str, first_key: str, last_key: str) -> set[str]:

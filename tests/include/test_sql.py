@@ -67,3 +67,16 @@ def test_every_table_of_a_contract_has_its_files(contracts):
                 assert (SQL / table.replace(".", "/") / name).exists(), f"{table}/{name}"
         for table in contract.erasure.tables if contract.erasure else ():
             assert (SQL / table.replace(".", "/") / "erase.sql").exists(), table
+
+
+LOADS = [*(SQL / "ops/load").glob("*.sql"), *(SQL / "core").glob("fact_*/merge.sql")]
+
+
+@pytest.mark.parametrize("path", LOADS, ids=_id)
+def test_a_load_reads_of_a_fact_only_what_lies_in_its_days(path):
+    """Sort keys leave out what is outside of bounds; a join alone, and MERGE, read every block."""
+    text = path.read_text()
+    assert "MERGE INTO" not in text
+    if re.search(r"(FROM|JOIN|USING) \{fact\}", text):
+        assert re.search(r"\.event_time >= \(SELECT", text)
+        assert re.search(r"\.event_time <=? \(SELECT", text)

@@ -6,6 +6,9 @@ import pytest
 from ecommerce_elt import migrations, warehouse
 from ecommerce_elt.errors import PermanentError
 
+from tests.plugins.test_cleaning import MOVE
+from tests.plugins.test_warehouse import Lake
+
 STEPS = {
     "01_add.sql": "ALTER TABLE core.{t} ADD COLUMN colour VARCHAR(8)",
     "02_fill.sql": "UPDATE core.{t} SET colour = 'red' WHERE colour IS NULL",
@@ -143,3 +146,39 @@ def test_the_columns_of_every_table_are_read_from_its_file(observer, contracts, 
 
     for table in [*warehouse.tables(contracts.values()), *marts.tables(), *(c.staging for c in contracts.values())]:
         assert migrations.declared(config.sql_dir, table) == migrations.columns_of(observer.warehouse, table), table
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before_the_statement", "after_the_statement"])
+@pytest.mark.parametrize("number", range(4))
+def test_events_of_before_get_their_days_whatever_the_migration_died_of(
+    observer, config, contracts, monkeypatch, number, after
+):
+    """A correction that moves an event is its proof: the load finds the old day in ops.event_day alone."""
+    lake, name = Lake(observer, config), "0003_event_days"
+    lake.load(lake.batch("product_events", [MOVE, MOVE]))
+    target = observer.warehouse
+    target.run(["DELETE FROM ops.event_day"])
+    target.run(["DELETE FROM ops.schema_migrations WHERE migration = :name"], {"name": name})
+    run, seen = warehouse.Warehouse.run, []
+
+    def dying(self, statements, parameters=None, *, name=""):
+        if "0003_event_days" not in name:
+            return run(self, statements, parameters, name=name)
+        seen.append(name)
+        if len(seen) == number + 1:
+            if after:
+                run(self, statements, parameters, name=name)
+            raise Dies(name)
+        return run(self, statements, parameters, name=name)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(warehouse.Warehouse, "run", dying)
+        with pytest.raises(Dies):
+            migrations.migrate(target, config.sql_dir, contracts.values(), [])
+    migrations.migrate(target, config.sql_dir, contracts.values(), [])
+    rows = "SELECT event_date FROM ops.event_day WHERE event_key = STRTOL(LEFT(MD5(:id), 12), 16)"
+    assert target.query(rows, {"id": f"{lake.name}-0"}) == [("2026-01-02",)]
+    moved = MOVE | {"event_time": "2026-09-09T00:00:00Z", "quantity": "-9"}
+    counts = lake.load(lake.batch("product_events", [moved], [f"{lake.name}-0"], version=2))
+    assert counts == {"accepted": 1, "clean": 0, "quarantined": 0, "duplicates": 1}
+    assert [(row[0][-1], row[2]) for row in lake.rows()] == [("0", 2), ("1", 1)]

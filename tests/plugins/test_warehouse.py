@@ -74,6 +74,46 @@ def test_overlapping_batches_leave_one_row_per_event(lake):
     assert [row[0] for row in lake.rows()] == ids
 
 
+def test_an_event_that_comes_again_with_another_time_is_found(lake):
+    """Nothing ties an id to a time: the batch's own days are not all that core must be asked for."""
+    other = MOVE | {"event_time": "2027-07-07T00:00:00Z"}
+    ids = [f"{lake.name}-{i}" for i in range(2)]
+    assert lake.load(lake.batch("product_events", [MOVE], ids[:1]))["clean"] == 1
+    rows = lake.rows()
+    assert lake.load(lake.batch("product_events", [other, other], ids)) == {
+        "accepted": 2, "clean": 1, "quarantined": 0, "duplicates": 1}  # fmt: skip
+    assert lake.rows()[:1] == rows
+    assert lake.load(lake.batch("product_events", [MOVE, MOVE], ids)) == {
+        "accepted": 2, "clean": 0, "quarantined": 0, "duplicates": 2}  # fmt: skip
+
+
+def test_an_event_that_a_hand_deleted_is_loaded_again(lake):
+    """What core has is read from core: the days in ops.event_day only say where."""
+    lake.load(lake.batch("product_events", [MOVE]))
+    lake.observer.warehouse.run([f"DELETE FROM core.fact_product_event WHERE event_id = '{lake.name}-0'"])
+    assert lake.load(lake.batch("product_events", [MOVE]))["clean"] == 1
+    assert len(lake.rows()) == 1
+
+
+def test_what_was_rejected_long_ago_is_pruned_with_its_closing(lake):
+    rejected = [MOVE | {"quantity": "x"}, MOVE | {"quantity": "y"}]
+    lake.load(lake.batch("product_events", rejected))
+    lake.load(lake.batch("product_events", [MOVE, MOVE]))
+    target, old = lake.observer.warehouse, f"{lake.name}-0"
+    count = "SELECT COUNT(*) FROM ops.{} WHERE event_id LIKE :ids"
+
+    def kept():
+        tables = ("quarantine_reason", "quarantine_closed")
+        return [target.query(count.format(table), {"ids": f"{lake.name}%"})[0][0] for table in tables]
+
+    target.run(["UPDATE ops.quarantine_reason SET quarantined_at = DATEADD(day, -40, GETDATE()) WHERE event_id = :id"],
+               {"id": old})  # fmt: skip
+    warehouse.prune(target, lake.config.model_copy(update={"quarantine_reason_days": 50}))
+    assert kept() == [2, 2]
+    warehouse.prune(target, lake.config.model_copy(update={"quarantine_reason_days": 30}))
+    assert kept() == [1, 1]
+
+
 def test_two_runs_on_one_batch_commit_once(lake):
     batch = lake.batch("product_events", [MOVE] * 500)
     results = []

@@ -1,12 +1,8 @@
 -- grain: one line of an invoice, one row per event_id
 -- source: staging.online_retail, from which the event ids that core has are already deleted
--- idempotent: an event id that is there keeps its row; one of a lower version was deleted before
+-- idempotent: what is in staging is not in core; a lower version was deleted before
 -- re-run: inserts nothing
-MERGE INTO core.fact_invoice_line
-USING staging.online_retail AS source
-ON core.fact_invoice_line.event_id = source.event_id
-WHEN MATCHED THEN UPDATE SET event_id = source.event_id
-WHEN NOT MATCHED THEN INSERT (
+INSERT INTO core.fact_invoice_line (
     event_id,
     event_time,
     event_version,
@@ -21,7 +17,8 @@ WHEN NOT MATCHED THEN INSERT (
     line_type,
     is_zero_price,
     extra
-) VALUES (
+)
+SELECT
     source.event_id,
     source.event_time,
     source.event_version,
@@ -36,4 +33,4 @@ WHEN NOT MATCHED THEN INSERT (
     source.line_type,
     source.is_zero_price,
     JSON_PARSE(source.extra)
-)
+FROM staging.online_retail AS source

@@ -1,12 +1,8 @@
 -- grain: one purchase of one customer, one row per event_id
 -- source: staging.purchases, from which the event ids that core has are already deleted
--- idempotent: an event id that is there keeps its row; one of a lower version was deleted before
+-- idempotent: what is in staging is not in core; a lower version was deleted before
 -- re-run: inserts nothing
-MERGE INTO core.fact_purchase
-USING staging.purchases AS source
-ON core.fact_purchase.event_id = source.event_id
-WHEN MATCHED THEN UPDATE SET event_id = source.event_id
-WHEN NOT MATCHED THEN INSERT (
+INSERT INTO core.fact_purchase (
     event_id,
     event_time,
     event_version,
@@ -16,7 +12,8 @@ WHEN NOT MATCHED THEN INSERT (
     state,
     product_name,
     amount
-) VALUES (
+)
+SELECT
     source.event_id,
     source.event_time,
     source.event_version,
@@ -26,4 +23,4 @@ WHEN NOT MATCHED THEN INSERT (
     source.state,
     source.product_name,
     source.amount
-)
+FROM staging.purchases AS source

@@ -6,13 +6,13 @@ INSERT INTO ops.batch_audit (batch_id, feed, accepted, clean, quarantined, dupli
 WITH loaded AS (
     SELECT COUNT(*) AS events
     FROM {staging} AS staged
-    INNER JOIN {fact} AS fact ON staged.event_id = fact.event_id
+    INNER JOIN matched ON staged.event_id = matched.event_id
 ),
 fresh AS (
     SELECT COUNT(*) AS events
     FROM {staging} AS staged
-    LEFT JOIN {fact} AS fact ON staged.event_id = fact.event_id
-    WHERE fact.event_id IS NULL
+    LEFT JOIN matched ON staged.event_id = matched.event_id
+    WHERE matched.event_id IS NULL
 ),
 corrected AS (
     SELECT COUNT(*) AS events

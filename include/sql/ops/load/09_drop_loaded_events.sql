@@ -1,7 +1,8 @@
 -- grain: events of the batch that core has in the same or a higher version, counted as duplicates in the audit
--- source: staging and the feed's events in core
+-- source: matched
 -- idempotent: yes
 -- re-run: after a commit, all of the batch
 DELETE FROM {staging}
-USING {fact}
-WHERE {staging}.event_id = {fact}.event_id
+USING matched
+WHERE {staging}.event_id = matched.event_id
+    AND {staging}.event_version <= matched.event_version
