@@ -167,6 +167,10 @@ docs: $(READY) ## write docs/dags.md from the DAGs, docs/metrics.md from the SQL
 benchmark: $(READY_DEV) ## measure what the README says; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks $(if $(DATA),--data "$(DATA)")
 
+.PHONY: benchmark-cleaning
+benchmark-cleaning: $(READY_DEV) ## measure the cleaning against bare DuckDB and pandas; DATA=path/to/online_retail.csv.gz
+	@$(BIN)/python -m benchmarks.cleaning --data "$(DATA)"
+
 .PHONY: benchmark-lake
 benchmark-lake: $(READY_DEV) ## measure landed files, compaction and crawls; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks.lake $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import json
 import os
 import random
@@ -21,77 +20,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import marts, streams
+from benchmarks import cleaning, marts, streams
 from local.demo import Observer, refresh_dashboards
 
 console = Console(width=None if sys.stdout.isatty() else 110)
 SAMPLE_SECONDS = 0.1
 FEED = "online_retail"
-RAW_KEY = f"raw/feed={FEED}/dt=2026-01-01/hour=00/all.jsonl.gz"
-
-
-def _raw_object(data: Path, folder: Path) -> Path:
-    """Writes the file's events as one raw object, as replay and raw_writer would."""
-    from ecommerce_elt.events import envelope, event_ids
-    from ecommerce_elt.feeds import load_contracts
-    from ecommerce_elt.settings import PROJECT_DIR
-    from ecommerce_elt.tabular import Flags, TabularFile
-
-    source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())
-    survey = source.survey()
-    identify = event_ids(survey.data_set)
-    path = folder / "all.jsonl.gz"
-    with gzip.open(path, "wb", compresslevel=1) as file:
-        for row in source.rows(survey):
-            file.write(envelope(event_id=identify(row.line), feed=FEED, version=1, event_time=row.event_time,
-                                sent_at="2026-01-01T00:00:00Z", data=row.data) + b"\n")  # fmt: skip
-    return path
-
-
-def ours(raw: Path, work: Path) -> None:
-    """The product's cleaning: typing, all reasons, duplicates, sorted Parquet."""
-    import duckdb
-    from ecommerce_elt import cleaning, lake_files
-    from ecommerce_elt.feeds import load_contracts
-    from ecommerce_elt.settings import settings
-
-    contract = load_contracts(settings().include_dir / "feeds")[FEED]
-    config = {"memory_limit": "512MiB", "threads": 2, "temp_directory": str(work / "spill")}
-    with duckdb.connect(work / "batch.duckdb", config=config) as engine:
-        cleaning.run_cleaning(engine, {RAW_KEY: raw}, FEED, contract, settings())
-        reader = engine.sql(cleaning.SELECT_CLEAN).to_arrow_reader(cleaning.ROWS_PER_READ)
-        for _ in lake_files.split_by_date(reader, work):
-            pass
-
-
-def bare_duckdb(raw: Path, work: Path) -> None:
-    """The engine alone: casts, no rules, no reasons, no duplicates, one Parquet file a day."""
-    import duckdb
-
-    with duckdb.connect(config={"threads": 2}) as engine:
-        engine.execute("SET TimeZone = 'UTC'")
-        query = """SELECT event_id, event_time::TIMESTAMPTZ::TIMESTAMP AS event_time, event_time[:10] AS dt,
-            data->>'InvoiceNo' AS invoice_no, data->>'StockCode' AS stock_code, data->>'Description' AS description,
-            (data->>'Quantity')::INTEGER AS quantity, (data->>'UnitPrice')::DECIMAL(12,3) AS unit_price,
-            data->>'CustomerID' AS customer_id, data->>'Country' AS country
-            FROM read_json($raw, format = 'newline_delimited', columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', data: 'JSON'})"""
-        target = f"COPY ({query}) TO '{work / 'out'}' (FORMAT parquet, PARTITION_BY (dt))"
-        engine.execute(target.replace("$raw", f"'{raw}'"))
-
-
-def pandas_rival(raw: Path, work: Path) -> None:
-    """The usual pandas script: casts, no rules, no reasons, one Parquet file a day."""
-    import pandas
-
-    events = pandas.read_json(raw, lines=True, dtype=False)
-    frame = pandas.json_normalize(events["data"].tolist())
-    frame["event_id"] = events["event_id"]
-    frame["event_time"] = pandas.to_datetime(events["event_time"])
-    frame["Quantity"] = pandas.to_numeric(frame["Quantity"])
-    frame["UnitPrice"] = pandas.to_numeric(frame["UnitPrice"])
-    (work / "out").mkdir()
-    for date, rows in frame.groupby(frame["event_time"].dt.date):
-        rows.to_parquet(work / "out" / f"{date}.parquet")
 
 
 def _measure(name: str, raw: Path) -> tuple[float, int]:
@@ -104,11 +38,11 @@ def _measure(name: str, raw: Path) -> tuple[float, int]:
             peak = max(peak, psutil.Process().memory_info().rss)
 
     with tempfile.TemporaryDirectory() as folder:
-        globals()[name](raw, Path(folder))
+        getattr(cleaning, name)(raw, Path(folder))
     threading.Thread(target=watch, daemon=True).start()
     with tempfile.TemporaryDirectory() as folder:
         started = time.monotonic()
-        globals()[name](raw, Path(folder))
+        getattr(cleaning, name)(raw, Path(folder))
         seconds = time.monotonic() - started
     done.set()
     return seconds, peak
@@ -117,7 +51,7 @@ def _measure(name: str, raw: Path) -> tuple[float, int]:
 def cleaning_against_rivals(data: Path) -> None:
     table = Table("cleaning the whole file, warm", "seconds", "x bare engine", "peak memory MB", title_justify="left")
     with tempfile.TemporaryDirectory() as folder:
-        raw = _raw_object(data, Path(folder))
+        raw = cleaning.raw_object(data, Path(folder))
         results: dict[str, tuple[float, int]] = {}
         for name in ("bare_duckdb", "ours", "pandas_rival"):  # each in a process of its own, for its memory
             command = [sys.executable, "-m", "benchmarks", "--measure", name, "--data", str(raw)]

@@ -43,7 +43,7 @@ from pyspark.sql.functions import count_if, expr
 log = logging.getLogger("clean_events")
 
 EVENTS = (
-    "event_id string, event_time string, event_version int, data map<string, string>, extra string, source_object string, "
+    "event_id string, event_time string, event_version int, data array<string>, extra string, source_object string, "
     "source_line int"
 )
 OBJECTS = "key string, etag string, size bigint, bucket string"
@@ -82,19 +82,22 @@ def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[s
     """Cleans the batch, writes its files and returns its counts (lake_files.CleanBatch).
 
     Args:
-        cleaning: `sql`, `keys`, `known_keys` and `cleaned_by` of the feed, from the file that the deployment wrote.
+        cleaning: `stages`, `known_keys` and `cleaned_by` of the feed, from the file that the deployment wrote.
         pads: of the HMAC, by the names that the SQL has for them.
     """
     s3 = boto3.client("s3")
-    keys, known = frozenset(cleaning["keys"]), frozenset(cleaning["known_keys"])
+    known = cleaning["known_keys"]
     parallelism = spark.sparkContext.defaultParallelism
     objects = spark.createDataFrame([(o.key, o.etag, o.size, o.bucket) for o in manifest.objects], OBJECTS)
     spread = objects.repartition(min(len(manifest.objects), 16 * parallelism), "key")
-    spread.mapInArrow(
-        lambda batches: read_objects(boto3.client("s3"), keys, known, batches), EVENTS
-    ).createOrReplaceTempView("events")
-    used = {name: pad for name, pad in pads.items() if f":{name}" in cleaning["sql"]}
-    cleaned = spark.sql(cleaning["sql"], args=used).persist(StorageLevel.MEMORY_AND_DISK)
+    spread.mapInArrow(lambda batches: read_objects(boto3.client("s3"), known, batches), EVENTS).createOrReplaceTempView(
+        "events"
+    )
+    for name, sql in cleaning["stages"].items():
+        cleaned = spark.sql(sql, args={pad: value for pad, value in pads.items() if f":{pad}" in sql})
+        if name != "cleaned":
+            cleaned.persist(StorageLevel.MEMORY_AND_DISK)
+        cleaned.createOrReplaceTempView(name)
 
     good = "copy_number = 1 AND SIZE(reasons) = 0"
     rows = cleaned.where(good).drop(*LINEAGE).selectExpr("*", "DATE(event_time) AS dt")

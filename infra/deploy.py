@@ -25,7 +25,7 @@ from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import load_contracts
 from ecommerce_elt.migrations import migrate
 from ecommerce_elt.settings import PROJECT_DIR
-from ecommerce_elt.spark_sql import record_keys, spark_cleaning
+from ecommerce_elt.spark_sql import spark_cleaning
 from ecommerce_elt.typing_sql import cleaned_by
 from ecommerce_elt.warehouse import Warehouse
 from more_itertools import chunked
@@ -109,8 +109,8 @@ def package_job() -> dict[str, tuple[str, bytes]]:
     """Returns the analytics template's parameters to (key with the content's hash, content) of the Glue job's files."""
     modules = {f"ecommerce_elt/{name}.py": (PACKAGE / f"{name}.py").read_bytes() for name in JOB_MODULES}
     cleaning = {
-        feed: {"sql": spark_cleaning(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8")),
-               "keys": record_keys(contract), "known_keys": contract.known_keys,
+        feed: {"stages": spark_cleaning(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8")),
+               "known_keys": contract.known_keys,
                "cleaned_by": cleaned_by(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8"))}
         for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
     }  # fmt: skip

@@ -29,60 +29,70 @@ from ecommerce_elt.lake_files import (
     write_quarantine,
 )
 from ecommerce_elt.settings import Settings
-from ecommerce_elt.typing_sql import DIALECT, cleaned_by, cleaning_query
+from ecommerce_elt.typing_sql import cleaned_by, cleaning_sql, json_path
 
 log = logging.getLogger(__name__)
 
 ROWS_PER_READ = 50_000
 NO_CONTRACT = "none"
 
-# What raw/ holds: the envelope, one JSON object a line. `data` stays text until the contract types it.
+# What raw/ holds: the envelope, one JSON object a line. `data` becomes the texts of the keys that the contract knows.
+# The table is filled in the order of files and lines, so that rowid numbers the lines.
 READ_EVENTS = """
-CREATE TABLE events AS
+CREATE TEMP TABLE read_events AS
 SELECT
     event_id,
     event_time,
     -- What replaces an event has its id and a higher version.
     COALESCE(event_version, 1) AS event_version,
-    data,
+    texts AS data,
     -- RFC 7396: a null in the patch takes the key away, so what is left are the keys that the contract does not know.
+    -- A record with no more keys than were found of the known ones has none, which is cheaper to see.
     CASE
-        WHEN JSON_TYPE(data) = 'OBJECT' THEN NULLIF(CAST(JSON_MERGE_PATCH(data, CAST($known_keys AS JSON)) AS VARCHAR), '{}')
+        WHEN LEN(JSON_KEYS(json)) > LIST_COUNT(texts) AND JSON_TYPE(json) = 'OBJECT'
+            THEN NULLIF(CAST(JSON_MERGE_PATCH(json, CAST($known_keys AS JSON)) AS VARCHAR), '{}')
     END AS extra,
-    -- An event whose file is not one of the batch must not drop out of the join in silence.
-    COALESCE(key, error('no raw object of the batch is ' || path)) AS source_object,
-    CAST(row_number - MIN(row_number) OVER (PARTITION BY key) + 1 AS INTEGER) AS source_line
+    file_index
 FROM (
-    SELECT *, ROW_NUMBER() OVER () AS row_number
+    SELECT event_id, event_time, event_version, data AS json, JSON_EXTRACT_STRING(data, $paths) AS texts, file_index
     FROM read_json(
         $files,
         format = 'newline_delimited',
-        columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', event_version: 'INTEGER', data: 'JSON'},
-        filename = 'path'
+        columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', event_version: 'INTEGER', data: 'JSON'}
     )
 )
-LEFT JOIN source_objects USING (path)
 """
 
 # What quarantine/unreadable/ holds: the id that Kinesis gave to the record. Its text stays there.
 # The other columns are always NULL; of a single column DuckDB 2.0 keeps the buffers of all files, 32 MiB each.
 READ_UNREADABLE = """
-CREATE TABLE events AS
-SELECT
-    event_source_id,
-    COALESCE(key, error('no raw object of the batch is ' || path)) AS source_object,
-    CAST(row_number - MIN(row_number) OVER (PARTITION BY key) + 1 AS INTEGER) AS source_line
-FROM (
-    SELECT *, ROW_NUMBER() OVER () AS row_number
-    FROM read_json(
-        $files,
-        format = 'newline_delimited',
-        columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', event_source_id: 'VARCHAR'},
-        filename = 'path'
-    )
+CREATE TEMP TABLE read_events AS
+SELECT event_source_id, file_index
+FROM read_json(
+    $files,
+    format = 'newline_delimited',
+    columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', event_source_id: 'VARCHAR'}
 )
-LEFT JOIN source_objects USING (path)
 """
+
+SOURCE_OBJECTS = """
+CREATE TEMP TABLE source_objects AS
+SELECT file_index, key, first_row
+FROM (SELECT UNNEST($keys) AS key, UNNEST(RANGE(LEN($keys))) AS file_index)
+JOIN (SELECT file_index, MIN(rowid) AS first_row FROM read_events GROUP BY file_index) USING (file_index)
+"""
+EVENTS = """
+CREATE TEMP VIEW events AS
+SELECT
+    read_events.* EXCLUDE (file_index),
+    -- An event whose file is not one of the batch must not drop out of the join in silence.
+    COALESCE(key, error('no raw object of the batch has number ' || file_index)) AS source_object,
+    CAST(read_events.rowid - first_row + 1 AS INTEGER) AS source_line
+FROM read_events
+LEFT JOIN source_objects USING (file_index)
+"""
+OF_MEANT_LINES = "WHERE (source_object, source_line) IN (SELECT source_object, source_line FROM meant)"
+
 UNREADABLE_EVENTS = """
 SELECT
     event_source_id AS event_id,
@@ -196,13 +206,16 @@ def _clean_sql(feed: str, settings: Settings) -> str:
 
 def clean_schema(contract: Contract, settings: Settings) -> pa.Schema:
     """Returns the columns of the feed's clean files, as today's contract and clean SQL make them."""
-    none = "SELECT '' AS event_id, '' AS event_time, 1 AS event_version, '' AS data, '' AS extra, '' AS source_object, 1 AS source_line"
+    none = (
+        "SELECT '' AS event_id, '' AS event_time, 1 AS event_version, [''] AS data, '' AS extra, '' AS source_object, "
+        "1 AS source_line LIMIT 0"
+    )
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")
-        engine.execute(f"CREATE TABLE events AS {none} LIMIT 0")
-        query = cleaning_query(contract, _clean_sql(contract.feed, settings)).sql(DIALECT)
-        parameters = {name: "" for name in ("hmac_inner_pad", "hmac_outer_pad") if f"${name}" in query}
-        engine.execute("CREATE TABLE cleaned AS " + query, parameters)
+        engine.execute(f"CREATE TABLE events AS {none}")
+        for name, query in cleaning_sql(contract, _clean_sql(contract.feed, settings)).items():
+            parameters = {pad: "" for pad in ("hmac_inner_pad", "hmac_outer_pad") if f"${pad}" in query}
+            engine.execute(f"CREATE TABLE {name} AS {query}", parameters)
         return engine.sql(SELECT_CLEAN).to_arrow_table().schema
 
 
@@ -232,35 +245,42 @@ def run_cleaning(
         lines: raw key to the lines, from 1, that are meant; None means all.
     """
     engine.execute("SET TimeZone = 'UTC'")
-    paths = {str(path): key for key, path in files.items()}
-    engine.execute("CREATE TABLE source_objects (path VARCHAR, key VARCHAR)")
-    engine.executemany("INSERT INTO source_objects VALUES ($1, $2)", list(paths.items()))
+    paths = [str(path) for path in files.values()]
     try:
         if feed == UNREADABLE:
-            engine.execute(READ_UNREADABLE, {"files": list(paths)})
+            engine.execute(READ_UNREADABLE, {"files": paths})
         else:
-            known = json.dumps(dict.fromkeys(contract.known_keys)) if contract else None
-            engine.execute(READ_EVENTS, {"files": list(paths), "known_keys": known})
+            known = contract.known_keys if contract else ()
+            values = {"paths": [json_path(key) for key in known], "known_keys": json.dumps(dict.fromkeys(known))}
+            engine.execute(READ_EVENTS, {"files": paths, **values})
     except duckdb.Error as error:
         text = str(error)
-        for path, key in paths.items():
-            text = text.replace(path, key)
+        for key, path in files.items():
+            text = text.replace(str(path), key)
         raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from error
+    engine.execute(SOURCE_OBJECTS, {"keys": list(files)})
+    chosen = ""
     if lines is not None:
         keys = [key for key, numbers in lines.items() for _ in numbers]
         meant = pa.table({"source_object": keys, "source_line": [n for numbers in lines.values() for n in numbers]})
-        engine.register("meant", meant)
+        engine.register("meant_lines", meant)
+        engine.execute("CREATE TEMP TABLE meant AS FROM meant_lines")
+        engine.unregister("meant_lines")
+        chosen = OF_MEANT_LINES
+    engine.execute(EVENTS + chosen)
+    if not contract:
         engine.execute(
-            "DELETE FROM events WHERE (source_object, source_line) NOT IN (SELECT source_object, source_line FROM meant)"
+            "CREATE TEMP TABLE cleaned AS " + (UNREADABLE_EVENTS if feed == UNREADABLE else WITHOUT_CONTRACT)
         )
-        engine.unregister("meant")
-    parameters: dict[str, str] = {}
-    sql = UNREADABLE_EVENTS if feed == UNREADABLE else WITHOUT_CONTRACT
-    if contract:
-        sql = cleaning_query(contract, _clean_sql(feed, settings)).sql(DIALECT)
-        parameters = {k: v for k, v in hmac_pads(settings.pii_hmac_key.get_secret_value()).items() if f"${k}" in sql}
-    engine.execute("CREATE TABLE cleaned AS " + sql, parameters)
-    engine.execute("DROP TABLE events")
+        engine.execute("DROP TABLE read_events")
+        return
+    stages = cleaning_sql(contract, _clean_sql(feed, settings))
+    pads = hmac_pads(settings.pii_hmac_key.get_secret_value())
+    for name, query in stages.items():
+        kind = "VIEW" if name == "cleaned" else "TABLE"
+        engine.execute(f"CREATE TEMP {kind} {name} AS {query}", {k: v for k, v in pads.items() if f"${k}" in query})
+        if name == "judged":
+            engine.execute("DROP TABLE read_events")
 
 
 def download(s3: Any, objects: Iterable[RawObject], directory: Path) -> dict[str, Path]:

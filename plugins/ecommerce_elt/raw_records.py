@@ -1,6 +1,6 @@
 """Raw objects as rows, for the engine that reads them with Python: Spark. DuckDB reads them itself (cleaning.py).
 
-Each record becomes a map of texts, and every text is what DuckDB's JSON_EXTRACT_STRING would give.
+Each record becomes a list of texts, and every text is what DuckDB's JSON_EXTRACT_STRING would give.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import gzip
 import json
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
@@ -22,7 +22,7 @@ from ecommerce_elt.lake_files import get_raw
 ROWS_PER_BATCH = 20_000
 EVENTS = pa.schema(
     [("event_id", pa.string()), ("event_time", pa.string()), ("event_version", pa.int32()),
-     ("data", pa.map_(pa.string(), pa.string())), ("extra", pa.string()),
+     ("data", pa.list_(pa.string())), ("extra", pa.string()),
      ("source_object", pa.string()), ("source_line", pa.int32())]
 )  # fmt: skip
 
@@ -85,15 +85,12 @@ def _quoted(text: str) -> str:
 _DECODER = json.JSONDecoder(parse_float=_real, parse_int=_integer, parse_constant=_Number, object_pairs_hook=_first)
 
 
-def read_objects(
-    s3: Any, keys: frozenset[str], known: frozenset[str], objects: Iterator[pa.RecordBatch]
-) -> Iterator[pa.RecordBatch]:
+def read_objects(s3: Any, known: Sequence[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yields the events of raw objects, EVENTS a row.
 
     Args:
         s3: boto3 client.
-        keys: of the record, that the cleaning reads.
-        known: those that are no news; the others are kept in `extra`.
+        known: the contract's known keys. `data` has the text of each, in their order; the others are kept in `extra`.
         objects: rows of a manifest: key, etag, size, bucket.
 
     Raises:
@@ -102,11 +99,12 @@ def read_objects(
     for batch in objects:
         for row in batch.to_pylist():
             raw = RawObject(**row)
-            yield from _events_of(get_raw(s3, raw)["Body"], raw.key, keys, known)
+            yield from _events_of(get_raw(s3, raw)["Body"], raw.key, known)
 
 
-def _events_of(body: Any, key: str, keys: frozenset[str], known: frozenset[str]) -> Iterator[pa.RecordBatch]:
+def _events_of(body: Any, key: str, known: Sequence[str]) -> Iterator[pa.RecordBatch]:
     rows: list[tuple[Any, ...]] = []
+    names = frozenset(known)
     line = 0
     try:
         with gzip.GzipFile(fileobj=body) as lines:
@@ -117,8 +115,8 @@ def _events_of(body: Any, key: str, keys: frozenset[str], known: frozenset[str])
                 event = _DECODER.decode(text.decode("utf-8"))
                 data = event.get("data")
                 data = data if isinstance(data, dict) else {}  # DuckDB finds no key in it either
-                record = [(name, _text(data[name])) for name in keys if data.get(name) is not None]
-                unknown = {name: value for name, value in data.items() if name not in known}
+                record = [_text(data.get(name)) for name in known]
+                unknown = {name: value for name, value in data.items() if name not in names}
                 extra = _text(unknown) if unknown else None
                 version = int(event.get("event_version") or 1)
                 rows.append(

@@ -2,7 +2,6 @@
 
 Spark's own functions differ from DuckDB's in a few places; each is turned into what gives DuckDB's answer:
 
-- A record comes as a map of texts, which the job's reader makes of its JSON as DuckDB's `->>` does (glue/clean_events.py).
 - A time with a zone needs its seconds.
 - TRIM takes off every blank of Unicode's category Zs; Spark's takes off U+0020 alone.
 """
@@ -12,7 +11,7 @@ from __future__ import annotations
 from sqlglot import exp
 
 from ecommerce_elt.feeds import Contract
-from ecommerce_elt.typing_sql import cleaning_query
+from ecommerce_elt.typing_sql import cleaning_stages
 
 WITHOUT_SECONDS = r"^([^ T]+[ T][0-9]+:[0-9]+)(Z| UTC|[+-].*)$"
 BLANKS = "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
@@ -20,9 +19,6 @@ BLANKS = "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u20
 
 def _to_spark(node: exp.Expr) -> exp.Expr:
     match node:
-        case exp.JSONExtractScalar():
-            key = node.expression.name.removeprefix('$."').removesuffix('"')
-            return exp.Bracket(this=node.this, expressions=[exp.Literal.string(key)])
         case exp.Trim() if node.expression is None:
             node.set("expression", exp.Literal.string(BLANKS))  # in place: transform does not look into a new node
             node.set("position", "BOTH")
@@ -38,20 +34,16 @@ def _to_spark(node: exp.Expr) -> exp.Expr:
     return node
 
 
-def spark_cleaning(contract: Contract, clean_sql: str) -> str:
-    """Returns the whole cleaning of one feed as one Spark SQL SELECT over the view `events`.
+def spark_cleaning(contract: Contract, clean_sql: str) -> dict[str, str]:
+    """Returns the whole cleaning of one feed as Spark SQL over the view `events`.
 
     Args:
         contract: the feed's contract.
         clean_sql: text of `include/sql/clean/<feed>.sql`.
 
     Returns:
-        A SELECT that gives what `typing_sql.cleaning_query` gives, with `:hmac_inner_pad` and `:hmac_outer_pad` where
-        the feed has columns under HMAC.
+        Name to SELECT, as `typing_sql.cleaning_stages` gives them, with `:hmac_inner_pad` and `:hmac_outer_pad` where the
+        feed has columns under HMAC.
     """
-    return str(cleaning_query(contract, clean_sql).transform(_to_spark).sql("spark", pretty=True))
-
-
-def record_keys(contract: Contract) -> list[str]:
-    """Returns the keys of a record that the cleaning reads, in all their spellings."""
-    return sorted({header for column in contract.columns for header in column.headers})
+    stages = cleaning_stages(contract, clean_sql)
+    return {name: query.transform(_to_spark).sql("spark", pretty=True) for name, query in stages.items()}

@@ -52,11 +52,11 @@ def test_athena_reads_it(path):
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "clean"], ids=_id)
 def test_cleaning_reads_in_both_engines(path, contracts):
-    from ecommerce_elt.typing_sql import cleaning_query
+    from ecommerce_elt.typing_sql import cleaning_stages
 
-    query = cleaning_query(contracts[path.stem], path.read_text())
-    for engine in ("duckdb", "spark"):
-        assert len(sqlglot.parse(query.sql(engine), read=engine)) == 1
+    for query in cleaning_stages(contracts[path.stem], path.read_text()).values():
+        for engine in ("duckdb", "spark"):
+            assert len(sqlglot.parse(query.sql(engine), read=engine)) == 1
 
 
 def test_every_table_of_a_contract_has_its_files(contracts):

@@ -43,8 +43,8 @@ def test_every_feed_is_translated(contracts):
     _, body = package_job()["JobCleaningKey"]
     cleaning = json.loads(body)
     assert set(cleaning) == set(contracts)
-    assert ":hmac_inner_pad" in cleaning["purchases"]["sql"]
-    assert "Product Name" in cleaning["purchases"]["keys"]
+    assert ":hmac_inner_pad" in cleaning["purchases"]["stages"]["judged"]
+    assert "Product Name" in cleaning["purchases"]["known_keys"]
 
 
 def test_the_same_code_gives_the_same_package():

@@ -8,7 +8,11 @@ SELECT
     event_version,
     invoice_no,
     -- ASCII letters only: engines differ in what they take for the capital of others.
-    TRANSLATE(stock_code, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ') AS stock_code,
+    CASE
+        WHEN REGEXP_MATCHES(stock_code, '[a-z]')
+            THEN TRANSLATE(stock_code, 'abcdefghijklmnopqrstuvwxyz', 'ABCDEFGHIJKLMNOPQRSTUVWXYZ')
+        ELSE stock_code
+    END AS stock_code,
     description,
     quantity,
     unit_price,
