@@ -171,6 +171,10 @@ benchmark: $(READY_DEV) ## measure what the README says; DATA=path/to/online_ret
 benchmark-cleaning: $(READY_DEV) ## measure the cleaning against bare DuckDB and pandas; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks.cleaning --data "$(DATA)"
 
+.PHONY: benchmark-streams
+benchmark-streams: $(READY_DEV) ## measure the stream's Lambdas against bare loops; DATA=path/to/online_retail.csv.gz
+	@$(BIN)/python -m benchmarks.streams --data "$(DATA)"
+
 .PHONY: benchmark-lake
 benchmark-lake: $(READY_DEV) ## measure landed files, compaction and crawls; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks.lake $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))

@@ -1,11 +1,16 @@
-"""Measures the ways beside the main job: dynamodb_writer alone, and the HTTP API."""
+"""Measures the ways beside the main job: the stream's Lambdas without a cloud, dynamodb_writer alone, and the HTTP API.
+
+`python -m benchmarks.streams --data FILE` measures the first, as ratios to bare loops over the same records.
+"""
 
 from __future__ import annotations
 
 import base64
+import gzip
 import importlib.util
 import io
 import itertools
+import json
 import os
 import statistics
 import subprocess
@@ -14,10 +19,16 @@ import tempfile
 import time
 import uuid
 import zipfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from types import ModuleType
+from typing import Annotated
 
 import boto3
 import httpx
+import typer
+from rich.console import Console
 from rich.table import Table
 
 from local.demo import Observer
@@ -28,6 +39,7 @@ PROCESSES = 2
 BATCH = 5000
 REQUESTS = 300
 FEED = "online_retail"
+ROUNDS = 5
 
 
 def _records(data: Path, part: int) -> list[dict]:
@@ -39,27 +51,48 @@ def _records(data: Path, part: int) -> list[dict]:
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())
     rows = itertools.islice(source.rows(source.survey()), LINES)
     share = LINES // PROCESSES
-    return [
-        {"kinesis": {"sequenceNumber": str(i), "partitionKey": "k", "approximateArrivalTimestamp": 1.0, "data": base64.b64encode(
-            envelope(event_id=str(uuid.uuid4()), feed=FEED, version=1, event_time=row.event_time, sent_at="", data=row.data)
-        ).decode()}}
-        for i, row in enumerate(rows) if part * share <= i < (part + 1) * share
-    ]  # fmt: skip
+
+    def record(number: int, event_time: str | None, values: dict[str, str]) -> dict:
+        payload = envelope(
+            event_id=str(uuid.uuid4()), feed=FEED, version=1, event_time=event_time, sent_at="", data=values
+        )
+        kinesis = {"sequenceNumber": str(number), "partitionKey": "k", "approximateArrivalTimestamp": 1.0}
+        return {
+            "eventID": f"shardId-000000000000:{number}",
+            "kinesis": kinesis | {"data": base64.b64encode(payload).decode()},
+        }
+
+    taken = itertools.islice(enumerate(rows), part * share, (part + 1) * share)
+    return [record(number, row.event_time, row.data) for number, row in taken]
 
 
-def write_a_share(data: Path, part: int) -> float:
-    """Runs the handler of dynamodb_writer on a share of the lines, and returns the seconds that it took."""
+@contextmanager
+def _layer() -> Iterator[None]:
+    """The shared layer as it is packaged lies on the path."""
     from infra.deploy import package_layer
 
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(io.BytesIO(package_layer()[1])) as archive:
             archive.extractall(folder)
-        sys.path[:0] = [f"{folder}/python", str(PROJECT_DIR / "lambdas/dynamodb_writer")]
-        spec = importlib.util.spec_from_file_location("handler", PROJECT_DIR / "lambdas/dynamodb_writer/handler.py")
-        assert spec
-        assert spec.loader
-        module = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(module)
+        sys.path.insert(0, f"{folder}/python")
+        yield
+
+
+def _module(function: str, name: str) -> ModuleType:
+    """Returns the module `logic` or `handler` of a Lambda; a handler imports the logic that was loaded before it."""
+    spec = importlib.util.spec_from_file_location(name, PROJECT_DIR / "lambdas" / function / f"{name}.py")
+    assert spec
+    assert spec.loader
+    sys.modules[name] = module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def write_a_share(data: Path, part: int) -> float:
+    """Runs the handler of dynamodb_writer on a share of the lines, and returns the seconds that it took."""
+    with _layer():
+        _module("dynamodb_writer", "logic")
+        module = _module("dynamodb_writer", "handler")
         records = _records(data, part)
         input()  # until all have read their share
         started = time.monotonic()
@@ -67,6 +100,66 @@ def write_a_share(data: Path, part: int) -> float:
             answer = module.handler({"Records": records[start : start + BATCH]}, None)
             assert answer == {"batchItemFailures": []}, answer
         return time.monotonic() - started
+
+
+def lambdas_against_bare_loops(data: Path) -> Table:
+    """Returns the processor time of each Lambda's work on a batch of the stream, against a loop without any rule.
+
+    The loops read the records and write as many objects, rows or items; both sides in turn in this process, the best of
+    ROUNDS counts, so that a busy machine does not. Nothing is sent: the local cloud's own cost is no part of it.
+    """
+    records = _records(data, 0)[: BATCH * 2]
+    payloads = [base64.b64decode(record["kinesis"]["data"]) for record in records]
+
+    def decoded() -> list[bytes]:
+        return [base64.b64decode(record["kinesis"]["data"]) for record in records]
+
+    def bare_rows() -> list[str]:
+        rows = [json.dumps(json.loads(payload)["data"]).encode() for payload in decoded()]
+        return [base64.b64encode(row).decode() for row in rows]
+
+    def bare_items() -> list[str]:
+        return [
+            json.dumps(
+                {"Put": {"TableName": "t", "Item": {k: {"S": v} for k, v in json.loads(payload)["data"].items()}}}
+            )
+            for payload in decoded()
+        ]
+
+    with _layer():
+        from ecommerce_events.memory import collect_seldom
+
+        collect_seldom()  # as every handler does
+        raw, transform = _module("raw_writer", "logic"), _module("firehose_transform", "logic")
+        writer = _module("dynamodb_writer", "logic")
+
+        def rows() -> list[str]:
+            event = {"approximateArrivalTimestamp": 1000}
+            found = [transform.transformed(event, payload)[1] for payload in decoded()]
+            return [base64.b64encode(row).decode() for row in found]
+
+        def items() -> list[str]:
+            lines, _ = writer.lines_of(records)
+            parts = [lines[i : i + 85] for i in range(0, len(lines), 85)]
+            return [json.dumps({"Put": {"TableName": "t", "Item": write.item}})
+                    for part in parts for write in writer.writes_of(part, {}, 0)]  # fmt: skip
+
+        rivals: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
+            "raw_writer": (lambda: raw.files_of(records), lambda: gzip.compress(b"\n".join(decoded()), 1)),
+            "firehose_transform": (rows, bare_rows),
+            "dynamodb_writer": (items, bare_items),
+        }
+        table = Table("Lambdas' work, no calls", "µs a record", "bare loop", "x bare loop", title_justify="left")
+        for name, pair in rivals.items():
+            best = [float("inf"), float("inf")]
+            for _ in range(ROUNDS):
+                for side, work in enumerate(pair):
+                    began = time.process_time()
+                    work()
+                    best[side] = min(best[side], time.process_time() - began)
+            ours, bare = (1e6 * seconds / len(payloads) for seconds in best)
+            table.add_row(name, f"{ours:.1f}", f"{bare:.1f}", f"{ours / bare:.1f}")
+    return table
 
 
 def writer_rate(stack: Stack, data: Path) -> float:
@@ -127,3 +220,13 @@ def api(stack: Stack) -> Table:
             quantiles = statistics.quantiles(delays[1:], n=20)
             table.add_row(name, f"{statistics.median(delays[1:]):.0f}", f"{quantiles[-1]:.0f}", str(len(requests)))
     return table
+
+
+def main(data: Annotated[Path, typer.Option(help="UCI Online Retail as CSV or CSV.gz.")]) -> None:
+    os.environ.setdefault("ECOMMERCE_BUCKET", "benchmark")
+    os.environ.setdefault("ECOMMERCE_PII_HMAC_KEY", "a key for the benchmark")
+    Console(width=110).print(lambdas_against_bare_loops(data.resolve()))
+
+
+if __name__ == "__main__":
+    typer.run(main)

@@ -10,6 +10,7 @@
 - The stream and its consumers have the metrics that AWS gives them: IncomingRecords and IteratorAge. Alarms look at the metric
   of their dimensions, period by period; MiniStack's take all metrics of the name together.
 - The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
+- JSON is written by orjson where it comes to the same value, and Python looks for cycles a hundredth as often.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from __future__ import annotations
 import base64
 import contextvars
 import copy
+import gc
 import json
 import logging
 import operator
@@ -31,9 +33,10 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import orjson
 from botocore.model import ListShape, Shape, StructureShape
 from ministack.app import main
-from ministack.core import persistence, responses
+from ministack.core import lambda_runtime, persistence, responses
 from ministack.services import cloudwatch, dynamodb, kinesis, lambda_svc
 from ministack.services.cloudformation import provisioners
 
@@ -47,6 +50,7 @@ KEPT_SECONDS = 3600
 CHECK_SECONDS = 10
 POLL_SECONDS = 0.1
 RETRY_MAX_SECONDS = 10.0
+OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 _lock = threading.RLock()
 
@@ -453,8 +457,37 @@ def _remembered(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
     return lambda value: cached(value) if isinstance(value, str) else function(value)
 
 
+def _json_text(value: Any, **options: Any) -> str:
+    """Returns the value as JSON, as json.dumps would but for the spaces between tokens and the escapes."""
+    if not options or options == {"ensure_ascii": False}:
+        try:
+            return orjson.dumps(value).decode()
+        except TypeError:  # what only json writes: keys that are no text, whole numbers above 64 bits, half characters
+            return json.dumps(value, **options)
+    return json.dumps(value, **options)
+
+
+def _item_size(item: Any) -> int:
+    """Returns an item's bytes by DynamoDB's rules. MiniStack's way for texts, the most by far, takes three times as long."""
+    if not isinstance(item, dict):
+        return 0
+    total = 0
+    for name, value in item.items():
+        text = value.get("S") if isinstance(value, dict) and len(value) == 1 else None
+        total += len(name) if name.isascii() else len(name.encode("utf-8"))
+        if isinstance(text, str):
+            total += len(text) if text.isascii() else len(text.encode("utf-8"))
+        else:
+            total += dynamodb._attribute_value_size(value)
+    return total
+
+
 def mend() -> None:
     """Puts ours in place of MiniStack's."""
+    gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 20, 20)
+    for module in (dynamodb, kinesis, lambda_runtime, lambda_svc, responses):
+        module.json = SimpleNamespace(**{**vars(json), "dumps": _json_text})
+    dynamodb._item_size_bytes = _item_size
     kinesis._expire_records = lambda stream: None
     kinesis._get_shard_iterator = _locked(kinesis._get_shard_iterator)
     kinesis._get_records = _locked(kinesis._get_records)

@@ -22,6 +22,8 @@ UNKNOWN = "unknown"  # the warehouse's name for a customer whom the shop did not
 INVOICES, CUSTOMERS = "invoices", "customers"
 KEYS = {INVOICES: ("InvoiceNo", "StockCode"), CUSTOMERS: ("CustomerID", "InvoiceNo")}
 
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+
 Key = tuple[str, str, str]  # table, partition key, sort key
 Item = Mapping[str, Any]  # in DynamoDB's JSON: {"Quantity": {"N": "6"}, ...}
 
@@ -255,7 +257,7 @@ def _kept(line: Line) -> dict[str, str]:
         "country": line.country,
         **({"event_version": line.version} if line.version > 1 else {}),
     }
-    return {"S": json.dumps(kept, ensure_ascii=False, separators=(",", ":"))}
+    return {"S": _encode(kept)}
 
 
 def _optional(text: str | None) -> dict[str, Any]:

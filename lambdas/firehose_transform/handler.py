@@ -10,10 +10,12 @@ import logging
 from collections import Counter
 from typing import Any
 
+from ecommerce_events.memory import collect_seldom
 from logic import transformed
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
+collect_seldom()
 
 
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:

@@ -10,6 +10,7 @@ from ecommerce_events.contracts import BreaksContract, capitals, contracts, type
 from ecommerce_events.envelope import NotAnEnvelope, read_envelope
 
 FEED = "online_retail"
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
 def row_of(payload: bytes, arrived: float) -> bytes | None:
@@ -38,7 +39,7 @@ def row_of(payload: bytes, arrived: float) -> bytes | None:
         "Country": values["country"],
         "arrival_time": _text(datetime.fromtimestamp(arrived, UTC)),
     }
-    return json.dumps(row, ensure_ascii=False, separators=(",", ":")).encode("utf-8") + b"\n"
+    return _encode(row).encode("utf-8") + b"\n"
 
 
 def _text(moment: datetime) -> str:

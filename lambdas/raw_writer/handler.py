@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_events.memory import collect_seldom
 from logic import RawFile, files_of
 
 log = logging.getLogger()
@@ -21,6 +22,7 @@ log.setLevel(logging.INFO)
 
 BUCKET = os.environ["BUCKET"]
 s3 = boto3.client("s3", config=Config(retries={"mode": "standard", "max_attempts": 4}))
+collect_seldom()
 
 
 def _put(file: RawFile) -> None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
 from decimal import Decimal
 from functools import cache, lru_cache
@@ -29,6 +29,7 @@ _TIME = re.compile(
     r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
 _EXTRA_MAX_BYTES = 65535
+_REMEMBERED_TEXTS, _REMEMBERED_LENGTH = 1 << 13, 64  # of a column: some 2 MB at most
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -124,27 +125,60 @@ def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason]) -> Any:
     return flag
 
 
+Read = tuple[Any, tuple[Reason, ...]]  # the typed value, and what is wrong with the text
+
+
+def _reader(column: Mapping[str, Any]) -> Callable[[str], Read]:
+    """Returns what types one column's text. Texts come again and again, so short ones are remembered with their values."""
+
+    def read(raw: str) -> Read:
+        reasons: list[Reason] = []
+        value = _typed(column, raw, reasons)
+        if value is not None:
+            reasons += _limits(column, raw, value)
+        return value, tuple(reasons)
+
+    remembered = lru_cache(_REMEMBERED_TEXTS)(read)
+    return lambda raw: remembered(raw) if len(raw) <= _REMEMBERED_LENGTH else read(raw)
+
+
+class _Compiled:
+    """A contract's columns with their readers. It keeps the contract, so that its id stays its own."""
+
+    def __init__(self, contract: Contract) -> None:
+        self.contract = contract
+        self.columns = [(c, c["name"], c.get("required"), _reader(c)) for c in contract["columns"]]
+        self.event_time, self.known_keys = contract["event_time"], frozenset(contract["known_keys"])
+
+
+_compiled: dict[int, _Compiled] = {}
+
+
 def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
     """Returns column name to value: str, int, Decimal, bool, datetime in UTC, or None where it is missing.
+
+    Args:
+        contract: must not change from the first call on.
 
     Raises:
         BreaksContract: with every rule that the event breaks.
     """
-    reasons = _unknown_keys(contract, envelope["data"])
+    compiled = _compiled.get(id(contract)) or _compiled.setdefault(id(contract), _Compiled(contract))
+    data = envelope["data"]
+    reasons = [] if compiled.known_keys.issuperset(data) else _unknown_keys(contract, data)
     values: dict[str, Any] = {}
-    for column in contract["columns"]:
-        name = column["name"]
-        raw = envelope.get("event_time") if name == contract["event_time"] else None
+    for column, name, required, read in compiled.columns:
+        raw = envelope.get("event_time") if name == compiled.event_time else None
         if raw is None:
-            raw = _raw(column, envelope["data"])
+            raw = _raw(column, data)
         if raw is None:
             values[name] = None
-            if column.get("required"):
+            if required:
                 reasons.append((name, "required", "a value"))
             continue
-        values[name] = value = _typed(column, raw, reasons)
-        if value is not None:
-            reasons += _limits(column, raw, value)
+        values[name], broken = read(raw)
+        if broken:
+            reasons += broken
     if reasons:
         raise BreaksContract(reasons)
     return values
