@@ -46,14 +46,16 @@ class Sender:
         self.chance = random.Random(1)
 
     def send_for(self, seconds: float) -> None:
-        """Returns after so long. A sender that falls behind sends at once what is due."""
-        started = time.monotonic()
-        first = len(self.put_at)
-        while (passed := time.monotonic() - started) < seconds:
-            due = int(min(passed + TICK_SECONDS, seconds) * self.rate) - (len(self.put_at) - first)
-            for start in range(0, due, PUT_MAX):
-                self._put(min(PUT_MAX, due - start))
-            time.sleep(max(0.0, TICK_SECONDS - (time.monotonic() - started - passed)))
+        """Returns after so long, with all events put. A sender that falls behind sends at once what is due."""
+        started, first = time.monotonic(), len(self.put_at)
+        while (left := started + seconds - time.monotonic()) > 0:
+            self._send_up_to(first + int((seconds - left) * self.rate))
+            time.sleep(min(TICK_SECONDS, left))
+        self._send_up_to(first + int(seconds * self.rate))
+
+    def _send_up_to(self, count: int) -> None:
+        while (due := count - len(self.put_at)) > 0:
+            self._put(min(PUT_MAX, due))
 
     def _put(self, count: int) -> None:
         moment = datetime.now(UTC)

@@ -46,7 +46,7 @@ LAST_DAY = datetime.now(UTC).replace(hour=0, minute=0, second=0, microsecond=0) 
 PROBE_EVENTS = 3000  # of all feeds, of one day
 REPEATS = 3
 BATCH_MINUTES = 5  # of the simulated month: a batch of each feed in so many minutes
-LEVEL = 1.3  # times the cost at 1 x: the same step measured twice differs by less
+LEVEL = 1.3  # times the cost at 1 x; less may be noise
 PUTS_AT_ONCE = 16
 MONTH = "a month of batches"
 

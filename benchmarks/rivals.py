@@ -25,7 +25,7 @@ from benchmarks import ages, report, row_insert, stacks
 from benchmarks.report import Row
 from local.demo import Observer
 from local.stack import PROJECT_DIR, Stack
-from local.supervision import wait_for
+from local.supervision import end, wait_for
 
 FEED = "online_retail"
 RIVALS = ("plain_duckdb", "pandas_parquet", "polars_parquet", "spark_local", "dlt_rows", "dlt_arrow")
@@ -56,8 +56,10 @@ def contest(name: str, data: Path, loads: int, environment: dict[str, str]) -> t
             try:
                 out, _ = process.communicate(timeout=LOAD_SECONDS)
             except subprocess.TimeoutExpired:
-                process.kill()
+                end(stacks.tree(process.pid))
                 out, _ = process.communicate()
+            finally:  # also where the benchmark is told to end: Spark has a JVM below it
+                end(stacks.tree(process.pid))
         errors.seek(0)
         lines = [line.strip() for line in errors.read().splitlines() if line.strip()]
         steps = [json.loads(line) for line in out.splitlines() if line.startswith("{")]
@@ -239,6 +241,7 @@ def main(
 ) -> None:
     if only and only not in (*RIVALS, *ON_THE_CLOUD, *WITH_AIRFLOW):
         raise typer.BadParameter(f"--only {only}: there are {', '.join([*RIVALS, *ON_THE_CLOUD, *WITH_AIRFLOW])}")
+    stacks.end_on_sigterm()
     tables: dict[str, list[Row]] = {}
     for title, rows in run(data.resolve(), only):
         tables.setdefault(title, []).extend(rows)

@@ -21,10 +21,15 @@ from local.supervision import SCHEDULER, Supervisor
 SAMPLE_SECONDS = 0.1
 
 
+def end_on_sigterm() -> None:
+    """Makes a SIGTERM end the process as Ctrl-C does, so that what it started is ended, too."""
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+
+
 @contextmanager
 def started(*, airflow: bool) -> Iterator[Stack]:
     """A local cloud in a folder and on ports of its own, gone afterwards, also where the benchmark is told to end."""
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
+    end_on_sigterm()
     quiet = Console(quiet=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as sockets:
         probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(7)]
