@@ -3,11 +3,13 @@
 Reads one order a line from stdin, forks for each, and answers with how it ended. The steps are those of the DAG; only
 what Airflow gives them is left out: links, connections, and the memory of alerts.
 
-    {"at": 7, "how": "kill_before" | "kill_after" | "stop" | "fail", "times": 2, "service": "s3", "clock_seconds": 0, "file_bytes": 0}
+    {"at": 7, "how": "kill_before" | "kill_after" | "stop" | "fail", "of": "calls" | "writes", "times": 2, "service": "s3",
+     "clock_seconds": 0, "file_bytes": 0}
 """
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import resource
@@ -24,6 +26,8 @@ from botocore.awsrequest import AWSResponse
 from ecommerce_elt import alerts, batches, steps, task_clients
 
 SLOW_SECONDS = 0.5
+READS = ("Get", "List", "Head", "Describe")
+CLIENTS = {}  # made once, before the forks: a session reads botocore's data, and a client takes its time
 
 
 class Raw:
@@ -53,10 +57,15 @@ def client_with(faults: Faults):
 
     def client(service):
         if service not in made:
-            made[service] = faulty(boto3.client(service), service, faults)
+            made[service] = faulty(CLIENTS[service], service, faults)
         return made[service]
 
     return client
+
+
+def is_write(operation: str, params: dict) -> bool:
+    """Whether the call changes what another process sees."""
+    return not operation.startswith(READS) and not params.get("Sql", "").lstrip().upper().startswith("SELECT")
 
 
 def faulty(client, service, faults):
@@ -64,11 +73,13 @@ def faulty(client, service, faults):
     call = client._make_api_call
 
     def counted(operation, params):
+        write = is_write(operation, params)
+        counts = write or faults.order.get("of", "calls") == "calls"
         with faults.lock:
-            number, faults.count = faults.count, faults.count + 1
+            number, faults.count = faults.count, faults.count + counts
             with faults.log.open("a") as log:
-                log.write(f"{service}.{operation}\n")
-        here, how = number == faults.order.get("at"), faults.order.get("how")
+                log.write(f"{service}.{operation} {'write' if write else 'read'}\n")
+        here, how = counts and number == faults.order.get("at"), faults.order.get("how")
         if here and how == "kill_before":
             os.kill(os.getpid(), signal.SIGKILL)
         if here and how == "stop":
@@ -117,9 +128,18 @@ def load(order: dict, log: Path) -> None:
         steps.load_batch(batch_id)
 
 
+def warm_up() -> None:
+    """Makes and imports what each run would anew, which costs more than all the rest of it."""
+    for service in ("s3", "sqs", "sns", "redshift-data"):
+        CLIENTS[service] = boto3.client(service)
+    for module in ("duckdb", "pandas", "pyarrow.dataset", "pyarrow.parquet", "sqlglot.dialects.duckdb"):
+        importlib.import_module(module)
+
+
 def main() -> None:
     answers = os.fdopen(os.dup(1), "w")
     os.dup2(2, 1)  # logs are none
+    warm_up()
     for text in sys.stdin:
         order = json.loads(text)
         log, errors = Path(order["log"]), Path(order["errors"])

@@ -73,7 +73,13 @@ class Runner:
 
     @property
     def calls(self) -> list[str]:
-        return self.log.read_text().split()
+        """The AWS calls of the last run."""
+        return [text.split()[0] for text in self.log.read_text().splitlines()]
+
+    @property
+    def writes(self) -> int:
+        """How many of the calls changed something that another process sees."""
+        return self.log.read_text().count(" write\n")
 
     @property
     def error(self) -> str:
