@@ -85,7 +85,7 @@ def _fitting(text: str) -> tuple[tuple[str, ...], bool]:
 
 @dataclass
 class DateEvidence:
-    """What the values of one column say about the order. Feed it every value of the file."""
+    """What the values of one column say about the order. Feed it every value of the file, those that are equal together."""
 
     column: str
     values: int = 0
@@ -95,17 +95,17 @@ class DateEvidence:
     first_shared: dict[frozenset[str], tuple[int, str]] = field(default_factory=dict)
     shared: dict[frozenset[str], int] = field(default_factory=dict)
 
-    def add(self, line: int, text: str) -> None:
-        self.values += 1
+    def add(self, line: int, text: str, count: int = 1) -> None:
+        self.values += count
         fitting, depends = _fitting(text)
         for name in fitting:
-            self.fits[name] += 1
+            self.fits[name] += count
         if len(fitting) == 1:
-            self.only[fitting[0]] += 1
+            self.only[fitting[0]] += count
             self.first_only.setdefault(fitting[0], (line, text))
         elif depends:
             key = frozenset(fitting)
-            self.shared[key] = self.shared.get(key, 0) + 1
+            self.shared[key] = self.shared.get(key, 0) + count
             self.first_shared.setdefault(key, (line, text))
 
     def order(self) -> str:

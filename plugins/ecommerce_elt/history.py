@@ -11,7 +11,6 @@ these: their batches are made here.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import logging
@@ -28,21 +27,23 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+from isal import igzip
 from more_itertools import chunked
 
 from ecommerce_elt.batches import Manifest, RawObject, new_manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.events import envelope, event_ids
+from ecommerce_elt.events import Envelopes, event_ids_of
 from ecommerce_elt.feeds import Contract
 from ecommerce_elt.lake_files import COUNTS
 from ecommerce_elt.landing import LANDING, LANDING_KEY, LandedFile
 from ecommerce_elt.settings import Settings
-from ecommerce_elt.tabular import Flags, Row, TabularFile
+from ecommerce_elt.tabular import Block, Flags, TabularFile
 
 log = logging.getLogger(__name__)
 
 REPORTED_LINES = 1000
 PUTS_AT_ONCE = 4
+PACKING_LEVEL = 1  # of ISA-L
 LOG_EVERY_SECONDS = 5.0
 
 
@@ -112,28 +113,24 @@ def _land(
     layout = f"sheet {survey.sheet}" if survey.sheet else f"{survey.encoding}, delimiter {survey.delimiter!r}"
     log.info("file=%s rows=%s blank_lines=%s uneven_rows=%s %s dates=%s data_set=%s", found.key, survey.rows,
              survey.blank_lines, survey.uneven_rows, layout, survey.date_order, survey.data_set)  # fmt: skip
-    identify = event_ids(survey.data_set)
+    envelopes = Envelopes(survey.data_set, survey.keys, feed=contract.feed, version=contract.version,
+                          event_version=flags.event_version)  # fmt: skip
     sent_at = landed_at.isoformat().replace("+00:00", "Z")
     # The same file, landed at the same time and read in the same way, gives the same objects.
     read_as = hashlib.sha256(f"{survey.data_set} {flags}".encode()).hexdigest()[:16]
     folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
     name = f"landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}"
 
-    def put(rows: list[Row]) -> RawObject:
-        lines = [
-            envelope(event_id=identify(row.line), feed=contract.feed, version=contract.version,
-                     event_time=row.event_time, sent_at=sent_at, data=row.data,
-                     event_version=flags.event_version)
-            for row in rows
-        ]  # fmt: skip
-        body = gzip.compress(b"\n".join(lines) + b"\n", 1, mtime=0)
-        key = f"{folder}/{name}-{rows[0].line:012d}-{rows[-1].line:012d}.ndjson.gz"
+    def put(block: Block) -> RawObject:
+        lines = envelopes.encode(block.lines, block.times, block.values, sent_at)
+        body = igzip.compress(lines, PACKING_LEVEL, mtime=0)
+        key = f"{folder}/{name}-{block.lines[0]:012d}-{block.lines[-1]:012d}.ndjson.gz"
         etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
         return RawObject(key, etag, len(body), settings.bucket)
 
     batches = []
     with _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
-        objects = _in_order(pool, put, progress.counted(chunked(source.rows(survey), settings.history_object_rows)))
+        objects = _in_order(pool, put, progress.counted(source.blocks(survey, settings.history_object_rows)))
         for some in chunked(objects, max(1, settings.history_batch_rows // settings.history_object_rows)):
             manifest = new_manifest(contract.feed, some, landed_at)
             key = f"manifests/{manifest.batch_id}.json"
@@ -143,11 +140,11 @@ def _land(
                   f"{layout}, dates {survey.date_order}", batches)  # fmt: skip
 
 
-def _in_order(pool: ThreadPoolExecutor, put: Any, chunks: Iterable[list[Row]]) -> Iterator[RawObject]:
-    """Yields what `put` returns for each chunk, with few chunks in memory."""
+def _in_order(pool: ThreadPoolExecutor, put: Any, blocks: Iterable[Block]) -> Iterator[RawObject]:
+    """Yields what `put` returns for each block, with few blocks in memory."""
     waiting = []
-    for chunk in chunks:
-        waiting.append(pool.submit(put, chunk))
+    for block in blocks:
+        waiting.append(pool.submit(put, block))
         if len(waiting) > PUTS_AT_ONCE:
             yield waiting.pop(0).result()
     for each in waiting:
@@ -167,10 +164,10 @@ class _Progress:
         if kind is None:
             self._show()
 
-    def counted(self, chunks: Iterable[list[Row]]) -> Iterator[list[Row]]:
-        for chunk in chunks:
-            yield chunk
-            self.done += len(chunk)
+    def counted(self, blocks: Iterable[Block]) -> Iterator[Block]:
+        for block in blocks:
+            yield block
+            self.done += len(block.lines)
             if time.monotonic() - self.shown > LOG_EVERY_SECONDS:
                 self._show()
 
@@ -209,13 +206,14 @@ def report_loaded(s3: Any, landed: Landed, loaded: list[dict[str, int]], setting
 
 def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dict[str, Any]]:
     """Yields the line in the file and the reasons of each event that the cleaning rejected."""
-    identify = event_ids(landed.data_set)
+    identify = event_ids_of(landed.data_set)
 
     @cache
     def lines_of(source_object: str) -> dict[str, int]:
         """A record may span lines and empty ones are left out, so that its line is found by its id."""
         first, last = (int(part) for part in source_object.removesuffix(".ndjson.gz").rsplit("-", 2)[1:])
-        return {identify(line): line for line in range(first, last + 1)}
+        lines = range(first, last + 1)
+        return {event_id.decode(): line for event_id, line in zip(identify(lines), lines, strict=True)}
 
     for batch_id in landed.batches:
         manifest = read_manifest(s3, settings.bucket, batch_id)
