@@ -49,8 +49,7 @@ def read_time(text: str, order: str) -> datetime | None:
     found = _DATE.match(text)
     if not found:
         return None
-    reader: dict[str, Callable[[str], int | None]] = {"d": _day, "m": _month, "y": _year}
-    parts = {letter: reader[letter](found[group]) for letter, group in zip(order, "abc", strict=True)}
+    parts = _parts(order, found["a"], found["b"], found["c"])
     if None in parts.values():
         return None
     hour = int(found["hour"] or 0)
@@ -66,6 +65,12 @@ def read_time(text: str, order: str) -> datetime | None:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None  # a 31st of June: no time in this order
+
+
+@lru_cache(maxsize=DISTINCT_KEPT)
+def _parts(order: str, *texts: str) -> dict[str, int | None]:
+    reader: dict[str, Callable[[str], int | None]] = {"d": _day, "m": _month, "y": _year}
+    return {letter: reader[letter](text) for letter, text in zip(order, texts, strict=True)}
 
 
 def _zone(text: str | None) -> timezone:

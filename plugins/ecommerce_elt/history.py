@@ -23,7 +23,7 @@ from datetime import datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -121,16 +121,19 @@ def _land(
     folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
     name = f"landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}"
 
-    def put(block: Block) -> RawObject:
-        lines = envelopes.encode(block.lines, block.times, block.values, sent_at)
-        body = igzip.compress(lines, PACKING_LEVEL, mtime=0)
-        key = f"{folder}/{name}-{block.lines[0]:012d}-{block.lines[-1]:012d}.ndjson.gz"
+    def encoded(block: Block) -> _Lines:
+        body = envelopes.encode(block.lines, block.times, block.values, sent_at)
+        return _Lines(block.lines[0], block.lines[-1], len(block.lines), [body])
+
+    def put(lines: _Lines) -> RawObject:
+        body = igzip.compress(b"".join(lines.bodies), PACKING_LEVEL, mtime=0)
+        key = f"{folder}/{name}-{lines.first:012d}-{lines.last:012d}.ndjson.gz"
         etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
         return RawObject(key, etag, len(body), settings.bucket)
 
-    batches = []
+    batches, each = [], settings.history_object_rows
     with _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
-        objects = _in_order(pool, put, progress.counted(source.blocks(survey, settings.history_object_rows)))
+        objects = _in_order(pool, put, progress.counted(_joined(map(encoded, source.blocks(survey, each)), each)))
         for some in chunked(objects, max(1, settings.history_batch_rows // settings.history_object_rows)):
             manifest = new_manifest(contract.feed, some, landed_at)
             key = f"manifests/{manifest.batch_id}.json"
@@ -140,7 +143,33 @@ def _land(
                   f"{layout}, dates {survey.date_order}", batches)  # fmt: skip
 
 
-def _in_order(pool: ThreadPoolExecutor, put: Any, blocks: Iterable[Block]) -> Iterator[RawObject]:
+class _Lines(NamedTuple):
+    """Encoded records: their first and last line in the file, their number, and their bytes in pieces."""
+
+    first: int
+    last: int
+    rows: int
+    bodies: list[bytes]
+
+
+def _joined(blocks: Iterable[_Lines], each: int) -> Iterator[_Lines]:
+    """Yields so many records at a time; a block ends where one is full."""
+    waiting: list[_Lines] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(one.rows for one in waiting) == each:
+            yield _one(waiting)
+            waiting = []
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(parts: list[_Lines]) -> _Lines:
+    bodies = [body for part in parts for body in part.bodies]
+    return _Lines(parts[0].first, parts[-1].last, sum(part.rows for part in parts), bodies)
+
+
+def _in_order(pool: ThreadPoolExecutor, put: Any, blocks: Iterable[_Lines]) -> Iterator[RawObject]:
     """Yields what `put` returns for each block, with few blocks in memory."""
     waiting = []
     for block in blocks:
@@ -164,10 +193,10 @@ class _Progress:
         if kind is None:
             self._show()
 
-    def counted(self, blocks: Iterable[Block]) -> Iterator[Block]:
+    def counted(self, blocks: Iterable[_Lines]) -> Iterator[_Lines]:
         for block in blocks:
             yield block
-            self.done += len(block.lines)
+            self.done += block.rows
             if time.monotonic() - self.shown > LOG_EVERY_SECONDS:
                 self._show()
 

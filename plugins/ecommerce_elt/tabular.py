@@ -43,7 +43,7 @@ LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
 # Of a workbook: what zipfile raises for a damaged one, NotImplementedError and RuntimeError for ways to pack that it lacks.
 BROKEN_WORKBOOK = (CalamineError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
 ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\s[^<>]*?\bt=["'])e(?=["'])""")
-BLOCK_ROWS = 5000  # in memory at a time
+BLOCK_ROWS = 500  # at a time: few enough for the processor's cache, and for no round of the garbage collector
 OPENERS: dict[str, Callable[..., Any]] = {".gz": igzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
@@ -123,7 +123,7 @@ class TabularFile:
         else:
             encoding = self._encoding()
             delimiter = self._delimiter(encoding)
-        blocks = self._blocks(encoding, delimiter, sheet, BLOCK_ROWS)
+        blocks = self._blocks(encoding, delimiter, sheet, itertools.repeat(BLOCK_ROWS))
         keys = self._keys(next(blocks)[1][0])
         time_at = keys.index(self.time_column.header) if self.time_column.header in keys else None
         decimals = [i for i, key in enumerate(keys) if (c := self._by_key(key)) and c.decimal]
@@ -167,13 +167,15 @@ class TabularFile:
 
     def rows(self, survey: Survey) -> Iterator[Row]:
         """Yields the records in the order of the file."""
-        for block in self.blocks(survey, BLOCK_ROWS):
+        for block in self.blocks(survey):
             for line, values, moment in zip(block.lines, block.values, block.times, strict=True):
                 yield Row(line, as_record(survey.keys, values), moment)
 
-    def blocks(self, survey: Survey, size: int) -> Iterator[Block]:
-        """Yields the records in the order of the file, `size` at a time, the last time fewer."""
-        blocks = self._blocks(survey.encoding, survey.delimiter, survey.sheet, size)
+    def blocks(self, survey: Survey, multiple: int = BLOCK_ROWS) -> Iterator[Block]:
+        """Yields the records in the order of the file, BLOCK_ROWS at a time or fewer; every `multiple` rows end a block."""
+        each = [BLOCK_ROWS] * (multiple // BLOCK_ROWS) + [multiple % BLOCK_ROWS] * (multiple % BLOCK_ROWS > 0)
+        sizes = itertools.cycle(each)
+        blocks = self._blocks(survey.encoding, survey.delimiter, survey.sheet, sizes)
         next(blocks)
         keys, width, order = survey.keys, len(survey.keys), survey.date_order
         time_at = keys.index(self.time_column.header) if self.time_column.header in keys else width
@@ -182,7 +184,7 @@ class TabularFile:
             if self.flags.decimal_comma
             else []
         )
-        for lines, values in _refilled(blocks, size) if survey.blank_lines else blocks:
+        for lines, values in _refilled(blocks, itertools.cycle(each)) if survey.blank_lines else blocks:
             moments, texts = _column(values, time_at), values
             if self.is_workbook:  # a CSV has nothing but texts
                 texts = [list(map(_text, row)) for row in values]
@@ -288,11 +290,11 @@ class TabularFile:
         )
 
     def _blocks(
-        self, encoding: str, delimiter: str, sheet: str | None, size: int
+        self, encoding: str, delimiter: str, sheet: str | None, sizes: Iterator[int]
     ) -> Iterator[tuple[list[int], list[Any]]]:
-        """Yields lines and values of `size` rows at a time, the header alone first."""
+        """Yields lines and values of so many rows at a time, the header alone first."""
         if sheet is not None:
-            yield from self._sheet_blocks(sheet, size)
+            yield from self._sheet_blocks(sheet, sizes)
             return
         reader = csv.reader(self._lines(encoding), delimiter=delimiter, strict=True)
         line, wanted = 1, 1
@@ -306,7 +308,7 @@ class TabularFile:
                 if not rows:
                     return
                 yield lines, rows
-                wanted = size
+                wanted = next(sizes)
         except csv.Error as error:
             raise PermanentError(f"{self.path}: line {line}: {error}. Is a quote open, or the delimiter another than "
                                  f"{DELIMITERS.get(delimiter, delimiter)}?") from error  # fmt: skip
@@ -358,17 +360,16 @@ class TabularFile:
         raise PermanentError(f"{self.path}: {found} the columns of feed {self.contract.feed}; choose one with --sheet, "
                              f"and name columns with --column. Sheets: {names}")  # fmt: skip
 
-    def _sheet_blocks(self, sheet: str, size: int) -> Iterator[tuple[list[int], list[Any]]]:
+    def _sheet_blocks(self, sheet: str, sizes: Iterator[int]) -> Iterator[tuple[list[int], list[Any]]]:
         rows = self._loaded(sheet).iter_rows()
         header = next(rows, None)
         if header is None:
             raise PermanentError(f"{self.path}: sheet {sheet!r} is empty")
         yield [1], [header]
-        for first in itertools.count(2, size):
-            values = list(itertools.islice(rows, size))
-            if not values:
-                return
+        first = 2
+        while values := list(itertools.islice(rows, next(sizes))):
             yield list(range(first, first + len(values))), values
+            first += len(values)
 
     # -- columns ------------------------------------------------------------------------------------------------
 
@@ -420,15 +421,19 @@ def _without_blank(lines: list[int], rows: list[Any]) -> tuple[list[int], list[A
     return [line for line, _ in kept], [row for _, row in kept]
 
 
-def _refilled(blocks: Iterator[tuple[list[int], list[Any]]], size: int) -> Iterator[tuple[list[int], list[Any]]]:
-    """Yields blocks of `size` rows again, without those that are blank."""
+def _refilled(
+    blocks: Iterator[tuple[list[int], list[Any]]], sizes: Iterator[int]
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """Yields blocks of these sizes again, without the rows that are blank."""
     lines: list[int] = []
     rows: list[Any] = []
+    size = next(sizes)
     for more_lines, more_rows in itertools.starmap(_without_blank, blocks):
         lines, rows = lines + more_lines, rows + more_rows
-        if len(rows) >= size:
+        while len(rows) >= size:
             yield lines[:size], rows[:size]
             lines, rows = lines[size:], rows[size:]
+            size = next(sizes)
     if rows:
         yield lines, rows
 
