@@ -49,8 +49,7 @@ def read_time(text: str, order: str) -> datetime | None:
     found = _DATE.match(text)
     if not found:
         return None
-    reader: dict[str, Callable[[str], int | None]] = {"d": _day, "m": _month, "y": _year}
-    parts = {letter: reader[letter](found[group]) for letter, group in zip(order, "abc", strict=True)}
+    parts = _parts(order, found["a"], found["b"], found["c"])
     if None in parts.values():
         return None
     hour = int(found["hour"] or 0)
@@ -66,6 +65,12 @@ def read_time(text: str, order: str) -> datetime | None:
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
         return None  # a 31st of June: no time in this order
+
+
+@lru_cache(maxsize=DISTINCT_KEPT)
+def _parts(order: str, *texts: str) -> dict[str, int | None]:
+    reader: dict[str, Callable[[str], int | None]] = {"d": _day, "m": _month, "y": _year}
+    return {letter: reader[letter](text) for letter, text in zip(order, texts, strict=True)}
 
 
 def _zone(text: str | None) -> timezone:
@@ -85,7 +90,7 @@ def _fitting(text: str) -> tuple[tuple[str, ...], bool]:
 
 @dataclass
 class DateEvidence:
-    """What the values of one column say about the order. Feed it every value of the file."""
+    """What the values of one column say about the order. Feed it every value of the file, those that are equal together."""
 
     column: str
     values: int = 0
@@ -95,17 +100,17 @@ class DateEvidence:
     first_shared: dict[frozenset[str], tuple[int, str]] = field(default_factory=dict)
     shared: dict[frozenset[str], int] = field(default_factory=dict)
 
-    def add(self, line: int, text: str) -> None:
-        self.values += 1
+    def add(self, line: int, text: str, count: int = 1) -> None:
+        self.values += count
         fitting, depends = _fitting(text)
         for name in fitting:
-            self.fits[name] += 1
+            self.fits[name] += count
         if len(fitting) == 1:
-            self.only[fitting[0]] += 1
+            self.only[fitting[0]] += count
             self.first_only.setdefault(fitting[0], (line, text))
         elif depends:
             key = frozenset(fitting)
-            self.shared[key] = self.shared.get(key, 0) + 1
+            self.shared[key] = self.shared.get(key, 0) + count
             self.first_shared.setdefault(key, (line, text))
 
     def order(self) -> str:

@@ -4,12 +4,20 @@ from __future__ import annotations
 
 import hashlib
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
+from functools import lru_cache
+from itertools import chain, zip_longest
+from typing import Any
 
 import orjson
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:data-set")
+
+
+_VARIANT = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
+_DASHED = [*range(8), *range(9, 13), *range(14, 18), *range(19, 23), *range(24, 36)]  # where a UUID has its 32 digits
+_MARK = "\x7f"  # JSON writes it as it is
 
 
 def event_ids(data_set: str) -> Callable[[int], str]:
@@ -18,19 +26,36 @@ def event_ids(data_set: str) -> Callable[[int], str]:
     Args:
         data_set: names the data: by default the SHA-256 of the unpacked bytes of the file.
     """
+    many = event_ids_of(data_set)
+    return lambda line: many([line])[0].decode()
+
+
+def event_ids_of(data_set: str) -> Callable[[Sequence[int]], list[bytes]]:
+    """Returns `event_ids` for many lines at once, as ASCII: a file has half a million of them."""
     started = hashlib.sha1(uuid.uuid5(_NAMESPACE, data_set).bytes, usedforsecurity=False)
 
-    def event_id(line: int) -> str:
-        # uuid.uuid5(namespace, str(line)), RFC 9562, without the object: a replay makes half a million of them.
-        digest = started.copy()
-        digest.update(b"%d" % line)
-        raw = bytearray(digest.digest()[:16])
-        raw[6] = raw[6] & 0x0F | 0x50
-        raw[8] = raw[8] & 0x3F | 0x80
-        text = raw.hex()
-        return f"{text[:8]}-{text[8:12]}-{text[12:16]}-{text[16:20]}-{text[20:]}"
+    def digest(line: int) -> bytes:
+        found = started.copy()
+        found.update(b"%d" % line)
+        return found.digest()[:16]
 
-    return event_id
+    def ids(lines: Sequence[int]) -> list[bytes]:
+        # uuid.uuid5(namespace, str(line)), RFC 9562, digit by digit for all lines.
+        digits = b"".join(map(digest, lines)).hex().encode()
+        text = bytearray(b"-") * (36 * len(lines))
+        for number, place in enumerate(_DASHED):
+            text[place::36] = digits[number::32]
+        text[14::36] = b"5" * len(lines)
+        text[19::36] = digits[16::32].translate(_VARIANT)
+        whole = bytes(text)
+        return [whole[start : start + 36] for start in range(0, len(whole), 36)]
+
+    return ids
+
+
+def as_record(keys: Sequence[str], values: Sequence[str]) -> dict[str, object]:
+    """Returns the values by key. Which one is too many cannot be told: then all are kept, for the cleaning to reject."""
+    return dict(zip(keys, values, strict=False)) if len(values) <= len(keys) else {"unassigned": list(values)}
 
 
 def envelope(
@@ -63,3 +88,54 @@ def envelope(
         },
         option=orjson.OPT_UTC_Z,
     )
+
+
+class Envelopes:
+    """Envelopes of many records of one file: the bytes that `envelope` gives, several times as fast.
+
+    Args:
+        data_set: as `event_ids`.
+        keys: of the record, in the order of the values.
+        more: feed, version, event_version of `envelope`.
+    """
+
+    def __init__(self, data_set: str, keys: Sequence[str], **more: Any) -> None:
+        self.ids, self.keys, self.more = event_ids_of(data_set), keys, more
+        blank: Any = _MARK  # for what differs from record to record
+        line = envelope(event_id=blank, event_time=blank, sent_at=blank, data=dict.fromkeys(keys, blank), **more)
+        self.pieces = line.replace(b'"event_time":"%b"' % _MARK.encode(), b'"event_time":%b' % _MARK.encode()).split(
+            _MARK.encode()
+        )
+
+    def encode(
+        self, lines: Sequence[int], times: Sequence[datetime | None], values: Sequence[Sequence[str]], sent_at: str
+    ) -> bytes:
+        """Returns one line of JSON a record, each with its line break.
+
+        Args:
+            lines: of the file, which make the ids.
+            times: of the events, in UTC.
+            values: of the records; those with more or fewer than there are keys are kept as `as_record` says.
+            sent_at: ISO 8601, of all of them.
+        """
+        ids, width = self.ids(lines), len(self.keys)
+        # One text of all values is escaped at once, and cut again at the marks that joined them.
+        texts = orjson.dumps(_MARK.join(map(_MARK.join, values)))[1:-1].split(_MARK.encode())
+        if len(self.pieces) != width + 4 or set(map(len, values)) != {width} or len(texts) != width * len(lines):
+            return b"".join(
+                envelope(event_id=event_id.decode(), event_time=time, sent_at=sent_at, data=as_record(self.keys, row), **self.more) + b"\n"
+                for event_id, time, row in zip(ids, times, values, strict=True)
+            )  # fmt: skip
+        head, feed, time, sent, *between = self.pieces
+        fixed = [head, feed, time + orjson.dumps(sent_at)[1:-1] + sent, *between[:-1], between[-1] + b"\n"]
+        columns = [ids, list(map(_time, times)), *(texts[i::width] for i in range(width))]
+        line = list(chain.from_iterable(zip_longest(fixed, [b""] * len(columns))))[:-1]
+        parts = line * len(lines)
+        for number, column in enumerate(columns):
+            parts[2 * number + 1 :: len(line)] = column
+        return b"".join(parts)
+
+
+@lru_cache(maxsize=1 << 16)
+def _time(moment: datetime | None) -> bytes:
+    return orjson.dumps(moment, option=orjson.OPT_UTC_Z)

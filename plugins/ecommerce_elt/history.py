@@ -11,7 +11,6 @@ these: their batches are made here.
 
 from __future__ import annotations
 
-import gzip
 import hashlib
 import json
 import logging
@@ -25,26 +24,28 @@ from datetime import datetime
 from functools import cache
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from more_itertools import chunked, constrained_batches
+from isal import igzip
+from more_itertools import constrained_batches
 
 from ecommerce_elt.batches import Manifest, RawObject, new_manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.events import envelope, event_ids
+from ecommerce_elt.events import Envelopes, event_ids_of
 from ecommerce_elt.feeds import Contract
 from ecommerce_elt.lake import known_by_object
 from ecommerce_elt.lake_files import COUNTS, read_object_counts
 from ecommerce_elt.landing import LANDING, LANDING_KEY, LandedFile
 from ecommerce_elt.settings import Settings
-from ecommerce_elt.tabular import Flags, Row, TabularFile
+from ecommerce_elt.tabular import Block, Flags, TabularFile
 
 log = logging.getLogger(__name__)
 
 REPORTED_LINES = 1000
 PUTS_AT_ONCE = 4
+PACKING_LEVEL = 1  # of ISA-L
 LOG_EVERY_SECONDS = 5.0
 
 
@@ -180,37 +181,63 @@ def _land(
     layout = f"sheet {survey.sheet}" if survey.sheet else f"{survey.encoding}, delimiter {survey.delimiter!r}"
     log.info("file=%s rows=%s blank_lines=%s uneven_rows=%s %s dates=%s data_set=%s", found.key, survey.rows,
              survey.blank_lines, survey.uneven_rows, layout, survey.date_order, survey.data_set)  # fmt: skip
-    identify = event_ids(survey.data_set)
+    envelopes = Envelopes(survey.data_set, survey.keys, feed=contract.feed, version=contract.version,
+                          event_version=flags.event_version)  # fmt: skip
     sent_at = landed_at.isoformat().replace("+00:00", "Z")
     # The same file, landed at the same time and read in the same way, gives the same objects; its copy gives others.
     read_as = hashlib.sha256(f"{found.key} {survey.data_set} {flags}".encode()).hexdigest()[:16]
     folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
     prefix = f"{folder}/landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}-"
 
-    def put(rows: list[Row]) -> _Part:
-        lines = [
-            envelope(event_id=identify(row.line), feed=contract.feed, version=contract.version,
-                     event_time=row.event_time, sent_at=sent_at, data=row.data,
-                     event_version=flags.event_version)
-            for row in rows
-        ]  # fmt: skip
-        body = gzip.compress(b"\n".join(lines) + b"\n", 1, mtime=0)
-        key = f"{prefix}{rows[0].line:012d}-{rows[-1].line:012d}.ndjson.gz"
-        etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
-        return _Part(index, RawObject(key, etag, len(body), settings.bucket), len(rows), landed_at)
+    def encoded(block: Block) -> _Lines:
+        body = envelopes.encode(block.lines, block.times, block.values, sent_at)
+        return _Lines(block.lines[0], block.lines[-1], len(block.lines), [body])
 
+    def put(lines: _Lines) -> _Part:
+        body = igzip.compress(b"".join(lines.bodies), PACKING_LEVEL, mtime=0)
+        key = f"{prefix}{lines.first:012d}-{lines.last:012d}.ndjson.gz"
+        etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
+        return _Part(index, RawObject(key, etag, len(body), settings.bucket), lines.rows, landed_at)
+
+    each = settings.history_object_rows
     with _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
-        chunks = progress.counted(chunked(source.rows(survey), settings.history_object_rows))
-        parts = list(_in_order(pool, put, chunks))
+        blocks = progress.counted(_joined(map(encoded, source.blocks(survey, each)), each))
+        parts = list(_in_order(pool, put, blocks))
     return Landed(found.key, found.etag, survey.data_set, survey.rows, survey.blank_lines, survey.uneven_rows,
                   f"{layout}, dates {survey.date_order}", prefix, []), parts  # fmt: skip
 
 
-def _in_order(pool: ThreadPoolExecutor, put: Any, chunks: Iterable[list[Row]]) -> Iterator[_Part]:
-    """Yields what `put` returns for each chunk, with few chunks in memory."""
+class _Lines(NamedTuple):
+    """Encoded records: their first and last line in the file, their number, and their bytes in pieces."""
+
+    first: int
+    last: int
+    rows: int
+    bodies: list[bytes]
+
+
+def _joined(blocks: Iterable[_Lines], each: int) -> Iterator[_Lines]:
+    """Yields so many records at a time; a block ends where one is full."""
+    waiting: list[_Lines] = []
+    for block in blocks:
+        waiting.append(block)
+        if sum(one.rows for one in waiting) == each:
+            yield _one(waiting)
+            waiting = []
+    if waiting:
+        yield _one(waiting)
+
+
+def _one(parts: list[_Lines]) -> _Lines:
+    bodies = [body for part in parts for body in part.bodies]
+    return _Lines(parts[0].first, parts[-1].last, sum(part.rows for part in parts), bodies)
+
+
+def _in_order(pool: ThreadPoolExecutor, put: Any, blocks: Iterable[_Lines]) -> Iterator[_Part]:
+    """Yields what `put` returns for each block, with few blocks in memory."""
     waiting = []
-    for chunk in chunks:
-        waiting.append(pool.submit(put, chunk))
+    for block in blocks:
+        waiting.append(pool.submit(put, block))
         if len(waiting) > PUTS_AT_ONCE:
             yield waiting.pop(0).result()
     for each in waiting:
@@ -230,10 +257,10 @@ class _Progress:
         if kind is None:
             self._show()
 
-    def counted(self, chunks: Iterable[list[Row]]) -> Iterator[list[Row]]:
-        for chunk in chunks:
-            yield chunk
-            self.done += len(chunk)
+    def counted(self, blocks: Iterable[_Lines]) -> Iterator[_Lines]:
+        for block in blocks:
+            yield block
+            self.done += block.rows
             if time.monotonic() - self.shown > LOG_EVERY_SECONDS:
                 self._show()
 
@@ -287,9 +314,7 @@ def _own_counts(
     if len(own) == len(lines):
         return committed
     counts = {name: sum(line[name] for line in own) for name in COUNTS}
-    if committed["duplicates"] > sum(
-        line["duplicates"] for line in lines
-    ):  # core had some of the batch's events before
+    if committed["duplicates"] > sum(line["duplicates"] for line in lines):  # core had some of the events before
         known = known_by_object(s3, settings.bucket, batch_id)
         had = sum(events for key, events in known.items() if key.startswith(file.raw_prefix))
         counts = {**counts, "clean": counts["clean"] - had, "duplicates": counts["duplicates"] + had}
@@ -298,13 +323,14 @@ def _own_counts(
 
 def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dict[str, Any]]:
     """Yields the line in the file and the reasons of each event that the cleaning rejected."""
-    identify = event_ids(landed.data_set)
+    identify = event_ids_of(landed.data_set)
 
     @cache
     def lines_of(source_object: str) -> dict[str, int]:
         """A record may span lines and empty ones are left out, so that its line is found by its id."""
         first, last = (int(part) for part in source_object.removesuffix(".ndjson.gz").rsplit("-", 2)[1:])
-        return {identify(line): line for line in range(first, last + 1)}
+        lines = range(first, last + 1)
+        return {event_id.decode(): line for event_id, line in zip(identify(lines), lines, strict=True)}
 
     for batch_id in landed.batches:
         manifest = read_manifest(s3, settings.bucket, batch_id)

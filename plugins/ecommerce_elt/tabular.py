@@ -9,30 +9,42 @@ from __future__ import annotations
 import bz2
 import codecs
 import csv
-import gzip
 import hashlib
 import io
 import itertools
 import lzma
+import re
+import shutil
+import tempfile
+import zipfile
+import zlib
+from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import date, datetime
 from decimal import Decimal
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
-import openpyxl
+from isal import igzip, isal_zlib
+from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from ecommerce_elt.dates import DateEvidence, read_time
 from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.events import as_record
 from ecommerce_elt.feeds import Column, Contract, normalise_header
 
 CHUNK_BYTES = 1 << 20
+TEXT_BYTES = 1 << 16
 FIELD_MAX_BYTES = 1 << 20  # a Kinesis record takes 1 MiB
 SHOWN_MAX = 60  # of a name in a message
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
-OPENERS: dict[str, Callable[..., Any]] = {".gz": gzip.open, ".bz2": bz2.open, ".xz": lzma.open}
+# Of a workbook: what zipfile raises for a damaged one, NotImplementedError and RuntimeError for ways to pack that it lacks.
+BROKEN_WORKBOOK = (CalamineError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
+ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\s[^<>]*?\bt=["'])e(?=["'])""")
+BLOCK_ROWS = 500  # at a time: few enough for the processor's cache, and for no round of the garbage collector
+OPENERS: dict[str, Callable[..., Any]] = {".gz": igzip.open, ".bz2": bz2.open, ".xz": lzma.open}
 BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
 
 csv.field_size_limit(FIELD_MAX_BYTES)
@@ -60,6 +72,14 @@ class Row(NamedTuple):
     event_time: datetime | None
 
 
+class Block(NamedTuple):
+    """Some records that follow each other, by columns: `Row` says what they are."""
+
+    lines: list[int]
+    values: list[list[str]]
+    times: list[datetime | None]
+
+
 @dataclass(frozen=True)
 class Survey:
     """What the first reading of the file found out."""
@@ -85,6 +105,8 @@ class TabularFile:
             raise PermanentError(f"{path}: no such file")
         self.time_column = contract.column(contract.event_time)
         self.is_workbook = path.suffix.lower() in {".xlsx", ".xlsm"}
+        self._book: CalamineWorkbook | None = None
+        self._loaded_sheet: CalamineSheet | None = None
         if path.suffix.lower() in {".xls", ".xlsb", ".ods", ".parquet", ".zip"}:
             raise PermanentError(f"{path}: cannot read {path.suffix}; save it as .csv, .csv.gz or .xlsx")
 
@@ -97,31 +119,40 @@ class TabularFile:
         data_set, encoding, sheet, delimiter = self._digest(), "", None, ""
         if self.is_workbook:
             sheet = self._sheet()
-            data_set = data_set if self._sheet_count() == 1 else f"{data_set}/{sheet}"
+            data_set = data_set if len(self._workbook().sheet_names) == 1 else f"{data_set}/{sheet}"
         else:
             encoding = self._encoding()
             delimiter = self._delimiter(encoding)
-        records = self._records(encoding, delimiter, sheet)
-        _, header = next(records)
-        keys = self._keys(header)
+        blocks = self._blocks(encoding, delimiter, sheet, itertools.repeat(BLOCK_ROWS))
+        keys = self._keys(next(blocks)[1][0])
         time_at = keys.index(self.time_column.header) if self.time_column.header in keys else None
         decimals = [i for i, key in enumerate(keys) if (c := self._by_key(key)) and c.decimal]
         evidence = DateEvidence(self.time_column.header)
         rows = blank = uneven = commas = 0
         first_comma: tuple[int, str, str] | None = None
-        for line, values in records:
-            if not any(values):
-                blank += 1
-                continue  # counted in blank_lines
-            rows += 1
-            uneven += len(values) != len(keys)
-            width = len(values)
-            if time_at is not None and time_at < width and isinstance(time := values[time_at], str) and time:
-                evidence.add(line, time)
+        for lines, values in blocks:
+            if not all(map(any, values)):
+                blank += len(values)
+                lines, values = _without_blank(lines, values)
+                blank -= len(values)
+            rows += len(values)
+            widths = list(map(len, values))
+            uneven += len(widths) - widths.count(len(keys))
+            if time_at is not None:
+                times = _column(values, time_at)
+                first = dict(zip(reversed(times), reversed(lines), strict=True))
+                for text, count in Counter(times).items():
+                    if isinstance(text, str) and text:
+                        evidence.add(first[text], text, count)
             for i in decimals:
-                if i < width and isinstance(values[i], str) and "," in values[i]:
-                    commas += 1
-                    first_comma = first_comma or (line, keys[i], values[i])
+                column = _column(values, i)
+                if any("," in text for text in set(column) if isinstance(text, str)):
+                    with_comma = [(n, v) for n, v in zip(lines, column, strict=True) if isinstance(v, str) and "," in v]
+                    commas += len(with_comma)
+                    line, value = with_comma[0]
+                    first_comma = min(
+                        first_comma or (line, keys[i], value), (line, keys[i], value), key=lambda at: at[0]
+                    )
         if first_comma and not self.flags.decimal_comma:
             line, key, value = first_comma
             raise PermanentError(f"{self.path}: column {key}: {commas:,} numbers have a comma, first line {line} ({value!r}). "
@@ -136,29 +167,38 @@ class TabularFile:
 
     def rows(self, survey: Survey) -> Iterator[Row]:
         """Yields the records in the order of the file."""
-        records = self._records(survey.encoding, survey.delimiter, survey.sheet)
-        next(records)
-        keys, order = survey.keys, survey.date_order
-        time_at = keys.index(self.time_column.header) if self.time_column.header in keys else len(keys)
-        decimals = [key for key in keys if (c := self._by_key(key)) and c.decimal] if self.flags.decimal_comma else []
-        for line, values in records:
-            if not any(values):
-                continue  # counted by the survey
-            if len(values) > len(keys):
-                # Which value is one too many cannot be told: keep them all, and let the cleaning reject the record.
-                yield Row(line, {"unassigned": [_text(v) for v in values]}, None)
-                continue
-            texts = map(_text, values) if self.is_workbook else values  # a CSV has nothing but texts
-            data = dict(zip(keys, texts, strict=False))
-            for key in decimals:
-                if key in data:
-                    data[key] = data[key].replace(",", ".")
-            moment = values[time_at] if time_at < len(values) else None
-            if isinstance(moment, datetime):
-                time: datetime | None = moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment
+        for block in self.blocks(survey):
+            for line, values, moment in zip(block.lines, block.values, block.times, strict=True):
+                yield Row(line, as_record(survey.keys, values), moment)
+
+    def blocks(self, survey: Survey, multiple: int = BLOCK_ROWS) -> Iterator[Block]:
+        """Yields the records in the order of the file, BLOCK_ROWS at a time or fewer; every `multiple` rows end a block."""
+        each = [BLOCK_ROWS] * (multiple // BLOCK_ROWS) + [multiple % BLOCK_ROWS] * (multiple % BLOCK_ROWS > 0)
+        sizes = itertools.cycle(each)
+        blocks = self._blocks(survey.encoding, survey.delimiter, survey.sheet, sizes)
+        next(blocks)
+        keys, width, order = survey.keys, len(survey.keys), survey.date_order
+        time_at = keys.index(self.time_column.header) if self.time_column.header in keys else width
+        decimals = (
+            [i for i, key in enumerate(keys) if (c := self._by_key(key)) and c.decimal]
+            if self.flags.decimal_comma
+            else []
+        )
+        for lines, values in _refilled(blocks, itertools.cycle(each)) if survey.blank_lines else blocks:
+            moments, texts = _column(values, time_at), values
+            if self.is_workbook:  # a CSV has nothing but texts
+                texts = [list(map(_text, row)) for row in values]
+            if survey.uneven_rows:  # those with too many have no column of time
+                moments = [None if len(row) > width else moment for row, moment in zip(values, moments, strict=True)]
+            for row in texts if decimals else ():
+                for i in decimals:
+                    if i < len(row) <= width:
+                        row[i] = row[i].replace(",", ".")
+            if self.is_workbook:
+                times = [read_time(_text(m), "ymd" if isinstance(m, date) else order) if m else None for m in moments]
             else:
-                time = read_time(data[keys[time_at]], order) if moment else None
-            yield Row(line, data, time)
+                times = [read_time(m, order) if m else None for m in moments]
+            yield Block(lines, texts, times)
 
     # -- bytes --------------------------------------------------------------------------------------------------
 
@@ -166,12 +206,12 @@ class TabularFile:
         file: IO[bytes] = OPENERS.get(self.path.suffix.lower(), open)(self.path, "rb")
         return file
 
-    def _chunks(self) -> Iterator[bytes]:
+    def _chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
         try:
             with self._open() as file:
-                while chunk := file.read(CHUNK_BYTES):
+                while chunk := file.read(size):
                     yield chunk
-        except (EOFError, OSError, lzma.LZMAError) as error:
+        except (EOFError, OSError, lzma.LZMAError, isal_zlib.IsalError) as error:  # type: ignore[misc]  # its stub
             raise PermanentError(f"{self.path}: cannot be unpacked: {error}") from error
 
     def _digest(self) -> str:
@@ -212,13 +252,23 @@ class TabularFile:
 
     # -- text ---------------------------------------------------------------------------------------------------
 
-    def _text(self, encoding: str) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._open(), encoding, newline="")
+    def _lines(self, encoding: str) -> Iterator[str]:
+        """Yields lines with their ends. io.TextIOWrapper asks an unpacker at each line whether it is closed, in Python."""
+        return itertools.chain.from_iterable(self._whole_lines(encoding))
+
+    def _whole_lines(self, encoding: str) -> Iterator[io.StringIO]:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        rest = ""
+        for chunk in self._chunks(TEXT_BYTES):
+            text = rest + decoder.decode(chunk)
+            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1  # the last \r may be half of a \r\n
+            yield io.StringIO(text[:end], newline="")
+            rest = text[end:]
+        yield io.StringIO(rest + decoder.decode(b"", True), newline="")
 
     def _delimiter(self, encoding: str) -> str:
         try:
-            with self._text(encoding) as text:
-                first = next((line for line in text if line.strip()), "")
+            first = next((line for line in self._lines(encoding) if line.strip()), "")
         except UnicodeError as error:
             raise PermanentError(f"{self.path}: line 1: not {encoding}: {error}") from error
         if not first:
@@ -239,66 +289,87 @@ class TabularFile:
             f"Name it with --column '{missing[mark][0]}=HEADER OF THE FILE', or give --delimiter"
         )
 
-    def _records(self, encoding: str, delimiter: str, sheet: str | None) -> Iterator[tuple[int, list[Any]]]:
-        """Yields (line, values), the header first."""
-        if self.is_workbook:
-            yield from self._sheet_rows(sheet)
+    def _blocks(
+        self, encoding: str, delimiter: str, sheet: str | None, sizes: Iterator[int]
+    ) -> Iterator[tuple[list[int], list[Any]]]:
+        """Yields lines and values of so many rows at a time, the header alone first."""
+        if sheet is not None:
+            yield from self._sheet_blocks(sheet, sizes)
             return
-        with self._text(encoding) as text:
-            reader = csv.reader(text, delimiter=delimiter, strict=True)
-            line = 1
-            try:
-                for values in reader:
-                    yield line, values
+        reader = csv.reader(self._lines(encoding), delimiter=delimiter, strict=True)
+        line, wanted = 1, 1
+        try:
+            while True:
+                lines, rows = [], []
+                for values in itertools.islice(reader, wanted):
+                    lines.append(line)
+                    rows.append(values)
                     line = reader.line_num + 1
-            except csv.Error as error:
-                raise PermanentError(f"{self.path}: line {line}: {error}. Is a quote open, or the delimiter another than "
-                                     f"{DELIMITERS.get(delimiter, delimiter)}?") from error  # fmt: skip
-            except UnicodeDecodeError as error:
-                raise PermanentError(f"{self.path}: after line {line}: not {encoding}: {error.reason}") from error
+                if not rows:
+                    return
+                yield lines, rows
+                wanted = next(sizes)
+        except csv.Error as error:
+            raise PermanentError(f"{self.path}: line {line}: {error}. Is a quote open, or the delimiter another than "
+                                 f"{DELIMITERS.get(delimiter, delimiter)}?") from error  # fmt: skip
+        except UnicodeDecodeError as error:
+            raise PermanentError(f"{self.path}: after line {line}: not {encoding}: {error.reason}") from error
 
     # -- workbooks ----------------------------------------------------------------------------------------------
 
-    def _workbook(self) -> Any:
-        try:
-            return openpyxl.load_workbook(self.path, read_only=True, data_only=True)
-        except Exception as error:  # openpyxl raises what zipfile, xml and its own readers raise
-            raise PermanentError(f"{self.path}: cannot be read as a workbook: {error}") from error
+    def _workbook(self) -> CalamineWorkbook:
+        if self._book is None:
+            try:
+                with zipfile.ZipFile(self.path) as packed:
+                    with_errors = [name for name in packed.namelist() if _has_error_cells(packed, name)]
+                    self._book = (
+                        _open_with_texts_for_errors(packed) if with_errors else CalamineWorkbook.from_path(self.path)
+                    )
+            except BROKEN_WORKBOOK as error:
+                raise self._broken(error) from error
+        return self._book
 
-    def _sheet_count(self) -> int:
-        book = self._workbook()
-        try:
-            return len(book.sheetnames)
-        finally:
-            book.close()
+    def _broken(self, error: Exception) -> PermanentError:
+        return PermanentError(f"{self.path}: cannot be read as a workbook: {error}. Copy the file anew from where it came, "
+                              "or open it where it was made and save it as .xlsx or .csv")  # fmt: skip
+
+    def _loaded(self, name: str) -> CalamineSheet:
+        """Returns the sheet, which is in memory as a whole; one sheet at a time is."""
+        if self._loaded_sheet is None or self._loaded_sheet.name != name:
+            self._loaded_sheet = None
+            try:
+                self._loaded_sheet = self._workbook().get_sheet_by_name(name)
+            except BROKEN_WORKBOOK as error:
+                raise self._broken(error) from error
+        return self._loaded_sheet
 
     def _sheet(self) -> str:
-        book = self._workbook()
-        try:
-            if self.flags.sheet:
-                if self.flags.sheet not in book.sheetnames:
-                    raise PermanentError(f"{self.path}: no sheet {self.flags.sheet!r}; it has {book.sheetnames}")
-                return self.flags.sheet
-            fitting = []
-            for name in book.sheetnames:
-                header = next(book[name].iter_rows(values_only=True), ())
-                if not self._missing([str(v) for v in header if v is not None]):
-                    fitting.append(name)
-            if len(fitting) == 1:
-                return str(fitting[0])
-            found = "no sheet has" if not fitting else f"sheets {fitting} have"
-            raise PermanentError(f"{self.path}: {found} the columns of feed {self.contract.feed}; choose one with --sheet, "
-                                 f"and name columns with --column. Sheets: {book.sheetnames}")  # fmt: skip
-        finally:
-            book.close()
+        names = self._workbook().sheet_names
+        if self.flags.sheet:
+            if self.flags.sheet not in names:
+                raise PermanentError(f"{self.path}: no sheet {self.flags.sheet!r}; it has {names}")
+            return self.flags.sheet
+        fitting = []
+        for name in names:
+            header = next(self._loaded(name).iter_rows(), [])
+            if not self._missing([str(v) for v in header if v != ""]):
+                fitting.append(name)
+        if len(fitting) == 1:
+            return fitting[0]
+        found = "no sheet has" if not fitting else f"sheets {fitting} have"
+        raise PermanentError(f"{self.path}: {found} the columns of feed {self.contract.feed}; choose one with --sheet, "
+                             f"and name columns with --column. Sheets: {names}")  # fmt: skip
 
-    def _sheet_rows(self, sheet: str | None) -> Iterator[tuple[int, list[Any]]]:
-        book = self._workbook()
-        try:
-            for number, values in enumerate(book[sheet].iter_rows(values_only=True), 1):
-                yield number, ["" if v is None else v for v in values]
-        finally:
-            book.close()
+    def _sheet_blocks(self, sheet: str, sizes: Iterator[int]) -> Iterator[tuple[list[int], list[Any]]]:
+        rows = self._loaded(sheet).iter_rows()
+        header = next(rows, None)
+        if header is None:
+            raise PermanentError(f"{self.path}: sheet {sheet!r} is empty")
+        yield [1], [header]
+        first = 2
+        while values := list(itertools.islice(rows, next(sizes))):
+            yield list(range(first, first + len(values))), values
+            first += len(values)
 
     # -- columns ------------------------------------------------------------------------------------------------
 
@@ -337,6 +408,70 @@ class TabularFile:
         return next((c for c in self.contract.columns if c.header == key), None)
 
 
+def _column(rows: Sequence[Sequence[Any]], at: int) -> list[Any]:
+    """Returns a value of each row, None where it is too short."""
+    try:
+        return [row[at] for row in rows]
+    except IndexError:
+        return [row[at] if at < len(row) else None for row in rows]
+
+
+def _without_blank(lines: list[int], rows: list[Any]) -> tuple[list[int], list[Any]]:
+    kept = [(line, row) for line, row in zip(lines, rows, strict=True) if any(row)]
+    return [line for line, _ in kept], [row for _, row in kept]
+
+
+def _refilled(
+    blocks: Iterator[tuple[list[int], list[Any]]], sizes: Iterator[int]
+) -> Iterator[tuple[list[int], list[Any]]]:
+    """Yields blocks of these sizes again, without the rows that are blank."""
+    lines: list[int] = []
+    rows: list[Any] = []
+    size = next(sizes)
+    for more_lines, more_rows in itertools.starmap(_without_blank, blocks):
+        lines, rows = lines + more_lines, rows + more_rows
+        while len(rows) >= size:
+            yield lines[:size], rows[:size]
+            lines, rows = lines[size:], rows[size:]
+            size = next(sizes)
+    if rows:
+        yield lines, rows
+
+
+def _xml_chunks(file: IO[bytes]) -> Iterator[bytes]:
+    """Yields an XML file in pieces that end between tags."""
+    rest = b""
+    while chunk := file.read(CHUNK_BYTES):
+        whole, mark, begun = (rest + chunk).rpartition(b"<")
+        yield whole
+        rest = mark + begun
+    yield rest
+
+
+def _has_error_cells(packed: zipfile.ZipFile, name: str) -> bool:
+    """Reads the whole file, and so proves its checksum."""
+    with packed.open(name) as file:
+        if not name.startswith("xl/worksheets/"):
+            while file.read(CHUNK_BYTES):
+                pass
+            return False
+        return sum(ERROR_CELL.search(chunk) is not None for chunk in _xml_chunks(file)) > 0
+
+
+def _open_with_texts_for_errors(packed: zipfile.ZipFile) -> CalamineWorkbook:
+    """Opens a copy in which #N/A and its like are texts: calamine gives errors as empty cells."""
+    with tempfile.NamedTemporaryFile(suffix=".xlsx") as copy:
+        with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as texts:
+            for name in packed.namelist():
+                with packed.open(name) as source, texts.open(name, "w", force_zip64=True) as target:
+                    if name.startswith("xl/worksheets/"):
+                        target.writelines(ERROR_CELL.sub(rb"\1str", chunk) for chunk in _xml_chunks(source))
+                    else:
+                        shutil.copyfileobj(source, target, CHUNK_BYTES)
+        copy.flush()
+        return CalamineWorkbook.from_path(copy.name)  # has the file open
+
+
 def _text(value: Any) -> str:
     """A cell as text, as the source would write it."""
     match value:
@@ -344,12 +479,14 @@ def _text(value: Any) -> str:
             return value
         case bool():
             return "true" if value else "false"
-        case float() if value.is_integer() and abs(value) < 1e15:
+        case float() if value.is_integer() and abs(value) < 1e16:
             return str(int(value))
         case float():
             return format(Decimal(repr(value)), "f")
         case datetime():
             return value.isoformat()
+        case date():  # midnight, as calamine gives it
+            return f"{value.isoformat()}T00:00:00"
         case None:
             return ""
         case _:

@@ -5,6 +5,9 @@ import gzip
 import hashlib
 import io
 import json
+import re
+from datetime import date, datetime, time, timedelta
+from pathlib import Path
 
 import openpyxl
 import pyarrow as pa
@@ -285,3 +288,75 @@ def test_a_run_that_left_no_report_gets_one_once(land):
     file = LandedFile("landing/product_events/x.csv", "c" * 32)
     assert history.report_unfinished(land.s3, file, "run-1", land.config.bucket) is True
     assert history.report_unfinished(land.s3, file, "run-1", land.config.bucket) is False
+
+
+SENT_AT = re.compile(rb'(?<="sent_at":")[^"]*')
+
+
+def raw_lines(land, landed):
+    """The bytes of all raw objects, one after the other, but for the time at which the file landed."""
+    found = b""
+    for batch_id in landed.batches:
+        for raw in batches.read_manifest(land.s3, land.config.bucket, batch_id).objects:
+            body = gzip.decompress(land.s3.get_object(Bucket=raw.bucket, Key=raw.key)["Body"].read())
+            found += SENT_AT.sub(b"T", body)
+    return found
+
+
+ODD_ROWS = [
+    ["2026-01-01T00:00:00Z", 'a "quoted" \\ name', "1", "2.50"],
+    ["2026-01-01 10:00:00.123456+02:00", "two\nlines\r\nand\ttab", "00012", "£ é 漢 😀"],
+    ["soon", "\x00\x1f\x7f\x80\u2028</script>", "", ""],
+    ["", "no time", "1e3", " 2.50 "],
+    ["", "", "", ""],
+    ["2026-01-02T00:00:00Z", "one too many", "1", "1", "'", "\x7f"],
+    ["2026-01-02T00:00:00Z", "too few"],
+    ["2026-02-30", "no such day", "1", "1"],
+]
+TYPED_ROWS = [
+    [datetime(2026, 1, 1, 8, 26), "00123", 1, 2.5],
+    [datetime(2026, 1, 2), 123, 1.0, -0.0],
+    [datetime(2026, 1, 2, 23, 59, 59, 999000), True, 0.1 + 0.2, 1e-7],
+    [date(2026, 1, 3), "#N/A", 123456789012345, 1.5e20],
+    [time(8, 26), timedelta(hours=30, minutes=1), "=1+1", "#DIV/0!"],
+    ["2026-01-04", None, None, None],
+    [None, None, None, None],
+    [46026.5, ' "x" \\ é\n2', 1 / 3, 100000],
+]
+
+
+def as_xlsx(rows):
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
+ODD_FILES = [
+    ("odd.csv", as_csv(ODD_ROWS, header=[*HEADER[:2], 'Mengé "x" \\', "price"]), Flags(columns={"quantity": 'Mengé "x" \\'})),
+    ("more.csv", as_csv(ODD_ROWS[:3], header=[*HEADER, 'new "key" é\\']), Flags(data_set="näme", event_version=7)),
+    ("comma.csv", as_csv([["13/1/2026 08:26", "a,b", "1", "2,50"], ["1/2/2026", "", "", "1"]], delimiter=";"), Flags(decimal_comma=True)),
+    ("odd.xlsx", as_xlsx([HEADER, *TYPED_ROWS]), Flags(data_set="a workbook", date_order="ymd")),
+]  # fmt: skip
+
+
+def test_the_bytes_of_odd_records(land):
+    found = b"".join(
+        raw_lines(land, land(body, f"landing/product_events/{name}", flags)) for name, body, flags in ODD_FILES
+    )
+    assert found == (Path(__file__).parent / "landed_odd_records.ndjson").read_bytes()
+
+
+def test_the_bytes_of_the_real_file(s3, bucket, config, contracts, online_retail):
+    own = config.model_copy(update={"bucket": bucket})
+    s3.upload_file(str(online_retail), bucket, "landing/online_retail/all.csv.gz")
+    landed = history.land_file(s3, "landing/online_retail/all.csv.gz", contracts, Flags(), own)
+    objects = [raw for each in landed.batches for raw in batches.read_manifest(s3, bucket, each).objects]
+    assert len(objects) == 22  # 25,000 lines each
+    lines = b"".join(gzip.decompress(s3.get_object(Bucket=bucket, Key=raw.key)["Body"].read()) for raw in objects)
+    assert hashlib.sha256(SENT_AT.sub(b"T", lines)).hexdigest() == (
+        "b36cfd6d1e0adf259b8bea587a954810bc7994e1576322c506c7fa0b52f2802c"
+    )
+    assert sum(raw.size for raw in objects) < 33_000_000  # zlib, level 1, makes 30,005,884
