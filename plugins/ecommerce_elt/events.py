@@ -103,9 +103,9 @@ class Envelopes:
         self.ids, self.keys, self.more = event_ids_of(data_set), keys, more
         blank: Any = _MARK  # for what differs from record to record
         line = envelope(event_id=blank, event_time=blank, sent_at=blank, data=dict.fromkeys(keys, blank), **more)
-        self.pieces = line.replace(b'"event_time":"%b"' % _MARK.encode(), b'"event_time":%b' % _MARK.encode()).split(
-            _MARK.encode()
-        )
+        mark = _MARK.encode()
+        # The time has its own quotes, or is null. The first is the envelope's: a record may have a key of the same name.
+        self.pieces = line.replace(b'"event_time":"%b"' % mark, b'"event_time":%b' % mark, 1).split(mark)
 
     def encode(
         self, lines: Sequence[int], times: Sequence[datetime | None], values: Sequence[Sequence[str]], sent_at: str
