@@ -81,8 +81,8 @@ SELECT file_index, key, first_row
 FROM (SELECT UNNEST($keys) AS key, UNNEST(RANGE(LEN($keys))) AS file_index)
 JOIN (SELECT file_index, MIN(rowid) AS first_row FROM read_events GROUP BY file_index) USING (file_index)
 """
-EVENTS = """
-CREATE TEMP VIEW events AS
+ARRIVED = """
+CREATE TEMP VIEW arrived AS
 SELECT
     read_events.* EXCLUDE (file_index),
     -- An event whose file is not one of the batch must not drop out of the join in silence.
@@ -91,7 +91,11 @@ SELECT
 FROM read_events
 LEFT JOIN source_objects USING (file_index)
 """
-OF_MEANT_LINES = "WHERE (source_object, source_line) IN (SELECT source_object, source_line FROM meant)"
+ALL_EVENTS = "CREATE TEMP VIEW events AS FROM arrived"
+MEANT_EVENTS = """
+CREATE TEMP VIEW events AS
+FROM arrived WHERE (source_object, source_line) IN (SELECT source_object, source_line FROM meant)
+"""
 
 UNREADABLE_EVENTS = """
 SELECT
@@ -259,15 +263,16 @@ def run_cleaning(
             text = text.replace(str(path), key)
         raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from error
     engine.execute(SOURCE_OBJECTS, {"keys": list(files)})
-    chosen = ""
-    if lines is not None:
+    engine.execute(ARRIVED)
+    if lines is None:
+        engine.execute(ALL_EVENTS)
+    else:
         keys = [key for key, numbers in lines.items() for _ in numbers]
         meant = pa.table({"source_object": keys, "source_line": [n for numbers in lines.values() for n in numbers]})
         engine.register("meant_lines", meant)
         engine.execute("CREATE TEMP TABLE meant AS FROM meant_lines")
         engine.unregister("meant_lines")
-        chosen = OF_MEANT_LINES
-    engine.execute(EVENTS + chosen)
+        engine.execute(MEANT_EVENTS)
     if not contract:
         engine.execute(
             "CREATE TEMP TABLE cleaned AS " + (UNREADABLE_EVENTS if feed == UNREADABLE else WITHOUT_CONTRACT)

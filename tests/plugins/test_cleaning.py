@@ -181,6 +181,21 @@ def test_every_event_knows_its_object_and_line(tmp_path, config, contracts):
         assert row["event_id"] == f"{number}/{row['source_line']}"
 
 
+@pytest.mark.parametrize("feed", ["product_events", "unheard_of", "_unreadable"])
+def test_only_the_lines_that_are_meant_are_cleaned(tmp_path, config, contracts, feed):
+    files, lines = {}, {"raw/b": [2], "raw/a": [1, 3]}
+    for name in "ab":
+        path = files[f"raw/{name}"] = tmp_path / f"{name}.jsonl.gz"
+        made = [line(feed, MOVE, f"{name}{n}") for n in range(1, 5)]
+        if feed == "_unreadable":
+            made = [json.dumps({"event_source_id": f"{name}{n}"}).encode() for n in range(1, 5)]
+        path.write_bytes(gzip.compress(b"\n".join(made)))
+    with duckdb.connect() as engine:
+        run_cleaning(engine, files, feed, contracts.get(feed), config, lines=lines)
+        found = engine.sql("SELECT source_object, source_line, event_id FROM cleaned ORDER BY ALL").fetchall()
+    assert found == [("raw/a", 1, "a1"), ("raw/a", 3, "a3"), ("raw/b", 2, "b2")]
+
+
 def test_a_corrupt_raw_object_is_named(tmp_path, config, contracts):
     with pytest.raises(PermanentError, match="object-0"):
         clean(tmp_path, config, contracts["purchases"], "purchases", [b'{"event_id": '])
