@@ -290,9 +290,7 @@ def keep_order(lake_: Lake, clock: Stopwatch) -> None:
 
 
 def _retention(lake_: Lake) -> None:
-    for table in ("check_results", "known_event"):
-        sql = (lake_.config.sql_dir / f"ops/{table}/prune.sql").read_text("utf-8")
-        lake_.target.run([sql], {"days": str(lake_.config.check_results_days)})
+    warehouse.prune(lake_.target, lake_.config)
     lake.apply_retention(lake_.s3, lake_.config)
 
 

@@ -25,15 +25,14 @@ def load(data: Path, folder: Path) -> dict[str, int]:
     target = warehouse.warehouse(boto3.client("redshift-data"), config)
     key = f"landing/{FEED}/{uuid.uuid4().hex[:8]}-{data.name}"
     s3.upload_file(str(data), config.bucket, key)
-    landed = history.land_file(s3, key, load_contracts(config.include_dir / "feeds"), Flags(), config)
-    loaded = []
+    landed = history.land_files(s3, [(key, None)], load_contracts(config.include_dir / "feeds"), Flags(), config)
+    loaded = {}
     for batch_id in landed.batches:
         batch = cleaning.clean_batch(s3, batches.read_manifest(s3, config.bucket, batch_id), config)
-        counts = warehouse.load_batch(target, batch, config)
+        counts = loaded[batch_id] = warehouse.load_batch(target, batch, config)
         if batch.clean:
             overlaps = counts["duplicates"] > batch.duplicates
             lake.publish_batch(s3, target, batch, config, overlaps=overlaps, again=False)
-        loaded.append(counts)
-    report = history.report_loaded(s3, landed, loaded, config)
+    [report] = history.report_loaded(s3, landed, loaded, config)
     [[rows]] = target.query("SELECT COUNT(*) FROM core.fact_invoice_line")
     return {"rows": int(rows), "quarantined": report["quarantined"], "duplicates": report["duplicates"]}
