@@ -34,4 +34,8 @@ SELECT
     GETDATE()
 FROM staged
 WHERE description IS NULL
-    AND product_id IN (SELECT stock_code FROM core.fact_invoice_line WHERE line_type = 'sale')
+    AND product_id IN (
+        SELECT stock_code
+        FROM core.fact_invoice_line
+        WHERE line_type = 'sale' AND event_time >= :from_day AND event_time < :to_day
+    )
