@@ -43,7 +43,7 @@ def row_of(payload: bytes, arrived: float) -> bytes | None:
 
 
 def _text(moment: datetime) -> str:
-    return moment.strftime("%Y-%m-%d %H:%M:%S.%f")
+    return moment.isoformat(" ", "microseconds")[:26]  # without the zone, which is UTC
 
 
 def transformed(record: dict[str, Any], payload: bytes) -> tuple[str, bytes]:

@@ -13,12 +13,12 @@ from infra.deploy import package
 from local.supervision import members, wait_for
 
 
-@pytest.fixture
-def cloud_module(monkeypatch):
-    for name, value in {"PERSIST_STATE": "0", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}.items():
-        monkeypatch.setenv(name, value)
-    from local import cloud
-
+@pytest.fixture(scope="module")
+def cloud_module():
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in {"PERSIST_STATE": "0", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}.items():
+            patch.setenv(name, value)
+        from local import cloud
     yield cloud
     for name in [n for n in sys.modules if n.startswith("ministack")]:
         sys.modules.pop(name)
@@ -52,6 +52,45 @@ def test_only_old_records_that_all_have_read_are_forgotten(cloud_module):
     positions = {key[-1]: p["shard-0"] for key, p in lambdas._kinesis_positions._data.items()}
     assert positions == {"fast": 5, "slow": 0}
     assert kinesis._shard_iterators._data[("000000000000", "us-east-1", "token")]["position"] == 3
+
+
+@pytest.mark.parametrize("value", [
+    {"a": [1, None, True, 0.5, "ü\u2028"]}, {1: "a number as a key"}, 2**70, "half a pair \ud800", "plain", [],
+])  # fmt: skip
+def test_json_is_written_to_the_same_value(cloud_module, value):
+    for options in ({}, {"ensure_ascii": False}, {"sort_keys": True}):
+        text = cloud_module._json_text(value, **options)
+        assert json.loads(text) == json.loads(json.dumps(value, **options))
+
+
+def test_an_item_has_the_size_that_ministack_gives_it(cloud_module):
+    item = {"Key": {"S": "ü" * 3}, "é": {"S": "plain"}, "Number": {"N": "-12.50"}, "No": {"NULL": True}, "None": {"S": ""},
+            "Lines": {"M": {"e1": {"S": "text"}, "e2": {"L": [{"BOOL": True}, {"SS": ["a", "ß"]}]}}}, "Wrong": {}}  # fmt: skip
+    for name, value in item.items():
+        size = len(name.encode()) + cloud_module.dynamodb._attribute_value_size(value)
+        assert cloud_module._item_size({name: value}) == size, name
+
+
+def test_what_is_too_large_for_dynamodb_is_still_refused(cloud_module, monkeypatch):
+    dynamodb = cloud_module.dynamodb
+    monkeypatch.setattr(cloud_module, "_supervise", lambda: None)
+    cloud_module.mend()
+    dynamodb._create_table({
+        "TableName": "large", "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "K", "KeyType": "HASH"}],
+        "AttributeDefinitions": [{"AttributeName": "K", "AttributeType": "S"}],
+    })  # fmt: skip
+
+    def put(*sizes):
+        items = [{"K": {"S": str(i)}, "V": {"S": "x" * size}} for i, size in enumerate(sizes)]
+        actions = [{"Put": {"TableName": "large", "Item": item}} for item in items]
+        status, _, body = dynamodb._transact_write_items({"TransactItems": actions})
+        return status, json.loads(body).get("message", "")
+
+    fits = 400 * 1024 - 3  # the key's name and value, and the other name
+    assert put(fits)[0] == 200
+    assert put(fits + 1) == (400, "Item size has exceeded the maximum allowed size")
+    assert put(*[fits] * 10)[0] == 200
+    assert "4MB" in put(*[fits] * 11)[1]
 
 
 HANDLER = """
