@@ -298,21 +298,21 @@ class TabularFile:
             return
         reader = csv.reader(self._lines(encoding), delimiter=delimiter, strict=True)
         line, wanted = 1, 1
+        rows: list[list[str]] = []
         try:
             while True:
-                lines, rows = [], []
-                for values in itertools.islice(reader, wanted):
-                    lines.append(line)
-                    rows.append(values)
-                    line = reader.line_num + 1
+                rows.extend(itertools.islice(reader, wanted))  # if it fails, `rows` has what was read
                 if not rows:
                     return
+                lines = _line_numbers(line, rows, reader.line_num)
                 yield lines, rows
-                wanted = next(sizes)
+                line, rows, wanted = reader.line_num + 1, [], next(sizes)
         except csv.Error as error:
+            line += sum(map(_lines_taken, rows))
             raise PermanentError(f"{self.path}: line {line}: {error}. Is a quote open, or the delimiter another than "
                                  f"{DELIMITERS.get(delimiter, delimiter)}?") from error  # fmt: skip
         except UnicodeDecodeError as error:
+            line += sum(map(_lines_taken, rows))
             raise PermanentError(f"{self.path}: after line {line}: not {encoding}: {error.reason}") from error
 
     # -- workbooks ----------------------------------------------------------------------------------------------
@@ -414,6 +414,18 @@ def _column(rows: Sequence[Sequence[Any]], at: int) -> list[Any]:
         return [row[at] for row in rows]
     except IndexError:
         return [row[at] if at < len(row) else None for row in rows]
+
+
+def _lines_taken(row: list[str]) -> int:
+    text = ",".join(row)
+    return 1 + text.count("\n") + text.count("\r") - text.count("\r\n")
+
+
+def _line_numbers(first: int, rows: list[list[str]], last: int) -> list[int]:
+    """Returns the line on which each record begins, of those that are in the lines from `first` to `last`."""
+    if last - first + 1 == len(rows):
+        return list(range(first, last + 1))
+    return list(itertools.accumulate(map(_lines_taken, rows[:-1]), initial=first))
 
 
 def _without_blank(lines: list[int], rows: list[Any]) -> tuple[list[int], list[Any]]:

@@ -1,16 +1,28 @@
 """Files as shops have them. Each case is the same two records, written in another way."""
 
 import bz2
+import contextlib
+import csv
 import gzip
 import hashlib
+import io
 import lzma
+import struct
+import tempfile
 import tracemalloc
-from datetime import UTC, datetime
+import zipfile
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
 
 import openpyxl
 import pytest
 from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.feeds import load_contracts
 from ecommerce_elt.tabular import Flags, TabularFile
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.conftest import PROJECT
 
 HEADER = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
 ONE = ["536365", "85123A", "WHITE HEART", "6", "12/1/2010 8:26", "2.55", "17850", "United Kingdom"]
@@ -106,6 +118,55 @@ def test_a_workbook_with_two_sheets_that_fit_asks(tmp_path, contracts):
     assert one != two
 
 
+def test_cells_of_a_workbook_as_texts(tmp_path, contracts):
+    path = tmp_path / "shop.xlsx"
+    cells = [("007", "007"), (7, "7"), (7.0, "7"), (0.1, "0.1"), (1e-7, "0.0000001"), (10**15, "1000000000000000"), (True, "true"),
+             ("#N/A", "#N/A"), ("#DIV/0!", "#DIV/0!"), (datetime(2010, 12, 1), "2010-12-01T00:00:00"), (time(8, 26), "08:26:00"),
+             (timedelta(hours=30), "1 day, 6:00:00"), (None, "")]  # fmt: skip
+    body = [[*TYPED[0][:2], cell, *TYPED[0][3:]] for cell, _ in cells]
+    workbook(path, {"S": [[*HEADER, "Note", None], *([*row, "n"] for row in body)]})
+    book = openpyxl.load_workbook(path)
+    book["S"].merge_cells("I1:J1")  # a header over two columns is the first one's
+    book.save(path)
+    _, rows = read(path, contracts)
+    assert [row.data["Description"] for row in rows] == [text for _, text in cells]
+    assert {tuple(row.data) for row in rows} == {(*HEADER, "Note")}
+
+
+@pytest.mark.parametrize("part", ["xl/worksheets/sheet1.xml", "xl/styles.xml"])
+def test_a_damaged_workbook_is_refused_by_name(tmp_path, contracts, part):
+    path = tmp_path / "shop.xlsx"
+    workbook(path, {"S": [HEADER, *TYPED]})
+    with zipfile.ZipFile(path) as packed:
+        wrong = struct.pack("<I", packed.getinfo(part).CRC ^ 1)
+        right = struct.pack("<I", packed.getinfo(part).CRC)
+    path.write_bytes(path.read_bytes().replace(right, wrong))
+    with pytest.raises(
+        PermanentError,
+        match=rf"shop\.xlsx: cannot be read as a workbook: Bad CRC-32 for file '{part}'.*Copy the file anew",
+    ):
+        read(path, contracts)
+
+
+def test_a_workbook_that_is_cut_or_garbled_is_refused(tmp_path, contracts):
+    path = tmp_path / "shop.XLSX"
+    workbook(path, {"S": [HEADER, *TYPED]})
+    body = path.read_bytes()
+    read(path, contracts)
+    harmless = []
+    for at in range(0, len(body), 97):
+        path.write_bytes(body[:at])
+        with pytest.raises(PermanentError, match=r"shop\.XLSX: cannot be read as a workbook"):
+            read(path, contracts)
+        path.write_bytes(body[:at] + bytes([body[at] ^ 0x55]) + body[at + 1 :])
+        with contextlib.suppress(
+            PermanentError
+        ):  # a byte that nothing depends on, as a time in the directory, does no harm
+            read(path, contracts)
+            harmless.append(at)
+    assert len(harmless) < len(body) / 97 / 2
+
+
 @pytest.mark.parametrize(
     ("name", "body", "says"),
     [
@@ -169,6 +230,32 @@ def test_quoted_line_breaks_keep_the_line_numbers(tmp_path, contracts):
     path.write_text(csv_text(rows=[[*ONE[:2], '"two\nlines"', *ONE[3:]], TWO]))
     _, rows = read(path, contracts)
     assert [(r.line, r.data["Description"]) for r in rows] == [(2, "two\nlines"), (4, "HAND WARMER £")]
+
+
+@given(st.lists(st.lists(st.text("a,\"'\r\n \x7f\x85\u2028", max_size=5), min_size=3, max_size=3), max_size=8), st.sampled_from(["\n", "\r\n", "\r"]))  # fmt: skip
+def test_each_record_has_the_line_on_which_it_begins(rows, end):
+    out = io.StringIO(newline="")
+    writer = csv.writer(out, lineterminator=end, quoting=csv.QUOTE_ALL)
+    writer.writerow(["event_time", "product_id", "quantity", "price"])
+    for row in rows:
+        if row[0] == "a":
+            out.write(end)
+        writer.writerow([*row, "1"])
+    expected, line, reader = [], 1, csv.reader(io.StringIO(out.getvalue(), newline=""), strict=True)
+    for values in reader:
+        if line > 1 and any(values):
+            expected.append((line, values))
+        line = reader.line_num + 1
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "x.csv"
+        path.write_bytes(out.getvalue().encode())
+        source = TabularFile(
+            path,
+            load_contracts(PROJECT / "include" / "feeds")["product_events"],
+            Flags(),
+        )
+        found = [(row.line, list(row.data.values())) for row in source.rows(source.survey())]
+    assert found == expected
 
 
 def test_memory_is_flat(tmp_path, contracts):
