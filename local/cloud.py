@@ -468,7 +468,7 @@ def _json_text(value: Any, **options: Any) -> str:
 
 
 def _item_size(item: Any) -> int:
-    """Returns an item's bytes by DynamoDB's rules. MiniStack's way for texts, the most by far, takes three times as long."""
+    """Returns an item's bytes by DynamoDB's rules, as MiniStack's does, with a shorter way for texts, which most values are."""
     if not isinstance(item, dict):
         return 0
     total = 0

@@ -36,7 +36,7 @@ JDBC = re.compile(r"jdbc:redshift://(?P<workgroup>[^.:/]+)[^:/]*:\d+/(?P<databas
 
 
 def _moment(value: Any) -> datetime:
-    """Returns a time of an answer. botocore goes by the rules of the local time zone, which costs half of reading a record."""
+    """Returns a time of an answer. botocore goes by the rules of the local time zone, which is two fifths of reading a record."""
     return datetime.fromtimestamp(value, UTC) if isinstance(value, (int, float)) else parse_timestamp(value)
 
 

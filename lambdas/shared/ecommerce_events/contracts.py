@@ -29,7 +29,7 @@ _TIME = re.compile(
     r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
 _EXTRA_MAX_BYTES = 65535
-_REMEMBERED_TEXTS, _REMEMBERED_LENGTH = 1 << 13, 64  # of a column: some 2 MB at most
+_REMEMBERED_TEXTS, _REMEMBERED_LENGTH = 1 << 13, 64  # of a column
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 

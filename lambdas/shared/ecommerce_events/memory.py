@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import gc
 
-OBJECTS_BETWEEN_COLLECTIONS = 100_000  # some 20 MB
+OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 def collect_seldom() -> None:
