@@ -16,7 +16,7 @@ mended. Everything here can run again at any time; nothing of the lake itself is
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
@@ -29,7 +29,6 @@ from ecommerce_elt.settings import settings
 
 @dag(
     schedule=settings().catalog_schedule,
-    start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first

@@ -16,7 +16,7 @@ written again.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import dag, task
 from ecommerce_elt.alerts import deadline
@@ -27,7 +27,6 @@ from ecommerce_elt.settings import settings
 
 @dag(
     schedule=settings().maintain_schedule,
-    start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first

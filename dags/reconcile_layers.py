@@ -20,7 +20,7 @@ DAG**: what differed is compared again. A red `reconcile_feed` could not count: 
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 
 from airflow.sdk import dag, get_current_context, task
 from ecommerce_elt.alerts import deadline
@@ -31,7 +31,6 @@ from more_itertools import always_iterable
 
 @dag(
     schedule=settings().reconcile_schedule,
-    start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first

@@ -18,8 +18,6 @@ behind. The data in the warehouse is not touched by any of this. Docs: `docs/run
 
 from __future__ import annotations
 
-from datetime import datetime
-
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
 from ecommerce_elt.alerts import deadline
 from ecommerce_elt.dag_defaults import MARTS, Stage, Tag, default_args
@@ -31,7 +29,6 @@ from ecommerce_elt.settings import settings
     schedule=AssetOrTimeSchedule(
         timetable=CronTriggerTimetable(settings().dashboard_catch_up_cron, timezone="UTC"), assets=[MARTS]
     ),
-    start_date=datetime(2026, 1, 1),
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first

@@ -202,3 +202,9 @@ def test_tasks_of_marts_and_dashboards_import_no_engine():
     code = "import sys, ecommerce_elt.mart_steps; print(*sorted({'duckdb', 'openpyxl', 'pandas', 'sqlglot', 'tableauhyperapi'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == []
+
+
+def test_what_runs_by_the_clock_waits_for_its_time(bag):
+    """With a start date in the past Airflow begins a run at once, in the rush of a new installation."""
+    by_the_clock = {"catalog_lake", "maintain_lake", "reconcile_layers", "refresh_dashboards"}
+    assert {dag_id for dag_id in by_the_clock if bag.dags[dag_id].start_date is not None} == set()
