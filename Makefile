@@ -159,6 +159,10 @@ benchmark: $(READY_DEV) ## measure what the README says; DATA=path/to/online_ret
 benchmark-lake: $(READY_DEV) ## measure landed files, compaction and crawls; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks.lake $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))
 
+.PHONY: benchmark-producer
+benchmark-producer: $(READY_DEV) ## measure reading and sending against bare parsers and a bare PutRecords loop; DATA=path/to/online_retail.csv.gz
+	@$(BIN)/python -m benchmarks.producer $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))
+
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
