@@ -194,6 +194,10 @@ benchmark-soak: $(READY_DEV) ## the whole stack under a steady load: age of an e
 benchmark-load: $(READY_DEV) ## measure loads into facts of 20 thousand, 10 million and 30 million rows
 	@$(BIN)/python -m benchmarks.load
 
+.PHONY: benchmark-producer
+benchmark-producer: $(READY_DEV) ## measure reading and sending against bare parsers and a bare PutRecords loop; DATA=path/to/online_retail.csv.gz
+	@$(BIN)/python -m benchmarks.producer $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))
+
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Self
+from typing import NamedTuple, Self
 
 from ecommerce_elt.errors import PermanentError
 
@@ -19,8 +19,7 @@ BACKOFF_FIRST_SECONDS = 0.1
 BACKOFF_MAX_SECONDS = 10.0
 
 
-@dataclass(frozen=True)
-class Record:
+class Record(NamedTuple):
     """One event to send, and under which count it is reported."""
 
     data: bytes
@@ -37,6 +36,10 @@ class Report:
     refusals: list[str] = field(default_factory=list)  # the first reasons
     resent: int = 0
     seconds: float = 0.0
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode())
 
 
 class Sink(ABC):
@@ -84,7 +87,7 @@ class Sink(ABC):
             PermanentError: the record is larger than a request takes, or a request was refused for good.
             TransientError: records still failed after the last attempt.
         """
-        size = len(record.data) + len(record.partition_key.encode())
+        size = len(record.data) + _bytes_of(record.partition_key)
         if size > self.record_max_bytes:
             raise PermanentError(
                 f"a {record.counted_as} record has {size:,} bytes; {self.takes} takes {self.record_max_bytes:,}"
@@ -125,5 +128,5 @@ class Sink(ABC):
 
     def _settled(self, sent: list[Record]) -> None:
         with self._lock:
-            self.report.sent.update(record.counted_as for record in sent)
+            self.report.sent.update([record.counted_as for record in sent])
         self.on_sent(len(sent))

@@ -66,7 +66,8 @@ def _like(base: str, subject: str, source: str, **periods: Period) -> tuple[Mart
 DIMENSIONS = "dimensions"
 MARTS: tuple[Mart, ...] = (
     Mart("core.dim_date", DIMENSIONS, (RETAIL, PURCHASES, STOCK), key="date_day"),
-    Mart("core.dim_product", DIMENSIONS, (RETAIL, STOCK), key="product_id"),
+    Mart("mart.product_days", DIMENSIONS, (RETAIL, STOCK), "day"),
+    Mart("core.dim_product", DIMENSIONS, ("mart.product_days",), key="product_id"),
     Mart("core.dim_country", DIMENSIONS, (RETAIL,), key="country"),
     *_like("sales", "sales", RETAIL, daily="day", weekly="week", monthly="month", quarterly="quarter"),
     Mart("mart.sales_by_country", "sales", (RETAIL,), "day"),

@@ -31,3 +31,30 @@ def test_the_envelope_is_one_line_of_json():
     assert b"\n" not in made
     assert json.loads(made) == {"event_id": "e", "feed": "f", "schema_version": 1, "event_time": "2026-01-02T00:00:00Z",
                                 "sent_at": "now", "data": {"Text": "a\nb £"}}  # fmt: skip
+
+
+TEXTS = st.text(st.characters(exclude_categories=["Cs"]), max_size=6) | st.sampled_from(
+    ["\x7f", '"', "\\", "\n", "£ 漢 😀"]
+)
+TIMES = st.none() | st.datetimes(timezones=st.just(UTC))
+
+
+@given(
+    st.lists(TEXTS, min_size=1, max_size=4, unique=True),
+    st.lists(st.tuples(TIMES, st.lists(TEXTS, min_size=1, max_size=5)), min_size=1, max_size=6),
+    st.integers(0, 10**12),
+    st.booleans(),
+    st.sampled_from([1, 2]),
+)
+def test_many_envelopes_are_the_bytes_of_each(keys, rows, first, even, event_version):
+    lines, times = range(first, first + len(rows)), [time for time, _ in rows]
+    values = [(row * 4)[: len(keys)] if even else row for _, row in rows]
+    more = {"feed": "f", "version": 3, "event_version": event_version}
+    identify = events.event_ids("some file")
+    each = [
+        events.envelope(
+            event_id=identify(line), event_time=time, sent_at="now", data=events.as_record(keys, row), **more
+        )
+        for line, time, row in zip(lines, times, values, strict=True)
+    ]
+    assert events.Envelopes("some file", keys, **more).encode(lines, times, values, "now") == b"\n".join([*each, b""])

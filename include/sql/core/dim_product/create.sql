@@ -1,6 +1,6 @@
 -- grain: one product or other item that can be on an invoice or in the stock room
--- source: core.fact_invoice_line, core.fact_product_event
--- idempotent: each row is derived from all events of the product
+-- source: mart.product_days
+-- idempotent: each row is derived from all days of the product
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS core.dim_product (
     product_id VARCHAR(64) NOT NULL,

@@ -43,4 +43,4 @@ SELECT
 FROM staged
 WHERE stock_code NOT IN (SELECT product_id FROM core.dim_product)
     -- A batch that came after the dimension was built has marked it; the next run builds both.
-    AND NOT EXISTS (SELECT 1 FROM ops.stale_date WHERE mart = 'core.dim_product')
+    AND NOT EXISTS (SELECT 1 FROM ops.stale_date WHERE mart IN ('mart.product_days', 'core.dim_product'))

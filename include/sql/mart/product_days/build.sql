@@ -1,0 +1,62 @@
+-- grain: one day with changed events, and one product with events on it; description and price are those of its latest event
+-- source: core.fact_invoice_line, core.fact_product_event
+-- idempotent: computes the whole day from core, so the order of arrival does not matter
+-- re-run: the same rows
+-- measure is_priced: the event that gives the description has a price
+-- measure described_by: event that gives the description, at described_at
+-- measure priced_by: event that gives the price, at priced_at
+INSERT INTO staged
+WITH event AS (
+    SELECT
+        CAST(event_time AS DATE) AS event_date,
+        stock_code AS product_id,
+        description,
+        unit_price > 0 AS is_priced,
+        CASE WHEN line_type = 'sale' AND unit_price > 0 THEN unit_price END AS price,
+        stock_code ~ '^[0-9]{5}' AS is_product,
+        event_time,
+        event_id
+    FROM core.fact_invoice_line
+    WHERE event_time >= :from_day AND event_time < :to_day
+    UNION ALL
+    SELECT
+        CAST(event_time AS DATE),
+        product_id,
+        CAST(NULL AS VARCHAR(1024)),
+        TRUE,
+        price,
+        TRUE,
+        event_time,
+        event_id
+    FROM core.fact_product_event
+    WHERE event_time >= :from_day AND event_time < :to_day
+),
+ranked AS (
+    SELECT
+        *,
+        ROW_NUMBER() OVER (
+            -- Lines without a price carry notes such as "damaged" in place of the name.
+            PARTITION BY event_date, product_id, description IS NULL
+            ORDER BY CASE WHEN is_priced THEN 0 ELSE 1 END, event_time DESC, event_id DESC
+        ) AS description_age,
+        ROW_NUMBER() OVER (
+            PARTITION BY event_date, product_id, price IS NULL ORDER BY event_time DESC, event_id DESC
+        ) AS price_age
+    FROM event
+    WHERE event_date IN (SELECT period_start FROM build_period)
+)
+SELECT
+    event_date,
+    product_id,
+    MAX(CASE WHEN is_product THEN 1 ELSE 0 END) = 1,
+    MIN(event_time),
+    MAX(event_time),
+    MAX(CASE WHEN description_age = 1 THEN description END),
+    MAX(CASE WHEN description_age = 1 AND description IS NOT NULL AND is_priced THEN 1 ELSE 0 END) = 1,
+    MAX(CASE WHEN description_age = 1 AND description IS NOT NULL THEN event_time END),
+    MAX(CASE WHEN description_age = 1 AND description IS NOT NULL THEN event_id END),
+    MAX(CASE WHEN price_age = 1 THEN price END),
+    MAX(CASE WHEN price_age = 1 AND price IS NOT NULL THEN event_time END),
+    MAX(CASE WHEN price_age = 1 AND price IS NOT NULL THEN event_id END)
+FROM ranked
+GROUP BY event_date, product_id
