@@ -12,7 +12,7 @@ from producer.simulate.rhythm import Moments, moments
 
 PURCHASES_PER_DAY = 900
 PEOPLE_PER_PURCHASE = 0.15
-PEOPLE = 50_000
+PEOPLE = 10_000  # made at the start, some 0.2 ms each
 PRODUCTS = ("Laptop", "Phone", "Headphones", "Coffee Maker", "Desk Lamp", "Backpack", "Running Shoes", "Water Bottle",
             "Board Game", "Novel", "Cookbook", "Yoga Mat", "Sunglasses", "Wrist Watch", "Rain Jacket", "Blender",
             "Monitor", "Keyboard", "Office Chair", "Picnic Basket")  # fmt: skip

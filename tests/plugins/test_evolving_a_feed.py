@@ -77,7 +77,7 @@ def test_the_page_is_true(feed):
     # A column is added
     cleaned_before = feed.batch(("between", 1, announced | {"product_id": "P2"}))
     assert [name.partition("_moves")[0] for name in feed.change("A column is added")] == [
-        "0001_versions_and_extra", "0002_warehouse"]  # fmt: skip
+        "0001_versions_and_extra", "0002_warehouse", "0003_event_days"]  # fmt: skip
     from ecommerce_elt.cleaning import is_outdated
 
     assert is_outdated(cleaned_before, feed.config)  # so the load cleans it again: steps.load_batch

@@ -97,9 +97,12 @@ def test_ctrl_c_flushes_and_reports(stream, tmp_path):
     process = subprocess.Popen(command, cwd=PROJECT, env=stream.env, stderr=subprocess.PIPE, text=True)
     from local.supervision import wait_for
 
-    wait_for(lambda: len(stream.events()) > 20, 30, "events")
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=20)
+    try:
+        wait_for(lambda: len(stream.events()) > 20, 30, "events")
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=20)
+    finally:
+        process.kill()
     assert process.returncode == 130
     counted = json.loads(report.read_text())
     assert (counted["finished"], sum(counted["sent"].values())) == (False, len(stream.events()))
