@@ -2,9 +2,15 @@
 -- source: core.fact_invoice_line, core.fact_product_event
 -- idempotent: computes the whole day from core, so the order of arrival does not matter
 -- re-run: the same rows
+-- measure is_product: as in core.dim_product: the code begins with five digits, or the stock room has it
+-- measure first_seen_at: first event of the product on the day
+-- measure last_seen_at: last event of the product on the day
 -- measure is_priced: the event that gives the description has a price
--- measure described_by: event that gives the description, at described_at
--- measure priced_by: event that gives the price, at priced_at
+-- measure described_at: time of the event that gives the description
+-- measure described_by: event that gives the description
+-- measure price: of the latest sale or movement with a price on the day
+-- measure priced_at: time of the event that gives the price
+-- measure priced_by: event that gives the price
 INSERT INTO staged
 WITH event AS (
     SELECT
