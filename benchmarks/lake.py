@@ -44,7 +44,16 @@ def landing(stack: Stack, data: Path, table: Table) -> None:
     observer = Observer.of(stack)
     with gzip.open(data, "rt", newline="") as source:
         header, *rows = csv.reader(source)
-    small = [_csv([header, *rows[n * SMALL_ROWS : (n + 1) * SMALL_ROWS]]) for n in range(SMALL_FILES)]
+    # In ISO 8601, since the dates of so few rows would fit month/day and day/month.
+    small = [
+        _csv(
+            [
+                header,
+                *([*row[:4], _time_of(row).isoformat(" "), *row[5:]] for row in rows[n * SMALL_ROWS :][:SMALL_ROWS]),
+            ]
+        )
+        for n in range(SMALL_FILES)
+    ]
     wait_for(observer.is_idle, 60, "an idle stack")
 
     def landed(files: dict[str, bytes]) -> float:
@@ -74,6 +83,10 @@ def _report(observer: Observer, key: str) -> Any:
     return json.loads(observer.s3.get_object(Bucket=observer.bucket, Key=found[0])["Body"].read()) if found else None
 
 
+def _time_of(row: list[str]) -> datetime:
+    return datetime.strptime(row[4], "%m/%d/%Y %H:%M")
+
+
 def _csv(rows: list[list[str]]) -> bytes:
     text = io.StringIO()
     csv.writer(text).writerows(rows)
@@ -88,9 +101,9 @@ def _workbook(rows: list[list[str]]) -> bytes:
     sheet = book.create_sheet("Online Retail")
     header, *body = rows
     sheet.append(header)
-    for invoice, code, description, quantity, moment, price, customer, country in body:
-        at = datetime.strptime(moment, "%m/%d/%Y %H:%M")  # as the file has it
-        sheet.append([invoice, code, description, int(quantity), at, float(price), customer, country])
+    for row in body:
+        invoice, code, description, quantity, _, price, customer, country = row
+        sheet.append([invoice, code, description, int(quantity), _time_of(row), float(price), customer, country])
     out = io.BytesIO()
     book.save(out)
     return out.getvalue()
