@@ -8,6 +8,7 @@ engine to which sqlglot translates runs the same definition. The second half is 
 from __future__ import annotations
 
 import hashlib
+import logging
 from collections.abc import Iterator
 from functools import lru_cache
 
@@ -17,6 +18,7 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import Column, Contract
 
 DIALECT = "duckdb"
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each index of a list, in the log of every batch
 
 EXTRA_MAX_BYTES = 65535  # staging keeps it in the longest VARCHAR: Redshift guide, "Character types"
 # What the load needs of every feed.
