@@ -1,7 +1,12 @@
-"""Airflow imports this file in the process from which it forks tasks, so that DuckDB, pyarrow and sqlglot are imported once.
+"""Airflow imports this file in the process from which it forks tasks: DuckDB, pyarrow and sqlglot are imported once, and the
+cleaning's SQL is rendered once.
 
-Without it each task imports them anew, and an event takes 8 seconds from put to queryable instead of 4 (`make benchmark`).
+Without it each task does so anew, and an event takes seconds more from put to queryable (`make benchmark`).
 The package itself is in .airflowignore: Airflow would import every module of it as a plugin.
 """
 
 import ecommerce_elt.steps  # noqa: F401
+from ecommerce_elt.cleaning import render
+from ecommerce_elt.settings import settings
+
+render(settings())

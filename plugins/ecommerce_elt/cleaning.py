@@ -164,6 +164,12 @@ ORDER BY source_object, source_line
 """
 
 
+def render(settings: Settings) -> None:
+    """Renders the SQL of all feeds, so that processes which are forked from this one have it."""
+    for feed, contract in load_contracts(settings.include_dir / "feeds").items():
+        cleaning_sql(contract, _clean_sql(feed, settings))
+
+
 def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
     """Cleans the batch of `manifest` and writes its files to the lake.
 
