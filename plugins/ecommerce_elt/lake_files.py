@@ -92,10 +92,10 @@ def write_clean(
     s3: Any, bucket: str, manifest: Manifest, batches: Iterable[pa.RecordBatch], work: Path
 ) -> list[tuple[str, int]]:
     """Writes one Parquet file per event date of rows that are sorted by event_time; returns (key, bytes) of each."""
-    files = [
+    files = (
         (f"clean/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path)
         for date, path in split_by_date(batches, work)
-    ]
+    )
     return _upload(s3, bucket, files)
 
 
@@ -244,7 +244,9 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, use_deprecated_int96_timestamps=True)
 
 
-def _upload(s3: Any, bucket: str, files: list[tuple[str, Path]]) -> list[tuple[str, int]]:
+def _upload(s3: Any, bucket: str, files: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
+    """Uploads the files as they come, removes them here, and returns (key, bytes) of each."""
+
     def put(entry: tuple[str, Path]) -> tuple[str, int]:
         key, path = entry
         size = path.stat().st_size
