@@ -62,8 +62,8 @@ def main() -> None:
     options = {"listen_addresses": "", "unix_socket_directories": str(sockets), "max_connections": "200",
                "synchronous_commit": "off", "dynamic_shared_memory_type": "mmap",
                # The workers of a killed scheduler inherited its connection and keep it open, with its transaction and
-               # its locks, which would stop the next scheduler.
-               "idle_in_transaction_session_timeout": "20s"}  # fmt: skip
+               # its locks, which would stop the next scheduler; in the middle of a statement it is not idle.
+               "idle_in_transaction_session_timeout": "20s", "transaction_timeout": "90s"}  # fmt: skip
     settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     os.execv(binary, [binary, "-D", str(data), *settings])  # noqa: S606
 

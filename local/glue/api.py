@@ -166,6 +166,7 @@ class Glue(JsonService):
             if crawler["State"] != "READY":
                 raise ApiError("CrawlerRunningException", f"Crawler with name {r['Name']} has already started")
             crawler |= {"State": "RUNNING", "StartedAt": now()}
+            self._save()  # a crawl that was begun and is lost by a restart has FAILED
         self.pool.submit(self._crawl, r["Name"])
         return {}
 

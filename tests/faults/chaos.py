@@ -63,6 +63,15 @@ def plan(seed: int, seconds: float) -> list[Step]:
     return steps
 
 
+def _lambdas(process: psutil.Process) -> list[psutil.Process]:
+    """Returns the processes of Lambdas under it; none where it is another part, or has just ended."""
+    try:
+        is_cloud = process.cmdline()[-1:] == ["local.cloud"] and process.nice() == 0
+        return process.children() if is_cloud else []
+    except psutil.NoSuchProcess:  # also a zombie's
+        return []
+
+
 class Chaos:
     def __init__(self, world: World, seed: int) -> None:
         self.world, self.stack, self.seed = world, world.stack, seed
@@ -109,8 +118,7 @@ class Chaos:
             case "task" | "stopped task":
                 return self._task(step)
             case "lambda":
-                cloud = [p for p in members(self.stack) if p.cmdline()[-1:] == ["local.cloud"] and p.nice() == 0]
-                return self._kill([child for process in cloud for child in process.children()], step)
+                return self._kill([child for process in members(self.stack) for child in _lambdas(process)], step)
             case "notifications again":
                 return self._notify_again(step)
             case "events again":
