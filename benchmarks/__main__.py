@@ -11,7 +11,6 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
@@ -20,7 +19,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from benchmarks import cleaning, marts, streams
+from benchmarks import cleaning, marts, stacks, streams
 from local.demo import Observer, refresh_dashboards
 
 console = Console(width=None if sys.stdout.isatty() else 110)
@@ -63,34 +62,10 @@ def cleaning_against_rivals(data: Path) -> None:
     console.print(table)
 
 
-class TaskMemory:
-    """The largest task process of a stack: children of the scheduler that are not the scheduler."""
-
-    def __init__(self, find: Callable[[], list[psutil.Process]]) -> None:
-        self.find, self.peak, self._done = find, 0, threading.Event()
-        self._thread = threading.Thread(target=self._watch, daemon=True)
-
-    def __enter__(self) -> TaskMemory:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._done.set()
-        self._thread.join()
-
-    def _watch(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
-            for process in self.find():
-                try:
-                    self.peak = max(self.peak, process.memory_info().rss)
-                except psutil.NoSuchProcess:
-                    continue
-
-
 def main_job(data: Path | None) -> None:
     from local import lifecycle
     from local.stack import Stack
-    from local.supervision import Supervisor, wait_for
+    from local.supervision import wait_for
 
     quiet = Console(quiet=True)
     table, marts_table = Table("main job", "measured", title_justify="left"), None
@@ -122,9 +97,8 @@ def main_job(data: Path | None) -> None:
             )
 
             if data:
-                [scheduler] = [p["pid"] for p in Supervisor(stack).states() if p["name"] == "airflow-scheduler"]
                 report = Path(folder) / "report.json"
-                with TaskMemory(lambda: psutil.Process(scheduler).children(recursive=True)) as memory:
+                with stacks.PeakMemory(lambda: stacks.tasks(stack)) as memory:
                     produce("replay", str(data), "--report-file", str(report))
                     sent = json.loads(report.read_text())["seconds"]
                     first = time.monotonic() - sent
@@ -137,7 +111,7 @@ def main_job(data: Path | None) -> None:
                 table.add_row(
                     "whole file, first put to marts and dashboards, asked for after the last row", f"{fresh:.0f} s"
                 )
-                table.add_row("largest task process", f"{memory.peak / 1e6:,.0f} MB")
+                table.add_row("largest task process", f"{memory.largest / 1e6:,.0f} MB")
                 for name in ("Firehose", "dynamodb_writer"):
                     wait_for(lambda name=name: observer.ways()[name][0] >= 541_909, 600, name, 2)
                     table.add_row(

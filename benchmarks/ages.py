@@ -6,7 +6,6 @@ import gzip
 import json
 import random
 import statistics
-import threading
 import time
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -17,6 +16,7 @@ from ecommerce_elt import batches
 from ecommerce_elt.events import envelope
 
 from benchmarks.report import Row
+from benchmarks.stacks import Beside
 from local.demo import Observer
 
 POLL_SECONDS = 0.2
@@ -73,32 +73,16 @@ class Sender:
             waiting = [record for record, put in zip(waiting, answer, strict=True) if "ErrorCode" in put]
 
 
-class Watch:
-    """Runs `look` again and again beside the block; its answer are the things that can be seen now."""
+class Watch(Beside):
+    """Keeps when each of the things that `look` returns was first seen."""
 
     def __init__(self, look: Callable[[], Iterable[str]]) -> None:
-        self.look, self.seen_at, self._done = look, {}, threading.Event()
-        self.seen_at: dict[str, float]
-        self.error: BaseException | None = None
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        super().__init__(self._see, POLL_SECONDS)
+        self.look, self.seen_at = look, dict[str, float]()
 
-    def __enter__(self) -> Watch:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *exc: object) -> None:
-        self._done.set()
-        self._thread.join()
-        if self.error:
-            raise self.error
-
-    def _watch(self) -> None:
-        try:
-            while not self._done.wait(POLL_SECONDS):
-                for what in self.look():
-                    self.seen_at.setdefault(what, time.monotonic())
-        except Exception as error:  # raised again in the thread that waits
-            self.error = error
+    def _see(self) -> None:
+        for what in self.look():
+            self.seen_at.setdefault(what, time.monotonic())
 
 
 def committed(observer: Observer) -> Iterable[str]:

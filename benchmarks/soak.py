@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import statistics
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable
@@ -32,33 +31,17 @@ TASKS_PAGE = 100
 WINDOW = 0.15  # the start and the end of the soak are so much of it each
 
 
-class Memory:
+class Memory(stacks.Beside):
     """Samples what each part of the stack holds, with its children; Airflow's tasks are a part of their own."""
 
     def __init__(self, stack: Stack) -> None:
-        self.stack, self.samples, self._done = stack, [], threading.Event()
-        self.samples: list[tuple[float, dict[str, int]]]
-        self.error: Exception | None = None
-        self._thread = threading.Thread(target=self._watch, daemon=True)
+        super().__init__(self._sample, SAMPLE_SECONDS)
+        self.stack, self.samples = stack, list[tuple[float, dict[str, int]]]()
 
-    def __enter__(self) -> Memory:
-        self._thread.start()
-        return self
+    def _sample(self) -> None:
+        self.samples.append((time.monotonic(), self._held()))
 
-    def __exit__(self, *exc: object) -> None:
-        self._done.set()
-        self._thread.join()
-        if self.error:
-            raise self.error
-
-    def _watch(self) -> None:
-        try:
-            while not self._done.wait(SAMPLE_SECONDS):
-                self.samples.append((time.monotonic(), self._look()))
-        except Exception as error:  # raised again by the thread that waits
-            self.error = error
-
-    def _look(self) -> dict[str, int]:
+    def _held(self) -> dict[str, int]:
         found: dict[str, int] = {}
         for state in Supervisor(self.stack).states():
             if not state["pid"]:
@@ -155,7 +138,6 @@ def soak(stack: Stack, minutes: float, rate: float) -> dict[str, list[Row]]:
         ended = datetime.now(UTC)
         wait_for(lambda: _rows(observer) >= len(warm.put_at) + len(sender.put_at), DRAIN_SECONDS, "the last events", 1)
         drained = (datetime.now(UTC) - ended).total_seconds()
-        time.sleep(2 * ages.POLL_SECONDS)  # the watch looks once more, at what is there for good
     found = ages.of_batches(observer, sender, watch.seen_at)
     assert len(found) == len(sender.put_at), f"{len(sender.put_at) - len(found)} events are in no batch"
     by_minute: dict[int, list[float]] = defaultdict(list)

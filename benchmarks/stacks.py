@@ -10,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Self
 
 import psutil
 from rich.console import Console
@@ -72,21 +73,40 @@ def resident_bytes(processes: Iterable[psutil.Process]) -> int:
     return total
 
 
-class PeakMemory:
-    """The most that the processes which `find` returns held together while the block ran."""
+class Beside:
+    """Runs `look` again and again in a thread while the block runs, and once more at its end; raises what it raised."""
 
-    def __init__(self, find: Callable[[], Iterable[psutil.Process]]) -> None:
-        self.find, self.bytes, self._done = find, 0, threading.Event()
+    def __init__(self, look: Callable[[], None], seconds: float) -> None:
+        self._look, self._seconds, self._done = look, seconds, threading.Event()
+        self._error: Exception | None = None
         self._thread = threading.Thread(target=self._watch, daemon=True)
 
-    def __enter__(self) -> PeakMemory:
+    def __enter__(self) -> Self:
         self._thread.start()
         return self
 
     def __exit__(self, *exc: object) -> None:
         self._done.set()
         self._thread.join()
+        if self._error and exc[0] is None:
+            raise self._error
 
     def _watch(self) -> None:
-        while not self._done.wait(SAMPLE_SECONDS):
-            self.bytes = max(self.bytes, resident_bytes(self.find()))
+        try:
+            while not self._done.wait(self._seconds):
+                self._look()
+            self._look()
+        except Exception as error:  # raised again by the thread that waits
+            self._error = error
+
+
+class PeakMemory(Beside):
+    """The most bytes that the processes which `find` returns held while the block ran: together, and the largest of them."""
+
+    def __init__(self, find: Callable[[], Iterable[psutil.Process]], seconds: float = SAMPLE_SECONDS) -> None:
+        super().__init__(self._sample, seconds)
+        self.find, self.bytes, self.largest = find, 0, 0
+
+    def _sample(self) -> None:
+        held = [resident_bytes([process]) for process in self.find()]
+        self.bytes, self.largest = max(self.bytes, sum(held)), max(self.largest, *held, 0)

@@ -273,8 +273,8 @@ def replay(
     def records() -> Iterator[Record]:
         # At a rate, what is encoded at once is what leaves in a tenth of a second: `sent_at` is the time of encoding.
         for block in source.blocks(survey, max(1, int(rate / 10)) if rate else BLOCK_ROWS):
-            lines = envelopes.encode(block.lines, block.times, block.values, _now()).split(b"\n")
-            for data, line, values in zip(lines, block.lines, block.values, strict=False):
+            lines = envelopes.encode(block.lines, block.times, block.values, _now()).split(b"\n")[:-1]
+            for data, line, values in zip(lines, block.lines, block.values, strict=True):
                 yield Record(data, _key(values[key_at] if key_at < len(values) <= len(survey.keys) else line), feed)
 
     _send(itertools.islice(records(), rows), total, open_sink=open_sink, rate=rate, report_file=report_file, what=f"replay {file.name}",

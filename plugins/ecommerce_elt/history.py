@@ -44,6 +44,7 @@ from ecommerce_elt.tabular import Block, Flags, TabularFile
 log = logging.getLogger(__name__)
 
 REPORTED_LINES = 1000
+FILES_NAMED = 5  # in a message
 PUTS_AT_ONCE = 4
 PACKING_LEVEL = 1  # of ISA-L
 LOG_EVERY_SECONDS = 5.0
@@ -107,6 +108,8 @@ def land_files(
         PermanentError: no file can be loaded: there is no such file, it changed, or it cannot be read; the message holds
             no value of the file but its header. A report beside the file says all, with line numbers.
     """
+    if len({feed_of(key) for key, _ in files}) > 1:
+        raise PermanentError(f"{', '.join(key for key, _ in files[:FILES_NAMED])}: expected files of one feed")
     landed: list[Landed] = []
     parts: list[_Part] = []
     failed: dict[str, PermanentError] = {}
@@ -117,24 +120,25 @@ def land_files(
             log.error("%s", error)
             failed[key] = error
             continue
-        if landed and feed_of(landed[0]) != feed_of(file):
-            raise PermanentError(f"{file.key} and {landed[0].key}: expected files of one feed")
         landed.append(file)
         parts += of_file
     if not landed:
         raise next(iter(failed.values()))
     batches: dict[int, list[str]] = defaultdict(list)
     for some in constrained_batches(parts, settings.history_batch_rows, get_len=lambda part: part.rows, strict=False):
-        manifest = new_manifest(feed_of(landed[0]), [part.raw for part in some], max(part.landed_at for part in some))
+        manifest = new_manifest(
+            feed_of(landed[0].key), [part.raw for part in some], max(part.landed_at for part in some)
+        )
         s3.put_object(Bucket=settings.bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
         for index in dict.fromkeys(part.file for part in some):
             batches[index].append(manifest.batch_id)
     return LandedGroup([replace(file, batches=batches[i]) for i, file in enumerate(landed)], list(failed))
 
 
-def feed_of(file: Landed) -> str:
-    """Returns the feed that the key of a landed file names."""
-    return file.key.split("/")[1]
+def feed_of(key: str) -> str:
+    """Returns the feed that the key of a landed file names; of any other key the key."""
+    match = LANDING_KEY.match(key)
+    return match["feed"] if match else key
 
 
 def _land_file(

@@ -84,32 +84,38 @@ def _read_list(s3: Any, bucket: str, feed: str, day: str) -> tuple[list[str], st
     return found["Body"].read().decode().split(), found["ETag"]
 
 
-def _change_list(s3: Any, bucket: str, feed: str, day: str, change: Callable[[list[str]], list[str] | None]) -> bool:
+def _change_list(
+    s3: Any,
+    bucket: str,
+    feed: str,
+    day: str,
+    change: Callable[[list[str]], list[str] | None],
+    *,
+    first: list[str] | None = None,
+) -> bool:
     """Replaces the day's list by what `change` makes of it, in one conditional write; tried again when another was faster.
 
+    Args:
+        change: gives None to leave the list.
+        first: the list where there is none yet; without it, what `change` makes of no file.
+
     Returns:
-        Whether it changed. `change` gives None to leave it.
+        Whether it changed.
     """
     while True:
         urls, etag = _read_list(s3, bucket, feed, day)
-        wanted = change(urls)
+        wanted = first if etag is None and first is not None else change(urls)
         if wanted is None or wanted == urls:
             return False
-        if _put_list(s3, bucket, feed, day, wanted, etag):
-            return True  # else somebody else changed the list: look again
-
-
-def _put_list(s3: Any, bucket: str, feed: str, day: str, urls: list[str], etag: str | None) -> bool:
-    """Writes the day's list, and returns whether it was the one of `etag` until then; without one, whether there was none."""
-    condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
-    body = "".join(url + "\n" for url in urls).encode()
-    try:
-        s3.put_object(Bucket=bucket, Key=folder_of(feed, day) + LIST, Body=body, **condition)
-    except s3.exceptions.ClientError as error:
-        if error.response["Error"]["Code"] not in {"PreconditionFailed", "ConditionalRequestConflict"}:
-            raise
-        return False
-    return True
+        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        body = "".join(url + "\n" for url in wanted).encode()
+        try:
+            s3.put_object(Bucket=bucket, Key=folder_of(feed, day) + LIST, Body=body, **condition)
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] not in {"PreconditionFailed", "ConditionalRequestConflict"}:
+                raise
+            continue  # somebody else changed the list: look again
+        return True
 
 
 def _supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> None:
@@ -167,7 +173,6 @@ def publish_batch(
     """
     bucket = settings.bucket
     urls = _files_of_batch(s3, bucket, batch.batch_id)
-    listed = changes(s3, bucket, batch.feed)
     known = _known_events(s3, target, batch, settings) if overlaps else None
     replaced = _replaced(target, batch, settings)
     versions = {event: version for of_day in replaced.values() for event, version in of_day.items()}
@@ -177,8 +182,6 @@ def publish_batch(
         added = _without(s3, url, known, versions) if known is not None or versions else url
         if added is None:
             return False  # core had all of it, and so had the lists
-        if added == url and day not in listed and _put_list(s3, bucket, batch.feed, day, [added], None):
-            return True  # the first list of the day: nothing was ever taken out of it
         events = _read(s3, added, ["event_id"])["event_id"] if again else None
         notes = _Notes(s3, bucket, batch.feed, day, batch.batch_id)
 
@@ -192,7 +195,8 @@ def publish_batch(
 
         if added != url:
             _supersede(s3, bucket, batch.feed, day, [url])
-        return _change_list(s3, bucket, batch.feed, day, change)
+        # Nothing was ever taken out of a list that is not there, so no note is looked for.
+        return _change_list(s3, bucket, batch.feed, day, change, first=[added])
 
     with ThreadPoolExecutor(S3_THREADS) as pool:
         changed = sum(pool.map(add, urls))

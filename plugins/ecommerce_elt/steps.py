@@ -41,8 +41,6 @@ from ecommerce_elt.task_clients import client, linked_warehouse, task_warehouse
 
 log = logging.getLogger(__name__)
 
-FILES_NAMED = 5  # in a message
-
 
 def claim_batches() -> list[str]:
     """Returns the ids of the batches to load in this run: those that dead runs left, and the new ones."""
@@ -240,7 +238,7 @@ def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) ->
     if wrong:
         raise PermanentError(
             f"{len(wrong)} of {len(group.failed) + len(reports)} files were not loaded; why is in the report beside each: "
-            + "; ".join(wrong[:FILES_NAMED])
+            + "; ".join(wrong[: history.FILES_NAMED])
         )
     return [{name: value for name, value in report.items() if name != "rejected"} for report in reports]
 

@@ -1,6 +1,7 @@
 """Migrations: a warehouse in use gets the columns of today, whatever it died of in between, and nothing is done twice."""
 
 import uuid
+from contextlib import contextmanager
 
 import pytest
 from ecommerce_elt import migrations, warehouse
@@ -77,13 +78,13 @@ def test_a_table_in_use_gets_the_columns_of_today_and_keeps_its_rows(project):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("after", [False, True], ids=["before_the_statement", "after_the_statement"])
-@pytest.mark.parametrize("number", range(len(STEPS) + 1))
-def test_a_run_that_died_anywhere_is_finished_by_the_next(project, number, after, monkeypatch):
+@contextmanager
+def dying(monkeypatch, is_meant, number, after):
+    """The block dies before or after the statement of that number, of those whose name is meant."""
     run, seen = warehouse.Warehouse.run, []
 
-    def dying(self, statements, parameters=None, *, name=""):
-        if not name.startswith((project.name, f"migration {project.name}")):
+    def dies(self, statements, parameters=None, *, name=""):
+        if not is_meant(name):
             return run(self, statements, parameters, name=name)
         seen.append(name)
         if len(seen) == number + 1:
@@ -93,9 +94,18 @@ def test_a_run_that_died_anywhere_is_finished_by_the_next(project, number, after
         return run(self, statements, parameters, name=name)
 
     with monkeypatch.context() as patched:
-        patched.setattr(warehouse.Warehouse, "run", dying)
-        with pytest.raises(Dies):
-            project.migrate()
+        patched.setattr(warehouse.Warehouse, "run", dies)
+        yield
+
+
+@pytest.mark.parametrize("after", [False, True], ids=["before_the_statement", "after_the_statement"])
+@pytest.mark.parametrize("number", range(len(STEPS) + 1))
+def test_a_run_that_died_anywhere_is_finished_by_the_next(project, number, after, monkeypatch):
+    with (
+        pytest.raises(Dies),
+        dying(monkeypatch, lambda name: name.startswith((project.name, f"migration {project.name}")), number, after),
+    ):
+        project.migrate()
     project.migrate()
     assert project.content() == [("a", 1, "x", "red"), ("b", 2, None, "red")]
     assert project.recorded() == 1
@@ -159,22 +169,8 @@ def test_events_of_before_get_their_days_whatever_the_migration_died_of(
     target = observer.warehouse
     target.run(["DELETE FROM ops.event_day"])
     target.run(["DELETE FROM ops.schema_migrations WHERE migration = :name"], {"name": name})
-    run, seen = warehouse.Warehouse.run, []
-
-    def dying(self, statements, parameters=None, *, name=""):
-        if "0003_event_days" not in name:
-            return run(self, statements, parameters, name=name)
-        seen.append(name)
-        if len(seen) == number + 1:
-            if after:
-                run(self, statements, parameters, name=name)
-            raise Dies(name)
-        return run(self, statements, parameters, name=name)
-
-    with monkeypatch.context() as patched:
-        patched.setattr(warehouse.Warehouse, "run", dying)
-        with pytest.raises(Dies):
-            migrations.migrate(target, config.sql_dir, contracts.values(), [])
+    with pytest.raises(Dies), dying(monkeypatch, lambda statement: name in statement, number, after):
+        migrations.migrate(target, config.sql_dir, contracts.values(), [])
     migrations.migrate(target, config.sql_dir, contracts.values(), [])
     rows = "SELECT event_date FROM ops.event_day WHERE event_key = STRTOL(LEFT(MD5(:id), 12), 16)"
     assert target.query(rows, {"id": f"{lake.name}-0"}) == [("2026-01-02",)]
