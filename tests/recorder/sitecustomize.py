@@ -9,6 +9,8 @@ import sys
 from pathlib import Path
 
 FOLDER = os.environ.get("RECORD_CALLS_TO")
+# dynamodb_writer puts the actions of a transaction into the finished request, so they are no parameters of the call.
+WRITTEN_AS_SENT = {"TransactWriteItems"}
 
 
 def _who():
@@ -56,13 +58,19 @@ def _note(client, operation, params):
 
 
 def _patch(module):
-    plain = module.BaseClient._make_api_call
+    plain, send = module.BaseClient._make_api_call, module.BaseClient._make_request
 
     def call(self, operation_name, api_params):
-        _note(self, operation_name, api_params)
+        if operation_name not in WRITTEN_AS_SENT:
+            _note(self, operation_name, api_params)
         return plain(self, operation_name, api_params)
 
-    module.BaseClient._make_api_call = call
+    def request(self, operation_model, request_dict, request_context):
+        if operation_model.name in WRITTEN_AS_SENT:
+            _note(self, operation_model.name, json.loads(request_dict["body"]))
+        return send(self, operation_model, request_dict, request_context)
+
+    module.BaseClient._make_api_call, module.BaseClient._make_request = call, request
 
 
 def _patch_async(module):
