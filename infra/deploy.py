@@ -88,7 +88,7 @@ def lambda_contracts() -> dict[str, dict[str, Any]]:
             "feed": feed, "version": contract.version, "event_time": contract.event_time,
             "partition_key": contract.partition_key, "unknown_keys": contract.unknown_keys, "known_keys": contract.known_keys,
             "columns": [
-                column.model_dump(include={"name", "type", "required", "min", "max", "max_bytes", "pattern", "accepted"})
+                column.model_dump(include={"name", "type", "required", "min", "max", "max_bytes", "pattern", "accepted", "privacy"})
                 | {"headers": column.headers}
                 for column in contract.columns
             ],

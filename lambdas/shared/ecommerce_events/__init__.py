@@ -1,1 +1,1 @@
-"""What all Lambdas share: the envelope, the contracts, retries. Packaged once, as a Lambda layer."""
+"""What all Lambdas share: the envelope, the contracts, which record is of which feed, retries. Packaged as a Lambda layer."""
