@@ -43,8 +43,8 @@ from pyspark.sql.functions import count_if, expr
 log = logging.getLogger("clean_events")
 
 EVENTS = (
-    "event_id string, event_time string, event_version int, data array<string>, extra string, source_object string, "
-    "source_line int"
+    "event_id string, event_time string, event_version int, schema_version int, data array<string>, extra string, "
+    "source_object string, source_line int"
 )
 OBJECTS = "key string, etag string, size bigint, bucket string"
 LINEAGE = ("reasons", "copy_number", "rejected_version")

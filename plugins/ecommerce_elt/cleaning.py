@@ -45,6 +45,7 @@ SELECT
     event_time,
     -- What replaces an event has its id and a higher version.
     COALESCE(event_version, 1) AS event_version,
+    COALESCE(schema_version, 1) AS schema_version,
     texts AS data,
     -- RFC 7396: a null in the patch takes the key away, so what is left are the keys that the contract does not know.
     -- A record with no more keys than were found of the known ones has none, which is cheaper to see.
@@ -54,11 +55,24 @@ SELECT
     END AS extra,
     file_index
 FROM (
-    SELECT event_id, event_time, event_version, data AS json, JSON_EXTRACT_STRING(data, $paths) AS texts, file_index
+    SELECT
+        event_id,
+        event_time,
+        event_version,
+        schema_version,
+        data AS json,
+        JSON_EXTRACT_STRING(data, $paths) AS texts,
+        file_index
     FROM read_json(
         $files,
         format = 'newline_delimited',
-        columns = {event_id: 'VARCHAR', event_time: 'VARCHAR', event_version: 'INTEGER', data: 'JSON'}
+        columns = {
+            event_id: 'VARCHAR',
+            event_time: 'VARCHAR',
+            event_version: 'INTEGER',
+            schema_version: 'INTEGER',
+            data: 'JSON'
+        }
     )
 )
 """
@@ -217,8 +231,8 @@ def _clean_sql(feed: str, settings: Settings) -> str:
 def clean_schema(contract: Contract, settings: Settings) -> pa.Schema:
     """Returns the columns of the feed's clean files, as today's contract and clean SQL make them."""
     none = (
-        "SELECT '' AS event_id, '' AS event_time, 1 AS event_version, [''] AS data, '' AS extra, '' AS source_object, "
-        "1 AS source_line LIMIT 0"
+        "SELECT '' AS event_id, '' AS event_time, 1 AS event_version, 1 AS schema_version, [''] AS data, '' AS extra, "
+        "'' AS source_object, 1 AS source_line LIMIT 0"
     )
     with duckdb.connect() as engine:
         engine.execute("SET TimeZone = 'UTC'")

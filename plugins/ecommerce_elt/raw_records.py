@@ -22,7 +22,7 @@ from ecommerce_elt.lake_files import get_raw
 ROWS_PER_BATCH = 20_000
 EVENTS = pa.schema(
     [("event_id", pa.string()), ("event_time", pa.string()), ("event_version", pa.int32()),
-     ("data", pa.list_(pa.string())), ("extra", pa.string()),
+     ("schema_version", pa.int32()), ("data", pa.list_(pa.string())), ("extra", pa.string()),
      ("source_object", pa.string()), ("source_line", pa.int32())]
 )  # fmt: skip
 
@@ -118,9 +118,9 @@ def _events_of(body: Any, key: str, known: Sequence[str]) -> Iterator[pa.RecordB
                 record = [_text(data.get(name)) for name in known]
                 unknown = {name: value for name, value in data.items() if name not in names}
                 extra = _text(unknown) if unknown else None
-                version = int(event.get("event_version") or 1)
+                versions = [int(event.get(name) or 1) for name in ("event_version", "schema_version")]
                 rows.append(
-                    (_text(event.get("event_id")), _text(event.get("event_time")), version, record, extra, key, line)
+                    (_text(event.get("event_id")), _text(event.get("event_time")), *versions, record, extra, key, line)
                 )
                 if len(rows) == ROWS_PER_BATCH:
                     yield _as_batch(rows)

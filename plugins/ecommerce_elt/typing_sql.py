@@ -181,12 +181,13 @@ def _unknown_keys(contract: Contract) -> tuple[str, str, str, exp.Expr]:
 def typed_relation(contract: Contract) -> exp.Select:
     """Returns the query of `typed` over the relation `events`.
 
-    `events` has event_id and event_time (text), event_version (from 1), data (a list of texts: the values of the contract's
-    `known_keys`, in their order), extra (text: a JSON object of the keys that the contract does not know, NULL where there
-    are none), source_object and source_line. `typed` has event_id, event_time (TIMESTAMP, UTC), event_version, each column
-    of the contract, extra, source_object, source_line and reasons.
+    `events` has event_id and event_time (text), event_version (from 1), schema_version (of the contract that the sender
+    followed), data (a list of texts: the values of the contract's `known_keys`, in their order), extra (text: a JSON object
+    of the keys that the contract does not know, NULL where there are none), source_object and source_line. `typed` has
+    event_id, event_time (TIMESTAMP, UTC), event_version, schema_version, each column of the contract, extra, source_object,
+    source_line and reasons.
     """
-    lineage = ["event_id", "event_version", "extra", "source_object", "source_line"]
+    lineage = ["event_id", "event_version", "schema_version", "extra", "source_object", "source_line"]
     raw = exp.select(*lineage).from_("events")
     cast = exp.select(*lineage).from_("raw")
     rules: list[tuple[str, str, str, exp.Expr]] = []

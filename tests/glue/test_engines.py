@@ -83,7 +83,7 @@ def _fuzzed(contract, good):
     for number, record in enumerate(_mutated(contract, good, 3)):
         moment = random.choice(times) if number % 3 else None
         made = {"event_id": f"e{random.randrange(number + 1) if number % 20 == 7 else number}", "feed": contract.feed,
-                "schema_version": 1, "event_time": moment, "sent_at": "2026-01-01T00:00:00Z", "data": record}  # fmt: skip
+                "schema_version": random.choice([1, 1, 2, 3]), "event_time": moment, "sent_at": "2026-01-01T00:00:00Z", "data": record}  # fmt: skip
         if number % 5 == 2:
             made["event_version"] = random.randint(1, 3)
         yield json.dumps(made, ensure_ascii=bool(number % 2)).encode()
