@@ -49,16 +49,16 @@ _EVENTS = f"""SELECT MD5(CAST(CAST(:first AS BIGINT) + n AS VARCHAR)) AS event_i
     DATEADD(second, {SECONDS_APART} * (CAST(:first AS BIGINT) + n), CAST('{FIRST:%Y-%m-%d}' AS TIMESTAMP)) AS event_time
 FROM benchmark_number WHERE n < CAST(:rows AS BIGINT)"""
 _FILL = (
-    f"""INSERT INTO {FACT} (event_id, event_time, event_version, product_id, quantity, price, movement)
-SELECT event_id, event_time, 1, 'P' || LEFT(event_id, 3), 1, 2.5, 'sale' FROM ({_EVENTS}) AS event ORDER BY event_time""",
+    f"""INSERT INTO {FACT} (event_id, event_time, event_version, product_id, quantity, price, movement, units, stock_change)
+SELECT event_id, event_time, 1, 'P' || LEFT(event_id, 3), 1, 2.5, 'sale', 1, -1 FROM ({_EVENTS}) AS event ORDER BY event_time""",
     f"""INSERT INTO ops.event_day (event_key, event_date)
 SELECT STRTOL(LEFT(MD5(event_id), 12), 16), CAST(event_time AS DATE) FROM ({_EVENTS}) AS event ORDER BY event_time""",
 )
 _MERGE = f"""MERGE INTO {FACT} USING {STAGING} AS source ON {FACT}.event_id = source.event_id
 WHEN MATCHED THEN UPDATE SET event_id = source.event_id
-WHEN NOT MATCHED THEN INSERT (event_id, event_time, event_version, product_id, quantity, price, movement)
+WHEN NOT MATCHED THEN INSERT (event_id, event_time, event_version, product_id, quantity, price, movement, units, stock_change)
 VALUES (source.event_id, source.event_time, source.event_version, source.product_id, source.quantity, source.price,
-    source.movement)"""
+    source.movement, source.units, source.stock_change)"""
 
 
 class Shop:
@@ -88,8 +88,8 @@ class Shop:
         from ecommerce_elt import batches, cleaning, events
 
         lines = [
-            events.envelope(event_id=event_id, feed=FEED, version=1, event_time=at, sent_at="", event_version=version, data={
-                "event_time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "product_id": "P1", "quantity": "-1", "price": "2.50"})
+            events.envelope(event_id=event_id, feed=FEED, version=2, event_time=at, sent_at="", event_version=version, data={
+                "event_time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "product_id": "P1", "quantity": "1", "price": "2.50"})
             for event_id, at in zip(ids, times, strict=True)
         ]  # fmt: skip
         body = gzip.compress(b"\n".join(lines) + b"\n", 1)

@@ -433,7 +433,8 @@ class Compacted:
 def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
     """Compacts each day of the feed whose list names several small files, and returns what it did.
 
-    Files that an older contract or clean SQL made get today's columns: what they lack is NULL. Days whose list has not changed
+    Files that an older contract or clean SQL made get today's columns: what they lack is NULL, or what `sql/lake/<feed>.sql`
+    makes of their other columns. Days whose list has not changed
     since the compaction before are left alone, unless the columns have.
     """
     contract = load_contracts(settings.include_dir / "feeds").get(feed)
@@ -564,8 +565,10 @@ def _merge(
             columns = ", ".join(f'{_read_as(name, there)} AS "{name}"' for name in wanted.names)
             if lost := sorted(there - {*wanted.names}):
                 log.info("feed=%s day=%s dropped columns=%s", feed, day, lost)
-            sql = f"SELECT {columns} FROM {read} ORDER BY event_time, event_id"  # noqa: S608  # names of a contract
-            rows = engine.sql(sql, params={"files": inputs}).to_arrow_reader()
+            sql = f"SELECT {columns} FROM {read}"  # noqa: S608  # names of a contract
+            if (meaning := settings.sql_dir / f"lake/{feed}.sql").exists():
+                sql = f"WITH files AS ({sql}) {meaning.read_text('utf-8')}"
+            rows = engine.sql(f"{sql} ORDER BY event_time, event_id", params={"files": inputs}).to_arrow_reader()
             with parquet_writer(out, wanted) as writer:
                 for batch in rows:
                     writer.write_batch(batch.cast(writer.schema))

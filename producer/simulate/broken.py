@@ -50,6 +50,8 @@ BREAKERS: dict[str, tuple[Broken, ...]] = {
     "product_events": (
         Broken("quantity_is_fraction", _with(quantity=2.5)),
         Broken("quantity_too_large", _with(quantity=99_999_999)),
+        Broken("sale_below_zero", _with(event_type="sale", quantity=-2)),
+        Broken("type_unknown", _with(event_type="gift")),
         Broken("product_with_blank", _with(product_id="P 0001")),
         Broken("price_is_null", _with(price=None)),
         *NO_ENVELOPE,

@@ -263,10 +263,8 @@ def test_marts_follow_loads_at_an_interval_and_a_run_that_is_triggered_waits_for
     built = [t for t in httpx.get(url).json()["task_instances"] if t["task_id"] == "build_dimensions"]
     assert (datetime.fromisoformat(built[0]["start_date"]) - first).total_seconds() >= interval - 1
     assert observer.warehouse.query(
-        "SELECT CAST(SUM(quantity) AS BIGINT) FROM core.fact_product_event"
-    ) == observer.warehouse.query(
-        "SELECT CAST(SUM(restocked_units - sold_units) AS BIGINT) FROM mart.product_movements_daily"
-    )
+        "SELECT CAST(SUM(stock_change) AS BIGINT) FROM core.fact_product_event"
+    ) == observer.warehouse.query("SELECT CAST(SUM(stock_change) AS BIGINT) FROM mart.product_movements_daily")
     send(973)
     wait_for(waits, 15, "a build that waits for its turn", 0.1)
     asked = time.monotonic()

@@ -2,8 +2,10 @@
 
 import re
 
+import duckdb
 import pytest
 import sqlglot
+from ecommerce_elt.cleaning import clean_schema
 from ecommerce_elt.warehouse import render
 
 from local.redshift import dialect
@@ -29,9 +31,13 @@ def test_header_and_size(path):
     assert len(lines) < 100
 
 
-@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name not in {"clean", "athena"}], ids=_id)
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name not in {"clean", "lake", "athena"}], ids=_id)
 def test_redshift_reads_it(path):
-    sql = render(path.read_text(), NAMES)
+    for sql in render(path.read_text(), NAMES).split(";\n"):
+        _is_read(sql)
+
+
+def _is_read(sql):
     first = dialect.words(sql)[0]
     if first == "COPY":
         from local.redshift.copy_from_s3 import parse_copy
@@ -48,6 +54,14 @@ def test_redshift_reads_it(path):
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "athena"], ids=_id)
 def test_athena_reads_it(path):
     assert len(sqlglot.parse(path.read_text(), read="athena")) == 1
+
+
+@pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "lake"], ids=_id)
+def test_files_of_the_lake_keep_todays_columns(path, contracts, config):
+    schema = clean_schema(contracts[path.stem], config)
+    with duckdb.connect() as engine:
+        engine.register("files", schema.empty_table())
+        assert engine.sql(path.read_text()).to_arrow_table().schema.equals(schema)
 
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "clean"], ids=_id)

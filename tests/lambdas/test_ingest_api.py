@@ -76,7 +76,7 @@ def test_an_envelope_gets_what_it_lacks_and_keeps_what_it_has(api, monkeypatch):
     first, second = stream.stored
     assert (first["event_id"], body["event_ids"]) == ("mine", ["mine", second["event_id"]])
     assert len(second["event_id"]) == 36
-    assert (first["schema_version"], first["event_time"], first["data"]) == (1, None, MOVEMENT)
+    assert (first["schema_version"], first["event_time"], first["data"]) == (2, None, MOVEMENT)
     assert first["sent_at"].endswith("Z")
 
 

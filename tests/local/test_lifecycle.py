@@ -143,7 +143,7 @@ def test_state_survives_down_and_up_and_leftovers_are_cleared(tmp_path):
             Bucket=observer.bucket, Key="raw/feed=purchases/dt=2026-01-01/hour=00/kept.jsonl.gz", Body=b"x"
         )
         observer.warehouse.run(
-            ["INSERT INTO core.fact_product_event VALUES ('e', GETDATE(), 1, 'p', 1, 1.5, 'sold', NULL)"]
+            ["INSERT INTO core.fact_product_event VALUES ('e', GETDATE(), 1, 'p', 1, 1.5, 'sale', 1, -1, NULL)"]
         )
         announced = waiting(observer)
         assert announced  # the announcement of the object, and S3's test event

@@ -12,9 +12,14 @@ from ecommerce_elt.settings import Settings
 
 
 def line(
-    feed: str, data: dict, event_id: str = "e1", event_time: str | None = "2026-01-02T03:04:05Z", version: int = 1
+    feed: str,
+    data: dict,
+    event_id: str = "e1",
+    event_time: str | None = "2026-01-02T03:04:05Z",
+    version: int = 1,
+    schema_version: int = 1,
 ) -> bytes:
-    made = {"event_id": event_id, "feed": feed, "schema_version": 1, "event_time": event_time,
+    made = {"event_id": event_id, "feed": feed, "schema_version": schema_version, "event_time": event_time,
             "sent_at": "2026-01-01T00:00:00Z", "data": data}  # fmt: skip
     return json.dumps(made | ({"event_version": version} if version > 1 else {})).encode()
 

@@ -61,6 +61,50 @@ def test_line_types(tmp_path, config, contracts, changes, line_type, zero):
     assert (row["reasons"], row["line_type"], row["is_zero_price"]) == ([], line_type, zero)
 
 
+@pytest.mark.parametrize(
+    ("schema_version", "event_type", "quantity", "expected"),
+    [
+        pytest.param(1, None, -3, ("sale", 3, -3), id="1_negative_was_sold"),
+        pytest.param(1, None, 5, ("restock", 5, 5), id="1_positive_was_restocked"),
+        pytest.param(1, None, 0, ("restock", 0, 0), id="1_zero"),
+        pytest.param(1, "sale", -3, ("sale", 3, -3), id="1_a_type_beside_the_old_sign"),
+        pytest.param(2, None, 10, ("sale", 10, -10), id="2_positive_is_a_sale"),
+        pytest.param(2, None, -4, ("return", 4, 4), id="2_negative_is_a_return"),
+        pytest.param(2, None, 0, ("adjustment", 0, 0), id="2_zero_moves_nothing"),
+        pytest.param(2, "", 10, ("sale", 10, -10), id="2_an_empty_type_is_none"),
+        pytest.param(2, "sale", 3, ("sale", 3, -3), id="2_sale"),
+        pytest.param(2, "return", 3, ("return", 3, 3), id="2_return"),
+        pytest.param(2, "return", -3, ("return", 3, 3), id="2_a_return_with_the_sign_of_one"),
+        pytest.param(2, "restock", 3, ("restock", 3, 3), id="2_restock"),
+        pytest.param(2, "adjustment", 3, ("adjustment", 3, 3), id="2_found"),
+        pytest.param(2, "adjustment", -3, ("adjustment", 3, -3), id="2_lost"),
+        pytest.param(2, "sale", -3, {("quantity", "sign")}, id="2_sold_or_brought_back"),
+        pytest.param(2, "restock", -3, {("quantity", "sign")}, id="2_sent_back_or_taken_away"),
+        pytest.param(2, "gift", -3, {("event_type", "accepted")}, id="2_no_such_type"),
+        pytest.param(3, None, 10, ("sale", 10, -10), id="a_later_version_means_the_same"),
+    ],
+)
+def test_a_movement_is_what_its_type_or_its_sign_says(
+    tmp_path, config, contracts, schema_version, event_type, quantity, expected
+):
+    record = MOVE | {"quantity": quantity} | ({} if event_type is None else {"event_type": event_type})
+    event = line("product_events", record, schema_version=schema_version)
+    [row] = clean(tmp_path, config, contracts["product_events"], "product_events", [event])
+    if isinstance(expected, set):
+        assert rules(row) == expected
+    else:
+        assert (row["reasons"], row["movement"], row["units"], row["stock_change"]) == ([], *expected)
+
+
+def test_a_record_of_a_shop_is_a_sale(tmp_path, config, contracts):
+    """As the second seed sends it: numbers as numbers, and no type."""
+    record = {"event_time": "2026-11-27T11:34:39.314505", "product_id": 18, "quantity": 10, "price": 86.27}
+    event = line("product_events", record, event_time=None, schema_version=contracts["product_events"].version)
+    [row] = clean(tmp_path, config, contracts["product_events"], "product_events", [event])
+    assert (row["reasons"], row["product_id"], row["price"]) == ([], "18", Decimal("86.27"))
+    assert (row["movement"], row["units"], row["stock_change"]) == ("sale", 10, -10)
+
+
 def test_an_empty_customer_is_unknown(tmp_path, config, contracts):
     events = [line("online_retail", LINE | {"CustomerID": value}, str(i)) for i, value in enumerate(["", "  ", None])]
     rows = clean(tmp_path, config, contracts["online_retail"], "online_retail", events)
@@ -214,7 +258,8 @@ def test_every_simulated_fault_is_found_and_nothing_else(tmp_path, config, contr
         if fault and fault.line:
             continue  # no envelope: raw_writer's case
         time = None if fault and fault.time_is_lost else moment.isoformat()
-        events.append(line(feed, fault.data(data) if fault else data, str(number), time))
+        record = fault.data(data) if fault else data
+        events.append(line(feed, record, str(number), time, schema_version=contracts[feed].version))
         broken.append(fault is not None)
     rows = clean(tmp_path, config, contracts[feed], feed, events)
     assert [bool(r["reasons"]) for r in rows] == broken
@@ -266,7 +311,7 @@ def test_no_value_gets_lost_or_breaks_the_batch(tmp_path, config, contracts, dat
     rows = clean(tmp_path, config, contract, feed, [line(feed, r, str(i)) for i, r in enumerate(records)])
     assert len(rows) == 5
     needed = {"online_retail": "quantity unit_price country amount", "purchases": "amount customer_key state gender",
-              "product_events": "product_id quantity price movement"}[feed].split()  # fmt: skip
+              "product_events": "product_id quantity price movement units stock_change"}[feed].split()  # fmt: skip
     for row in rows:
         if not row["reasons"]:
             assert all(row[name] is not None for name in [*needed, "event_time"])

@@ -2,6 +2,22 @@
 -- source: typed, the batch's events with the contract's columns typed and checked
 -- idempotent: a pure function of the batch's events
 -- re-run: the same rows
+WITH meant AS (
+    SELECT
+        *,
+        CASE
+            WHEN event_type IS NOT NULL THEN event_type
+            -- Version 1 of the contract had no event_type: negative was sold, positive was put on the shelf.
+            WHEN schema_version = 1 AND quantity < 0 THEN 'sale'
+            WHEN schema_version = 1 THEN 'restock'
+            WHEN quantity > 0 THEN 'sale'
+            WHEN quantity < 0 THEN 'return'
+            ELSE 'adjustment'
+        END AS movement,
+        -- One system writes what the stock loses, another what came back or went back: docs/adr/0035.
+        quantity < 0 AND (event_type = 'restock' OR (event_type = 'sale' AND schema_version > 1)) AS is_open
+    FROM typed
+)
 SELECT
     event_id,
     event_time,
@@ -9,9 +25,22 @@ SELECT
     product_id,
     quantity,
     price,
-    CASE WHEN quantity < 0 THEN 'sold' ELSE 'restocked' END AS movement,
+    movement,
+    ABS(quantity) AS units,
+    CASE
+        WHEN movement = 'sale' THEN -ABS(quantity)
+        WHEN movement = 'adjustment' THEN quantity
+        ELSE ABS(quantity)
+    END AS stock_change,
     extra,
     source_object,
     source_line,
-    reasons
-FROM typed
+    CASE
+        WHEN is_open THEN LIST_CONCAT(reasons, [{
+            'column_name': 'quantity',
+            'rule': 'sign',
+            'expected': 'not below 0 with event_type sale or restock; goods that came back are a return, other losses an adjustment'
+        }])
+        ELSE reasons
+    END AS reasons
+FROM meant

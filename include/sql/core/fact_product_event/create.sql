@@ -2,6 +2,8 @@
 -- source: staging.product_events
 -- idempotent: merge.sql inserts only event ids that are not there
 -- re-run: creates nothing twice
+-- quantity is as the source wrote it, whose sign means what the movement and the sender's contract say; read units and
+-- stock_change: the pieces that moved, never below zero, and what that did to the stock
 CREATE TABLE IF NOT EXISTS core.fact_product_event (
     event_id VARCHAR(128) NOT NULL,
     event_time TIMESTAMP NOT NULL,
@@ -10,6 +12,8 @@ CREATE TABLE IF NOT EXISTS core.fact_product_event (
     quantity INTEGER NOT NULL,
     price DECIMAL(12, 2) NOT NULL,
     movement VARCHAR(16) NOT NULL,
+    units INTEGER DEFAULT 0 NOT NULL,
+    stock_change INTEGER DEFAULT 0 NOT NULL,
     extra SUPER,
     PRIMARY KEY (event_id)
 )

@@ -10,6 +10,8 @@ INSERT INTO core.fact_product_event (
     quantity,
     price,
     movement,
+    units,
+    stock_change,
     extra
 )
 SELECT
@@ -20,5 +22,7 @@ SELECT
     source.quantity,
     source.price,
     source.movement,
+    source.units,
+    source.stock_change,
     JSON_PARSE(source.extra)
 FROM staging.product_events AS source

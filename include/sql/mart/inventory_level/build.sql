@@ -5,7 +5,7 @@
 -- measure as_of_date: last day with movements of any product
 -- measure sold_last_28_days: sold_units of the 28 days up to as_of_date
 -- measure sold_28_days_before: sold_units of the 28 days before these
--- measure on_hand: pieces restocked less pieces sold since the first movement; below zero where opening stock was never reported
+-- measure on_hand: sum of stock_change since the first movement; below zero where opening stock was never reported
 -- measure sales_trend: sold_last_28_days / sold_28_days_before - 1; empty where nothing was sold before
 -- measure days_of_cover: on_hand (0 where below) / pieces sold a day in the last 28 days, or since the first movement of all where that is later
 -- measure stock_out_days: days that ended with nothing on hand, each until the next movement
@@ -22,8 +22,8 @@ balance AS (
         product_id,
         period_start,
         sold_units,
-        restocked_units - sold_units AS moved,
-        SUM(restocked_units - sold_units) OVER (
+        stock_change AS moved,
+        SUM(stock_change) OVER (
             PARTITION BY product_id ORDER BY period_start ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW
         ) AS on_hand,
         LEAD(period_start) OVER (PARTITION BY product_id ORDER BY period_start) AS next_date

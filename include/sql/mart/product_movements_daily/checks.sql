@@ -21,9 +21,9 @@ SELECT
     CAST(ABS(COALESCE(built.total, 0) - COALESCE(core.total, 0)) * 1000 AS BIGINT),
     CAST(built.total AS VARCHAR) || ' instead of ' || CAST(core.total AS VARCHAR),
     GETDATE()
-FROM (SELECT SUM(restocked_units - sold_units) AS total FROM staged) AS built
+FROM (SELECT SUM(restocked_units + returned_units + adjusted_units - sold_units) AS total FROM staged) AS built
 CROSS JOIN (
-    SELECT SUM(fact.quantity) AS total
+    SELECT SUM(fact.stock_change) AS total
     FROM core.fact_product_event AS fact
     INNER JOIN core.dim_date AS dates ON CAST(fact.event_time AS DATE) = dates.date_day
     WHERE fact.event_time >= :from_day
@@ -40,4 +40,4 @@ SELECT
     MIN(product_id),
     GETDATE()
 FROM staged
-WHERE restocked_units < 0 OR sold_units < 0 OR sold_amount < 0
+WHERE restocked_units < 0 OR sold_units < 0 OR sold_amount < 0 OR returned_units < 0 OR returned_amount < 0

@@ -8,6 +8,10 @@ CREATE TABLE IF NOT EXISTS mart.product_movements_daily (
     restocked_units BIGINT NOT NULL,
     sold_units BIGINT NOT NULL,
     sold_amount DECIMAL(18, 2) NOT NULL,
+    returned_units BIGINT DEFAULT 0 NOT NULL,
+    adjusted_units BIGINT DEFAULT 0 NOT NULL,
+    stock_change BIGINT DEFAULT 0 NOT NULL,
+    returned_amount DECIMAL(18, 2) DEFAULT 0 NOT NULL,
     PRIMARY KEY (period_start, product_id)
 )
 SORTKEY (period_start)

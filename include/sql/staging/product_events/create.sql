@@ -10,6 +10,8 @@ CREATE TABLE IF NOT EXISTS staging.product_events (
     quantity INTEGER NOT NULL,
     price DECIMAL(12, 2) NOT NULL,
     movement VARCHAR(16) NOT NULL,
+    units INTEGER NOT NULL,
+    stock_change INTEGER NOT NULL,
     extra VARCHAR(65535),
     source_object VARCHAR(1024) NOT NULL,
     source_line INTEGER NOT NULL
