@@ -122,12 +122,16 @@ def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[s
         }.items())
     )  # fmt: skip
     by_object = {row.source_object: {name: row[name] for name in lake_files.COUNTS} for row in counted.collect()}
+    rounded = {}
+    if "rounded" in cleaning["stages"]:
+        found = cleaned.where(good).join(spark.table("rounded"), ["source_object", "source_line"])
+        rounded = {row["source_object"]: row["count"] for row in found.groupBy("source_object").count().collect()}
     unknown = []
     if "extra" in cleaned.columns:
         keys = cleaned.where(good).where("extra IS NOT NULL").selectExpr("EXPLODE(JSON_OBJECT_KEYS(extra)) AS key")
         unknown = [(row["key"], row["count"]) for row in keys.groupBy("key").count().collect()]
     return lake_files.write_counts(
-        s3, bucket, manifest, by_object, unknown_keys=unknown, cleaned_by=cleaning["cleaned_by"]
+        s3, bucket, manifest, by_object, rounded=rounded, unknown_keys=unknown, cleaned_by=cleaning["cleaned_by"]
     )
 
 

@@ -21,8 +21,9 @@ import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from ecommerce_elt import marts, warehouse
+from ecommerce_elt.dialects import has_two_readings, rewrites
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.migrations import migrate
 from ecommerce_elt.settings import PROJECT_DIR
 from ecommerce_elt.spark_sql import spark_cleaning
@@ -81,20 +82,39 @@ def package_layer() -> tuple[str, bytes]:
     return _archive("shared", files)
 
 
-def lambda_contracts() -> dict[str, dict[str, Any]]:
-    """Returns feed to contract, as the Lambdas read them."""
+LAMBDA_COLUMN = {"name", "type", "required", "min", "max", "max_bytes", "pattern", "privacy", "formats", "round"}
+
+
+def lambda_contract(contract: Contract) -> dict[str, Any]:
+    """Returns the contract as the Lambdas read it."""
     return {
-        feed: {
-            "feed": feed, "version": contract.version, "event_time": contract.event_time,
-            "partition_key": contract.partition_key, "unknown_keys": contract.unknown_keys, "known_keys": contract.known_keys,
-            "columns": [
-                column.model_dump(include={"name", "type", "required", "min", "max", "max_bytes", "pattern", "accepted", "privacy"})
-                | {"headers": column.headers}
-                for column in contract.columns
-            ],
-        }
-        for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
-    }  # fmt: skip
+        "feed": contract.feed,
+        "version": contract.version,
+        "event_time": contract.event_time,
+        "partition_key": contract.partition_key,
+        "unknown_keys": contract.unknown_keys,
+        "known_keys": contract.known_keys,
+        "dialects_since": contract.dialects_since,
+        "columns": [
+            column.model_dump(include=LAMBDA_COLUMN)
+            | {
+                "headers": column.headers,
+                "accepted": None if column.accepted is None else list(column.accepted),
+                "missing": contract.missing_words(column),
+                "rewrites": rewrites(column),
+                "two_readings": has_two_readings(column),
+                "is_personal": contract.is_personal,
+            }
+            for column in contract.columns
+        ],
+    }
+
+
+def lambda_contracts() -> dict[str, dict[str, Any]]:
+    """Returns feed to contract, of all feeds, as the Lambdas read them."""
+    return {
+        feed: lambda_contract(contract) for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
+    }
 
 
 def _ensure_bucket(s3: Any, name: str, region: str) -> None:

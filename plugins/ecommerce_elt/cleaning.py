@@ -148,6 +148,14 @@ GROUP BY source_object
 ORDER BY source_object
 """
 
+COUNT_ROUNDED = """
+SELECT source_object AS object_key, COUNT(*) AS rounded
+FROM cleaned
+JOIN rounded USING (source_object, source_line)
+WHERE copy_number = 1 AND LEN(reasons) = 0
+GROUP BY source_object
+"""
+
 COUNT_UNKNOWN_KEYS = """
 SELECT key, COUNT(*) AS events
 FROM (SELECT UNNEST(JSON_KEYS(extra)) AS key FROM cleaned WHERE copy_number = 1 AND LEN(reasons) = 0 AND extra IS NOT NULL)
@@ -214,12 +222,16 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
             rejected = engine.sql(SELECT_QUARANTINED, params=names).to_arrow_table()
             write_quarantine(s3, settings.bucket, manifest, rejected, work)
             counted = engine.execute(COUNT_BY_OBJECT).fetchall()
+            rounds = contract and any(column.round for column in contract.columns)
+            rounded = dict(engine.execute(COUNT_ROUNDED).fetchall()) if rounds else {}
             unknown = (
                 engine.execute(COUNT_UNKNOWN_KEYS).fetchall() if contract and contract.unknown_keys == "keep" else []
             )
     by_object = {key: dict(zip(COUNTS, counts, strict=True)) for key, *counts in counted}
     made_by = cleaned_by(contract, _clean_sql(manifest.feed, settings)) if contract else NO_CONTRACT
-    result = write_counts(s3, settings.bucket, manifest, by_object, unknown_keys=unknown, cleaned_by=made_by)
+    result = write_counts(
+        s3, settings.bucket, manifest, by_object, rounded=rounded, unknown_keys=unknown, cleaned_by=made_by
+    )
     log.info("cleaned %s", " ".join(f"{k}={v}" for k, v in asdict(result).items()))
     return result
 

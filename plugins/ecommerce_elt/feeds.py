@@ -12,14 +12,25 @@ from pathlib import Path
 from typing import Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 from yaml import CSafeLoader
 
+from ecommerce_elt.dialects import rewrites
 from ecommerce_elt.errors import PermanentError
 
 NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 TABLE = re.compile(r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")
-TYPE = re.compile(r"^(string|integer|bigint|boolean|timestamp|decimal\((\d{1,2}),(\d{1,2})\))$")
+TYPE = re.compile(r"^(string|identifier|integer|bigint|boolean|timestamp|decimal\((\d{1,2}),(\d{1,2})\))$")
+
+
+TEXTS, NUMBERS = {"string", "identifier"}, {"integer", "bigint", "decimal"}
+# What can be said of a column, and of which types.
+FITTING = {
+    "min": NUMBERS, "max": NUMBERS, "numbers": NUMBERS, "currency": {"decimal"}, "round": {"decimal"},
+    "max_bytes": TEXTS, "pattern": TEXTS, "accepted": {"string"}, "formats": {"timestamp"},
+}  # fmt: skip
+# What databases, pandas and spreadsheets write where there is no value.
+MISSING = ("NULL", "NaN", "NaT", "N/A", "#N/A", "<NA>", "None", "nil", "-", "--", "\\N")
 
 
 def normalise_header(header: str) -> str:
@@ -39,24 +50,50 @@ class Column(BaseModel):
     max: int | None = None
     max_bytes: int | None = Field(default=None, ge=1, le=65535)
     pattern: str | None = None
-    accepted: tuple[str, ...] | None = None
+    accepted: dict[str, tuple[str, ...]] | None = Field(
+        default=None, description="The words that are taken, each with other spellings of it; a list has none of these."
+    )
+    formats: tuple[str, ...] = Field(
+        default=(), description="Of times beside ISO 8601: M/D/YYYY H:MM, D.M.YYYY, ..., epoch_seconds, epoch_millis."
+    )
+    numbers: tuple[Literal["thousands", "decimal_comma", "accounting"], ...] = Field(
+        default=(), description="What a number may be written with: 1,234.50; 1.234,50; (5) and 5- for -5."
+    )
+    currency: tuple[str, ...] = Field(
+        default=(), description="Signs and codes of the column's one currency that may stand before or behind a number."
+    )
+    round: Literal["half_even"] | None = Field(
+        default=None, description="How a number with more decimals than the type has is rounded; else it is rejected."
+    )
+    missing: tuple[str, ...] | None = Field(
+        default=None, description="Words that say there is no value, in place of the contract's."
+    )
     privacy: Literal["keep", "drop", "mask", "hmac"] = "keep"
     description: str = ""
 
+    @field_validator("accepted", mode="before")
+    @classmethod
+    def _words_without_other_spellings(cls, value: object) -> object:
+        return dict.fromkeys(value, ()) if isinstance(value, list | tuple) else value
+
     @model_validator(mode="after")
     def _limits_fit_the_type(self) -> Column:
-        text = {"max_bytes": self.max_bytes, "pattern": self.pattern, "accepted": self.accepted}
-        number = {"min": self.min, "max": self.max}
-        if self.type != "string" and (wrong := [k for k, v in text.items() if v is not None]):
-            raise ValueError(f"column {self.name}: {', '.join(wrong)} limit strings, the type is {self.type}")
-        if self.type in {"string", "boolean", "timestamp"} and (
-            wrong := [k for k, v in number.items() if v is not None]
-        ):
-            raise ValueError(f"column {self.name}: {', '.join(wrong)} limit numbers, the type is {self.type}")
-        if self.type == "string" and self.max_bytes is None and self.accepted is None:
-            raise ValueError(f"column {self.name}: a string needs max_bytes, because a VARCHAR has a length")
+        kind = "decimal" if self.decimal else self.type
+        wrong = [key for key, kinds in FITTING.items() if getattr(self, key) not in (None, ()) and kind not in kinds]
+        if wrong:
+            raise ValueError(f"column {self.name}: {', '.join(wrong)} cannot be said of the type {self.type}")
+        if "decimal_comma" in self.numbers and not self.decimal:
+            raise ValueError(f"column {self.name}: decimal_comma is for decimals, the type is {self.type}")
+        if self.round and self.decimal and not self.decimal[1]:
+            raise ValueError(f"column {self.name}: round is for decimals that have a scale, the type is {self.type}")
+        if kind in TEXTS and self.max_bytes is None and self.accepted is None:
+            raise ValueError(f"column {self.name}: {self.type} needs max_bytes, because a VARCHAR has a length")
         if self.pattern is not None:
             re.compile(self.pattern)
+        spellings = [word for words in (self.accepted or {}).values() for word in words]
+        if doubled := sorted({w for w in spellings if spellings.count(w) > 1 or w in (self.accepted or {})}):
+            raise ValueError(f"column {self.name}: accepted: {', '.join(doubled)} stands for two words")
+        rewrites(self)
         return self
 
     @property
@@ -109,6 +146,15 @@ class Contract(BaseModel):
     staging: str = Field(pattern=TABLE.pattern)
     tables: tuple[str, ...] = Field(min_length=1, description="Core tables, the one of the events first.")
     columns: tuple[Column, ...] = Field(min_length=1)
+    missing: tuple[str, ...] = Field(
+        default=MISSING,
+        description="Words that say there is no value: as written here, in lower case, in capitals, and with one.",
+    )
+    dialects_since: int = Field(
+        default=1,
+        ge=1,
+        description="Events of an earlier schema_version are read as they were before there were dialects: plain values alone.",
+    )
     dropped: tuple[str, ...] = Field(default=(), description="Keys of earlier versions that are read no more.")
     unknown_keys: Literal["keep", "quarantine"] = Field(
         default="keep",
@@ -144,8 +190,18 @@ class Contract(BaseModel):
                 raise ValueError(f"tables: {table!r} is not written schema.table in lower case")
         return self
 
+    def missing_words(self, column: Column) -> tuple[str, ...]:
+        """Returns the words that say that the column has no value, in each case in which they are written."""
+        words = self.missing if column.missing is None else column.missing
+        return tuple(dict.fromkeys(form for w in words for form in (w, w.lower(), w.upper(), w.capitalize())))
+
     def column(self, name: str) -> Column:
         return next(c for c in self.columns if c.name == name)
+
+    @property
+    def is_personal(self) -> bool:
+        """Whether an event may name a person: no message shows a value of such a feed."""
+        return any(column.privacy != "keep" for column in self.columns)
 
     @cached_property
     def known_keys(self) -> tuple[str, ...]:

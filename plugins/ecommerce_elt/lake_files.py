@@ -48,6 +48,7 @@ class CleanBatch:
     quarantined: int
     duplicates: int
     cleaned_by: str = ""
+    rounded: int = 0  # clean events with a value that has fewer decimals than the sender wrote
 
 
 def get_raw(s3: Any, raw: RawObject) -> Any:
@@ -145,6 +146,7 @@ def write_counts(
     manifest: Manifest,
     by_object: Mapping[str, Mapping[str, int]],
     *,
+    rounded: Mapping[str, int],
     unknown_keys: Iterable[tuple[str, int]],
     cleaned_by: str,
 ) -> CleanBatch:
@@ -152,6 +154,7 @@ def write_counts(
 
     Args:
         by_object: key to the count of each of COUNTS; an object without events may be missing.
+        rounded: key to its clean events with a rounded value; an object without any may be missing.
         unknown_keys: of clean events, that the contract does not know, with the events that have them: kept in `extra`.
 
     Raises:
@@ -164,7 +167,7 @@ def write_counts(
     none = dict.fromkeys(COUNTS, 0)
     lines = [
         {"batch_id": manifest.batch_id, "feed": manifest.feed, "object_key": raw.key, "etag": raw.etag,
-         "cleaned_by": cleaned_by, **by_object.get(raw.key, none)}
+         "cleaned_by": cleaned_by, **by_object.get(raw.key, none), "rounded": rounded.get(raw.key, 0)}
         for raw in manifest.objects
     ]  # fmt: skip
     named = dict(sorted(unknown_keys, key=lambda found: (-found[1], found[0]))[:KEYS_NAMED])
@@ -195,7 +198,7 @@ def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
 
 
 def read_object_counts(s3: Any, bucket: str, batch_id: str) -> list[dict[str, Any]]:
-    """Returns object_key, etag, cleaned_by and each of COUNTS of every raw object of a cleaned batch."""
+    """Returns object_key, etag, cleaned_by, rounded and each of COUNTS of every raw object of a cleaned batch."""
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/objects.jsonl")["Body"].read()
     return [json.loads(line) for line in body.splitlines()]
 
@@ -210,7 +213,8 @@ def find_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch | 
 
 def _total(batch_id: str, feed: str, lines: list[dict[str, Any]]) -> CleanBatch:
     counts = {name: sum(line[name] for line in lines) for name in COUNTS}
-    batch = CleanBatch(batch_id, feed, **counts, cleaned_by=lines[0]["cleaned_by"] if lines else "")
+    rounded = sum(line.get("rounded", 0) for line in lines)  # files of a release before it was counted lack it
+    batch = CleanBatch(batch_id, feed, **counts, cleaned_by=lines[0]["cleaned_by"] if lines else "", rounded=rounded)
     if batch.accepted != batch.clean + batch.quarantined + batch.duplicates:
         raise PermanentError(f"batch {batch_id} does not conserve its events: {batch}")
     return batch

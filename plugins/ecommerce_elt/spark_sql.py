@@ -3,10 +3,13 @@
 Spark's own functions differ from DuckDB's in a few places; each is turned into what gives DuckDB's answer:
 
 - A time with a zone needs its seconds.
+- A group of a regular expression is $1 in a replacement, not \\1.
 - TRIM takes off every blank of Unicode's category Zs; Spark's takes off U+0020 alone.
 """
 
 from __future__ import annotations
+
+import re
 
 from sqlglot import exp
 
@@ -14,6 +17,7 @@ from ecommerce_elt.feeds import Contract
 from ecommerce_elt.typing_sql import cleaning_stages
 
 WITHOUT_SECONDS = r"^([^ T]+[ T][0-9]+:[0-9]+)(Z| UTC|[+-].*)$"
+GROUP = re.compile(r"\\([1-9])")
 BLANKS = "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 
 
@@ -29,6 +33,8 @@ def _to_spark(node: exp.Expr) -> exp.Expr:
                 replacement=exp.Literal.string("$1:00$2"),
             )
             node.set("this", seconds)
+        case exp.RegexpReplace() if isinstance(node.args["replacement"], exp.Literal):
+            node.set("replacement", exp.Literal.string(GROUP.sub(r"$\1", node.args["replacement"].this)))
         case exp.Parameter():
             return exp.Placeholder(this=node.name)
     return node

@@ -9,11 +9,22 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 from sqlglot import exp, parse_one
 
+from ecommerce_elt.dialects import (
+    DAMAGED,
+    DECIMAL,
+    EPOCH,
+    EPOCH_DIGITS,
+    INTEGER,
+    TIME,
+    TWO_READINGS,
+    has_two_readings,
+    rewrites,
+)
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import Column, Contract
 
@@ -21,18 +32,13 @@ DIALECT = "duckdb"
 logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each index of a list, in the log of every batch
 
 EXTRA_MAX_BYTES = 65535  # staging keeps it in the longest VARCHAR: Redshift guide, "Character types"
+LINEAGE = ["event_id", "event_version", "schema_version", "extra", "source_object", "source_line"]
+FLOAT_NOISE = 1e-15  # of a number: a double has 15 to 17 digits
 # What the load needs of every feed.
 ALWAYS = ("event_id", "event_time", "event_version", "source_object", "source_line", "reasons")
 # Parquet's INT96 and pandas' nanoseconds end in 2262, and no shop sold by wire before 1900.
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"
 
-INTEGER = r"^[+-]?[0-9]+([.]0+)?\z"
-DECIMAL = r"^[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)\z"
-# ISO 8601 with one or two digits a part. Every engine reads what has this shape alike; what else they read, differs.
-TIME = (
-    r"^[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ T]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.][0-9]{1,9})?)?"
-    r"(Z| UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?)?\z"
-)
 BOOLEAN = {"true": True, "t": True, "yes": True, "y": True, "1": True,
            "false": False, "f": False, "no": False, "n": False, "0": False}  # fmt: skip
 
@@ -47,27 +53,88 @@ def json_path(key: str) -> str:
     return f'$."{key}"'
 
 
-def _raw(column: Column, contract: Contract) -> exp.Expr:
-    """The value as the source wrote it, outer blanks off, NULL where it is missing or empty."""
+def _whole(pattern: str) -> exp.Expr:
+    """The pattern as one that a whole text has to fit."""
+    return exp.Literal.string(rf"^(?:{pattern})\z")
+
+
+def _words(words: Iterable[str]) -> list[exp.Expr]:
+    return [exp.Literal.string(word) for word in words]
+
+
+def _whole(pattern: str) -> exp.Expr:
+    """The pattern as one that a whole text has to fit."""
+    return exp.Literal.string(rf"^(?:{pattern})\z")
+
+
+def _words(words: Iterable[str]) -> list[exp.Expr]:
+    return [exp.Literal.string(word) for word in words]
+
+
+def _source(column: Column, contract: Contract) -> exp.Expr:
+    """The value as the source wrote it, outer blanks off, NULL where it is empty."""
     places = [contract.known_keys.index(header) + 1 for header in column.headers]
     found = [_sql(f"NULLIF(TRIM(data[{place}]), '')") for place in places]
     return found[0] if len(found) == 1 else exp.func("COALESCE", *found)
 
 
+def _raw(column: Column, contract: Contract, source: exp.Expr) -> exp.Expr:
+    """The value in the plain form of its type where the column's dialect says how, else as it is; NULL where it is missing."""
+    text = exp.Case()
+    if contract.dialects_since > 1:
+        text = text.when(_before_dialects(contract), source)
+    if words := contract.missing_words(column):
+        longest = exp.Literal.number(max(map(len, words)))
+        is_short = _sql("LENGTH($source) <= $longest", source=source, longest=longest)
+        text = text.when(is_short.and_(exp.In(this=source, expressions=_words(words))), exp.null())
+    if steps := rewrites(column):
+        rewritten = source
+        for step in steps:
+            rewritten = _sql(
+                "REGEXP_REPLACE($text, $pattern, $replacement)",
+                text=rewritten,
+                pattern=_whole(step.pattern),
+                replacement=exp.Literal.string(step.replacement),
+            )
+        text = text.when(_may_be_rewritten(column, source), rewritten)
+    return text.else_(source) if text.args.get("ifs") else source
+
+
+def _before_dialects(contract: Contract) -> exp.Expr:
+    return _sql("schema_version < $since", since=exp.Literal.number(contract.dialects_since))
+
+
+def _may_be_rewritten(column: Column, source: exp.Expr) -> exp.Expr:
+    """What is cheap to see and false for plain values, which most are, so that few go through all rewrites."""
+    if column.type == "identifier":
+        return _sql("$source LIKE '%.%0'", source=source)
+    if column.accepted is not None:
+        spellings = [word for words in column.accepted.values() for word in words]
+        return exp.In(this=source, expressions=_words(spellings))
+    plain = TIME if column.type == "timestamp" else DECIMAL if column.decimal else INTEGER
+    return _sql("NOT REGEXP_MATCHES($source, $plain)", source=source, plain=_whole(plain))
+
+
 def _typed(column: Column, raw: exp.Expr) -> exp.Expr:
     match column.type:
-        case "string":
+        case "string" | "identifier":
             return raw
         case "integer" | "bigint":
             kind = exp.DataType.build("INT" if column.type == "integer" else "BIGINT", dialect=DIALECT)
             # A cast rounds 12.5 to 13, so what is no whole number must not reach it.
             whole = _sql(
                 "CASE WHEN REGEXP_MATCHES($raw, $re) THEN REGEXP_REPLACE($raw, '[.]0+$', '') END",
-                raw=raw, re=exp.Literal.string(INTEGER),
+                raw=raw, re=_whole(INTEGER),
             )  # fmt: skip
             return exp.TryCast(this=whole, to=kind)
         case "timestamp":
-            return _timestamp(raw)
+            moment = _timestamp(raw)
+            if any(name in EPOCH_DIGITS for name in column.formats):
+                micros = _sql("TRY_CAST(SUBSTRING($raw, 2) AS BIGINT)", raw=raw)
+                since_1970 = exp.UnixToTime(this=micros, scale=exp.UnixToTime.MICROS)
+                is_epoch = _sql("REGEXP_MATCHES($raw, $re)", raw=raw, re=_whole(EPOCH))
+                return exp.Case().when(is_epoch, since_1970).else_(moment)
+            return moment
         case "boolean":
             cases = exp.Case()
             for value in (True, False):
@@ -78,19 +145,47 @@ def _typed(column: Column, raw: exp.Expr) -> exp.Expr:
             return cases
         case _:
             kind = exp.DataType.build(column.type, dialect=DIALECT)
-            number = _sql("CASE WHEN REGEXP_MATCHES($raw, $re) THEN $raw END", raw=raw, re=exp.Literal.string(DECIMAL))
-            return exp.TryCast(this=number, to=kind)
+            number = _sql("CASE WHEN REGEXP_MATCHES($raw, $re) THEN $raw END", raw=raw, re=_whole(DECIMAL))
+            typed = exp.TryCast(this=number, to=kind)  # rounds half away from zero
+            if not column.round or not column.decimal:
+                return typed
+            before, half = f"[.][0-9]{{{column.decimal[1] - 1}}}[02468]", "50*"
+            is_half = _sql("REGEXP_MATCHES($raw, $re)", raw=raw, re=_whole(f"[+-]?[0-9]*{before}{half}"))
+            down = _sql("REGEXP_REPLACE($raw, $half, '')", raw=raw, half=exp.Literal.string(rf"{half}\z"))
+            return exp.Case().when(is_half, exp.TryCast(this=down, to=kind)).else_(typed)
 
 
 def _timestamp(text: exp.Expr) -> exp.Expr:
     """UTC, without a zone. A text without a zone is UTC; the session's zone is UTC."""
     return _sql(
         "CASE WHEN REGEXP_MATCHES($text, $re) THEN TRY_CAST(TRY_CAST($text AS TIMESTAMPTZ) AS TIMESTAMP) END",
-        text=text, re=exp.Literal.string(TIME),
+        text=text, re=_whole(TIME),
     )  # fmt: skip
 
 
-def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.Expr]]:
+def _too_fine(column: Column, raw: exp.Expr, contract: Contract) -> exp.Expr:
+    """Whether the number has more decimals than the type. What differs from such a number only in the last digits of a
+    double has not: JavaScript and pandas write 2.5499999999999998 for 2.55, and 0.30000000000000004 for 0.1 + 0.2."""
+    assert column.decimal
+    too_fine = _sql(
+        "REGEXP_MATCHES($raw, $fine) AND REGEXP_MATCHES($raw, $re)",
+        raw=raw,
+        fine=exp.Literal.string(rf"^[+-]?[0-9]*[.][0-9]{{{column.decimal[1]}}}[0-9]*[1-9]"),
+        re=_whole(DECIMAL),
+    )
+    typed = exp.TryCast(this=raw, to=exp.DataType.build(column.type, dialect=DIALECT))
+    is_near = _sql(
+        "COALESCE(ABS(TRY_CAST($raw AS DOUBLE) - $nearest) <= ABS($nearest) * CAST($noise AS DOUBLE), FALSE)",
+        raw=raw,
+        nearest=_sql("TRY_CAST(CAST($typed AS VARCHAR) AS DOUBLE)", typed=typed),
+        noise=exp.Literal.string(str(FLOAT_NOISE)),
+    )
+    if contract.dialects_since > 1:
+        is_near = exp.and_(exp.not_(_before_dialects(contract)), is_near)
+    return exp.and_(too_fine, exp.not_(is_near))
+
+
+def _rules(column: Column, contract: Contract) -> Iterator[tuple[str, str | exp.Expr, exp.Expr]]:
     """Yields (rule, what was expected, the condition under which it is broken) over `raw_<name>` and `<name>`.
 
     Conditions begin with what is cheap and holds for few rows, because engines stop at what is false.
@@ -100,10 +195,15 @@ def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.
     def broken(snippet: str, **values: exp.Expr) -> exp.Expr:
         return _sql(snippet, raw=raw, typed=typed, **values)
 
+    def with_dialects(condition: exp.Expr) -> exp.Expr:
+        if contract.dialects_since == 1:
+            return condition
+        return exp.and_(condition, exp.not_(_before_dialects(contract)))
+
     if column.required:
         yield "required", "a value", broken("$raw IS NULL")
     if column.type in {"integer", "bigint"}:
-        shape = exp.Literal.string(INTEGER)
+        shape = _whole(INTEGER)
         yield (
             "type",
             "a whole number",
@@ -117,25 +217,27 @@ def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.
         )
     elif column.decimal:
         precision, scale = column.decimal
-        shape = exp.Literal.string(DECIMAL)
-        yield (
-            "type",
-            "a number",
-            broken("$typed IS NULL AND $raw IS NOT NULL AND NOT REGEXP_MATCHES($raw, $re)", re=shape),
-        )
-        too_fine = exp.Literal.string(rf"^[+-]?[0-9]*[.][0-9]{{{scale}}}[0-9]*[1-9]")
-        yield (
-            "scale",
-            f"at most {scale} decimals",
-            broken("REGEXP_MATCHES($raw, $fine) AND REGEXP_MATCHES($raw, $re)", re=shape, fine=too_fine),
-        )
+        shape = _whole(DECIMAL)
+        is_none = broken("$typed IS NULL AND $raw IS NOT NULL AND NOT REGEXP_MATCHES($raw, $re)", re=shape)
+        if has_two_readings(column):
+            ambiguous = broken("REGEXP_MATCHES($raw, $re)", re=_whole(TWO_READINGS))
+            is_none = exp.and_(is_none, exp.not_(with_dialects(ambiguous)))
+            yield "ambiguous", _readings(contract, raw), with_dialects(exp.and_(broken("$typed IS NULL"), ambiguous))
+        yield "type", "a number", is_none
+        too_fine = _too_fine(column, raw, contract)
+        if not column.round:
+            yield "scale", f"at most {scale} decimals", too_fine
+        elif contract.dialects_since > 1:
+            yield "scale", f"at most {scale} decimals", exp.and_(_before_dialects(contract), too_fine)
         yield (
             "range",
             f"at most {precision - scale} digits before the point",
             broken("$typed IS NULL AND REGEXP_MATCHES($raw, $re)", re=shape),
         )
     elif column.type == "timestamp":
-        expected = "an ISO 8601 time" if not is_event_time else "a time, sent as ISO 8601 in the envelope's event_time"
+        is_sent = column.name == contract.event_time
+        expected = "a time, sent as ISO 8601 in the envelope's event_time" if is_sent else "an ISO 8601 time"
+        expected = ", or ".join([expected, *column.formats])
         yield "type", expected, broken("$raw IS NOT NULL AND $typed IS NULL")
         bounds = {"low": exp.Literal.string(EARLIEST), "high": exp.Literal.string(LATEST)}
         yield (
@@ -156,17 +258,30 @@ def _rules(column: Column, is_event_time: bool) -> Iterator[tuple[str, str, exp.
         pattern = exp.Literal.string(rf"^(?:{column.pattern})\z")
         yield "pattern", column.pattern, broken("NOT REGEXP_MATCHES($raw, $re)", re=pattern)
     if column.accepted is not None:
-        words = [exp.Literal.string(word) for word in column.accepted]
-        yield "accepted", "one of " + ", ".join(column.accepted), exp.In(this=raw, expressions=words).not_()
+        yield (
+            "accepted",
+            "one of " + ", ".join(column.accepted),
+            exp.In(this=raw, expressions=_words(column.accepted)).not_(),
+        )
+    if column.type == "identifier":
+        damaged = broken("($raw LIKE '%e%' OR $raw LIKE '%E%') AND REGEXP_MATCHES($raw, $re)", re=_whole(DAMAGED))
+        yield "damaged", "all digits; a spreadsheet shortened this one", with_dialects(damaged)
 
 
-def _reason(column_name: str, rule: str, expected: str, condition: exp.Expr) -> exp.Expr:
+def _readings(contract: Contract, raw: exp.Expr) -> str | exp.Expr:
+    """What a number with two readings is told as. Of feeds with personal columns no value is shown."""
+    if contract.is_personal:
+        return "one reading: the comma is a thousands mark or a decimal mark"
+    return _sql("'one reading, not ' || REPLACE($raw, ',', '') || ' or ' || REPLACE($raw, ',', '.')", raw=raw)
+
+
+def _reason(column_name: str, rule: str, expected: str | exp.Expr, condition: exp.Expr) -> exp.Expr:
     return _sql(
         "CASE WHEN $condition THEN {'column_name': $column, 'rule': $rule, 'expected': $expected} END",
         condition=exp.paren(condition),
         column=exp.Literal.string(column_name),
         rule=exp.Literal.string(rule),
-        expected=exp.Literal.string(expected),
+        expected=exp.Literal.string(expected) if isinstance(expected, str) else expected,
     )
 
 
@@ -178,6 +293,32 @@ def _unknown_keys(contract: Contract) -> tuple[str, str, str, exp.Expr]:
     return "extra", "max_bytes", f"at most {EXTRA_MAX_BYTES} bytes of keys that are not the contract's", too_long
 
 
+def _texts(contract: Contract, columns: Iterable[Column], keys: list[str]) -> tuple[exp.Select, exp.Select]:
+    """Returns the queries of `source`, the columns' texts as they were sent, over `events`; and of `raw`, these texts in
+    their plain form, over `source`."""
+    source, raw = exp.select(*keys).from_("events"), exp.select(*keys).from_("source")
+    for column in columns:
+        value = _source(column, contract)
+        if column.name == contract.event_time:
+            # The sender may have read the source's format, whatever it was, into the envelope.
+            value = exp.func("COALESCE", exp.column("event_time"), value)
+        source = source.select(exp.alias_(value, f"source_{column.name}"))
+        text = _raw(column, contract, exp.column(f"source_{column.name}"))
+        raw = raw.select(exp.alias_(text, f"raw_{column.name}"))
+    return source, raw
+
+
+def _rounded(contract: Contract) -> exp.Select | None:
+    """Returns the query of the events that have a value which the typing rounds, over `events`; None where it rounds none."""
+    columns = [column for column in contract.columns if column.round]
+    if not columns:
+        return None
+    keys = ["source_object", "source_line", "schema_version"]
+    source, raw = _texts(contract, columns, keys)
+    is_rounded = exp.or_(*(_too_fine(column, exp.column(f"raw_{column.name}"), contract) for column in columns))
+    return exp.select(*keys[:2]).from_("raw").where(is_rounded).with_("source", source).with_("raw", raw)
+
+
 def typed_relation(contract: Contract) -> exp.Select:
     """Returns the query of `typed` over the relation `events`.
 
@@ -187,24 +328,16 @@ def typed_relation(contract: Contract) -> exp.Select:
     event_id, event_time (TIMESTAMP, UTC), event_version, schema_version, each column of the contract, extra, source_object,
     source_line and reasons.
     """
-    lineage = ["event_id", "event_version", "schema_version", "extra", "source_object", "source_line"]
-    raw = exp.select(*lineage).from_("events")
-    cast = exp.select(*lineage).from_("raw")
-    rules: list[tuple[str, str, str, exp.Expr]] = []
+    source, raw = _texts(contract, contract.columns, LINEAGE)
+    cast = exp.select(*LINEAGE).from_("raw")
+    rules: list[tuple[str, str, str | exp.Expr, exp.Expr]] = []
     for column in contract.columns:
-        is_event_time = column.name == contract.event_time
-        value = _raw(column, contract)
-        if is_event_time:
-            # The sender read the source's format, whatever it was, into the envelope; data alone must be ISO 8601.
-            value = exp.func("COALESCE", exp.column("event_time"), value)
-        raw = raw.select(exp.alias_(value, f"raw_{column.name}"))
-        cast = cast.select(
-            exp.column(f"raw_{column.name}"), exp.alias_(_typed(column, exp.column(f"raw_{column.name}")), column.name)
-        )
-        rules += [(column.name, *rule) for rule in _rules(column, is_event_time)]
+        text = exp.column(f"raw_{column.name}")
+        cast = cast.select(text, exp.alias_(_typed(column, text), column.name))
+        rules += [(column.name, *rule) for rule in _rules(column, contract)]
     rules.append(_unknown_keys(contract))
 
-    typed = exp.select(*lineage, *(c.name for c in contract.columns))
+    typed = exp.select(*LINEAGE, *(c.name for c in contract.columns))
     if contract.event_time != "event_time":
         typed = typed.select(exp.alias_(exp.column(contract.event_time), "event_time"))
     # Most events break no rule, so the list is made only for those that do.
@@ -213,7 +346,13 @@ def typed_relation(contract: Contract) -> exp.Select:
         broken=exp.or_(*(condition for *_, condition in rules)),
         all=exp.Array(expressions=[_reason(*rule) for rule in rules]),
     )
-    return typed.select(exp.alias_(listed, "reasons")).from_("cast_events").with_("raw", raw).with_("cast_events", cast)
+    return (
+        typed.select(exp.alias_(listed, "reasons"))
+        .from_("cast_events")
+        .with_("source", source)
+        .with_("raw", raw)
+        .with_("cast_events", cast)
+    )
 
 
 def cleaned_by(contract: Contract, clean_sql: str) -> str:
@@ -271,7 +410,8 @@ def cleaning_stages(contract: Contract, clean_sql: str) -> dict[str, exp.Query]:
     Returns:
         Name to query, in the order in which they run, each over those before it and the first over `events`. `judged`, what
         `clean_sql` selects, and `ranks`, of events whose id repeats, are to be kept, because those behind read them more
-        than once. `cleaned` has the columns of `judged`, `rejected_version`, and `copy_number`: 1 for the copy of an event id
+        than once; so is `rounded`, the source_object and source_line of events with a value that was rounded, of a contract
+        that rounds. `cleaned` has the columns of `judged`, `rejected_version`, and `copy_number`: 1 for the copy of an event id
         that counts, 2 and up for duplicates. Of those that break no rule the highest version counts, and of that the first
         in order of arrival. One that breaks a rule is a duplicate of a good one that is not older; else it is rejected, once
         for each version.
@@ -287,7 +427,8 @@ def cleaning_stages(contract: Contract, clean_sql: str) -> dict[str, exp.Query]:
         raise PermanentError(f"include/sql/clean/{contract.feed}.sql: select {', '.join(missing)} of typed, too")
     later = {name: parse_one(sql, read=DIALECT) for name, sql in (("ranks", RANKS), ("cleaned", CLEANED))}
     judged = exp.select("*").from_("clean_events").with_("typed", typed_relation(contract)).with_("clean_events", clean)
-    return {"judged": judged, **later}
+    rounded = _rounded(contract)
+    return {**({"rounded": rounded} if rounded else {}), "judged": judged, **later}
 
 
 def cleaning_sql(contract: Contract, clean_sql: str) -> dict[str, str]:

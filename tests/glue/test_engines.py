@@ -1,8 +1,10 @@
 """Both engines, DuckDB and Spark, on the same raw objects: not one row and not one reason may differ."""
 
 import gzip
+import io
 import json
 import shutil
+import time
 import uuid
 from importlib.util import find_spec
 from itertools import islice
@@ -15,12 +17,14 @@ import pytest
 from ecommerce_elt.batches import Manifest, RawObject
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.events import envelope, event_ids
-from ecommerce_elt.spark_sql import BLANKS
+from ecommerce_elt.raw_records import EVENTS, _events_of
+from ecommerce_elt.spark_sql import BLANKS, spark_cleaning
 from ecommerce_elt.tabular import Flags, TabularFile
 
 from local.supervision import wait_for
 from producer.simulate import simulated
 from tests.lambdas.test_shared import VALUES
+from tests.plugins import dialect_cases
 
 pytestmark = [
     pytest.mark.slow,
@@ -30,6 +34,7 @@ pytestmark = [
     ),
 ]
 
+SPARK_TYPES = {"event_version": "int", "schema_version": "int", "source_line": "int", "data": "array<string>"}
 JOB = "ecommerce-clean-events"
 # What sources write that engines like to read each in its own way.
 ODD = [
@@ -266,3 +271,29 @@ def test_failures_are_reported_as_glue_reports_them_and_a_prefix_becomes_a_batch
     batch_id = opened[0].rpartition("/")[2]
     s3.delete_object(Bucket=bucket, Key=opened[0])
     assert sum(table.num_rows for table in _files(s3, bucket, batch_id).values()) == 20
+
+
+def test_what_senders_write_for_a_value_is_read_as_the_cleaning_reads_it(monkeypatch):
+    from pyspark.sql import SparkSession
+
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()  # collect() gives times in the zone of the process
+    body = io.BytesIO(gzip.compress(b"\n".join(dialect_cases.as_events()) + b"\n"))
+    events = [row for batch in _events_of(body, "k", dialect_cases.CONTRACT.known_keys) for row in batch.to_pylist()]
+    spark = SparkSession.builder.master("local[1]").getOrCreate()
+    spark.conf.set("spark.sql.session.timeZone", "UTC")
+    spark.conf.set("spark.sql.ansi.enabled", "false")
+    names = EVENTS.names
+    schema = ", ".join(f"{name} {SPARK_TYPES.get(name, 'string')}" for name in names)
+    spark.createDataFrame([tuple(row[n] for n in names) for row in events], schema).createOrReplaceTempView("events")
+    for name, sql in spark_cleaning(dialect_cases.CONTRACT, dialect_cases.CLEAN_SQL).items():
+        spark.sql(sql).createOrReplaceTempView(name)
+    rows = sorted(spark.table("cleaned").collect(), key=lambda row: row.source_line)
+    rounded = spark.table("rounded").count()
+    spark.stop()
+    wrong = []
+    for row, (column, text, right) in zip(rows, dialect_cases.CASES, strict=True):
+        found = {reason["rule"] for reason in row["reasons"]} or row[column]
+        wrong += [(column, text, right, found)] if found != right else []
+    assert not wrong
+    assert rounded == 8

@@ -1,11 +1,14 @@
 """What all Lambdas share. The typing of a record must be the cleaning's: same events accepted, same values."""
 
 import json
+from datetime import datetime
 from decimal import Decimal
 from random import Random
 
 import pytest
 
+from infra.deploy import lambda_contract
+from tests.plugins import dialect_cases
 from tests.plugins.cleaning_bench import clean, line, rules
 
 GOOD = {
@@ -21,6 +24,7 @@ VALUES = [
     "2010-12-01", "2010-12-01 08:26:59", "2010-12-01T08:26:59.123456Z", "2010-12-01T08:26:59+02:00", "2010-12-01 08:26+0530",
     "2010-12-1 8:26", "12/1/2010 8:26", "2010-13-01", "2010-02-30", "2010-12-01 24:00", "2010-12-01 08:60", "1899-12-31",
     "1900-01-01", "2199-12-31 23:59:59", "2200-01-01", "2010-12-01T08:26:59.1234567", "today", "infinity", "epoch",
+    *(text for _, text, _ in dialect_cases.CASES), "17850.0 ", "5 GBP-", "1,234", "(1,234)", "2.5551",
     "a" * 32, "a" * 33, "£" * 16, "£" * 17, "\t6", "6\n", "é", 6, 6.5, 2.55, True, False, [1], {"a": 1}, 10**20, -1,
 ]  # fmt: skip
 
@@ -88,6 +92,19 @@ def test_the_lambdas_and_the_cleaning_accept_the_same_events_with_the_same_value
             row["description"], row["country"], row["invoice_no"],
         ), source  # fmt: skip
     assert 150 < accepted < len(events) - 150
+
+
+def test_what_senders_write_for_a_value_is_read_as_the_cleaning_reads_it(shared):
+    contract = json.loads(json.dumps(lambda_contract(dialect_cases.CONTRACT)))
+    wrong = []
+    for event, (column, text, right) in zip(dialect_cases.as_events(), dialect_cases.CASES, strict=True):
+        try:
+            found = shared.typed(contract, json.loads(event))[column]
+            found = found.replace(tzinfo=None) if isinstance(found, datetime) else found
+        except shared.BreaksContract as error:
+            found = {rule for _, rule, _ in error.reasons}
+        wrong += [(column, text, right, found)] if found != right else []
+    assert not wrong
 
 
 def test_money_is_exact(shared):

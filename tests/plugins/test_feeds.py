@@ -50,8 +50,8 @@ def test_a_valid_contract_loads(tmp_path):
         pytest.param(_changed(colour="red"), "colour", id="unknown_key"),
         pytest.param(_with_column(type="money"), "type", id="unknown_type"),
         pytest.param(_with_column(type="string"), "needs max_bytes", id="string_without_length"),
-        pytest.param(_with_column(type="integer", max_bytes=3), "limit strings", id="length_of_a_number"),
-        pytest.param(_with_column(type="timestamp", min=3), "limit numbers", id="minimum_of_a_time"),
+        pytest.param(_with_column(type="integer", max_bytes=3), "max_bytes cannot be said", id="length_of_a_number"),
+        pytest.param(_with_column(type="timestamp", min=3), "min cannot be said", id="minimum_of_a_time"),
         pytest.param(_with_column(type="string", max_bytes=9, privacy="hide"), "privacy", id="unknown_privacy"),
     ],
 )

@@ -10,7 +10,7 @@ import json
 import re
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta, timezone
-from decimal import Decimal
+from decimal import ROUND_HALF_EVEN, ROUND_HALF_UP, Context, Decimal
 from functools import cache, lru_cache
 from pathlib import Path
 from typing import Any
@@ -28,8 +28,17 @@ _TIME = re.compile(
     r"(?:[ T](?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5]?[0-9])(?::(?P<second>[0-5]?[0-9])(?:[.](?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
+_EPOCH = re.compile(r"@([0-9]{15,16})")  # microseconds since 1970, as the rewrites of the epoch formats leave it
+# Of ecommerce_elt.dialects, where the reasons stand.
+_DAMAGED = re.compile(r"[0-9]([.][0-9]+)?[eE][+][0-9]{2,3}|[0-9][.][0-9]+[eE][+-]?[0-9]{1,3}")
+_TWO_READINGS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
+_GROUP = re.compile(r"\\([1-9])")
+_BLANKS = "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _EXTRA_MAX_BYTES = 65535
 _REMEMBERED_TEXTS, _REMEMBERED_LENGTH = 1 << 13, 64  # of a column
+_1970 = datetime(1970, 1, 1, tzinfo=UTC)
+_FLOAT_NOISE = 1e-15  # of a number: a double has 15 to 17 digits
+_EXACT = Context(prec=1_000_000)  # digits, more than a record has
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
@@ -81,15 +90,40 @@ def _raw(column: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
         if value is None:
             continue
         text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, separators=(",", ":"))
-        if text := text.strip(" "):
+        if text := text.strip(_BLANKS):
             return text
     return None
 
 
-def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason]) -> Any:
+def _plain(column: Mapping[str, Any]) -> Callable[[str], str | None]:
+    """Returns what brings a text into the plain form of the column's type, by the rewrites of its dialect; None is missing."""
+    missing = frozenset(column["missing"])
+    steps = [(re.compile(pattern), replacement) for pattern, replacement in column["rewrites"]]
+
+    def plain(raw: str) -> str | None:
+        if raw in missing:
+            return None
+        if not _is_plain(column, raw):
+            for pattern, replacement in steps:
+                if found := pattern.fullmatch(raw):
+                    raw = _GROUP.sub(lambda group, of=found: of[int(group[1])] or "", replacement)  # type: ignore[misc]
+        return raw
+
+    return plain
+
+
+def _is_plain(column: Mapping[str, Any], raw: str) -> bool:
+    kind = column["type"]
+    pattern = _TIME if kind == "timestamp" else _INTEGER if kind in {"integer", "bigint"} else _DECIMAL
+    return kind not in {"string", "identifier"} and pattern.fullmatch(raw) is not None
+
+
+def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason], is_old: bool) -> Any:
     """Returns the value as the column's type, or None with the reason added."""
     kind, name = column["type"], column["name"]
-    if kind == "string":
+    if kind in {"string", "identifier"}:
+        if kind == "identifier" and not is_old and _DAMAGED.fullmatch(raw):
+            reasons.append((name, "damaged", "all digits; a spreadsheet shortened this one"))
         return raw
     if kind in {"integer", "bigint"}:
         if not _INTEGER.fullmatch(raw):
@@ -101,21 +135,12 @@ def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason]) -> Any:
             return None
         return number
     if found := _DECIMAL_TYPE.fullmatch(kind):
-        precision, scale = int(found[1]), int(found[2])
-        if not _DECIMAL.fullmatch(raw):
-            reasons.append((name, "type", "a number"))
-            return None
-        amount = Decimal(raw)
-        if abs(amount) >= 10 ** (precision - scale):
-            reasons.append((name, "range", f"at most {precision - scale} digits before the point"))
-        if raw.partition(".")[2].rstrip("0")[scale:]:
-            reasons.append((name, "scale", f"at most {scale} decimals"))
-            return None
-        return amount
+        return _amount(column, raw, (int(found[1]), int(found[2])), reasons, is_old)
     if kind == "timestamp":
-        moment = read_time(raw)
+        epoch = _EPOCH.fullmatch(raw) if column["formats"] else None
+        moment = _1970 + timedelta(microseconds=int(epoch[1])) if epoch else read_time(raw)
         if moment is None:
-            reasons.append((name, "type", "an ISO 8601 time"))
+            reasons.append((name, "type", ", or ".join(["an ISO 8601 time", *column["formats"]])))
         elif not _EARLIEST <= moment < _LATEST:
             reasons.append((name, "range", f"from {_EARLIEST:%Y-%m-%d} to before {_LATEST:%Y-%m-%d}"))
         return moment
@@ -125,17 +150,55 @@ def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason]) -> Any:
     return flag
 
 
+def _amount(
+    column: Mapping[str, Any], raw: str, size: tuple[int, int], reasons: list[Reason], is_old: bool
+) -> Decimal | None:
+    """Returns the number as a decimal of (precision, scale), or None with the reasons added."""
+    name, (precision, scale) = column["name"], size
+    if not _DECIMAL.fullmatch(raw):
+        if column["two_readings"] and not is_old and _TWO_READINGS.fullmatch(raw):
+            readings = f"not {raw.replace(',', '')} or {raw.replace(',', '.')}"
+            expected = "one reading: the comma is a thousands mark or a decimal mark"
+            reasons.append((name, "ambiguous", expected if column["is_personal"] else f"one reading, {readings}"))
+        else:
+            reasons.append((name, "type", "a number"))
+        return None
+    amount = Decimal(raw)
+    step = Decimal(1).scaleb(-scale)
+    if raw.partition(".")[2].rstrip("0")[scale:]:
+        nearest = amount.quantize(step, ROUND_HALF_UP, _EXACT)
+        if not is_old and abs(float(raw) - float(nearest)) <= abs(float(nearest)) * _FLOAT_NOISE:
+            amount = nearest  # JavaScript and pandas write 2.5499999999999998 for 2.55
+        elif not is_old and column["round"]:
+            amount = amount.quantize(step, ROUND_HALF_EVEN, _EXACT)
+        else:
+            reasons.append((name, "scale", f"at most {scale} decimals"))
+            amount = nearest
+    if abs(amount) >= 10 ** (precision - scale):
+        reasons.append((name, "range", f"at most {precision - scale} digits before the point"))
+        return None
+    return amount
+
+
 Read = tuple[Any, tuple[Reason, ...]]  # the typed value, and what is wrong with the text
 
 
-def _reader(column: Mapping[str, Any]) -> Callable[[str], Read]:
-    """Returns what types one column's text. Texts come again and again, so short ones are remembered with their values."""
+def _reader(column: Mapping[str, Any], *, is_old: bool) -> Callable[[str], Read]:
+    """Returns what types one column's text. Texts come again and again, so short ones are remembered with their values.
+
+    Args:
+        is_old: the event is of a schema_version that knew no dialects.
+    """
+    plain = _plain(column)
 
     def read(raw: str) -> Read:
         reasons: list[Reason] = []
-        value = _typed(column, raw, reasons)
+        text = raw if is_old else plain(raw)
+        if text is None:
+            return None, ((column["name"], "required", "a value"),) if column["required"] else ()
+        value = _typed(column, text, reasons, is_old)
         if value is not None:
-            reasons += _limits(column, raw, value)
+            reasons += _limits(column, text, value)
         return value, tuple(reasons)
 
     remembered = lru_cache(_REMEMBERED_TEXTS)(read)
@@ -147,7 +210,10 @@ class _Compiled:
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
-        self.columns = [(c, c["name"], c.get("required"), _reader(c)) for c in contract["columns"]]
+        self.columns = [
+            (c, c["name"], c["required"], _reader(c, is_old=False), _reader(c, is_old=True))
+            for c in contract["columns"]
+        ]
         self.event_time, self.known_keys = contract["event_time"], frozenset(contract["known_keys"])
 
 
@@ -167,7 +233,8 @@ def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
     data = envelope["data"]
     reasons = [] if compiled.known_keys.issuperset(data) else _unknown_keys(contract, data)
     values: dict[str, Any] = {}
-    for column, name, required, read in compiled.columns:
+    is_old = envelope["schema_version"] < contract["dialects_since"]
+    for column, name, required, read, read_old in compiled.columns:
         raw = envelope.get("event_time") if name == compiled.event_time else None
         if raw is None:
             raw = _raw(column, data)
@@ -176,7 +243,7 @@ def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
             if required:
                 reasons.append((name, "required", "a value"))
             continue
-        values[name], broken = read(raw)
+        values[name], broken = read_old(raw) if is_old else read(raw)
         if broken:
             reasons += broken
     if reasons:
