@@ -44,7 +44,11 @@ from more_itertools import always_iterable
         "encoding": Param("", type="string", description="Of a file that is not UTF-8 or UTF-16."),
         "delimiter": Param("", type="string", description="If none of , ; tab | splits the header."),
         "date_order": Param("", enum=["", "mdy", "dmy", "ymd"], description="Where the dates fit several."),
-        "decimal_comma": Param(False, type="boolean", description="1,5 is one and a half."),
+        "decimal_comma": Param(
+            None,
+            type=["null", "boolean"],
+            description="Whether 1,500 is one and a half (true) or one thousand five hundred (false); empty: the file decides.",
+        ),
         "sheet": Param("", type="string", description="Of a workbook with several that fit."),
         "columns": Param({}, type="object", description='Key to header of the file: {"InvoiceNo": "Rechnung"}.'),
         "data_set": Param("", type="string", description="Names the data; else its SHA-256 does. Never guess it."),

@@ -222,7 +222,14 @@ def replay(
     encoding: Annotated[str | None, typer.Option(help="Of a file that is not UTF-8 or UTF-16.")] = None,
     delimiter: Annotated[str | None, typer.Option(help="If none of , ; tab | splits the header.")] = None,
     date_order: Annotated[str | None, typer.Option(help="mdy, dmy or ymd, where the dates fit several.")] = None,
-    decimal_comma: Annotated[bool, typer.Option(help="1,5 is one and a half.")] = False,
+    decimal_comma: Annotated[
+        bool | None,
+        typer.Option(
+            "--decimal-comma/--decimal-point",
+            help="1,500 is one and a half, or one thousand five hundred.",
+            show_default="by the file",
+        ),
+    ] = None,
     sheet: Annotated[str | None, typer.Option(help="Of a workbook with several that fit.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="InvoiceNo='Header of the file'. Repeatable.")] = None,
     event_version: Annotated[

@@ -316,7 +316,7 @@ def _content(record: dict[str, Any]) -> str:
 def _names(customer: Customer, settings: Settings) -> Callable[[str], bool]:
     """Returns what tells whether a text names the customer."""
     if "phone" not in customer.erasure.record:
-        word = re.compile(rf"(?<![\w.-]){re.escape(customer.name)}(?![\w.-])")
+        word = re.compile(rf"(?<![\w.-]){re.escape(customer.name)}(?:[.]0+)?(?![\w.-])")
         return lambda text: bool(word.search(text))
     key = settings.pii_hmac_key.get_secret_value()
 

@@ -293,7 +293,7 @@ def _report(s3: Any, file: Landed, loaded: Mapping[str, Mapping[str, int]], sett
     missing = [batch_id for batch_id in file.batches if batch_id not in loaded]
     counts = [_own_counts(s3, file, batch_id, loaded[batch_id], settings) for batch_id in file.batches
               if batch_id in loaded]  # fmt: skip
-    total = {name: sum(batch[name] for batch in counts) for name in COUNTS}
+    total = {name: sum(batch[name] for batch in counts) for name in (*COUNTS, "rounded")}
     lines = list(islice(_rejected_lines(s3, file, settings), REPORTED_LINES))
     report = {
         "state": "failed" if missing else "loaded",
@@ -312,17 +312,18 @@ def _report(s3: Any, file: Landed, loaded: Mapping[str, Mapping[str, int]], sett
 def _own_counts(
     s3: Any, file: Landed, batch_id: str, committed: Mapping[str, int], settings: Settings
 ) -> Mapping[str, int]:
-    """Returns the file's part of a batch's counts."""
+    """Returns the file's part of a batch's counts, and of its events with a rounded value."""
     lines = read_object_counts(s3, settings.bucket, batch_id)
     own = [line for line in lines if line["object_key"].startswith(file.raw_prefix)]
+    rounded = sum(line["rounded"] for line in own)
     if len(own) == len(lines):
-        return committed
+        return {**committed, "rounded": rounded}
     counts = {name: sum(line[name] for line in own) for name in COUNTS}
     if committed["duplicates"] > sum(line["duplicates"] for line in lines):  # core had some of the events before
         known = known_by_object(s3, settings.bucket, batch_id)
         had = sum(events for key, events in known.items() if key.startswith(file.raw_prefix))
         counts = {**counts, "clean": counts["clean"] - had, "duplicates": counts["duplicates"] + had}
-    return counts
+    return {**counts, "rounded": rounded}
 
 
 def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dict[str, Any]]:

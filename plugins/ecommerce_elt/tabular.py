@@ -32,6 +32,7 @@ from isal import igzip, isal_zlib
 from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from ecommerce_elt.dates import DateEvidence, read_time
+from ecommerce_elt.decimal_marks import Mark, MarkEvidence, with_point
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import as_record
 from ecommerce_elt.feeds import Column, Contract, normalise_header
@@ -59,7 +60,7 @@ class Flags:
     encoding: str | None = None
     delimiter: str | None = None
     date_order: str | None = None
-    decimal_comma: bool = False
+    decimal_comma: bool | None = None  # False is a decimal point
     sheet: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     data_set: str | None = None
@@ -96,6 +97,7 @@ class Survey:
     date_order: str
     keys: tuple[str, ...]
     sheet: str | None
+    decimal_marks: dict[int, Mark]  # of the columns of decimals that have commas, by their place
 
 
 class TabularFile:
@@ -128,10 +130,10 @@ class TabularFile:
         blocks = self._blocks(encoding, delimiter, sheet, itertools.repeat(BLOCK_ROWS))
         keys = self._keys(next(blocks)[1][0])
         time_at = keys.index(self.time_column.header) if self.time_column.header in keys else None
-        decimals = [i for i, key in enumerate(keys) if (c := self._by_key(key)) and c.decimal]
+        marks = {i: MarkEvidence(key, not self.contract.is_personal) for i, key in enumerate(keys)
+                 if (c := self._by_key(key)) and c.decimal}  # fmt: skip
         evidence = DateEvidence(self.time_column.header)
-        rows = blank = uneven = commas = 0
-        first_comma: tuple[int, str, str] | None = None
+        rows = blank = uneven = 0
         for lines, values in blocks:
             if not all(map(any, values)):
                 blank += len(values)
@@ -146,26 +148,40 @@ class TabularFile:
                 for text, count in Counter(times).items():
                     if isinstance(text, str) and text:
                         evidence.add(first[text], text, count)
-            for i in decimals:
-                column = _column(values, i)
-                if any("," in text for text in set(column) if isinstance(text, str)):
-                    with_comma = [(n, v) for n, v in zip(lines, column, strict=True) if isinstance(v, str) and "," in v]
-                    commas += len(with_comma)
-                    line, value = with_comma[0]
-                    first_comma = min(
-                        first_comma or (line, keys[i], value), (line, keys[i], value), key=lambda at: at[0]
-                    )
-        if first_comma and not self.flags.decimal_comma:
-            line, key, value = first_comma
-            raise PermanentError(f"{self.path}: column {key}: {commas:,} numbers have a comma, first line {line} ({value!r}). "
-                                 "Pass --decimal-comma if it is the decimal mark; else take the commas out")  # fmt: skip
+            for i, mark in marks.items():
+                mark.add(lines, _column(values, i))
         try:
             order = self.flags.date_order or (evidence.order() if evidence.values else "ymd")
+            decimal_marks = {
+                i: self._decimal_mark(keys[i], mark) for i, mark in marks.items() if mark.values["with_comma"]
+            }
         except PermanentError as error:
             raise PermanentError(f"{self.path}: {error}") from error
         return Survey(
-            self.path, self.flags.data_set or data_set, rows, blank, uneven, encoding, delimiter, order, keys, sheet
+            self.path,
+            self.flags.data_set or data_set,
+            rows,
+            blank,
+            uneven,
+            encoding,
+            delimiter,
+            order,
+            keys,
+            sheet,
+            decimal_marks,
         )
+
+    def _decimal_mark(self, key: str, evidence: MarkEvidence) -> Mark:
+        if self.flags.decimal_comma is not None:
+            return "comma" if self.flags.decimal_comma else "point"
+        column = self._by_key(key)
+        if column and not {"thousands", "decimal_comma"} & set(column.numbers):
+            raise PermanentError(
+                f"column {key}: {evidence.values['with_comma']:,} numbers have a comma, first {evidence.at('with_comma')}. "
+                "Pass --decimal-comma if it is the decimal mark, or --decimal-point if it separates thousands; or let the "
+                f"contract say for all files what column {column.name} takes: numbers: [thousands, decimal_comma]"
+            )
+        return evidence.mark()
 
     def rows(self, survey: Survey) -> Iterator[Row]:
         """Yields the records in the order of the file."""
@@ -181,26 +197,28 @@ class TabularFile:
         next(blocks)
         keys, width, order = survey.keys, len(survey.keys), survey.date_order
         time_at = keys.index(self.time_column.header) if self.time_column.header in keys else width
-        decimals = (
-            [i for i, key in enumerate(keys) if (c := self._by_key(key)) and c.decimal]
-            if self.flags.decimal_comma
-            else []
-        )
         for lines, values in _refilled(blocks, itertools.cycle(each)) if survey.blank_lines else blocks:
-            moments, texts = _column(values, time_at), values
+            moments = _column(values, time_at)
+            texts = self._with_points(values, survey) if survey.decimal_marks else values
             if self.is_workbook:  # a CSV has nothing but texts
-                texts = [[v if type(v) is str else _text(v) for v in row] for row in values]
+                texts = [[v if type(v) is str else _text(v) for v in row] for row in texts]
             if survey.uneven_rows:  # those with too many have no column of time
                 moments = [None if len(row) > width else moment for row, moment in zip(values, moments, strict=True)]
-            for row in texts if decimals else ():
-                for i in decimals:
-                    if i < len(row) <= width:
-                        row[i] = row[i].replace(",", ".")
             if self.is_workbook:
                 times = [read_time(_text(m), "ymd" if isinstance(m, date) else order) if m else None for m in moments]
             else:
                 times = [read_time(m, order) if m else None for m in moments]
             yield Block(lines, texts, times)
+
+    def _with_points(self, rows: list[Any], survey: Survey) -> list[list[Any]]:
+        """Returns the rows with decimal points; a number in a cell has no mark, so only texts are changed."""
+        changed = [list(row) for row in rows]
+        for row in changed:
+            if len(row) <= len(survey.keys):
+                for i, mark in survey.decimal_marks.items():
+                    if i < len(row) and isinstance(row[i], str):
+                        row[i] = with_point(row[i], mark)
+        return changed
 
     # -- bytes --------------------------------------------------------------------------------------------------
 

@@ -33,8 +33,8 @@ def csv_text(delimiter=",", end="\n", header=HEADER, rows=(ONE, TWO)):
     return end.join(delimiter.join(r) for r in [header, *rows]) + end
 
 
-def read(path, contracts, **flags):
-    source = TabularFile(path, contracts["online_retail"], Flags(**flags))
+def read(path, contracts, feed="online_retail", **flags):
+    source = TabularFile(path, contracts[feed], Flags(**flags))
     survey = source.survey()
     return survey, list(source.rows(survey))
 
@@ -181,7 +181,8 @@ def test_a_workbook_that_is_cut_or_garbled_is_refused(tmp_path, contracts):
         pytest.param("a.csv", csv_text(header=[*HEADER[:6], "InvoiceNo", "Country"]).encode(), "two columns are read as InvoiceNo", id="column_twice"),
         pytest.param("a.csv", (csv_text() + '"open,1\n').encode(), "line 4: .*Is a quote open", id="open_quote"),
         pytest.param("a.csv", csv_text(rows=[[*ONE[:4], "1/2/2010", *ONE[5:]]]).encode(), "--date-order mdy or --date-order dmy", id="ambiguous_dates"),
-        pytest.param("a.csv", csv_text(";", rows=[[*ONE[:5], "2,55", *ONE[6:]]]).encode(), r"column UnitPrice: 1 numbers have a comma, first line 2 \('2,55'\)", id="decimal_comma"),
+        pytest.param("a.csv", csv_text(";", rows=[[*TWO[:5], "1,234", *TWO[6:]]]).encode(), r"column UnitPrice: the comma of 1 numbers may be .*, first line 2 \('1,234'\).*--decimal-comma or --decimal-point", id="open_comma"),
+        pytest.param("a.csv", csv_text(";", rows=[[*TWO[:5], "1.234,5", *TWO[6:]], [*TWO[:5], "2.55", *TWO[6:]]]).encode(), r"1 numbers have a decimal comma, first line 2 \('1.234,5'\), and 1 a decimal point, first line 3", id="both_marks"),
         pytest.param("a.csv.gz", gzip.compress(csv_text().encode())[:-20], "cannot be unpacked", id="truncated_gzip"),
         pytest.param("a.xlsx", b"PK no workbook", "cannot be read as a workbook", id="broken_workbook"),
         pytest.param("a.parquet", b"PAR1", r"cannot read \.parquet", id="parquet"),
@@ -213,6 +214,35 @@ def test_flags_answer_what_the_errors_ask(tmp_path, contracts, body, flags):
     path = tmp_path / "shop.csv"
     path.write_bytes(body)
     check(read(path, contracts, **flags)[1])
+
+
+@pytest.mark.parametrize(
+    ("prices", "flag", "read_as"),
+    [
+        pytest.param(["1,234.50", "2.55", "1,234"], None, ["1234.50", "2.55", "1234"], id="points"),
+        pytest.param(["1,234,567", "1,234", "1.234"], None, ["1234567", "1234", "1.234"], id="points_by_two_thousands_marks"),
+        pytest.param(["1.234,50", "2,55", "1.234", "1,234"], None, ["1234.50", "2.55", "1234", "1.234"], id="commas"),
+        pytest.param(["£1.234,50", "-£1,234", "5"], None, ["£1234.50", "-£1.234", "5"], id="commas_with_currency"),
+        pytest.param(["1,234"], True, ["1.234"], id="comma_by_flag"),
+        pytest.param(["1,234", "1.234"], False, ["1234", "1.234"], id="point_by_flag"),
+        pytest.param(["1.234,50", "2.55"], True, ["1234.50", "2.55"], id="what_is_only_the_other_stays"),
+        pytest.param(["1.234", "x,y", "2.55"], None, ["1.234", "x,y", "2.55"], id="no_numbers_with_commas"),
+    ],
+)  # fmt: skip
+def test_a_column_decides_on_its_decimal_mark(tmp_path, contracts, prices, flag, read_as):
+    path = tmp_path / "shop.csv"
+    path.write_text(csv_text(";", rows=[[*TWO[:5], price, *TWO[6:]] for price in prices]))
+    _, rows = read(path, contracts, decimal_comma=flag)
+    assert [row.data["UnitPrice"] for row in rows] == read_as
+
+
+def test_commas_of_a_contract_without_them_are_asked_about(tmp_path, contracts):
+    path = tmp_path / "moves.csv"
+    path.write_text("event_time,product_id,quantity,price\n2026-01-02,P1,1,'2,5'\n".replace("'", '"'))
+    with pytest.raises(
+        PermanentError, match=r"column price: 1 numbers have a comma, first line 2 \('2,5'\).*numbers: \[thousands"
+    ):
+        read(path, contracts, feed="product_events")
 
 
 def test_uneven_and_blank_lines_are_counted_and_kept(tmp_path, contracts):

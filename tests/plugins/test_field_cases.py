@@ -1,0 +1,82 @@
+"""Small inputs from the field, with the values that are right: what people report of exports, loaders and spreadsheets."""
+
+import json
+from decimal import Decimal
+
+import pytest
+from ecommerce_elt.events import envelope, event_ids
+from ecommerce_elt.tabular import Flags, TabularFile
+
+from tests.conftest import PROJECT
+from tests.plugins.cleaning_bench import clean, rules
+
+CASES = PROJECT.parent / "shared" / "cases"
+
+
+@pytest.fixture
+def loaded(tmp_path, config, contracts):
+    """Returns what reads one of the files and cleans its records."""
+    if not CASES.is_dir():
+        pytest.skip(f"{CASES} is not there")
+
+    def load(name):
+        source = TabularFile(CASES / name, contracts["online_retail"], Flags())
+        survey = source.survey()
+        ids = event_ids(survey.data_set)
+        events = [
+            envelope(event_id=ids(row.line), feed="online_retail", version=1, event_time=row.event_time,
+                     sent_at="2026-01-01T00:00:00Z", data=row.data)
+            for row in source.rows(survey)
+        ]  # fmt: skip
+        return clean(tmp_path, config, contracts["online_retail"], "online_retail", events)
+
+    return load
+
+
+@pytest.mark.parametrize(
+    ("name", "prices"),
+    [
+        pytest.param("01_thousands.csv", ["1234.500", "2.550"], id="thousands"),
+        pytest.param("03_german.csv", ["2.550", "1234.500"], id="german"),
+        pytest.param("35_float_price.csv", ["2.550", "2.550"], id="binary_floats"),
+    ],
+)
+def test_prices(loaded, name, prices):
+    rows = loaded(name)
+    assert [rules(row) for row in rows] == [set()] * len(prices)
+    assert [row["unit_price"] for row in rows] == [Decimal(price) for price in prices]
+
+
+def test_ids_that_went_through_pandas(loaded):
+    rows = loaded("11_float_ids.csv")
+    assert [rules(row) for row in rows] == [set(), set()]
+    assert [(row["invoice_no"], row["stock_code"], row["customer_id"]) for row in rows] == [
+        ("536365", "22423", "17850"),
+        ("536365", "85123A", "unknown"),
+    ]
+
+
+def test_words_that_mean_nothing(loaded):
+    rows = loaded("12_nullwords.csv")
+    assert [(rules(row), row["customer_id"], row["description"]) for row in rows] == [(set(), "unknown", None)] * 3
+
+
+def test_what_the_sources_own_producers_send(tmp_path, config, contracts):
+    if not CASES.is_dir():
+        pytest.skip(f"{CASES} is not there")
+    feeds = {"Name": "purchases", "InvoiceNo": "online_retail", "product_id": "product_events"}
+    tried = 0
+    for text in (CASES / "seed_records.jsonl").read_text().splitlines():
+        case = json.loads(text)
+        if "record" not in case:
+            continue
+        feed = feeds[next(iter(feeds.keys() & case["record"].keys()))]
+        version = contracts[feed].version
+        event = {"event_id": "e", "feed": feed, "schema_version": version, "event_time": None, "sent_at": "2026-01-01T00:00:00Z",
+                 "data": case["record"]}  # fmt: skip
+        [row] = clean(tmp_path, config, contracts[feed], feed, [json.dumps(event).encode()])
+        assert rules(row) == set()
+        shown = {name: str(row[name]) for name in case["expect"] if name in row}
+        assert shown == {name: value for name, value in case["expect"].items() if name in row}
+        tried += bool(shown)
+    assert tried == 4
