@@ -62,15 +62,6 @@ def _words(words: Iterable[str]) -> list[exp.Expr]:
     return [exp.Literal.string(word) for word in words]
 
 
-def _whole(pattern: str) -> exp.Expr:
-    """The pattern as one that a whole text has to fit."""
-    return exp.Literal.string(rf"^(?:{pattern})\z")
-
-
-def _words(words: Iterable[str]) -> list[exp.Expr]:
-    return [exp.Literal.string(word) for word in words]
-
-
 def _source(column: Column, contract: Contract) -> exp.Expr:
     """The value as the source wrote it, outer blanks off, NULL where it is empty."""
     places = [contract.known_keys.index(header) + 1 for header in column.headers]
