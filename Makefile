@@ -85,6 +85,29 @@ reset: $(READY) ## stop everything and remove the state
 env: $(READY) ## print export lines: eval "$$(make -s env)"; STAGE=name for one on AWS
 	@$(BIN)/python -m $(if $(STAGE),infra.stage env $(STAGE),local env)
 
+# The keys of a stage on AWS, or of the local cloud.
+API_KEYS = $(if $(STAGE),,eval "$$($(BIN)/python -m local env)" && )$(BIN)/python -m infra.api_keys
+
+.PHONY: api-key
+api-key: $(READY) ## make a key of the HTTP API and print it, this once; NAME=shop MAY=send,read,correct STAGE=dev
+	@$(API_KEYS) create $(NAME) $(if $(MAY),--may $(MAY)) $(if $(STAGE),--stage $(STAGE))
+
+.PHONY: api-key-rotate
+api-key-rotate: $(READY) ## make a further key of NAME; the one before is valid until api-key-retire; STAGE=dev
+	@$(API_KEYS) rotate $(NAME) $(if $(STAGE),--stage $(STAGE))
+
+.PHONY: api-key-retire
+api-key-retire: $(READY) ## end all keys of NAME but the newest; STAGE=dev
+	@$(API_KEYS) retire $(NAME) $(if $(STAGE),--stage $(STAGE))
+
+.PHONY: api-key-revoke
+api-key-revoke: $(READY) ## end NAME with all its keys; STAGE=dev
+	@$(API_KEYS) revoke $(NAME) $(if $(STAGE),--stage $(STAGE))
+
+.PHONY: api-keys
+api-keys: $(READY) ## list the keys of the HTTP API with their rights; STAGE=dev
+	@$(API_KEYS) list $(if $(STAGE),--stage $(STAGE))
+
 .PHONY: deploy
 deploy: $(READY_DEV) ## check, show, ask, and deploy to AWS; STAGE=dev, ARGS=--yes
 	@$(BIN)/python -m infra.stage deploy $(ARGS) $(or $(STAGE),dev)

@@ -32,6 +32,8 @@ from ecommerce_elt.warehouse import Warehouse
 from more_itertools import chunked
 from rich.console import Console
 
+from infra.api_keys import ensure_keys
+
 TEMPLATES = PROJECT_DIR / "infra"
 SQL = PROJECT_DIR / "include" / "sql"
 PACKAGE = PROJECT_DIR / "plugins" / "ecommerce_elt"
@@ -270,13 +272,21 @@ def deploy_all(
         parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()
     } | package_job()  # fmt: skip
     secret = ensure_secret(f"{prefix}/pii-hmac-key", os.environ.get("ECOMMERCE_PII_HMAC_KEY", ""))
-    values = upload(prefix, packages) | {"PiiHmacSecretArn": secret} | parameters
+    keys = ensure_keys(prefix, _deployed_before(prefix, "ApiKeySha256"))
+    values = upload(prefix, packages) | {"PiiHmacSecretArn": secret, "ApiKeysSecretArn": keys} | parameters
     outputs: dict[str, str] = {}
     for stack in stacks:
         if stack == "orchestration":
             values["AirflowFolder"] = upload_airflow(values["CodeBucket"], variables(values | outputs))
         outputs |= deploy_stack(f"{prefix}-{stack}", TEMPLATES / f"{stack}.yaml", outputs | values, approve)
     return outputs
+
+
+def _deployed_before(prefix: str, parameter: str) -> list[str]:
+    """Returns the values of a parameter of the streaming stack as it was deployed last, which the template may no longer have."""
+    found = described(boto3.client("cloudformation"), f"{prefix}-streaming").get("Parameters", [])
+    text = next((p["ParameterValue"] for p in found if p["ParameterKey"] == parameter), "")
+    return [value for value in text.split(",") if value]
 
 
 def variables(outputs: dict[str, str]) -> dict[str, str]:

@@ -11,7 +11,6 @@ import shlex
 from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from hashlib import sha256
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
 
@@ -34,7 +33,6 @@ from infra.deploy import (
     create_tables,
     deploy_all,
     described,
-    ensure_secret,
     name_queries,
     variables,
 )
@@ -245,7 +243,7 @@ def deploy(name: Name, yes: Yes = False) -> None:
         _show_plan(stage)
         if not yes and not typer.confirm(f"Create or update the stacks of {stage.prefix}?"):
             _fail("nothing was changed")
-        outputs = deploy_all(stage.prefix, _parameters(stage), stage.stacks, lambda s, c: _approved(s, c, yes=yes))
+        outputs = deploy_all(stage.prefix, stage.parameters, stage.stacks, lambda s, c: _approved(s, c, yes=yes))
         name_queries(outputs["AthenaWorkgroup"], outputs["LakeDatabase"])
         workgroup, database = (stage.parameters.get(k, "ecommerce") for k in ("RedshiftWorkgroup", "RedshiftDatabase"))
         create_tables(workgroup, database)
@@ -255,16 +253,8 @@ def deploy(name: Name, yes: Yes = False) -> None:
                 "Region": boto3.session.Session().region_name}  # fmt: skip
     DEPLOYED.mkdir(exist_ok=True)
     _outputs_file(name).write_text(json.dumps(outputs, indent=1, sort_keys=True), "utf-8")
-    out.print(f'deployed; clients: eval "$(make -s env STAGE={name})"', highlight=False)
-
-
-def _parameters(stage: Stage) -> dict[str, str]:
-    """The stage's, and the digest of the API's key, which Secrets Manager keeps."""
-    if "ApiKeySha256" in stage.parameters or stage.parameters.get("ApiAccess") == "iam":
-        return stage.parameters
-    secret = ensure_secret(f"{stage.prefix}/api-key", "")
-    key = boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"]
-    return stage.parameters | {"ApiKeySha256": sha256(key.encode()).hexdigest()}
+    out.print(f'deployed; clients: eval "$(make -s env STAGE={name})"; a key of the HTTP API: '
+              f"make -s api-key NAME=... MAY=send,read STAGE={name}", highlight=False, soft_wrap=True)  # fmt: skip
 
 
 def _approved(stack: str, changes: list[dict[str, Any]], *, yes: bool) -> bool:
@@ -319,8 +309,6 @@ def env(name: Name) -> None:
     }
     for key, value in (region | variables(found)).items():
         typer.echo(f"export {key}={shlex.quote(value)}")
-    typer.echo(f"export ECOMMERCE_API_KEY=$(aws secretsmanager get-secret-value --secret-id {found['Prefix']}/api-key "
-               "--query SecretString --output text)")  # fmt: skip
 
 
 def _outputs_file(name: str) -> Path:

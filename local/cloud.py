@@ -10,6 +10,7 @@
 - The stream and its consumers have the metrics that AWS gives them: IncomingRecords and IteratorAge. Alarms look at the metric
   of their dimensions, period by period; MiniStack's take all metrics of the name together.
 - The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
+- The stages of HTTP APIs write their access logs, with what the authorizer said; MiniStack keeps the setting alone.
 - JSON is written by orjson where it comes to the same value, and Python looks for cycles a hundredth as often.
 """
 
@@ -23,10 +24,11 @@ import json
 import logging
 import operator
 import os
+import re
 import threading
 import time
 from bisect import bisect_left
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from functools import lru_cache
 from types import SimpleNamespace
@@ -37,7 +39,8 @@ import orjson
 from botocore.model import ListShape, Shape, StructureShape
 from ministack.app import main
 from ministack.core import lambda_runtime, persistence, responses
-from ministack.services import cloudwatch, dynamodb, kinesis, lambda_svc
+from ministack.core.responses import new_uuid
+from ministack.services import apigateway, cloudwatch, cloudwatch_logs, dynamodb, kinesis, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from local.event_source import Delivery, Discarded, Rules
@@ -276,6 +279,71 @@ def _supervise() -> None:
         time.sleep(POLL_SECONDS)
 
 
+# -- access logs of HTTP APIs ---------------------------------------------------------------------------------------------
+
+Answer = tuple[int, dict[str, Any], bytes]
+_CONTEXT_VARIABLE = re.compile(r"\$context\.([A-Za-z0-9_.]+)")
+_in_request: contextvars.ContextVar[dict[str, str] | None] = contextvars.ContextVar("in_request", default=None)
+
+
+def _with_access_log(execute: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
+    """Returns what answers a request to an HTTP API, followed by a line in the stage's log: API Gateway developer guide,
+    "Customize HTTP API access logs". A variable without a value is "-", as there.
+    """
+
+    async def call(api_id: str, stage: str, path: str, method: str, *more: Any) -> Answer:
+        started = time.monotonic()
+        said = {"requestId": new_uuid(), "httpMethod": method, "path": path, "stage": stage, "apiId": api_id}
+        token = _in_request.set(said)
+        try:
+            answer = await execute(api_id, stage, path, method, *more)
+        finally:
+            _in_request.reset(token)
+        settings = (apigateway._stages.get(api_id, {}).get(stage) or {}).get("accessLogSettings") or {}
+        if settings.get("destinationArn") and settings.get("format"):
+            route = apigateway._match_route(api_id, method, "/" + path.lstrip("/"))
+            said |= {
+                "routeKey": route["routeKey"] if route else "-", "status": str(answer[0]),
+                "responseLatency": f"{1000 * (time.monotonic() - started):.0f}", "responseLength": str(len(answer[2])),
+            }  # fmt: skip
+            _write_access_log(settings, f"{api_id}_{stage.strip('$')}", said)
+        return answer
+
+    return call
+
+
+def _write_access_log(settings: dict[str, str], stream: str, said: dict[str, str]) -> None:
+    line = _CONTEXT_VARIABLE.sub(lambda variable: said.get(variable[1], "-"), settings["format"])
+    at = {
+        "logGroupName": settings["destinationArn"].split(":log-group:")[-1].removesuffix(":*"),
+        "logStreamName": stream,
+    }
+    event = {"timestamp": int(time.time() * 1000), "message": line}
+    cloudwatch_logs._create_log_stream(at)  # refused where it is there
+    status, _, body = cloudwatch_logs._put_log_events(at | {"logEvents": [event]})
+    if status != 200:
+        log.error("access log of %s: %s", stream, body)
+
+
+def _remembering_authorizer(authorize: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
+    """Returns the authorizer, whose context the access log then has as $context.authorizer.KEY."""
+
+    async def call(*about: Any) -> Any:
+        error, context = await authorize(*about)
+        said = _in_request.get()
+        if said is not None:
+            said |= {f"authorizer.{key}": str(value) for key, value in (context or {}).items()}
+        return error, context
+
+    return call
+
+
+def _request_id() -> str:
+    """Returns the id of the request that is answered, the same in the event of the function and in the log; or a new one."""
+    said = _in_request.get()
+    return said["requestId"] if said is not None else new_uuid()
+
+
 # -- delivery streams of a template ---------------------------------------------------------------------------------
 
 
@@ -495,6 +563,9 @@ def mend() -> None:
     kinesis._put_record = _measured(kinesis._put_record)
     kinesis._put_records = _measured(kinesis._put_records)
     lambda_svc._poll_kinesis = lambda: False
+    apigateway._handle_execute_in_scope = _with_access_log(apigateway._handle_execute_in_scope)
+    apigateway._authorize_request_v2 = _remembering_authorizer(apigateway._authorize_request_v2)
+    apigateway.new_uuid = _request_id
     threading.Thread(target=_supervise, name="event-source-mappings", daemon=True).start()
 
     dynamodb.get_state = _uncopied(dynamodb.get_state)

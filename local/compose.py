@@ -7,10 +7,11 @@ import os
 import subprocess
 from pathlib import Path
 
+import boto3
 import typer
 from cryptography.fernet import Fernet
 
-from local.lifecycle import PORT_VARIABLES, dashboards_command, deploy_command
+from local.lifecycle import PORT_VARIABLES, dashboards_command, deploy_command, give_api_keys
 from local.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -47,6 +48,7 @@ def deploy() -> None:
     environment = os.environ | {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}
     for command in (deploy_command(stack), dashboards_command()):
         subprocess.run(command, env=environment, check=True)
+    give_api_keys(stack, boto3.client("secretsmanager"))
 
 
 if __name__ == "__main__":

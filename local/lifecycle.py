@@ -9,16 +9,17 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from hashlib import sha256
 from pathlib import Path
+from typing import Any
 
 import httpx
 import psutil
 import psycopg
 from rich.console import Console
 
+from infra.api_keys import know
 from local import postgres
-from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, REGION, Stack
+from local.stack import ACCOUNT, API_KEYS, PREFIX, PROJECT_DIR, REGION, Stack
 from local.supervision import NotReady, Supervisor, end, members, wait_for
 
 CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose", "dynamodb", "quicksight", "glue"]
@@ -120,6 +121,7 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         step("local cloud: MiniStack, and stand-ins of Redshift, Firehose, QuickSight, Glue and Athena")
         key = {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}  # the same one, also where the emulator lost it
         _run(stack, deploy_command(stack), "deploy", **key)
+        give_api_keys(stack, stack.client("secretsmanager"))
         step("streaming stack deployed, warehouse tables created")
         dashboards = pool.submit(_run, stack, dashboards_command(), "deploy-dashboards")
         if migrated:
@@ -146,10 +148,15 @@ def _migrate_and_start_airflow(stack: Stack, supervisor: Supervisor) -> None:
 
 def deploy_command(stack: Stack) -> list[str]:
     """Returns the command that deploys to this stack, as a user would to AWS."""
-    parameters = LOCAL_PARAMETERS | {"ApiKeySha256": sha256(stack.secret("api_key").encode()).hexdigest()}
-    words = [word for k, v in parameters.items() for word in ("--parameter", f"{k}={v}")]
+    words = [word for k, v in LOCAL_PARAMETERS.items() for word in ("--parameter", f"{k}={v}")]
     words += [word for name in NOT_LOCAL for word in ("--without", name)]
     return [sys.executable, "-m", "infra.deploy", "--outputs-file", str(stack.outputs_file), *words]
+
+
+def give_api_keys(stack: Stack, client: Any) -> None:
+    """Makes the API know the keys that this stack's users have, also where the emulator lost them."""
+    for _, secret, name, may in API_KEYS:
+        know(client, PREFIX, name, stack.secret(secret), may)
 
 
 def dashboards_command() -> list[str]:

@@ -36,6 +36,11 @@ LOCAL_PACE = {
     "ECOMMERCE_DASHBOARD_CATCH_UP_CRON": "*/2 * * * *",
     "ECOMMERCE_DASHBOARD_POLL_SECONDS": "1",
 }
+# Of the HTTP API: variable, secret of the state folder, name, rights.
+API_KEYS = (
+    ("ECOMMERCE_API_KEY", "api_key", "local", ("send", "read")),
+    ("ECOMMERCE_API_KEY_CORRECT", "api_key_correct", "local-correct", ("send", "read", "correct")),
+)
 UNIX_PATH_MAX = 100  # sun_path takes 108 bytes; sockets add a name to the folder
 
 # Every process of the stack carries this, so that `down` finds those that outlived their parents.
@@ -173,7 +178,7 @@ class Stack:
             "ECOMMERCE_RAW_OBJECTS_QUEUE": f"{PREFIX}-raw-objects",
             "ECOMMERCE_ALERTS_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-alerts",
             "ECOMMERCE_API_URL": self.api_url,
-            "ECOMMERCE_API_KEY": self.secret("api_key"),
+            **{variable: self.secret(secret) for variable, secret, _, _ in API_KEYS},
             "ECOMMERCE_PII_HMAC_KEY": self.secret("pii_hmac_key"),
         }
 

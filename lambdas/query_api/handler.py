@@ -9,6 +9,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import ClientError
+from ecommerce_events.callers import READ, caller_of
 from ecommerce_events.contracts import capitals
 from logic import BadRequest, cursor_of, invoice, invoice_item, page_size, path_key, start_of, summary, to_json
 
@@ -73,7 +74,11 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]
 
 
 def handler(request: dict[str, Any], context: object) -> dict[str, Any]:
-    """Returns the answer in payload format 2.0: 200, 400, 404, or 429 when DynamoDB is throttled."""
+    """Returns the answer in payload format 2.0: 200, 400, 403, 404, or 429 when DynamoDB is throttled."""
+    caller = caller_of(request)
+    log.info("key=%s route=%s", caller.name, request["routeKey"])
+    if lack := caller.lacks(READ):
+        return _answer(403, {"message": lack})
     try:
         route = ROUTES[request["routeKey"]]
         return _answer(200, route(request.get("pathParameters") or {}, request.get("queryStringParameters") or {}))

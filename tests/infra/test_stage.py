@@ -53,7 +53,7 @@ def test_from_the_first_deployment_to_the_end(shop):
     env = shop("env", "shop").output
     assert "export ECOMMERCE_BUCKET=corner-shop-lake-000000000000\n" in env
     assert "role_arn=arn%3Aaws%3Aiam%3A%3A000000000000%3Arole%2Fcorner-shop-stage-load" in env
-    assert "--secret-id corner-shop/api-key" in env
+    assert "API_KEY" not in env  # printed once, when it is made, and kept nowhere
 
     again = shop("deploy", "shop", "--yes")
     assert again.exit_code == 0, again.output

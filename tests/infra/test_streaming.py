@@ -1,6 +1,7 @@
 """The template as CloudFormation reads it, the package, and the deployment to the local cloud."""
 
 import json
+import re
 import sys
 
 import boto3
@@ -90,6 +91,32 @@ def test_nobody_calls_the_api_unasked(resources):
     assert {"ThrottlingRateLimit", "ThrottlingBurstLimit"} <= set(settings)
 
 
+def test_a_revoked_key_is_out_within_a_minute(resources):
+    """API Gateway remembers the authorizer's answer, and that what it has read."""
+    remembered = resources["Authorizer"]["Properties"]["AuthorizerResultTtlInSeconds"]
+    source = (LAMBDAS / "api_authorizer" / "handler.py").read_text()
+    [kept] = re.findall(r"^KEPT_SECONDS = (\d+)$", source, re.MULTILINE)
+    assert 0 < remembered + int(kept) <= 60
+
+
+def test_the_access_log_names_the_key(resources):
+    line = json.loads(resources["ApiStage"]["Properties"]["AccessLogSettings"]["Format"])
+    assert line["key"] == "$context.authorizer.key"
+    assert {"requestId", "principal", "route", "status"} <= set(line)
+
+
+def test_only_the_authorizer_reads_the_keys_and_nothing_else(resources):
+    readers = {}
+    for name, resource in resources.items():
+        if resource["Type"] != "AWS::IAM::Role":
+            continue
+        for policy in resource["Properties"]["Policies"]:
+            for statement in policy["PolicyDocument"]["Statement"]:
+                if isinstance(statement, dict) and statement.get("Resource") == {"Ref": "ApiKeysSecretArn"}:
+                    readers[name] = statement["Action"]
+    assert readers == {"ApiAuthorizerRole": "secretsmanager:GetSecretValue"}
+
+
 def test_what_filters_the_stream_lets_every_invoice_line_through(resources):
     [pattern] = resources["DynamodbWriterMapping"]["Properties"]["FilterCriteria"]["Filters"]
     assert json.loads(pattern["Pattern"]) == {"data": {"feed": ["online_retail"]}}
@@ -127,7 +154,7 @@ def test_a_deployment_keeps_the_parameters_that_it_does_not_name(cloud, monkeypa
 
     deploy = [sys.executable, "-m", "infra.deploy", *(word for name in NOT_LOCAL for word in ("--without", name))]
     before = parameters()
-    assert before["ApiKeySha256"]
+    assert before["ApiKeysSecretArn"].startswith("arn:")
     _run(cloud, [*deploy, "--parameter", "LogRetentionDays=31"], "deploy-31")
     assert parameters() == before | {"LogRetentionDays": "31"}
     _run(cloud, [*deploy, "--parameter", "LogRetentionDays=30"], "deploy-30")

@@ -21,8 +21,10 @@ def api(handler_of, tables):
     return handler_of("query_api", INVOICES_TABLE=tables[0], CUSTOMERS_TABLE=tables[1], CUSTOMERS_BY_DATE="by-date")
 
 
-def get(api, route, query=None, **path):
-    answer = api.handler({"routeKey": f"GET {route}", "pathParameters": path, "queryStringParameters": query}, None)
+def get(api, route, query=None, *, may="read", **path):
+    authorizer = {"lambda": {"key": "shop", "may": may}}
+    answer = api.handler({"routeKey": f"GET {route}", "pathParameters": path, "queryStringParameters": query,
+                          "requestContext": {"authorizer": authorizer}}, None)  # fmt: skip
     return answer["statusCode"], json.loads(answer["body"], parse_float=Decimal)
 
 
@@ -45,6 +47,13 @@ def test_an_invoice(api):
         ("e1", Decimal("2.55")),
     ]
     assert (post["unit_price"], post["description"]) == (18, "LANTERN")
+
+
+def test_who_may_not_read_is_told_so(api):
+    status, answer = get(api, "/invoices/{InvoiceNo}", may="send,correct", InvoiceNo="536365")
+    assert (status, answer) == (403, {"message": "the key shop may not read; it may send, correct"})
+    nobody = api.handler({"routeKey": "GET /invoices/{InvoiceNo}", "pathParameters": {"InvoiceNo": "1"}}, None)
+    assert nobody["statusCode"] == 403
 
 
 def test_an_item_in_any_case_and_with_any_character(api):
@@ -110,7 +119,7 @@ def test_throttled_tables_are_429(api, monkeypatch):
         raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow"}}, "Query")
 
     monkeypatch.setattr(api.dynamodb, "query", throttled)
-    answer = api.handler(
-        {"routeKey": "GET /customers/{CustomerID}/invoices", "pathParameters": {"CustomerID": "1"}}, None
-    )
+    request = {"routeKey": "GET /customers/{CustomerID}/invoices", "pathParameters": {"CustomerID": "1"},
+               "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "read"}}}}  # fmt: skip
+    answer = api.handler(request, None)
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "1")

@@ -1,0 +1,232 @@
+"""The keys of the HTTP API, one a producer: `python -m infra.api_keys --help`.
+
+A secret in Secrets Manager has each key's name, its rights and its SHA-256 digest; the key itself is printed once and kept nowhere.
+A change counts at once for a new key and within a minute for a revoked one. Works against whatever boto3's variables name.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import secrets
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime
+from hashlib import sha256
+from typing import Annotated, Any, NoReturn
+
+import boto3
+import typer
+from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt.errors import PermanentError, TransientError
+from rich.console import Console
+from rich.table import Table
+
+# send: POST /events. read: GET. correct: an event_version above 1, which replaces an event, whoever sent it.
+RIGHTS = ("send", "read", "correct")
+NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
+SECRET_MAX_BYTES = 65536  # Secrets Manager quotas
+DIGESTS_MAX = 2  # valid at a time: the new key and the one that it follows
+ATTEMPTS = 5
+
+Entries = dict[str, dict[str, Any]]  # name to {"may": [right], "keys": [{"sha256", "since"}]}, the newest key first
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
+out, err = Console(), Console(stderr=True)
+
+Name = Annotated[str, typer.Argument(help="Of the key: who sends with it. It is in the logs.")]
+Prefix = Annotated[str, typer.Option(help="What all names of the deployment derive from.")]
+Stage = Annotated[str, typer.Option(help="A file of infra/stages/, for its prefix.")]
+
+
+def secret_name(prefix: str) -> str:
+    """Returns the name of the secret."""
+    return f"{prefix}/api-keys"
+
+
+def digest_of(key: str) -> str:
+    """Returns what the secret has of a key. Keys are random, so one round of SHA-256 is enough."""
+    return sha256(key.encode()).hexdigest()
+
+
+def _entry(digests: Iterable[str], may: Iterable[str]) -> dict[str, Any]:
+    since = datetime.now(UTC).isoformat(timespec="seconds")
+    rights = set(may)
+    return {"may": [r for r in RIGHTS if r in rights], "keys": [{"sha256": d, "since": since} for d in digests]}
+
+
+def ensure_keys(prefix: str, digests: Iterable[str] = ()) -> str:
+    """Returns the ARN of the secret, which it creates where it is not there.
+
+    Args:
+        digests: of keys that were known before there was the secret. They go on as `default`, without the right to correct.
+    """
+    client = boto3.client("secretsmanager")
+    known = [digest.strip().lower() for digest in digests]
+    try:
+        return str(client.describe_secret(SecretId=secret_name(prefix))["ARN"])
+    except client.exceptions.ResourceNotFoundException:
+        entries = {"default": _entry(known, ("send", "read"))} if known else {}
+        return str(client.create_secret(Name=secret_name(prefix), SecretString=json.dumps(entries))["ARN"])
+
+
+def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
+    """Changes the entries by `how`, as one step: who changes them at the same time changes what this leaves, or the other way.
+
+    Raises:
+        PermanentError: there is no secret, it would be too large, or `how` says that it cannot be.
+        TransientError: others changed it all the time.
+    """
+    secret = secret_name(prefix)
+    for _ in range(ATTEMPTS):
+        try:
+            current = client.get_secret_value(SecretId=secret)
+        except client.exceptions.ResourceNotFoundException as error:
+            raise PermanentError(f"no secret {secret}: deploy first, and name the deployment's prefix") from error
+        entries: Entries = json.loads(current["SecretString"])
+        how(entries)
+        text = json.dumps(entries)
+        if text == current["SecretString"]:
+            return
+        if len(text) > SECRET_MAX_BYTES:
+            raise PermanentError(
+                f"secret {secret}: {len(entries)} keys are more than it holds; revoke what is not used"
+            )
+        made = client.put_secret_value(SecretId=secret, SecretString=text, VersionStages=["AWSPENDING"])
+        try:
+            client.update_secret_version_stage(
+                SecretId=secret, VersionStage="AWSCURRENT", MoveToVersionId=made["VersionId"],
+                RemoveFromVersionId=current["VersionId"],  # refused where another version has become the current one
+            )  # fmt: skip
+        except (client.exceptions.InvalidParameterException, client.exceptions.InvalidRequestException):
+            continue
+        return
+    raise TransientError(f"secret {secret}: changed by others {ATTEMPTS} times; try again")
+
+
+def know(client: Any, prefix: str, name: str, key: str, may: Iterable[str]) -> None:
+    """Makes a key that is there already known under the name, with these rights and no others. Twice is once."""
+    wanted = _entry([digest_of(key)], may)
+
+    def add(entries: Entries) -> None:
+        found = entries.get(name, {"may": [], "keys": []})
+        if (found["may"], [k["sha256"] for k in found["keys"]]) != (wanted["may"], [digest_of(key)]):
+            entries[name] = wanted
+
+    change(client, prefix, add)
+
+
+def _found(entries: Entries, name: str) -> dict[str, Any]:
+    if name not in entries:
+        raise PermanentError(f"no key {name!r}; there are {', '.join(sorted(entries)) or 'none'}")
+    return entries[name]
+
+
+def _fail(message: object) -> NoReturn:
+    err.print(f"[red]api-key:[/] {message}", highlight=False, soft_wrap=True)
+    raise typer.Exit(1)
+
+
+def _prefix(prefix: str, stage: str) -> str:
+    if not stage:
+        return prefix
+    from infra.stage import load_stage  # it needs what only deploying needs
+
+    return load_stage(stage).prefix
+
+
+def _changed(prefix: str, stage: str, how: Callable[[Entries], None]) -> None:
+    try:
+        change(boto3.client("secretsmanager"), _prefix(prefix, stage), how)
+    except (PermanentError, TransientError, ClientError, BotoCoreError) as error:
+        _fail(error)
+
+
+def _say(text: str) -> None:
+    err.print(text, highlight=False, soft_wrap=True)
+
+
+@app.command()
+def create(
+    name: Name,
+    may: Annotated[str, typer.Option(help=f"Of {', '.join(RIGHTS)}, with commas between.")] = "send,read",
+    prefix: Prefix = "ecommerce",
+    stage: Stage = "",
+) -> None:
+    """Make a key and print it, this once."""
+    rights = {right.strip() for right in may.split(",")}
+    if not NAME.fullmatch(name):
+        _fail(f"{name!r}: expected lower-case letters, digits and hyphens, at most 63")
+    if not rights <= set(RIGHTS):
+        _fail(f"--may {may}: expected some of {', '.join(RIGHTS)}, with commas between")
+    key = secrets.token_urlsafe(32)
+
+    def add(entries: Entries) -> None:
+        if name in entries:
+            raise PermanentError(f"there is a key {name} already; rotate it, or revoke it first")
+        entries[name] = _entry([digest_of(key)], rights)
+
+    _changed(prefix, stage, add)
+    _say(
+        f"{name} may {', '.join(r for r in RIGHTS if r in rights)}. The key, which is kept nowhere, is sent as x-api-key:"
+    )
+    typer.echo(key)
+
+
+@app.command()
+def rotate(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+    """Make a further key of the name and print it, this once; the one before stays valid until `retire`."""
+    key = secrets.token_urlsafe(32)
+
+    def add(entries: Entries) -> None:
+        entry = _found(entries, name)
+        if len(entry["keys"]) >= DIGESTS_MAX:
+            raise PermanentError(f"{name} has {len(entry['keys'])} keys already: retire the old one first")
+        entry["keys"] = _entry([digest_of(key)], ())["keys"] + entry["keys"]
+
+    _changed(prefix, stage, add)
+    _say(f"The next key of {name}; the one before is valid until it is retired:")
+    typer.echo(key)
+
+
+@app.command()
+def retire(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+    """End all keys of the name but the newest."""
+
+    def remove(entries: Entries) -> None:
+        entry = _found(entries, name)
+        if len(entry["keys"]) < DIGESTS_MAX:
+            raise PermanentError(f"{name} has one key only: rotate it first, or revoke it")
+        del entry["keys"][1:]
+
+    _changed(prefix, stage, remove)
+    _say(f"only the newest key of {name} is valid, a minute from now at the latest")
+
+
+@app.command()
+def revoke(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+    """End the name with all its keys."""
+
+    def remove(entries: Entries) -> None:
+        _found(entries, name)
+        del entries[name]
+
+    _changed(prefix, stage, remove)
+    _say(f"{name} is out, a minute from now at the latest")
+
+
+@app.command("list")
+def list_keys(prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+    """Show the names, their rights, and since when each key is valid."""
+    try:
+        secret = secret_name(_prefix(prefix, stage))
+        entries: Entries = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
+    except (PermanentError, ClientError, BotoCoreError) as error:
+        _fail(error)
+    table = Table("key", "may", "valid since", box=None)
+    for name, entry in sorted(entries.items()):
+        table.add_row(name, ", ".join(entry["may"]), ", ".join(key["since"] for key in entry["keys"]))
+    out.print(table)
+
+
+if __name__ == "__main__":
+    app()
