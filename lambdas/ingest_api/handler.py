@@ -13,15 +13,17 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_events.callers import caller_of
 from ecommerce_events.contracts import contracts
 from ecommerce_events.retry import attempts, deadline_of
-from logic import Event, Refused, body_of, events_of
+from logic import Event, Refused, taken
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
 
 STREAM = os.environ["STREAM"]
 BODY_MAX_BYTES = int(os.environ["BODY_MAX_BYTES"])
+CORRECTORS = frozenset(filter(None, os.environ["CORRECTORS"].split(",")))
 PUT_MAX_BYTES = 5 * 1024**2  # PutRecords, API reference
 ATTEMPTS = 8
 ANSWER_SECONDS = 2.0  # kept for the answer when the function's time runs out
@@ -73,19 +75,21 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]
 
 
 def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Returns the answer in payload format 2.0: 202, 207 where some events failed, 400, 413, 415, 429 or 503."""
+    """Returns the answer in payload format 2.0: 202, 207 where some events failed, 400, 403, 413, 415, 429 or 503."""
+    caller = caller_of(request, CORRECTORS)
     try:
-        query = request.get("queryStringParameters") or {}
-        events = events_of(body_of(request, BODY_MAX_BYTES), query, contracts(), datetime.now(UTC))
+        found = taken(request, caller, contracts(), datetime.now(UTC), BODY_MAX_BYTES)
     except Refused as refused:
-        log.info("refused status=%s reason=%s", refused.status, refused)
+        log.info("key=%s refused status=%s reason=%s", caller.name, refused.status, refused)
         return _answer(refused.status, refused.body)
+    events, ids = found.events, [event.event_id for event in found.events]
     failed = _put_all(events, deadline_of(context, ANSWER_SECONDS))
+    counts = f"events={len(events)} warnings={len(found.warnings)} failed={len(failed)}"
     level = logging.ERROR if failed else logging.INFO
-    log.log(level, "events=%s failed=%s codes=%s", len(events), len(failed), dict(Counter(failed.values())))
-    ids = [event.event_id for event in events]
+    log.log(level, "key=%s %s codes=%s", caller.name, counts, dict(Counter(failed.values())))
+    more = {name: told for name, told in (("warnings", found.warnings), ("left_out", found.left_out)) if told}
     if not failed:
-        return _answer(202, {"accepted": len(events), "event_ids": ids})
+        return _answer(202, {"accepted": len(events), "event_ids": ids, **more})
     throttled = any(code in THROTTLED for code in failed.values())
     if len(failed) == len(events):
         message = "the stream is throttled" if throttled else "the stream does not answer"
@@ -95,6 +99,8 @@ def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
         {"index": i, "event_id": ids[i], "status": 202 if i not in failed else 429 if failed[i] in THROTTLED else 503}
         for i in range(len(events))
     ]
-    body = {"message": "send those again whose status is not 202, with their event_id", "results": results,
-            "accepted": len(events) - len(failed)}  # fmt: skip
+    again = "send those again whose status is not 202, as envelopes with their event_id"
+    if found.is_idempotent:
+        again = "send the whole request again, with the same Idempotency-Key"
+    body = {"message": again, "results": results, "accepted": len(events) - len(failed), **more}
     return _answer(207, body, **{"Retry-After": "1"})

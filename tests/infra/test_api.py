@@ -1,6 +1,8 @@
 """The HTTP API as it runs on the local cloud, held against docs/openapi.yaml: no 5xx, and no event lost, for any input."""
 
+import csv
 import gzip
+import io
 import json
 import uuid
 from concurrent.futures import ThreadPoolExecutor
@@ -10,12 +12,26 @@ import pytest
 import schemathesis
 import yaml
 from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
 
 from local.supervision import wait_for
 from tests.conftest import PROJECT
 
 OPENAPI = PROJECT / "docs" / "openapi.yaml"
 accepted: dict[str, None] = {}  # event ids that the API has answered 202 for
+
+
+def csv_text(rows):
+    """Rows below a header of product_events, as a spreadsheet writes them."""
+    text = io.StringIO()
+    csv.writer(text).writerows([["event_time", "product_id", "quantity", "price"], *rows])
+    return text.getvalue().encode()
+
+
+characters = st.characters(exclude_categories=["Cs"])
+rows = st.lists(st.lists(st.text(characters, min_size=1), min_size=4, max_size=4), min_size=1, max_size=5)
+schemathesis.openapi.media_type("text/csv", rows.map(csv_text) | st.text(characters).map(str.encode))
+
 
 schema = schemathesis.openapi.from_path(OPENAPI)
 
@@ -45,12 +61,13 @@ def test_the_document_and_the_template_name_the_same_routes():
 
 
 @schema.parametrize()
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
+@settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_any_request_is_answered_as_the_document_says(case, cloud):
     env = cloud.user_environment()
-    answer = case.call(base_url=env["ECOMMERCE_API_URL"], headers={"x-api-key": env["ECOMMERCE_API_KEY"]})
+    headers = {"x-api-key": env["ECOMMERCE_API_KEY_CORRECT"]}
+    answer = case.call(base_url=env["ECOMMERCE_API_URL"], headers=headers)
     case.validate_response(
-        answer, headers={"x-api-key": env["ECOMMERCE_API_KEY"]},
+        answer, headers=headers,
         checks=(schemathesis.checks.not_a_server_error, schemathesis.checks.response_schema_conformance),
     )  # fmt: skip
     if answer.status_code == 202:
@@ -66,7 +83,7 @@ def _in_raw(observer):
 
 
 def test_every_event_that_was_accepted_is_in_raw(observer, api):
-    assert len(accepted) > 20  # of the requests above
+    assert len(accepted) > 10  # of the requests above
     wait_for(lambda: set(accepted) <= _in_raw(observer), 60, "the accepted events", 0.5)
 
 
@@ -111,6 +128,37 @@ def test_requests_at_the_same_time(api, observer):
         assert set(pool.map(post, range(16))) == {202}
     wanted = {f"par-{n}-{i}" for n in range(16) for i in range(100)}
     wait_for(lambda: wanted <= _in_raw(observer), 60, "the events", 0.5)
+
+
+def test_csv_goes_the_whole_way(api, observer):
+    invoice = f"T{uuid.uuid4().hex[:8]}"
+    header = "InvoiceNo,StockCode,Description,Quantity,InvoiceDate,UnitPrice,CustomerID,Country"
+    row = f'{invoice},22633,"HAND WARMER, ""UNION"" JÄCK",6,2010-12-01 08:28,1.85,17850,United Kingdom'
+    body = f"\ufeff{header}\r\n{row}\r\n\r\n{row}\r\n".encode()
+    headers = {"Content-Type": "text/csv", "Idempotency-Key": invoice}
+    answers = [api.post("/events?feed=online_retail", content=body, headers=headers) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [202, 202]
+    assert answers[0].json() == answers[1].json()
+    url = f"/invoices/{invoice}"
+    wait_for(lambda: api.get(url).status_code == 200 and api.get(url).json()["line_count"] == 2, 60, "the invoice", 0.2)
+    assert api.get(url).json()["items"][0]["description"] == 'HAND WARMER, "UNION" JÄCK'
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"), [("text/csv", 400), ("application/csv; charset=windows-1252", 202), ("text/csv; charset=windows-1252", 415)]
+)  # fmt: skip
+def test_bytes_that_are_no_utf_8_are_never_taken_for_other_characters(api, content_type, status):
+    body = "event_time,product_id,quantity,price,note\n2026-01-02T03:04:05Z,P-1,-2,9.95,MÜLLER\n".encode("cp1252")
+    answer = api.post("/events?feed=product_events", content=body, headers={"Content-Type": content_type})
+    assert answer.status_code == status, answer.text
+
+
+def test_strict_refuses_what_is_else_taken_with_warnings(api):
+    broken = {"event_time": "2026-01-02T03:04:05Z", "product_id": "P-1", "quantity": "many", "price": "9.95"}
+    told = api.post("/events", json=broken)
+    assert told.status_code == 202
+    refused = api.post("/events?strict=true", json=broken)
+    assert (refused.status_code, refused.json()["errors"]) == (400, told.json()["warnings"])
 
 
 def test_no_lambda_of_the_api_may_scan():

@@ -130,10 +130,13 @@ def test_ingest_api(payloads, logic_of):
     taken = refused = 0
     statuses = set()
     for payload in payloads:
-        for query in ({}, {"feed": "purchases"}):
+        for feed in (None, "purchases"):
+            asked = logic.Asked(logic.Caller("shop", frozenset({"send", "correct"})), feed)
             try:
                 text = payload.decode("utf-8")
-                events = logic.events_of(text, query, contracts(), datetime(2026, 1, 1, tzinfo=UTC))
+                events = logic.events_of(
+                    logic.json_items(text), asked, contracts(), datetime(2026, 1, 1, tzinfo=UTC)
+                ).events
             except (logic.Refused, UnicodeDecodeError) as error:
                 statuses.add(getattr(error, "status", 400))
                 refused += 1
