@@ -63,7 +63,14 @@ Endpoint = Annotated[str | None, typer.Option(help="Of Kinesis; else boto3's own
 Stream = Annotated[str, typer.Option(envvar="ECOMMERCE_STREAM", help="Name of the Kinesis stream.")]
 SinkKind = Annotated[Target, typer.Option("--sink", help="Kinesis, or the HTTP API in front of it.")]
 Url = Annotated[str, typer.Option(envvar="ECOMMERCE_API_URL", help="Of the HTTP API, without /events.")]
-ApiKey = Annotated[str, typer.Option(envvar="ECOMMERCE_API_KEY", help="Of the HTTP API.", show_default=False)]
+ApiKey = Annotated[
+    str,
+    typer.Option(
+        envvar="ECOMMERCE_API_KEY",
+        help="Of the HTTP API; with --event-version one that may correct.",
+        show_default=False,
+    ),
+]
 InFlight = Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")]
 Rate = Annotated[float | None, typer.Option(min=0.001, help="At most this many events a second.")]
 ReportFile = Annotated[Path | None, typer.Option(help="Also write the report here, as JSON.")]
@@ -110,7 +117,9 @@ def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
 OpenSink = Callable[[Callable[[int], None]], Sink]
 
 
-def _sink(target: Target, *, stream: str, endpoint_url: str | None, url: str, api_key: str, in_flight: int) -> OpenSink:
+def _sink(
+    target: Target, *, stream: str, endpoint_url: str | None, url: str, api_key: str, in_flight: int, correcting: bool = False
+) -> OpenSink:  # fmt: skip
     """Returns what opens the sink, once it has been found to answer: before a large file is read."""
     if target is Target.KINESIS:
         client = _client(stream, endpoint_url, in_flight)
@@ -119,7 +128,7 @@ def _sink(target: Target, *, stream: str, endpoint_url: str | None, url: str, ap
         _fail('--sink http: --url is missing. For the local cloud: make up, then eval "$(make -s env)"')
     try:
         with HttpSink(url, api_key) as sink:
-            sink.check()
+            sink.check(correcting=correcting)
     except PermanentError as error:
         _fail(error)
     return lambda on_sent: HttpSink(url, api_key, alone=frozenset({UNREADABLE}), in_flight=in_flight, on_sent=on_sent)
@@ -191,8 +200,15 @@ def _report(report: Report, report_file: Path | None, *, finished: bool) -> None
         err.print(f"[yellow]refused {sum(report.refused.values()):,}[/] ({by_feed}), the first for:", highlight=False)
         for reason in report.refusals:
             err.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
+    if report.warned:
+        err.print(
+            f"[yellow]{report.warned:,} events break their contract and will be quarantined[/], the first for:",
+            highlight=False,
+        )
+        for reason in report.warnings:
+            err.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
     if report_file:
-        kept = {"sent": dict(report.sent), "refused": dict(report.refused), "resent": report.resent,
+        kept = {"sent": dict(report.sent), "refused": dict(report.refused), "warned": report.warned, "resent": report.resent,
                 "seconds": report.seconds, "finished": finished}  # fmt: skip
         report_file.write_text(json.dumps(kept), "utf-8")
 
@@ -258,7 +274,8 @@ def replay(
             f"--event-version {event_version} corrects a data set: name it with --dataset, as it was named when it was first sent"
         )
     flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset, event_version)
-    open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight)
+    open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight,
+                      correcting=event_version > 1)  # fmt: skip
     try:
         source = TabularFile(file, contract, flags)
         survey = source.survey()

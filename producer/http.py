@@ -14,7 +14,7 @@ REQUEST_MAX_RECORDS = 500
 REQUEST_MAX_BYTES = 4 * 1024**2
 RECORD_MAX_BYTES = 1024**2
 TIMEOUT_SECONDS = 35.0  # API Gateway answers after 30 s at the latest
-REFUSALS_KEPT = 10
+REASONS_KEPT = 10
 
 
 class HttpSink(Sink):
@@ -48,10 +48,15 @@ class HttpSink(Sink):
         finally:
             self.client.close()
 
-    def check(self) -> None:
-        """Raises PermanentError where the API is not there or does not know the key; sends no event."""
+    def check(self, *, correcting: bool = False) -> None:
+        """Raises PermanentError where the API is not there, or the key is not known or may not do this; sends no event.
+
+        Args:
+            correcting: whether events above version 1 are to be sent, which is a right of its own.
+        """
+        no_event = b'[{"feed": "", "event_version": 2, "data": {}}]' if correcting else b"[]"
         try:
-            answer = self.client.post(self.url, content=b"[]")
+            answer = self.client.post(self.url, content=no_event)
         except httpx.HTTPError as error:
             raise PermanentError(f"{self.url}: {error}") from error
         if answer.status_code != 400:
@@ -79,10 +84,12 @@ class HttpSink(Sink):
             problem = _message(self.url, answer)
             match answer.status_code:
                 case 202:
+                    self._warned(answer, set(range(len(waiting))))
                     self._settled(waiting)
                     return
                 case 207:
                     done = {result["index"] for result in answer.json()["results"] if result["status"] == 202}
+                    self._warned(answer, done)
                     self._settled([record for i, record in enumerate(waiting) if i in done])
                     waiting = [record for i, record in enumerate(waiting) if i not in done]
                 case 400 | 413:
@@ -94,6 +101,16 @@ class HttpSink(Sink):
             if not waiting:
                 return
         raise TransientError(f"{len(waiting)} events failed {ATTEMPTS} times: {problem}")
+
+    def _warned(self, answer: httpx.Response, done: set[int]) -> None:
+        """Counts what the API took and knows that the cleaning will reject."""
+        told = [w for w in answer.json().get("warnings", []) if w["index"] in done]
+        with self._lock:
+            self.report.warned += len({w["index"] for w in told})
+            room = REASONS_KEPT - len(self.report.warnings)
+            self.report.warnings += [
+                f"{w['field']}: {w['rule']}: expected {w['expected']}" for w in told[: max(0, room)]
+            ]
 
     def _without_refused(self, waiting: list[Record], answer: httpx.Response) -> list[Record]:
         """Counts what the API names as wrong, and returns the rest: nothing of the request was accepted."""
@@ -108,7 +125,7 @@ class HttpSink(Sink):
         with self._lock:
             for index, reason in reasons.items():
                 self.report.refused[waiting[index].counted_as] += 1
-                if len(self.report.refusals) < REFUSALS_KEPT:
+                if len(self.report.refusals) < REASONS_KEPT:
                     self.report.refusals.append(reason)
         self.on_sent(len(reasons))
         return [record for i, record in enumerate(waiting) if i not in reasons]
@@ -123,4 +140,6 @@ def _message(url: str, answer: httpx.Response) -> str:
         said = answer.json().get("message", "")
     except ValueError:
         said = answer.text[:200]
+    if answer.status_code == 403 and said == "Forbidden":  # API Gateway's own word; ingest_api's names the right
+        said = "the API does not know this key (--api-key)"
     return f"{url}: {answer.status_code} {said}"

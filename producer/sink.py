@@ -29,11 +29,15 @@ class Record(NamedTuple):
 
 @dataclass
 class Report:
-    """What a producer did. `sent` counts what the other side confirmed, `refused` what it never takes, by feed."""
+    """What a producer did. `sent` counts what the other side confirmed, `refused` what it never takes, by feed; `warned` what it
+    took and knows to break its contract.
+    """
 
     sent: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
     refusals: list[str] = field(default_factory=list)  # the first reasons
+    warned: int = 0
+    warnings: list[str] = field(default_factory=list)  # the first reasons
     resent: int = 0
     seconds: float = 0.0
 

@@ -24,10 +24,11 @@ class Api:
     """Keeps what it accepts by event id, and answers as `behave` says."""
 
     def __init__(self, behave=lambda events: 202):
-        self.behave, self.accepted, self.requests, self.lock = behave, Counter(), [], threading.Lock()
+        self.behave, self.accepted, self.requests, self.bodies, self.lock = behave, Counter(), [], [], threading.Lock()
 
     def __call__(self, request):
         assert request.headers["x-api-key"] == "secret"
+        self.bodies.append(request.content)
         try:
             events = json.loads(request.content)
         except ValueError:
@@ -150,3 +151,40 @@ def test_check_sends_no_event(status, fails):
             opened.check()
     assert api.requests == [0]
     assert http.REQUEST_MAX_BYTES < 5 * 1024**2
+
+
+@pytest.mark.parametrize(("correcting", "says"), [(False, "may not send"), (True, "may not correct")])
+def test_check_names_the_key_and_the_right_that_it_lacks(correcting, says):
+    def behave(events):
+        lacks = "correct" if any(e.get("event_version", 1) > 1 for e in events) else "send"
+        return httpx.Response(403, json={"message": f"the key shop may not {lacks}; it may read"})
+
+    api = Api(behave)
+    with (
+        HttpSink("http://api", "secret", transport=httpx.MockTransport(api)) as opened,
+        pytest.raises(PermanentError, match=f"403 the key shop {says}"),
+    ):
+        opened.check(correcting=correcting)
+
+
+def test_a_key_that_api_gateway_does_not_know_is_said_to_be_so():
+    api = Api(lambda events: httpx.Response(403, json={"message": "Forbidden"}))
+    with pytest.raises(PermanentError, match="does not know this key"):
+        send(api, records(1))
+
+
+def test_what_the_api_takes_with_warnings_is_counted_once_with_the_first_reasons():
+    def behave(events):
+        warnings = [{"index": i, "field": "Age", "rule": "type", "expected": "a whole number"}
+                    for i, e in enumerate(events) if int(e["event_id"]) % 10 == 0]  # fmt: skip
+        first = len(api.requests) == 1
+        api.accepted.update(e["event_id"] for e in (events[10:] if first else events))
+        if first:
+            results = [{"index": i, "status": 503 if i < 10 else 202} for i in range(len(events))]
+            return httpx.Response(207, json={"message": "", "results": results, "warnings": warnings})
+        return httpx.Response(202, json={"warnings": warnings})
+
+    api = Api(behave)
+    report = send(api, records(200))
+    assert (report.sent, report.warned, len(api.accepted)) == ({"purchases": 200}, 20, 200)
+    assert report.warnings == ["Age: type: expected a whole number"] * http.REASONS_KEPT
