@@ -112,12 +112,8 @@ class FailureAlert(_TaskNotifier):
         if not begins(cause):
             return
         error = " ".join(str(context.get("exception") or "the task was killed").split())[:ERROR_MAX]
-        url: str = ti.log_url
-        runbook = (
-            f"{urlsplit(url).scheme}://{urlsplit(url).netloc}/ecommerce/runbooks/{RUNBOOKS.get(ti.task_id, 'README')}"
-        )
         lines = {"DAG": ti.dag_id, "Task": ti.task_id, "Run": ti.run_id, "Feed": context.get("feed"), "Batch": _batch(context),
-                 "Error": error, "Log": url, "What to do": runbook}  # fmt: skip
+                 "Error": error, "Log": ti.log_url, "What to do": runbook(ti)}  # fmt: skip
         text = "\n".join(f"{name}: {value}" for name, value in lines.items() if value)
         self.send(context, f"Failed: {cause}", text + "\nNo more of this until it is over.")
         told(cause)
@@ -131,6 +127,12 @@ class RecoveryNotice(_TaskNotifier):
         if since := ends(cause):
             run = f"Run: {context['ti'].run_id}"
             self.send(context, f"Over: {cause}", f"{cause} is green again. It was told at {since}.\n{run}")
+
+
+def runbook(ti: Any) -> str:
+    """Returns the URL of what to do about a failed task instance, a page of Airflow's own server."""
+    url = urlsplit(ti.log_url)
+    return f"{url.scheme}://{url.netloc}/ecommerce/runbooks/{RUNBOOKS.get(ti.task_id, 'README')}"
 
 
 def deadline(stage: str, minutes: int) -> DeadlineAlert | None:

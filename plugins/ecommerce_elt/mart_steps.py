@@ -61,8 +61,9 @@ def build_subject(subject: str) -> dict[str, Any]:
         with linked_warehouse() as target:
             built = marts.build_subject(target, subject, settings().sql_dir)
     except marts.ChecksFailed as failed:
-        subject = f"{failed.mart} was not published"
-        alerts.tell(client("sns"), settings(), f"checks of {failed.mart}", subject, str(failed), is_so=True)
+        text = failed.explained(alerts.runbook(get_current_context()["ti"]))
+        cause = f"checks of {failed.mart}"
+        alerts.tell(client("sns"), settings(), cause, f"{failed.mart} was not published", text, is_so=True)
         raise
     contracts = load_contracts(settings().include_dir / "feeds")
     sources = marts.tables_under([mart.mart for mart in built], contracts)

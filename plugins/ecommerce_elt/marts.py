@@ -118,11 +118,29 @@ class Built:
 
 
 class ChecksFailed(PermanentError):  # noqa: N818  # a state of the data
-    """A mart was not published, because checks of severity `fail` found rows; the mart is as it was before."""
+    """A mart was not published, because checks of severity `fail` found rows; the mart is as it was before.
 
-    def __init__(self, mart: str, failed: Iterable[Check]) -> None:
-        self.mart, self.failed = mart, tuple(failed)
+    Args:
+        days: those that the build was to take in, in words.
+        published_at: of what the mart shows meanwhile, UTC; None where it never was published.
+    """
+
+    def __init__(self, mart: str, failed: Iterable[Check], days: str, published_at: str | None) -> None:
+        self.mart, self.failed, self.days, self.published_at = mart, tuple(failed), days, published_at
         super().__init__(f"{mart} keeps its rows of before: " + "; ".join(map(str, self.failed)))
+
+    def explained(self, runbook: str) -> str:
+        """Returns what was found, what is shown meanwhile, and what to do, for people."""
+        lines = [f"Mart: {self.mart}"]
+        for check in self.failed:
+            more = f", and {check.failed_rows - 1} more" if check.failed_rows > 1 else ""
+            lines += [f"Check: {check.name}", f"Found: {check.detail}{more}"]
+        shows = f"its content of {self.published_at} UTC" if self.published_at else "nothing, it was never published"
+        return "\n".join([
+            *lines, f"Days that wait: {self.days}",
+            f"Meanwhile the page, dashboards and exports show {shows}. What is made of it waits, too; other subjects go on.",
+            f"What to do: {runbook}", "Then run: airflow dags trigger build_marts. It takes in all days that wait.",
+        ])  # fmt: skip
 
 
 def tables() -> list[str]:
@@ -215,7 +233,10 @@ def build(session: Session, mart: Mart, sql_dir: Path) -> Built:
     run([mart.sql(sql_dir, "build"), *checks], "build", bounds)
     results = tuple(Check(*row) for row in session.query(text("ops/check_results/by_build.sql"), ids))
     if failed := [c for c in results if c.severity == "fail" and c.failed_rows]:
-        raise ChecksFailed(mart.table, failed)
+        named = [day for (day,) in session.query(text("ops/build_bounds/named.sql"))]
+        waiting = ", ".join(named) + (f" and {int(days) - len(named)} more" if int(days) > len(named) else "")
+        [[published_at]] = session.query(text("ops/mart_build/last.sql"), ids)
+        raise ChecksFailed(mart.table, failed, waiting, published_at and published_at[:19])
     steps = sorted(p for p in (sql_dir / "ops/publish").glob("*.sql") if not p.name.startswith("03_delete"))
     steps.insert(2, sql_dir / f"ops/publish/03_delete_{replaced}.sql")
     run([text(step) for step in steps], "publish")

@@ -317,22 +317,76 @@ def test_a_failed_check_stops_what_follows_and_keeps_the_mart_of_before(shop, br
     before = shop.content("mart.sales_daily", "mart.sales_weekly")
     shop.load("online_retail", [sale("536999", "71053", 1, "9.00", "2010-12-02", name="LANTERN")])
     marts.build_subject(shop.target, marts.DIMENSIONS, SQL)
+    [[published_at]] = shop.target.query("SELECT published_at FROM ops.mart_build WHERE mart = 'mart.sales_daily'")
     with pytest.raises(
         ChecksFailed, match=r"mart\.sales_daily keeps its rows of before: net = gross.*net_revenue is the sum"
-    ):
+    ) as stopped:
         marts.build_subject(shop.target, "sales", broken)
+    assert stopped.value.explained("https://airflow/ecommerce/runbooks/check-failed").splitlines() == [
+        "Mart: mart.sales_daily", "Check: net = gross - cancelled + adjusted", "Found: 2010-12-02",
+        "Check: net_revenue is the sum of core", "Found: 2010-12-02: 4.900 instead of 3.900", "Days that wait: 2010-12-02",
+        f"Meanwhile the page, dashboards and exports show its content of {published_at[:19]} UTC. What is made of it waits, too; "
+        "other subjects go on.", "What to do: https://airflow/ecommerce/runbooks/check-failed",
+        "Then run: airflow dags trigger build_marts. It takes in all days that wait."]  # fmt: skip
     assert shop.content("mart.sales_daily", "mart.sales_weekly") == before
     results = shop.target.query(
         "SELECT check_name, failed_rows, detail FROM ops.check_results AS r INNER JOIN ops.mart_build AS b ON r.build_id = b.build_id WHERE r.severity = 'fail' AND failed_rows > 0 ORDER BY 1"
     )
     assert results == [("net = gross - cancelled + adjusted", 1, "2010-12-02"),
-                       ("net_revenue is the sum of core", 1000, "4.900 instead of 3.900")]  # fmt: skip
+                       ("net_revenue is the sum of core", 1, "2010-12-02: 4.900 instead of 3.900")]  # fmt: skip
     # Nothing is forgotten: with the SQL mended the next build takes the day in.
     assert "mart.sales_daily" in marts.stale(shop.target, SQL)
     shop.build("sales")
     assert shop.target.query("SELECT net_revenue FROM mart.sales_daily WHERE period_start = '2010-12-02'") == [
         ("3.900",)
     ]
+
+
+def test_a_mart_that_was_never_published_says_so_and_names_some_of_many_days(shop, broken):
+    shop.load("online_retail", [sale(f"5370{n:02}", "71053", 1, "1.00", f"2010-12-{n:02}") for n in range(1, 9)])
+    shop.target.run(["UPDATE ops.mart_build SET published_at = NULL"])
+    marts.build_subject(shop.target, marts.DIMENSIONS, SQL)
+    with pytest.raises(ChecksFailed) as stopped:
+        marts.build_subject(shop.target, "sales", broken)
+    text = stopped.value.explained("x")
+    assert "Found: 2010-12-01: 2.000 instead of 1.000, and 7 more" in text
+    assert "Days that wait: 2010-12-01, 2010-12-02, 2010-12-03, 2010-12-04, 2010-12-05 and 3 more" in text
+    assert "exports show nothing, it was never published" in text
+
+
+def test_unusual_data_that_is_right_stops_no_mart(shop):
+    """Each of it came from a real shop, or is what a contract allows."""
+    shop.load("online_retail", [
+        # One invoice of two customers, and of one whose id a spreadsheet has spelled in two ways.
+        sale("536365", "85123A", 6, "2.55", "2010-12-01", customer="17850"),
+        sale("536365", "71053", 1, "3.00", "2010-12-01", customer="13047"),
+        sale("536365", "84406B", 1, "2.75", "2010-12-01", customer="17850.0"),
+        # A credit note with a line above zero, alone on its day.
+        sale("C536379", "85123A", 2, "2.55", "2010-12-02"),
+        # Nothing but a fee, nothing but a gift, an adjustment without a customer, and what nets to zero.
+        sale("536380", "POST", 1, "18.00", "2010-12-03"),
+        sale("536381", "71053", 1, "0", "2010-12-04"),
+        sale("A563185", "B", 1, "-11062.06", "2010-12-05", customer=""),
+        sale("536382", "71053", 1, "5.00", "2010-12-06"), sale("C536383", "71053", -1, "5.00", "2010-12-06"),
+        # A customer of whom there is a cancellation alone, the longest product code, and a country that is none.
+        sale("C536384", "71053", -1, "5.00", "2010-12-07", customer="99999"),
+        sale("536385", "gift_0001_20", 1, "20.00", "2011-01-31", country="Unspecified"),
+        sale("536386", "85123A", 80995, "1.04", "2011-12-31", customer="16446"),
+    ])  # fmt: skip
+    at = datetime(2026, 1, 2, tzinfo=UTC)
+    move = {"event_time": at.isoformat(), "product_id": "P1", "price": 0}
+    shop.load("product_events", [
+        ("m1", at, move | {"quantity": 0}), ("m2", at, move | {"quantity": -5}),
+        ("m3", at, move | {"event_type": "return", "quantity": 2}), ("m4", at, move | {"event_type": "adjustment", "quantity": -9}),
+    ])  # fmt: skip
+    built = [mart for subject in shop.build().values() for mart in subject]
+    warned = {warning.name for mart in built for warning in mart.warnings}
+    assert {
+        "not more customers than invoices",
+        "cancelled_revenue is not negative",
+        "on_hand is not below zero",
+    } <= warned
+    assert marts.stale(shop.target, SQL) == {}
 
 
 def test_a_warning_is_kept_and_does_not_stop(shop):

@@ -18,15 +18,22 @@ SELECT
     'mart.consumption_monthly',
     'amount is the sum of core',
     'fail',
-    CAST(ABS(COALESCE(built.total, 0) - COALESCE(core.total, 0)) * 1000 AS BIGINT),
-    CAST(built.total AS VARCHAR) || ' instead of ' || CAST(core.total AS VARCHAR),
+    COUNT(*),
+    MIN(
+        CAST(COALESCE(built.period_start, core.period_start) AS VARCHAR) || ': '
+        || CAST(COALESCE(built.total, 0) AS VARCHAR) || ' instead of ' || CAST(COALESCE(core.total, 0) AS VARCHAR)
+    ),
     GETDATE()
-FROM (SELECT SUM(amount) AS total FROM staged) AS built
-CROSS JOIN (
-    SELECT SUM(fact.amount) AS total
+FROM (SELECT period_start, SUM(amount) AS total FROM staged GROUP BY period_start) AS built
+FULL JOIN (
+    SELECT
+        dates.month_start AS period_start,
+        SUM(fact.amount) AS total
     FROM core.fact_purchase AS fact
     INNER JOIN core.dim_date AS dates ON CAST(fact.event_time AS DATE) = dates.date_day
     WHERE fact.event_time >= :from_day
         AND fact.event_time < :to_day
         AND dates.month_start IN (SELECT period_start FROM build_period)
-) AS core
+    GROUP BY dates.month_start
+) AS core ON built.period_start = core.period_start
+WHERE COALESCE(built.total, 0) <> COALESCE(core.total, 0)
