@@ -322,18 +322,27 @@ def test_a_failed_check_stops_what_follows_and_keeps_the_mart_of_before(shop, br
         ChecksFailed, match=r"mart\.sales_daily keeps its rows of before: net = gross.*net_revenue is the sum"
     ) as stopped:
         marts.build_subject(shop.target, "sales", broken)
-    assert stopped.value.explained("https://airflow/ecommerce/runbooks/check-failed").splitlines() == [
-        "Mart: mart.sales_daily", "Check: net = gross - cancelled + adjusted", "Found: 2010-12-02",
-        "Check: net_revenue is the sum of core", "Found: 2010-12-02: 4.900 instead of 3.900", "Days that wait: 2010-12-02",
-        f"Meanwhile the page, dashboards and exports show its content of {published_at[:19]} UTC. What is made of it waits, too; "
-        "other subjects go on.", "What to do: https://airflow/ecommerce/runbooks/check-failed",
-        "Then run: airflow dags trigger build_marts. It takes in all days that wait."]  # fmt: skip
+    told = f"""Mart: mart.sales_daily
+Check: net = gross - cancelled + adjusted
+Found: 2010-12-02
+Check: net_revenue is the sum of core
+Found: 2010-12-02: 4.900 instead of 3.900
+Days that wait: 2010-12-02
+Meanwhile the page, dashboards and exports show its content of {published_at[:19]} UTC. What is made of it waits, too; other subjects go on.
+What to do: https://airflow/ecommerce/runbooks/check-failed
+Then run: airflow dags trigger build_marts. It takes in all days that wait."""
+    assert stopped.value.explained("https://airflow/ecommerce/runbooks/check-failed") == told
     assert shop.content("mart.sales_daily", "mart.sales_weekly") == before
     results = shop.target.query(
         "SELECT check_name, failed_rows, detail FROM ops.check_results AS r INNER JOIN ops.mart_build AS b ON r.build_id = b.build_id WHERE r.severity = 'fail' AND failed_rows > 0 ORDER BY 1"
     )
     assert results == [("net = gross - cancelled + adjusted", 1, "2010-12-02"),
                        ("net_revenue is the sum of core", 1, "2010-12-02: 4.900 instead of 3.900")]  # fmt: skip
+    page = (SQL / "page/checks.sql").read_text()
+    assert [(mart, check, found, shown, int(days), first, last) for mart, check, _, _, found, _, shown, days, first, last
+            in shop.target.query(page) if mart == "mart.sales_daily" and check.startswith("net_revenue")] == [
+        ("mart.sales_daily", "net_revenue is the sum of core", "2010-12-02: 4.900 instead of 3.900", published_at, 1,
+         "2010-12-02", "2010-12-02")]  # fmt: skip
     # Nothing is forgotten: with the SQL mended the next build takes the day in.
     assert "mart.sales_daily" in marts.stale(shop.target, SQL)
     shop.build("sales")

@@ -159,6 +159,23 @@ async function drawBusiness(data) {
 // -- the pipeline
 const age = (seconds) => (seconds < 90 ? `${Math.round(seconds)} s` : seconds < 5400 ? `${Math.round(seconds / 60)} min` : seconds < 172800 ? `${Math.round(seconds / 3600)} h` : `${Math.round(seconds / 86400)} days`);
 const utc = (text) => new Date(text.replace(" ", "T") + "Z");
+const moment = (text) => utc(text).toLocaleString("en-GB", { dateStyle: "medium", timeStyle: "short" });
+const waits = (row) => (!row.days ? "–" : row.first_day === row.last_day ? row.first_day : `${number.format(row.days)} days, ${row.first_day} to ${row.last_day}`);
+function drawStopped(checks) {
+  const place = byId("stopped"), failed = checks.filter((row) => row.severity === "fail");
+  place.hidden = !failed.length;
+  place.replaceChildren(...[...new Set(failed.map((row) => row.mart))].map((mart) => {
+    const own = failed.filter((row) => row.mart === mart), { published_at: at } = own[0], made = element("p");
+    const link = element("a", "What to do");
+    link.href = "runbooks/check-failed";
+    made.append(
+      element("strong", `${mart} was not published.`),
+      ` ${at ? `Figures made of it are those of ${moment(at)}` : "It has no figures yet"}; new days wait: ${waits(own[0])}. ${own.map((row) => `Its check “${row.check_name}” found ${row.detail ?? `${row.failed_rows} rows`}.`).join(" ")} `,
+      link, ", then run ", element("code", "build_marts"), " again.",
+    );
+    return made;
+  }));
+}
 function drawPipeline(data) {
   const sums = (name) => data.conservation.reduce((sum, row) => sum + row[name], 0);
   const newest = data.conservation.length ? Math.min(...data.conservation.map((row) => row.newest_seconds)) : null;
@@ -170,6 +187,7 @@ function drawPipeline(data) {
   const broken = data.conservation.filter((row) => !row.holds);
   total("conserved", data.conservation.length ? (broken.length ? "broken" : "holds") : "–", broken.length ? broken.map((row) => row.feed).join(", ") : data.conservation.length ? "for every feed" : "nothing loaded yet", broken.length ? "bad" : "good");
   byId("conserved").querySelector("strong").className = broken.length ? "bad" : data.conservation.length ? "good" : "";
+  drawStopped(data.checks);
   const failing = data.checks.filter((row) => row.severity === "fail").length;
   total("marts", data.marts.behind ? `${data.marts.behind} behind` : data.marts.marts ? "up to date" : "–", `${number.format(data.marts.checks)} checks, ${failing} failed, ${data.checks.length - failing} warn`, failing ? "bad" : data.checks.length ? "warn" : "good");
 
@@ -202,7 +220,9 @@ function drawPipeline(data) {
     table(byId("reasons"), [["Feed"], ["Column"], ["Rule that it broke"], ["Events", "number"]], data.reasons.map((row) => [row.feed, row.column_name, row.rule.replaceAll("_", " "), number.format(row.events)]));
   } else none(byId("reasons"), "Nothing is in quarantine.");
   if (data.checks.length) {
-    table(byId("checks"), [["Mart"], ["Check"], [""], ["Rows", "number"]], data.checks.map((row) => [row.mart, row.check_name, [row.severity, row.severity === "fail" ? "bad" : "warn"], number.format(row.failed_rows)]));
+    table(byId("checks"), [["Mart"], ["Check"], [""], ["Found"], ["Rows", "number"], ["Days that wait"], ["Shows its content of"]], data.checks.map((row) => [
+      row.mart, row.check_name, [row.severity, row.severity === "fail" ? "bad" : "warn"], row.detail ?? "–", number.format(row.failed_rows), waits(row), row.published_at ? moment(row.published_at) : "nothing yet",
+    ]));
   } else none(byId("checks"), data.marts.checks ? `All ${number.format(data.marts.checks)} checks of the last builds passed.` : "No mart has been built yet.");
 
   const select = byId("feed");
