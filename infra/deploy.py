@@ -13,6 +13,7 @@ import secrets
 import shlex
 import zipfile
 from collections.abc import Callable, Sequence
+from importlib.metadata import distribution
 from pathlib import Path
 from typing import Annotated, Any
 from urllib.parse import urlencode
@@ -51,6 +52,7 @@ FUNCTIONS = {
     "dynamodb_writer": "DynamodbWriterKey",
     "firehose_transform": "FirehoseTransformKey",
 }
+LAYER_PACKAGES = ("aws-kinesis-agg", "protobuf", "six")
 # In the order in which they need each other's outputs.
 STACKS = ("streaming", "network", "analytics", "warehouse", "access", "orchestration", "monitoring", "budget")
 ZIP_EPOCH = (2020, 1, 1, 0, 0, 0)  # the same code gives the same archive, and so the same key
@@ -78,8 +80,18 @@ def package(directory: Path) -> tuple[str, bytes]:
 
 
 def package_layer() -> tuple[str, bytes]:
-    """Returns (key with the content's hash, zip archive) of what all Lambdas share, with the contracts as JSON."""
+    """Returns (key with the content's hash, zip archive) of what all Lambdas share, with the contracts as JSON.
+
+    Of packages only their Python goes in, so that one layer runs on every processor: protobuf is slower then, but it reads
+    aggregated records alone.
+    """
     files = {f"python/{path.relative_to(LAYER)}": path.read_bytes() for path in LAYER.rglob("*.py")}
+    for name in LAYER_PACKAGES:
+        files |= {
+            f"python/{file}": file.locate().read_bytes()
+            for file in distribution(name).files or ()
+            if file.suffix == ".py" and ".." not in file.parts
+        }
     files["python/ecommerce_events/contracts.json"] = json.dumps(lambda_contracts(), indent=1).encode()
     return _archive("shared", files)
 

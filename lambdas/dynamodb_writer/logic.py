@@ -6,8 +6,8 @@ lines that an item got. Each write names the number of lines it was computed fro
 
 from __future__ import annotations
 
-import base64
 import json
+from binascii import a2b_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
@@ -15,7 +15,7 @@ from decimal import Decimal
 from typing import Any
 
 from ecommerce_events.contracts import BreaksContract, capitals, contracts, typed
-from ecommerce_events.envelope import NotAnEnvelope, read_envelope
+from ecommerce_events.records import parts_of
 
 FEED = "online_retail"
 UNKNOWN = "unknown"  # the warehouse's name for a customer whom the shop did not know
@@ -73,16 +73,12 @@ class Write:
     corrections_before: int
 
 
-def line_of(record: Mapping[str, Any]) -> Line | None:
-    """Returns the invoice line in a Kinesis record, or None for an event of another feed.
+def line_of(envelope: Mapping[str, Any], kinesis: Mapping[str, Any]) -> Line:
+    """Returns the invoice line in an envelope of FEED that came in a Kinesis record.
 
     Raises:
-        NotAnEnvelope, BreaksContract: say why the event is no invoice line.
+        BreaksContract: says why the event is no invoice line.
     """
-    kinesis = record["kinesis"]
-    envelope = read_envelope(base64.b64decode(kinesis["data"]))
-    if envelope["feed"] != FEED:
-        return None
     values = typed(contracts()[FEED], envelope)
     return Line(
         event_id=envelope["event_id"],
@@ -101,20 +97,28 @@ def line_of(record: Mapping[str, Any]) -> Line | None:
 
 
 def lines_of(records: Iterable[Mapping[str, Any]]) -> tuple[list[Line], int]:
-    """Returns (the invoice lines, each event id once, in its highest version; how many records are no good line).
+    """Returns (the invoice lines, each event id once, in its highest version; how much else the records hold that is no
+    event, or an invoice line that breaks its contract).
 
     What is no good line is not an error here: raw_writer keeps every record, and load_events quarantines it with reasons.
     """
     found: dict[str, Line] = {}
     rejected = 0
     for record in records:
-        try:
-            line = line_of(record)
-        except (NotAnEnvelope, BreaksContract):
-            rejected += 1
-            continue
-        if line and (line.event_id not in found or found[line.event_id].version < line.version):
-            found[line.event_id] = line
+        kinesis = record["kinesis"]
+        for part in parts_of(a2b_base64(kinesis["data"]), record):
+            if not part.envelope:
+                rejected += 1
+                continue
+            if part.envelope["feed"] != FEED:
+                continue
+            try:
+                line = line_of(part.envelope, kinesis)
+            except BreaksContract:
+                rejected += 1
+                continue
+            if line.event_id not in found or found[line.event_id].version < line.version:
+                found[line.event_id] = line
     return list(found.values()), rejected
 
 

@@ -35,8 +35,8 @@ def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, 
         try:
             _put(file)
         except (ClientError, BotoCoreError) as error:
-            log.error("put failed key=%s records=%s error=%s", file.key, file.records, error)
+            log.error("put failed key=%s lines=%s error=%s", file.key, file.lines, error)
             first = event["Records"][0]["kinesis"]["sequenceNumber"]
             return {"batchItemFailures": [{"itemIdentifier": first}]}
-        log.info("stored key=%s records=%s bytes=%s", file.key, file.records, len(file.body))
+        log.info("stored key=%s lines=%s bytes=%s", file.key, file.lines, len(file.body))
     return {"batchItemFailures": []}

@@ -8,12 +8,14 @@ from __future__ import annotations
 import base64
 import gzip
 import json
+from binascii import a2b_base64
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
 
-from ecommerce_events.envelope import NotAnEnvelope, read_envelope
+from ecommerce_events.envelope import RECORD_INDEX
+from ecommerce_events.records import Part, parts_of
 
 # Level 1 packs JSON lines to a seventh at five times the speed of level 9.
 GZIP_LEVEL = 1
@@ -21,12 +23,12 @@ GZIP_LEVEL = 1
 
 @dataclass(frozen=True)
 class RawFile:
-    """One object to write: its records lie between the first and last sequence number, on one shard."""
+    """One object to write: its lines are of records between the first and last sequence number, on one shard."""
 
     key: str
     body: bytes
     first_sequence_number: str
-    records: int
+    lines: int
 
 
 @dataclass
@@ -36,56 +38,58 @@ class _Group:
     lines: list[bytes] = field(default_factory=list)
 
 
-def envelope_line(payload: bytes) -> tuple[str, bytes]:
-    """Returns (feed, the record as one line) of a Kinesis record's data.
+def line_of(part: Part) -> bytes:
+    """Returns the event in its envelope as one line of raw/.
 
-    The line is the record byte for byte, unless it spans lines; then it is the same JSON without the line breaks.
-
-    Raises:
-        NotAnEnvelope: says which key is wrong and what was expected.
+    The envelope is the sender's byte for byte, and so is `data` around which there was none; of one that spans lines the
+    breaks are taken out. What is not the first event of its record says so in `record_index`, as its first key.
     """
-    feed = read_envelope(payload)["feed"]
     # JSON allows line breaks only between tokens, so taking them out changes nothing.
-    return feed, payload.strip().replace(b"\r", b"").replace(b"\n", b"")
+    line = part.content.strip().replace(b"\r", b"").replace(b"\n", b"")
+    if part.is_bare and part.envelope:
+        head = json.dumps({key: value for key, value in part.envelope.items() if key != "data"})
+        line = head[:-1].encode() + b', "data": ' + line + b"}"
+    return b'{"%s": %d, ' % (RECORD_INDEX.encode(), part.record_index) + line[1:] if part.record_index else line
 
 
 def files_of(records: Iterable[Mapping[str, Any]]) -> list[RawFile]:
     """Returns the objects for one invocation's Kinesis records, ordered by their first sequence number.
 
-    One object per feed, and one for what is no envelope:
+    One object per feed, and one for what is no event:
     `raw/feed=F/dt=YYYY-MM-DD/hour=HH/<shard>-<first seq>-<last seq>.jsonl.gz`, one envelope a line, and
-    `quarantine/unreadable/dt=.../hour=.../<same>.jsonl.gz`, one {reason, data, sequence_number, ...} a line.
+    `quarantine/unreadable/dt=.../hour=.../<same>.jsonl.gz`, one {reason, data, event_source_id, ...} a line. Exactly one
+    line of each record has no `record_index`, whatever the record holds and wherever its events go.
     """
     groups: dict[str, _Group] = {}
     for record in records:
-        payload = base64.b64decode(record["kinesis"]["data"])
-        try:
-            feed, line = envelope_line(payload)
-            prefix = f"raw/feed={feed}"
-        except NotAnEnvelope as error:
-            prefix, line = "quarantine/unreadable", _unreadable(record, payload, str(error))
-        group = groups.setdefault(prefix, _Group(record, record))
-        group.last = record
-        group.lines.append(line)
+        for part in parts_of(a2b_base64(record["kinesis"]["data"]), record):
+            if part.envelope:
+                prefix, line = f"raw/feed={part.envelope['feed']}", line_of(part)
+            else:
+                prefix, line = "quarantine/unreadable", _unreadable(record, part)
+            group = groups.get(prefix) or groups.setdefault(prefix, _Group(record, record))
+            group.last = record
+            group.lines.append(line)
     files = [_file(prefix, group) for prefix, group in groups.items()]
     return sorted(files, key=lambda file: int(file.first_sequence_number))
 
 
-def _unreadable(record: Mapping[str, Any], payload: bytes, reason: str) -> bytes:
+def _unreadable(record: Mapping[str, Any], part: Part) -> bytes:
     try:
-        content: dict[str, str] = {"data": payload.decode("utf-8")}
+        content: dict[str, str] = {"data": part.content.decode("utf-8")}
     except UnicodeDecodeError:
-        content = {"data_base64": base64.b64encode(payload).decode()}
-    kinesis = record["kinesis"]
+        content = {"data_base64": base64.b64encode(part.content).decode()}
+    kinesis, index = record["kinesis"], part.record_index
     kept = {
+        **({RECORD_INDEX: index} if index else {}),
         "stage": "raw_writer",
-        "reason": reason,
-        "event_source_id": record["eventID"],
+        "reason": part.reason,
+        "event_source_id": f"{record['eventID']}:{index}" if index else record["eventID"],
         "partition_key": kinesis["partitionKey"],
         "arrived_at": kinesis["approximateArrivalTimestamp"],
         **content,
     }
-    return json.dumps(kept, separators=(",", ":")).encode()
+    return json.dumps(kept).encode()
 
 
 def _file(prefix: str, group: _Group) -> RawFile:

@@ -19,6 +19,7 @@ from typing import Any
 
 import boto3
 import orjson
+from aws_kinesis_agg.deaggregator import iter_deaggregate_records
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import parse_timestamp
 from ecommerce_elt.errors import PermanentError, TransientError
@@ -61,10 +62,11 @@ class Clients:
 
 @dataclass(frozen=True)
 class Taken:
-    """One record from the stream."""
+    """One record from the stream, or one of those that the Kinesis Producer Library aggregated to it."""
 
     shard_id: str
     sequence_number: str
+    subsequence_number: int
     partition_key: str
     arrived: datetime
     data: bytes
@@ -167,9 +169,19 @@ class Delivery(threading.Thread):
             self._iterators[shard_id] = answer["NextShardIterator"]
         if answer["Records"]:
             self._read_up_to[shard_id] = answer["Records"][-1]["SequenceNumber"]
+        # Firehose takes aggregated records apart before it transforms them: Kinesis Data Streams Developer Guide, "Use the KPL
+        # with Amazon Data Firehose".
+        user_records = (r["kinesis"] for r in iter_deaggregate_records(answer["Records"], data_format="Boto3"))
         return [
-            Taken(shard_id, r["SequenceNumber"], r["PartitionKey"], r["ApproximateArrivalTimestamp"], r["Data"])
-            for r in answer["Records"]
+            Taken(
+                shard_id,
+                r["sequenceNumber"],
+                r.get("subSequenceNumber", 0),
+                r["partitionKey"],
+                r["approximateArrivalTimestamp"],
+                base64.b64decode(r["data"]) if r.get("aggregated") else r["data"],
+            )
+            for r in user_records
         ]
 
     # -- delivering ---------------------------------------------------------------------------------------------
@@ -218,7 +230,7 @@ class Delivery(threading.Thread):
                     "approximateArrivalTimestamp": int(taken.arrived.timestamp() * 1000),
                     "data": base64.b64encode(taken.data).decode(),
                     "kinesisRecordMetadata": {
-                        "sequenceNumber": taken.sequence_number, "subsequenceNumber": 0, "shardId": taken.shard_id,
+                        "sequenceNumber": taken.sequence_number, "subsequenceNumber": taken.subsequence_number, "shardId": taken.shard_id,
                         "partitionKey": taken.partition_key,
                         "approximateArrivalTimestamp": int(taken.arrived.timestamp() * 1000),
                     },

@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import quote_plus
 
 from more_itertools import chunked
@@ -38,6 +38,8 @@ DELIVERED_FEED = "online_retail"  # what firehose_transform and dynamodb_writer 
 READ_MAX = 10_000  # rows of a difference that are read: the LIMIT of ops/reconcile_day_results
 NAMED = 20  # objects or events that a difference names
 LOOKS, LOOK_SECONDS = 3, 5.0  # a difference that a load in the middle of its work makes is gone at the next look
+# How raw_writer begins the line of what is not the first of its Kinesis record.
+NOT_FIRST = b'{"record_index":'
 BATCH_GET_MAX = 100  # BatchGetItem: DynamoDB API reference
 NOT_COMPARED = {"source_object", "source_line", "extra"}  # lineage is the lake's; extra is text there and SUPER in core
 _HOUR = re.compile(r"/dt=(?P<day>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/")
@@ -61,11 +63,10 @@ class Difference:
 
 @dataclass
 class Hour:
-    """Counts of one hour of arrival; `waiting` are objects that no committed batch has, `streamed` the lines by the stream."""
+    """Counts of one hour of arrival; `waiting` are objects that no committed batch has."""
 
     objects: int = 0
     raw: int = 0
-    streamed: int = 0
     accepted: int = 0
     clean: int = 0
     quarantined: int = 0
@@ -198,7 +199,7 @@ def _count_hour(
     settled: datetime,
 ) -> Hour:
     folder, where = folder_of(feed, hour), f"{hour:%Y-%m-%dT%H:00Z}"
-    lines = _lines(s3, settings.bucket, feed, hour, objects)
+    lines = {key: count.lines for key, count in _counted(s3, settings.bucket, feed, hour, objects).items()}
     keys = {"feed": feed, "first_key": folder, "last_key": folder + "~"}
     sql = settings.sql_dir / "ops/reconcile"
     loaded = {
@@ -208,7 +209,6 @@ def _count_hour(
     count = Hour(
         objects=len(objects),
         raw=sum(lines.values()),
-        streamed=sum(n for key, n in lines.items() if "/landed-" not in key),
     )
     for name, values in zip(
         ("accepted", "clean", "quarantined", "duplicates"), zip(*loaded.values(), strict=True), strict=False
@@ -247,26 +247,36 @@ def _count_hour(
     return count
 
 
-def _lines(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict[str, Any]]) -> dict[str, int]:
-    """Returns key to lines. What was counted of the hour is kept, by ETag: no object is read twice."""
+class _Count(NamedTuple):
+    """What an object of raw/ or quarantine/unreadable/ holds. `records`: the lines that are the first of their Kinesis record."""
+
+    etag: str
+    lines: int
+    records: int
+
+
+def _counted(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict[str, Any]]) -> dict[str, _Count]:
+    """Returns key to count. What was counted of the hour is kept, by ETag: no object is read twice."""
     state = f"{STATE}{feed}/{hour:%Y-%m-%dT%H}.json"
     try:
         known = json.loads(s3.get_object(Bucket=bucket, Key=state)["Body"].read())
     except s3.exceptions.NoSuchKey:
         known = {}
 
-    def count(entry: dict[str, Any]) -> tuple[str, tuple[str, int]]:
+    def count(entry: dict[str, Any]) -> tuple[str, _Count]:
         key, etag = entry["Key"], entry["ETag"].strip('"')
-        if key in known and known[key][0] == etag:
-            return key, (etag, known[key][1])
-        with gzip.open(s3.get_object(Bucket=bucket, Key=key)["Body"]) as lines:
-            return key, (etag, sum(1 for line in lines if line.strip()))
+        kept = known.get(key, [])
+        if len(kept) == len(_Count._fields) and kept[0] == etag:  # shorter where an older version counted
+            return key, _Count(*kept)
+        with gzip.open(s3.get_object(Bucket=bucket, Key=key)["Body"]) as file:
+            lines = [line.startswith(NOT_FIRST) for line in file if line.strip()]
+        return key, _Count(etag, len(lines), lines.count(False))
 
     with ThreadPoolExecutor(S3_THREADS) as pool:
         counted = dict(pool.map(count, objects))
-    if {key: list(value) for key, value in counted.items()} != known:
+    if {key: list(found) for key, found in counted.items()} != known:
         s3.put_object(Bucket=bucket, Key=state, Body=json.dumps(counted).encode())
-    return {key: lines for key, (_, lines) in counted.items()}
+    return counted
 
 
 def _in_open_batches(s3: Any, bucket: str, feed: str) -> set[str]:
@@ -277,7 +287,7 @@ def _in_open_batches(s3: Any, bucket: str, feed: str) -> set[str]:
 def _keep_hour(
     target: Warehouse, feed: str, hour: datetime, count: Hour, settings: Settings, now: datetime, *, is_sealed: bool
 ) -> None:
-    numbers = {k: str(v) for k, v in asdict(count).items() if isinstance(v, int) and k != "streamed"}
+    numbers = {k: str(v) for k, v in asdict(count).items() if isinstance(v, int)}
     text = "; ".join(map(str, count.differences))[:4000]
     _keep(target, settings, "reconciliation", {
         **numbers, "feed": feed, "hour_start": f"{hour:%Y-%m-%d %H:%M:%S}", "kinesis": "none",
@@ -317,10 +327,11 @@ def _check_core(target: Warehouse, contract: Contract, settings: Settings) -> li
 def reconcile_stream(
     cloudwatch: Any, s3: Any, target: Warehouse, feeds: Iterable[str], settings: Settings, now: datetime
 ) -> list[Difference]:
-    """Compares what the stream counted with the lines in raw/ and quarantine/unreadable/, and keeps both by the hour.
+    """Compares what the stream counted with the records in raw/ and quarantine/unreadable/, and keeps both by the hour.
 
-    Over a day, up to some minutes ago: records at the edge of an hour lie in the hour of the first record of their object.
-    More lines than records is no difference: a Lambda that is tried again may write a record twice.
+    A record may hold several events, in objects of several feeds; exactly one of its lines is the first. Over a day, up to
+    some minutes ago: records at the edge of an hour lie in the hour of the first record of their object. More of them than
+    the stream has is no difference: a Lambda that is tried again may write a record twice.
     """
     end = (now - timedelta(minutes=settings.reconcile_settle_minutes)).replace(second=0, microsecond=0)
     start = (end - timedelta(days=1)).replace(minute=0)
@@ -339,11 +350,11 @@ def reconcile_stream(
             streamed = [entry for entry in objects if "/landed-" not in entry["Key"]]
             if not streamed or hour < start - timedelta(hours=1):
                 continue
-            lines = _lines(s3, settings.bucket, feed, hour, objects)
+            counted = _counted(s3, settings.bucket, feed, hour, objects)
             if hour < start:
-                edge += sum(lines[entry["Key"]] for entry in streamed if entry["LastModified"] >= start)
+                edge += sum(counted[entry["Key"]].records for entry in streamed if entry["LastModified"] >= start)
             else:
-                stored[hour] = stored.get(hour, 0) + sum(lines[entry["Key"]] for entry in streamed)
+                stored[hour] = stored.get(hour, 0) + sum(counted[entry["Key"]].records for entry in streamed)
     lost = sum(put.values()) - sum(stored.values()) - edge
     differences = []
     if lost > 0:

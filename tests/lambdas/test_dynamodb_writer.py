@@ -230,8 +230,8 @@ def test_what_breaks_its_contract_is_counted_and_left_to_the_warehouses_quaranti
 
 
 def test_retention_counts_from_the_newest_arrival(logic):
-    late = logic.line_of(kinesis_record(event(1), 5, arrived=2000.0))
-    early = logic.line_of(kinesis_record(event(2), 6, arrived=1000.0))
+    [late], _ = logic.lines_of([kinesis_record(event(1), 5, arrived=2000.0)])
+    [early], _ = logic.lines_of([kinesis_record(event(2), 6, arrived=1000.0)])
     [first, _] = logic.writes_of([late], {}, 2)
     assert first.item["ExpiresAt"] == {"N": str(2000 + 2 * 86400)}
     [again, _] = logic.writes_of([early], {first.key: first.item}, 2)

@@ -65,10 +65,17 @@ def test_lines_are_the_records_byte_for_byte(logic):
 @pytest.mark.parametrize(
     ("payload", "reason"),
     [
-        pytest.param(b"\xff\xfe", "not UTF-8 at byte 0", id="binary"),
+        pytest.param(b"\xff\x00\x01", "not UTF-8 at character 0", id="binary"),
         pytest.param(b"{", "not JSON", id="truncated"),
-        pytest.param(b"", "not JSON", id="empty"),
-        pytest.param(b"[1]", "expected a JSON object, found list", id="a_list"),
+        pytest.param(b"", "no event", id="empty"),
+        pytest.param(b" \r\n", "no event", id="blank"),
+        pytest.param(b"[]", "no event", id="empty_list"),
+        pytest.param(b"[1]", "expected a JSON object, found int", id="a_list"),
+        pytest.param(b'"x"', "expected a JSON object, found str", id="a_text"),
+        pytest.param(b"1,2\n3,4\n", "expected a JSON object, found int", id="csv"),
+        pytest.param(line("f", {}).replace(b'"feed"', b'"record_index": 1, "feed"'), "record_index", id="record_index"),
+        pytest.param(b"\x1f\x8b\x08", "gzip that cannot be unpacked: EOFError", id="cut_gzip"),
+        pytest.param(b"\xf3\x89\x9a\xc2" + b"x" * 40, "aggregated record whose MD5", id="damaged_aggregation"),
         pytest.param(line("f", {}, ""), "event_id", id="empty_event_id"),
         pytest.param(line("f", {}, "x" * 129), "event_id", id="long_event_id"),
         pytest.param(line("../x", {}), "feed", id="path_as_feed"),
@@ -176,14 +183,14 @@ def test_a_poison_record_among_ten_thousand_lets_the_others_land(writer, s3, buc
     """One record makes the function fail, whatever it is; halving finds it."""
     import logic as loaded
 
-    real = loaded.envelope_line
+    real = loaded.parts_of
 
-    def failing(payload):
+    def failing(payload, record):
         if b'"e6170"' in payload:
             raise MemoryError("the function died")
-        return real(payload)
+        return real(payload, record)
 
-    monkeypatch.setattr(loaded, "envelope_line", failing)
+    monkeypatch.setattr(loaded, "parts_of", failing)
     shard = shard_of(10_000)
     mapping = Mapping(writer.handler, maximum_retry_attempts=2)
     mapping.deliver(shard)

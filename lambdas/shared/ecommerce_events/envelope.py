@@ -9,6 +9,7 @@ from typing import Any
 FEED = re.compile(r"[a-z][a-z0-9_]{0,62}")
 EVENT_ID_MAX_BYTES = 128  # staging and core keep it in a VARCHAR(128)
 VERSION_MAX = 2**31 - 1
+RECORD_INDEX = "record_index"  # which event of its Kinesis record this is, where it is not the first
 
 
 class NotAnEnvelope(ValueError):  # noqa: N818  # what the record is, not what went wrong here
@@ -37,19 +38,38 @@ def read_json(text: str) -> Any:
     """
     try:
         value = _decoder.decode(text)
-    except NotAnEnvelope:
-        raise
-    except json.JSONDecodeError as error:
-        raise NotAnEnvelope(f"not JSON: {error.msg} at character {error.pos}") from error
-    except (RecursionError, ValueError) as error:  # nested too deeply, or a number of thousands of digits
-        raise NotAnEnvelope(f"not JSON that can be read: {error}") from error
+    except (ValueError, RecursionError) as error:
+        raise _refusal(error) from error
     if "\\u" in text:
-        # A lone surrogate is a legal escape but no character; the engines that read raw/ would reject the whole object.
-        try:
-            json.dumps(value, ensure_ascii=False).encode("utf-8")
-        except UnicodeEncodeError as error:
-            raise NotAnEnvelope("a \\u escape is half of a surrogate pair") from error
+        _check_surrogates(value)
     return value
+
+
+def scan_json(text: str, at: int) -> tuple[Any, int]:
+    """Returns the JSON value that begins at `at`, and where it ends. Raises as `read_json`."""
+    try:
+        value, end = _decoder.raw_decode(text, at)
+    except (ValueError, RecursionError) as error:
+        raise _refusal(error) from error
+    if text.find("\\u", at, end) >= 0:
+        _check_surrogates(value)
+    return value, end
+
+
+def _refusal(error: Exception) -> NotAnEnvelope:
+    if isinstance(error, NotAnEnvelope):
+        return error
+    if isinstance(error, json.JSONDecodeError):
+        return NotAnEnvelope(f"not JSON: {error.msg} at character {error.pos}")
+    return NotAnEnvelope(f"not JSON that can be read: {error}")  # nested too deeply, or a number of thousands of digits
+
+
+def _check_surrogates(value: Any) -> None:
+    """A lone surrogate is a legal escape but no character; the engines that read raw/ would reject the whole object."""
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise NotAnEnvelope("a \\u escape is half of a surrogate pair") from error
 
 
 def read_envelope(payload: bytes) -> dict[str, Any]:
@@ -75,18 +95,26 @@ def problems_of(record: dict[str, Any]) -> list[tuple[str, str]]:
     """Returns (key, what was expected) of each key of the envelope that is wrong."""
     found = []
     event_id, feed = record.get("event_id"), record.get("feed")
-    version, event_time = record.get("schema_version"), record.get("event_time")
-    if not isinstance(event_id, str) or not 1 <= len(event_id.encode("utf-8", "replace")) <= EVENT_ID_MAX_BYTES:
+    version, event_version = record.get("schema_version"), record.get("event_version", 1)
+    event_time = record.get("event_time")
+    if not isinstance(event_id, str) or not 1 <= _bytes_of(event_id) <= EVENT_ID_MAX_BYTES:
         found.append(("event_id", f"expected a text of 1 to {EVENT_ID_MAX_BYTES} bytes"))
     if not isinstance(feed, str) or not FEED.fullmatch(feed):
         found.append(("feed", "expected lower-case letters, digits and underscores, at most 63"))
-    for key, number in (("schema_version", version), ("event_version", record.get("event_version", 1))):
-        if type(number) is not int or not 1 <= number <= VERSION_MAX:
-            found.append((key, "expected a whole number from 1"))
+    if type(version) is not int or not 1 <= version <= VERSION_MAX:
+        found.append(("schema_version", "expected a whole number from 1"))
+    if type(event_version) is not int or not 1 <= event_version <= VERSION_MAX:
+        found.append(("event_version", "expected a whole number from 1"))
     if event_time is not None and not isinstance(event_time, str):
         found.append(("event_time", "expected an ISO 8601 time as text, or null"))
     if not isinstance(record.get("sent_at"), str):
         found.append(("sent_at", "expected an ISO 8601 time as text"))
     if not isinstance(record.get("data"), dict):
         found.append(("data", "expected a JSON object"))
+    if RECORD_INDEX in record:
+        found.append((RECORD_INDEX, "expected none: raw_writer counts the events of a record with it"))
     return found
+
+
+def _bytes_of(text: str) -> int:
+    return len(text) if text.isascii() else len(text.encode("utf-8", "replace"))
