@@ -88,7 +88,7 @@ def package_layer() -> tuple[str, bytes]:
     files = {f"python/{path.relative_to(LAYER)}": path.read_bytes() for path in LAYER.rglob("*.py")}
     for name in LAYER_PACKAGES:
         files |= {
-            f"python/{file}": file.locate().read_bytes()
+            f"python/{file}": file.read_binary()
             for file in distribution(name).files or ()
             if file.suffix == ".py" and ".." not in file.parts
         }

@@ -176,7 +176,7 @@ def test_raw_has_the_record_byte_for_byte(logic_of):
     [file] = logic_of("raw_writer").files_of([kinesis_record("".join(records).encode(), 7, arrived=1767225600.1)])
     first, second = gzip.decompress(file.body).decode().splitlines()
     [start] = [json.loads(first)["event_id"]]
-    head = f'{{"event_id": "{start}", "feed": "product_events", "schema_version": 1, "event_time": null, "sent_at": "2026-01-01T00:00:00.107Z", "data": '
+    head = f'{{"event_id": "{start}", "feed": "product_events", "schema_version": 2, "event_time": null, "sent_at": "2026-01-01T00:00:00.107Z", "data": '
     assert first == head + records[0] + "}"
     assert second.startswith('{"record_index": 1, "event_id": ')
     assert second.endswith('"data": ' + records[1].replace("\n", "") + "}")
@@ -214,7 +214,7 @@ def test_the_cleaning_takes_what_raw_writer_made(logic_of, tmp_path, config, con
     ],
 )  # fmt: skip
 def test_what_is_broken_goes_alone_and_with_its_bytes(consumers, payload, good, kept):
-    for framed in (payload, gzip.compress(payload), aggregated(payload, b"[]")):
+    for framed in (payload, gzip.compress(payload, mtime=0), aggregated(payload, b"[]")):
         records = [kinesis_record(framed, 1)]
         lines = consumers.lines(records)
         assert len(lines["online_retail"]) == good
@@ -223,7 +223,7 @@ def test_what_is_broken_goes_alone_and_with_its_bytes(consumers, payload, good, 
             for line in lines["unreadable"]
         ]
         if kept is not None:
-            assert found == [*kept, *([b"[]"] if framed not in {payload, gzip.compress(payload)} else [])]
+            assert found == [*kept, *([b"[]"] if framed.startswith(b"\xf3") else [])]
         assert all(line["reason"] for line in lines["unreadable"])
         ids = [line["event_source_id"] for line in lines["unreadable"]]
         assert len(set(ids)) == len(ids)  # else the cleaning would count one as the other's duplicate
@@ -323,8 +323,8 @@ def test_a_record_with_good_and_broken_lines_is_ok_with_the_good_ones(logic_of):
 
 
 def test_rows_beyond_the_limit_of_an_answer_fail_alone(logic_of):
-    packed = gzip.compress(text_of([INVOICE] * 20_000))
-    mixed = gzip.compress(text_of([PERSON] + [INVOICE] * 20_000))
+    packed = gzip.compress(text_of([INVOICE] * 17_000))
+    mixed = gzip.compress(text_of([PERSON] + [INVOICE] * 17_000))
     found, unfit = results(logic_of("firehose_transform"), text_of(INVOICE), packed, mixed, text_of(INVOICE))
     assert [result for result, _ in found] == ["Ok", "ProcessingFailed", "Dropped", "Ok"]
     assert unfit == 2

@@ -16,6 +16,7 @@ import uuid
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
+from functools import lru_cache
 from json import JSONDecoder
 from typing import Any, NamedTuple
 
@@ -218,6 +219,11 @@ def _end(text: str, start: int) -> int:
         return -1
 
 
+@lru_cache(maxsize=1024)  # a sender's records have the same keys
+def _feed_of(keys: frozenset[str]) -> str:
+    return recognised_feed(dict.fromkeys(keys), contracts())
+
+
 def _judged(value: dict[str, Any], content: bytes, place: Place | None, index: int) -> Part:
     """Returns the event in a JSON object, or why it is none; `index` counts within the user record."""
     problems = problems_of(value)
@@ -227,7 +233,7 @@ def _judged(value: dict[str, Any], content: bytes, place: Place | None, index: i
     if is_meant_as_envelope(value, known) or not place:
         return Part(None, content, ": ".join(problems[0]))
     try:
-        feed = recognised_feed(value, known)
+        feed = _feed_of(frozenset(value))
     except NotAnEnvelope as error:
         return Part(None, content, str(error))
     arrived = datetime.fromtimestamp(place.arrived, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
