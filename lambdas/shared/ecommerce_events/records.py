@@ -175,7 +175,7 @@ def _pieces(text: str) -> Iterator[tuple[Any, int, int, str]]:
     with what follows it, up to the next line that begins with { or [; there reading goes on.
     """
     at, array, pieces, breaks = 0, "none", 0, 0
-    while (at := _BLANKS.match(text, at).end()) < len(text):
+    while (at := _past_blanks(text, at)) < len(text):
         mark = text[at]
         if mark == "[" and array != "open":
             array, at = "open", at + 1
@@ -209,6 +209,11 @@ def _pieces(text: str) -> Iterator[tuple[Any, int, int, str]]:
         yield value, start, at, reason
     if array == "open":
         yield None, at, at, "a JSON array without its end"
+
+
+def _past_blanks(text: str, at: int) -> int:
+    found = _BLANKS.match(text, at)
+    return found.end() if found else at
 
 
 def _end(text: str, start: int) -> int:
