@@ -14,6 +14,7 @@ from infra.deploy import package
 from local.supervision import members, wait_for
 from tests.conftest import PROJECT
 from tests.lambdas.test_dynamodb_writer import event
+from tests.lambdas.test_records import aggregated
 from tests.local.shapes import check_shape
 
 ROLE = "arn:aws:iam::000000000000:role/ecommerce-delivery"
@@ -145,6 +146,14 @@ def test_the_lambda_decides_what_is_delivered_and_failures_are_kept(pipe):
 
     [kept] = [json.loads(text) for text in pipe.read(key).splitlines()]
     assert (base64.b64decode(kept["rawData"]), kept["errorCode"]) == (bad, "Lambda.ProcessingFailedStatus")
+
+
+def test_an_aggregated_record_is_taken_apart_before_the_lambda(pipe):
+    pipe.create_table()
+    pipe.create()  # without a Lambda, so that the rows are what was taken apart
+    pipe.put([aggregated(row(1), row(2)), row(3)])
+    pipe.wait_for_rows(3)
+    assert pipe.rows() == [(f"e{number:06d}", number) for number in (1, 2, 3)]
 
 
 def test_a_lambda_that_fails_leaves_the_records_under_the_error_prefix(pipe, tmp_path):
