@@ -14,6 +14,9 @@ Arguments of the job (`--name value`, as Glue passes them; those that Glue adds 
 
 The objects are read with boto3, not with Spark's file source: a read is held against the manifest's ETag, and the line
 number within the object, which lineage needs, is exact. A gzip file cannot be split in either case.
+
+Spark logs what its Python workers raise, and Glue keeps the log: each function that runs there lets out only errors without
+values of events. No expression of the SQL raises one: what cannot be cast is NULL (spark.sql.ansi.enabled).
 """
 
 from __future__ import annotations
@@ -33,7 +36,7 @@ import boto3
 import pyarrow as pa
 from ecommerce_elt import lake_files, listing
 from ecommerce_elt.batches import OPEN, RAW_KEY, Manifest, RawObject, new_manifest, read_manifest
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.hmac_pads import hmac_pads, secret_key
 from ecommerce_elt.raw_records import ROWS_PER_BATCH, read_objects
 from pyspark import StorageLevel
@@ -55,7 +58,7 @@ LINEAGE = ("reasons", "copy_number", "rejected_version")
 
 def write_dates(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Writes the files of the event dates of one partition and yields (key, bytes) of each."""
-    with tempfile.TemporaryDirectory(prefix="clean-") as folder:
+    with values_withheld(), tempfile.TemporaryDirectory(prefix="clean-") as folder:
         # Every column may be null, as in the files that DuckDB writes.
         plain = (
             pa.record_batch(b.columns, schema=pa.schema([pa.field(f.name, f.type) for f in b.schema])) for b in batches
@@ -65,9 +68,10 @@ def write_dates(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatc
 
 def write_rejected(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Writes the quarantine files of the arrival dates of one partition and yields (key, bytes) of each."""
-    found = list(batches)
+    with values_withheld():
+        found = list(batches)
     if found:
-        with tempfile.TemporaryDirectory(prefix="quarantine-") as folder:
+        with values_withheld(), tempfile.TemporaryDirectory(prefix="quarantine-") as folder:
             rows = pa.Table.from_batches(found)
             yield from _listed(lake_files.write_quarantine(boto3.client("s3"), bucket, manifest, rows, Path(folder)))
 
@@ -157,6 +161,7 @@ def claim_prefix(s3: Any, bucket: str, prefix: str) -> Manifest:
     return manifest
 
 
+@values_withheld()
 def main(arguments: list[str]) -> None:
     parser = argparse.ArgumentParser(allow_abbrev=False)
     parser.add_argument("--bucket", required=True)

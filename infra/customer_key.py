@@ -13,7 +13,7 @@ from ecommerce_elt.erasure import key_of_phone
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.hmac_pads import hmac_pads, secret_key
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

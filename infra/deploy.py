@@ -57,7 +57,7 @@ LAYER_PACKAGES = ("aws-kinesis-agg", "protobuf", "six")
 STACKS = ("streaming", "network", "analytics", "warehouse", "access", "orchestration", "monitoring", "budget")
 ZIP_EPOCH = (2020, 1, 1, 0, 0, 0)  # the same code gives the same archive, and so the same key
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
 
 

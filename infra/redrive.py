@@ -21,7 +21,7 @@ from ecommerce_elt.errors import PermanentError
 from more_itertools import constrained_batches
 from rich.console import Console
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
 
 VISIBILITY_SECONDS = 900  # as long as the longest function may run

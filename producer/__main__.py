@@ -23,7 +23,7 @@ import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_elt.batches import UNREADABLE
-from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.errors import PermanentError, TransientError, values_withheld, without_values
 from ecommerce_elt.events import Envelopes, envelope, event_ids
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.settings import PROJECT_DIR
@@ -77,7 +77,8 @@ ReportFile = Annotated[Path | None, typer.Option(help="Also write the report her
 
 
 def _fail(message: object) -> NoReturn:
-    err.print(f"[red]producer:[/] {message}", highlight=False, soft_wrap=True)
+    said = without_values(message) if isinstance(message, BaseException) else message
+    err.print(f"[red]producer:[/] {said}", highlight=False, soft_wrap=True)
     raise typer.Exit(1)
 
 
@@ -111,7 +112,7 @@ def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
                          parameter_validation=False)  # the sink makes the requests, record by record  # fmt: skip
         return session.client("kinesis", endpoint_url=endpoint_url, config=sending)
     except (BotoCoreError, ClientError) as error:
-        _fail(f'stream {stream}: {error}. For the local cloud: make up, then eval "$(make -s env)"')
+        _fail(f'stream {stream}: {without_values(error)}. For the local cloud: make up, then eval "$(make -s env)"')
 
 
 OpenSink = Callable[[Callable[[int], None]], Sink]
@@ -282,8 +283,7 @@ def replay(
     except PermanentError as error:
         _fail(error)
     total = min(survey.rows, rows) if rows else survey.rows
-    layout = f"sheet {survey.sheet}" if survey.sheet else f"{survey.encoding}, delimiter {survey.delimiter!r}"
-    err.print(f"{file}: {survey.rows:,} rows, {survey.blank_lines:,} blank lines, {layout}, dates {survey.date_order}, "
+    err.print(f"{file}: {survey.rows:,} rows, {survey.blank_lines:,} blank lines, {source.layout(survey)}, dates {survey.date_order}, "
               f"data set {survey.data_set[:20]}", highlight=False, soft_wrap=True)  # fmt: skip
     if survey.uneven_rows:
         err.print(f"[yellow]{survey.uneven_rows:,} rows have not the header's number of fields[/]; they will be quarantined "
@@ -360,4 +360,5 @@ def simulate(
 
 
 if __name__ == "__main__":
-    sys.exit(app())
+    with values_withheld():
+        sys.exit(app())

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import httpx
-from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.errors import PermanentError, TransientError, without_values
 
 from producer.sink import ATTEMPTS, Record, Sink
 
@@ -78,10 +78,12 @@ class HttpSink(Sink):
                 body = b"[" + b",".join(record.data for record in waiting) + b"]"
                 answer = self.client.post(self.url, content=body)
             except httpx.TransportError as error:
-                problem = repr(error)
+                problem = without_values(error)
                 continue
             retry_after = _seconds(answer.headers.get("Retry-After"))
             problem = _message(self.url, answer)
+            if answer.status_code in {202, 207, 400, 413} and not _is_of_the_api(answer):
+                raise PermanentError(problem)
             match answer.status_code:
                 case 202:
                     self._warned(answer, set(range(len(waiting))))
@@ -135,11 +137,19 @@ def _seconds(text: str | None) -> float:
     return float(text) if text and text.isdigit() else 0.0
 
 
-def _message(url: str, answer: httpx.Response) -> str:
+def _is_of_the_api(answer: httpx.Response) -> bool:
     try:
-        said = answer.json().get("message", "")
+        return isinstance(answer.json(), dict)
     except ValueError:
-        said = answer.text[:200]
+        return False
+
+
+def _message(url: str, answer: httpx.Response) -> str:
+    """The API's own words. Whoever else answers, a proxy or a firewall, may show what was sent."""
+    if _is_of_the_api(answer):
+        said = answer.json().get("message", "")
+    else:
+        said = f"and {len(answer.content):,} bytes of {answer.headers.get('Content-Type', 'nothing')}, which is not the API's JSON"
     if answer.status_code == 403 and said == "Forbidden":  # API Gateway's own word; ingest_api's names the right
         said = "the API does not know this key (--api-key)"
     return f"{url}: {answer.status_code} {said}"

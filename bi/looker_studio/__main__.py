@@ -14,7 +14,7 @@ from ecommerce_elt.dashboards import DATA_SETS
 
 CREATE = "https://lookerstudio.google.com/reporting/create"
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 def link(project: str, dataset: str, report: str) -> str:

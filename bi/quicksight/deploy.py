@@ -36,7 +36,7 @@ ACTIONS = {
     "dashboard": ["DescribeDashboard", "ListDashboardVersions", "QueryDashboard"],
 }  # fmt: skip
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
 
 

@@ -32,7 +32,7 @@ TYPES = {
 # Numbers that are places on a scale, which nobody adds up.
 DIMENSIONS = {"months_since_first", "recency_score", "frequency_score", "monetary_score", "revenue_rank", "unit_rank"}
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import boto3
 from botocore.config import Config
+from ecommerce_events.failures import values_withheld
 from logic import Known, known_of, name_of
 
 log = logging.getLogger()
@@ -35,6 +36,7 @@ def _keys(kept_seconds: float) -> dict[str, Known]:
     return _known
 
 
+@values_withheld
 def handler(request: dict[str, Any], context: object) -> dict[str, Any]:
     """Returns API Gateway's simple response; its context reaches the functions of the API and the access log."""
     headers = {name.lower(): value for name, value in (request.get("headers") or {}).items()}

@@ -17,6 +17,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_events.failures import values_withheld, without_values
 from ecommerce_events.memory import collect_seldom
 from ecommerce_events.retry import attempts, deadline_of
 from logic import CUSTOMERS, INVOICES, KEYS, Item, Key, Line, Write, lines_of, summaries_left, writes_of
@@ -137,10 +138,10 @@ def _store(lines: list[Line], deadline: float) -> None:
         except dynamodb.exceptions.TransactionCanceledException as error:
             reasons = {reason["Code"] for reason in error.response["CancellationReasons"]}
             if reasons - CURABLE:
-                raise _Failed(f"DynamoDB refuses: {sorted(reasons - CURABLE)}", for_good=True) from error
+                raise _Failed(f"DynamoDB refuses: {sorted(reasons - CURABLE)}", for_good=True) from None
         except (ClientError, BotoCoreError) as error:
             if isinstance(error, ClientError) and error.response["Error"]["Code"] == "ValidationException":
-                raise _Failed(f"DynamoDB refuses: {error}", for_good=True) from error
+                raise _Failed(f"DynamoDB refuses: {without_values(error)}", for_good=True) from None
             reasons = {type(error).__name__}
     raise _Failed(f"time or attempts used up: {sorted(reasons)}", for_good=False)
 
@@ -179,6 +180,7 @@ def _chain_stored(chain: list[list[Line]], deadline: float) -> list[tuple[Line, 
     return [failure for part in chain for failure in _stored(part, deadline)]
 
 
+@values_withheld
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
     """Returns the partial batch response: the first record that is to come again, or none.
 

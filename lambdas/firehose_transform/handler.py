@@ -9,6 +9,7 @@ import logging
 from collections import Counter
 from typing import Any
 
+from ecommerce_events.failures import values_withheld
 from ecommerce_events.memory import collect_seldom
 from logic import answer_of
 
@@ -17,6 +18,7 @@ log.setLevel(logging.INFO)
 collect_seldom()
 
 
+@values_withheld
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
     """Returns every record of the event, by recordId, with its result and data."""
     records, unfit = answer_of(event["records"])

@@ -15,6 +15,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_events.callers import caller_of
 from ecommerce_events.contracts import contracts
+from ecommerce_events.failures import values_withheld
 from ecommerce_events.retry import attempts, deadline_of
 from logic import Event, Refused, taken
 
@@ -74,6 +75,7 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]
     return {"statusCode": status, "headers": {"Content-Type": "application/json", **headers}, "body": json.dumps(body)}
 
 
+@values_withheld
 def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
     """Returns the answer in payload format 2.0: 202, 207 where some events failed, 400, 403, 413, 415, 429 or 503."""
     caller = caller_of(request, CORRECTORS)

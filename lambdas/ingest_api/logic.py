@@ -334,12 +334,14 @@ def _event(
             record = {"feed": recognised_feed(value, contracts), "data": value}
         except NotAnEnvelope as error:
             return [Problem("", f"{error}. ?feed= names the feed of bare records")], [], None
-    problems = [
-        Problem(unknown[:80], f"no key of the envelope; it has {', '.join(sorted(ENVELOPE_KEYS))}")
-        for unknown in sorted(set(record) - ENVELOPE_KEYS)
-    ]
     name = record["feed"]
     contract = contracts.get(name) if isinstance(name, str) else None
+    # A key may name a person where a record is of one, and senders log the answer.
+    is_shown = contract and all(column["privacy"] == "keep" for column in contract["columns"])
+    problems = [
+        Problem(unknown[:80] if is_shown else "", f"no key of the envelope; it has {', '.join(sorted(ENVELOPE_KEYS))}")
+        for unknown in sorted(set(record) - ENVELOPE_KEYS)
+    ]
     if not contract:
         problems.append(Problem("feed", f"expected one of {', '.join(contracts)}"))
     whole = {

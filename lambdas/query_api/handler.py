@@ -11,6 +11,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 from ecommerce_events.callers import READ, caller_of
 from ecommerce_events.contracts import capitals
+from ecommerce_events.failures import values_withheld
 from logic import BadRequest, cursor_of, invoice, invoice_item, page_size, path_key, start_of, summary, to_json
 
 log = logging.getLogger()
@@ -73,6 +74,7 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]
     return {"statusCode": status, "headers": {"Content-Type": "application/json", **headers}, "body": to_json(body)}
 
 
+@values_withheld
 def handler(request: dict[str, Any], context: object) -> dict[str, Any]:
     """Returns the answer in payload format 2.0: 200, 400, 403, 404, or 429 when DynamoDB is throttled."""
     caller = caller_of(request)

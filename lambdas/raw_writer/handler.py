@@ -14,6 +14,7 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_events.failures import values_withheld
 from ecommerce_events.memory import collect_seldom
 from logic import RawFile, files_of
 
@@ -29,6 +30,7 @@ def _put(file: RawFile) -> None:
     s3.put_object(Bucket=BUCKET, Key=file.key, Body=file.body, ContentType="application/gzip")
 
 
+@values_withheld
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
     """Returns the partial batch response: no failures, or the batch's first record."""
     for file in files_of(event["Records"]):

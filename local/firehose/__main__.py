@@ -13,7 +13,7 @@ import uvicorn
 from local.firehose.api import Firehose
 from local.protocol import LOOPBACK, Host, application
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

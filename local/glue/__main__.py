@@ -16,7 +16,7 @@ from local.athena.api import Athena
 from local.glue.api import Glue
 from local.protocol import LOOPBACK, Host, application, page
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

@@ -13,7 +13,7 @@ import uvicorn
 from local.protocol import LOOPBACK, Host, page, rest_application
 from local.quicksight.api import QuickSight
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

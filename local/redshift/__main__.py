@@ -15,7 +15,7 @@ from local.protocol import LOOPBACK, Host, application, page
 from local.redshift.api import DataApi
 from local.redshift.engine import Engine
 
-app = typer.Typer(add_completion=False)
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 
 
 @app.command()

@@ -15,6 +15,7 @@ from airflow.sdk import Context, Variable
 from airflow.sdk.definitions.callback import AsyncCallback
 from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 
+from ecommerce_elt.errors import without_values
 from ecommerce_elt.settings import Settings, settings
 
 log = logging.getLogger(__name__)
@@ -111,7 +112,9 @@ class FailureAlert(_TaskNotifier):
         cause, ti = _cause(context), context["ti"]
         if not begins(cause):
             return
-        error = " ".join(str(context.get("exception") or "the task was killed").split())[:ERROR_MAX]
+        raised = context.get("exception")
+        why = without_values(raised) if isinstance(raised, BaseException) else raised or "the task was killed"
+        error = " ".join(why.split())[:ERROR_MAX]
         lines = {"DAG": ti.dag_id, "Task": ti.task_id, "Run": ti.run_id, "Feed": context.get("feed"), "Batch": _batch(context),
                  "Error": error, "Log": ti.log_url, "What to do": runbook(ti)}  # fmt: skip
         text = "\n".join(f"{name}: {value}" for name, value in lines.items() if value)

@@ -26,7 +26,7 @@ from typing import Any
 from urllib.parse import unquote_plus
 
 from ecommerce_elt import listing
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, without_values
 
 log = logging.getLogger(__name__)
 
@@ -141,7 +141,7 @@ def objects_in_notification(body: str) -> list[RawObject]:
             for record in message["Records"]
         ]
     except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise PermanentError(f"message is no S3 notification: {error!r}") from error
+        raise PermanentError(f"message is no S3 notification: {without_values(error)}") from None
     for raw in found:
         feed_of_key(raw.key)
     return found

@@ -15,7 +15,7 @@ import duckdb
 import pyarrow as pa
 
 from ecommerce_elt.batches import UNREADABLE, Manifest, RawObject
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, without_values
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.hmac_pads import hmac_pads
 from ecommerce_elt.lake_files import (
@@ -290,10 +290,10 @@ def run_cleaning(
             values = {"paths": [json_path(key) for key in known], "known_keys": json.dumps(dict.fromkeys(known))}
             engine.execute(READ_EVENTS, {"files": paths, **values})
     except duckdb.Error as error:
-        text = str(error)
+        text = without_values(error)
         for key, path in files.items():
             text = text.replace(str(path), key)
-        raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from error
+        raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from None
     engine.execute(SOURCE_OBJECTS, {"keys": list(files)})
     engine.execute(ARRIVED)
     if lines is None:

@@ -90,9 +90,15 @@ def _fitting(text: str) -> tuple[tuple[str, ...], bool]:
 
 @dataclass
 class DateEvidence:
-    """What the values of one column say about the order. Feed it every value of the file, those that are equal together."""
+    """What the values of one column say about the order. Feed it every value of the file, those that are equal together.
+
+    Args:
+        column: for messages.
+        is_shown: whether a message may show a value.
+    """
 
     column: str
+    is_shown: bool
     values: int = 0
     fits: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ORDERS, 0))
     only: dict[str, int] = field(default_factory=lambda: dict.fromkeys(ORDERS, 0))
@@ -122,8 +128,7 @@ class DateEvidence:
         proven = [name for name in ORDERS if self.only[name]]
         if len(proven) > 1:
             seen = "; ".join(
-                f"{self.only[name]:,} are {name} only, first line {self.first_only[name][0]} ({self.first_only[name][1]!r})"
-                for name in proven
+                f"{self.only[name]:,} are {name} only, first {self._at(*self.first_only[name])}" for name in proven
             )
             raise PermanentError(f"column {self.column}: dates are written in different orders: {seen}. "
                                  f"Pass --date-order {' or '.join(ORDERS[n] for n in proven)}; the others will be quarantined")  # fmt: skip
@@ -132,9 +137,12 @@ class DateEvidence:
         possible = [name for name in ORDERS if self.fits[name] == max(self.fits.values())]
         if not self.shared:
             return ORDERS[possible[0]]  # no value's meaning depends on the order
-        names, (line, text) = max(self.first_shared.items(), key=lambda item: self.shared[item[0]])
+        names, first = max(self.first_shared.items(), key=lambda item: self.shared[item[0]])
         ordered = [name for name in ORDERS if name in names]
         raise PermanentError(
-            f"column {self.column}: all {self.values:,} dates fit {' and '.join(ordered)}, e.g. line {line} ({text!r}). "
+            f"column {self.column}: all {self.values:,} dates fit {' and '.join(ordered)}, e.g. {self._at(*first)}. "
             f"Pass --date-order {' or --date-order '.join(ORDERS[n] for n in ordered)}"
         )
+
+    def _at(self, line: int, text: str) -> str:
+        return f"line {line} ({text!r})" if self.is_shown else f"line {line}"

@@ -182,7 +182,7 @@ def _land(
 ) -> tuple[Landed, list[_Part]]:  # fmt: skip
     source = TabularFile(path, contract, flags)
     survey = source.survey()
-    layout = f"sheet {survey.sheet}" if survey.sheet else f"{survey.encoding}, delimiter {survey.delimiter!r}"
+    layout = source.layout(survey)
     log.info("file=%s rows=%s blank_lines=%s uneven_rows=%s %s dates=%s data_set=%s", found.key, survey.rows,
              survey.blank_lines, survey.uneven_rows, layout, survey.date_order, survey.data_set)  # fmt: skip
     envelopes = Envelopes(survey.data_set, survey.keys, feed=contract.feed, version=contract.version,

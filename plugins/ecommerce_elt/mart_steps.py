@@ -16,6 +16,7 @@ from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
 
 from ecommerce_elt import alerts, dashboards, lineage, listing, marts, tableau
+from ecommerce_elt.errors import values_withheld
 from ecommerce_elt.feeds import load_contracts
 from ecommerce_elt.links import touched_object
 from ecommerce_elt.settings import settings
@@ -24,6 +25,7 @@ from ecommerce_elt.task_clients import client, linked_warehouse, task_warehouse
 log = logging.getLogger(__name__)
 
 
+@values_withheld()
 def find_stale_subjects(*, rebuild: bool) -> list[str]:
     """Returns the subjects whose marts are behind core, dimensions left out; skips the run where none is.
 
@@ -40,6 +42,7 @@ def find_stale_subjects(*, rebuild: bool) -> list[str]:
     return [subject for subject in subjects if subject != marts.DIMENSIONS]
 
 
+@values_withheld()
 def seconds_to_the_turn_of_marts() -> float:
     """Returns how long marts have to wait, so that their last publication is `marts_min_interval_seconds` ago.
 
@@ -50,11 +53,13 @@ def seconds_to_the_turn_of_marts() -> float:
     return config.marts_min_interval_seconds - max(age, 0)
 
 
+@values_withheld()
 def build_dimensions() -> dict[str, Any]:
     """Brings the dimensions up to core, and returns what changed, by table."""
     return build_subject(marts.DIMENSIONS)
 
 
+@values_withheld()
 def build_subject(subject: str) -> dict[str, Any]:
     """Brings the marts of one subject up to core, and returns what changed, by mart. Alerts what the checks found."""
     try:
@@ -87,6 +92,7 @@ def _is_due(data_sets: Iterable[dashboards.DataSet], published: dict[str, dateti
     return dashboards.due(dashboards.changed_at(data_sets, published), last, now=datetime.now(UTC), every=every)
 
 
+@values_withheld()
 def choose_data_sets() -> list[str]:
     """Returns the ids of the QuickSight data sets that are due for a refresh, or behind in a run that somebody asked for."""
     quicksight, published = client("quicksight"), _published()
@@ -105,6 +111,7 @@ def choose_data_sets() -> list[str]:
     return found
 
 
+@values_withheld()
 def extract_for_tableau() -> dict[str, int]:
     """Writes the extract to the lake, publishes it where a server is configured, and returns data set to rows.
 

@@ -9,6 +9,7 @@ import gzip
 import json
 import math
 import re
+import zlib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 import pyarrow as pa
 
 from ecommerce_elt.batches import RawObject
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, values_withheld, without_values
 from ecommerce_elt.lake_files import get_raw
 
 ROWS_PER_BATCH = 20_000
@@ -96,10 +97,11 @@ def read_objects(s3: Any, known: Sequence[str], objects: Iterator[pa.RecordBatch
     Raises:
         PermanentError: an object is another than the manifest's, or holds no JSON lines.
     """
-    for batch in objects:
-        for row in batch.to_pylist():
-            raw = RawObject(**row)
-            yield from _events_of(get_raw(s3, raw)["Body"], raw.key, known)
+    with values_withheld():
+        for batch in objects:
+            for row in batch.to_pylist():
+                raw = RawObject(**row)
+                yield from _events_of(get_raw(s3, raw)["Body"], raw.key, known)
 
 
 def _events_of(body: Any, key: str, known: Sequence[str]) -> Iterator[pa.RecordBatch]:
@@ -125,10 +127,10 @@ def _events_of(body: Any, key: str, known: Sequence[str]) -> Iterator[pa.RecordB
                 if len(rows) == ROWS_PER_BATCH:
                     yield _as_batch(rows)
                     rows = []
-    except (OSError, EOFError, ValueError, AttributeError, TypeError) as error:
-        raise PermanentError(f"a raw object holds no JSON lines: {key} line {line}: {error}") from error
-    if rows:
-        yield _as_batch(rows)
+        if rows:
+            yield _as_batch(rows)
+    except (OSError, EOFError, zlib.error, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise PermanentError(f"a raw object holds no JSON lines: {key} line {line}: {without_values(error)}") from None
 
 
 def _as_batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:

@@ -1,4 +1,7 @@
-"""The tasks of the DAGs, each a function of ids: what runs between Airflow's wiring and the logic."""
+"""The tasks of the DAGs, each a function of ids: what runs between Airflow's wiring and the logic.
+
+Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+"""
 
 from __future__ import annotations
 
@@ -30,7 +33,7 @@ from ecommerce_elt import (
     warehouse,
 )
 from ecommerce_elt.batches import Engine
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds import QuarantineAlert, load_contracts
 from ecommerce_elt.hmac_pads import secret_key
 from ecommerce_elt.lake_files import CleanBatch
@@ -42,6 +45,7 @@ from ecommerce_elt.task_clients import client, linked_warehouse, task_warehouse
 log = logging.getLogger(__name__)
 
 
+@values_withheld()
 def claim_batches() -> list[str]:
     """Returns the ids of the batches to load in this run: those that dead runs left, and the new ones."""
     config = settings()
@@ -87,6 +91,7 @@ def _with_key(config: Settings) -> Settings:
     return config.model_copy(update={"pii_hmac_key": SecretStr(key)})
 
 
+@values_withheld()
 def load_batch(batch_id: str) -> dict[str, int]:
     """Cleans the batch where it is not cleaned, loads it in one transaction, publishes it in the lake and closes it.
 
@@ -146,6 +151,7 @@ def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
     alerts.tell(client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))
 
 
+@values_withheld()
 def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
     """Returns whether Glue is to clean the batch: by `engine`, or by its size where that is `auto`, and unless that is done."""
     config, s3, feed = settings(), client("s3"), batches.feed_of(batch_id)
@@ -160,6 +166,7 @@ def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
 # -- landing ----------------------------------------------------------------------------------------------------------
 
 
+@values_withheld()
 def find_landed_files() -> list[dict[str, Any]]:
     """Returns the runs that load the landed files without a report: trigger_run_id, and conf that names the files.
 
@@ -184,6 +191,7 @@ def _files_of(conf: dict[str, Any]) -> list[tuple[str, str]]:
     return [(str(file["key"]), file["etag"]) for file in (conf, *(conf.get("more") or []))]
 
 
+@values_withheld()
 def settle_landed_files(runs: list[dict[str, Any]]) -> int:
     """Leaves a report for each file whose run left none, so that it is not found again; returns how many."""
     s3, bucket = client("s3"), settings().bucket
@@ -199,6 +207,7 @@ def _run_id_of(group: list[landing.LandedFile]) -> str:
     return f"landed-{hashlib.sha256(names.encode()).hexdigest()[:24]}"
 
 
+@values_withheld()
 def land_files(params: dict[str, Any]) -> history.LandedGroup:
     """Makes raw objects and manifests of the files that the run's parameters name."""
     config = settings()
@@ -215,6 +224,7 @@ def land_files(params: dict[str, Any]) -> history.LandedGroup:
     return history.land_files(client("s3"), files, contracts, flags, config)
 
 
+@values_withheld()
 def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) -> list[dict[str, Any]]:
     """Writes the report of each file of the run, and returns them without their lists of lines.
 
@@ -246,12 +256,14 @@ def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) ->
 # -- the lake -----------------------------------------------------------------------------------------------------------
 
 
+@values_withheld()
 def publish_tables() -> dict[str, int]:
     """Brings the catalog's tables of the feeds up to the lake, and returns table to new partitions."""
     feeds = load_contracts(settings().include_dir / "feeds")
     return lake.publish_tables(client("glue"), client("s3"), feeds, settings())
 
 
+@values_withheld()
 def has_table(name: str) -> bool:
     """Returns whether the lake's catalog has the table."""
     glue = client("glue")
@@ -262,11 +274,13 @@ def has_table(name: str) -> bool:
     return True
 
 
+@values_withheld()
 def feeds() -> list[str]:
     """Returns the names of all feeds."""
     return list(load_contracts(settings().include_dir / "feeds"))
 
 
+@values_withheld()
 def compact_feed(feed: str) -> dict[str, Any]:
     """Compacts the days of one feed and returns what it did."""
     done = asdict(lake.compact_feed(client("s3"), feed, settings()))
@@ -274,11 +288,13 @@ def compact_feed(feed: str) -> dict[str, Any]:
     return done
 
 
+@values_withheld()
 def remove_superseded_files() -> int:
     """Deletes the files that compaction replaced before the grace period, and returns how many."""
     return lake.remove_superseded(client("s3"), settings())
 
 
+@values_withheld()
 def apply_retention() -> dict[str, int]:
     """Deletes what is past its retention, in the lake and in ops, and returns prefix to objects."""
     config = settings()
@@ -286,6 +302,7 @@ def apply_retention() -> dict[str, int]:
     return lake.apply_retention(client("s3"), config)
 
 
+@values_withheld()
 def upkeep_tables() -> list[str]:
     """Returns the tables of the warehouse that VACUUM and ANALYZE go through."""
     found = load_contracts(settings().include_dir / "feeds").values()
@@ -295,6 +312,7 @@ def upkeep_tables() -> list[str]:
     )
 
 
+@values_withheld()
 def vacuum_and_analyze() -> list[str]:
     """Gives deleted rows' space back, sorts, and renews the statistics, table by table; returns the tables."""
     config, target = settings(), task_warehouse()
@@ -307,6 +325,7 @@ def vacuum_and_analyze() -> list[str]:
 # -- quarantine -------------------------------------------------------------------------------------------------------
 
 
+@values_withheld()
 def choose_events(params: dict[str, Any], run_id: str, now: datetime) -> tuple[list[str], dict[str, Any]]:
     """Returns (ids of the batches to load, what is to be expected of them or was done); none in a dry run or dismissal."""
     config, s3, target = _with_key(settings()), client("s3"), task_warehouse()
@@ -329,6 +348,7 @@ def choose_events(params: dict[str, Any], run_id: str, now: datetime) -> tuple[l
     return replay.write_manifests(s3, manifests, config), {"gone": gone}
 
 
+@values_withheld()
 def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict[str, Any]:
     """Returns what the replay did: events by accepted, clean, quarantined and duplicates, beside what was expected."""
     total = {name: sum(counts[name] for counts in loaded) for name in lake_files.COUNTS} if loaded else {}
@@ -339,6 +359,7 @@ def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict
 # -- reconciliation ---------------------------------------------------------------------------------------------------
 
 
+@values_withheld()
 def reconcile_feeds() -> list[str]:
     """Returns the feeds whose layers are compared: all with a contract or with raw objects, and what is no envelope."""
     folders = listing.folders(client("s3"), settings().bucket, "raw/")
@@ -346,6 +367,7 @@ def reconcile_feeds() -> list[str]:
     return [*sorted(arrived | set(feeds())), batches.UNREADABLE]
 
 
+@values_withheld()
 def reconcile_feed(feed: str) -> dict[str, Any]:
     """Compares the layers of one feed, and returns `hours` and `days`, what was compared, and `differences`."""
     config, s3, target, now = settings(), client("s3"), task_warehouse(), datetime.now(UTC)
@@ -367,6 +389,7 @@ def reconcile_feed(feed: str) -> dict[str, Any]:
     return {"hours": hours, "days": days, "differences": [asdict(d) for d in found]}
 
 
+@values_withheld()
 def judge(results: list[dict[str, Any]], *, complete: bool) -> dict[str, int]:
     """Looks at the stream and at what is late, publishes the metrics, and returns feed to differences: none.
 
@@ -402,6 +425,7 @@ def _layers(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
     )
 
 
+@values_withheld()
 def find_customer(params: dict[str, Any]) -> dict[str, int]:
     """Returns layer, or table of the warehouse, to what names the customer there. Changes nothing."""
     found = _layers(params, apply=False) | _items(params, apply=False)
@@ -410,6 +434,7 @@ def find_customer(params: dict[str, Any]) -> dict[str, int]:
     return found
 
 
+@values_withheld()
 def erase_from_lake(params: dict[str, Any]) -> dict[str, int]:
     """Takes the customer out of the lake's objects, and returns layer to what named them."""
     return _layers(params, apply=True)
@@ -423,11 +448,13 @@ def _items(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
     return erasure_items.erase_items(client("dynamodb"), customers, invoices, customer.name, apply=apply)
 
 
+@values_withheld()
 def erase_from_dynamodb(params: dict[str, Any]) -> dict[str, int]:
     """Takes the customer out of DynamoDB's items, and returns table to what named them."""
     return _items(params, apply=True)
 
 
+@values_withheld()
 def erase_from_warehouse(params: dict[str, Any]) -> None:
     """Takes the customer out of core, and marks the days that marts have to be built again for."""
     with linked_warehouse() as target:
@@ -435,6 +462,7 @@ def erase_from_warehouse(params: dict[str, Any]) -> None:
         erasure.erase_core(target, _customer(params), settings(), request=request)
 
 
+@values_withheld()
 def prove_erasure(params: dict[str, Any]) -> dict[str, int]:
     """Searches every layer again, and returns what it found: 0 everywhere, but for landed files that were never read.
 

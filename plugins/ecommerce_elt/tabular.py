@@ -33,7 +33,7 @@ from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
 
 from ecommerce_elt.dates import DateEvidence, read_time
 from ecommerce_elt.decimal_marks import Mark, MarkEvidence, with_point
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, without_values
 from ecommerce_elt.events import as_record
 from ecommerce_elt.feeds import Column, Contract, normalise_header
 
@@ -41,6 +41,7 @@ CHUNK_BYTES = 1 << 20
 TEXT_BYTES = 1 << 16
 FIELD_MAX_BYTES = 1 << 20  # a Kinesis record takes 1 MiB
 SHOWN_MAX = 60  # of a name in a message
+NOT_SHOWN = "The feed has personal columns, so nothing of the line is shown here: look at it in the file"
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
 # Of a workbook: what zipfile raises for a damaged one, NotImplementedError and RuntimeError for ways to pack that it lacks.
@@ -123,7 +124,7 @@ class TabularFile:
         data_set, encoding, sheet, delimiter = self._digest(), "", None, ""
         if self.is_workbook:
             sheet = self._sheet()
-            data_set = data_set if len(self._workbook().sheet_names) == 1 else f"{data_set}/{sheet}"
+            data_set = data_set if len(self._workbook().sheet_names) == 1 else f"{data_set}/{self._shown_sheet(sheet)}"
         else:
             encoding = self._encoding()
             delimiter = self._delimiter(encoding)
@@ -132,7 +133,7 @@ class TabularFile:
         time_at = keys.index(self.time_column.header) if self.time_column.header in keys else None
         marks = {i: MarkEvidence(key, not self.contract.is_personal) for i, key in enumerate(keys)
                  if (c := self._by_key(key)) and c.decimal}  # fmt: skip
-        evidence = DateEvidence(self.time_column.header)
+        evidence = DateEvidence(self.time_column.header, not self.contract.is_personal)
         rows = blank = uneven = 0
         for lines, values in blocks:
             if not all(map(any, values)):
@@ -156,7 +157,7 @@ class TabularFile:
                 i: self._decimal_mark(keys[i], mark) for i, mark in marks.items() if mark.values["with_comma"]
             }
         except PermanentError as error:
-            raise PermanentError(f"{self.path}: {error}") from error
+            raise PermanentError(f"{self.path}: {error}") from None
         return Survey(
             self.path,
             self.flags.data_set or data_set,
@@ -182,6 +183,12 @@ class TabularFile:
                 f"contract say for all files what column {column.name} takes: numbers: [thousands, decimal_comma]"
             )
         return evidence.mark()
+
+    def layout(self, survey: Survey) -> str:
+        """Returns how the file is laid out, for a message."""
+        if survey.sheet is not None:
+            return f"sheet {self._shown_sheet(survey.sheet)}"
+        return f"{survey.encoding}, delimiter {survey.delimiter!r}"
 
     def rows(self, survey: Survey) -> Iterator[Row]:
         """Yields the records in the order of the file."""
@@ -232,7 +239,7 @@ class TabularFile:
                 while chunk := file.read(size):
                     yield chunk
         except (EOFError, OSError, lzma.LZMAError, isal_zlib.IsalError) as error:  # type: ignore[misc]  # its stub
-            raise PermanentError(f"{self.path}: cannot be unpacked: {error}") from error
+            raise PermanentError(f"{self.path}: cannot be unpacked: {without_values(error)}") from None
 
     def _digest(self) -> str:
         digest = hashlib.sha256()
@@ -257,18 +264,21 @@ class TabularFile:
             try:
                 decoder.decode(chunk, final=not chunk)
             except UnicodeDecodeError as error:
-                bad = error.object
-                line += bad[: error.start].count(b"\n")
-                begin = bad.rfind(b"\n", 0, error.start) + 1
-                end = bad.find(b"\n", error.start)
-                sample = bad[max(begin, error.start - 30) : end if 0 <= end < error.start + 30 else error.start + 30]
-                readings = {e: sample.decode(e, "replace").strip() for e in LEGACY_ENCODINGS}
-                shown = "; ".join(f"{e}: {text!r}" for e, text in readings.items())
+                line += error.object[: error.start].count(b"\n")
                 raise PermanentError(
-                    f"{self.path}: line {line} is not UTF-8. Pass --encoding with the one that reads right: {shown}"
-                ) from error
+                    f"{self.path}: line {line} is not UTF-8. Pass --encoding with the one that reads right: {self._readings(error)}"
+                ) from None
             line += chunk.count(b"\n")
         return "utf-8"
+
+    def _readings(self, error: UnicodeDecodeError) -> str:
+        """What the place would be in other encodings, for a message; of a feed with personal columns their names alone."""
+        if self.contract.is_personal:
+            return f"{', '.join(LEGACY_ENCODINGS)} or another. {NOT_SHOWN}"
+        bad = error.object
+        begin, end = bad.rfind(b"\n", 0, error.start) + 1, bad.find(b"\n", error.start)
+        sample = bad[max(begin, error.start - 30) : end if 0 <= end < error.start + 30 else error.start + 30]
+        return "; ".join(f"{e}: {sample.decode(e, 'replace').strip()!r}" for e in LEGACY_ENCODINGS)
 
     # -- text ---------------------------------------------------------------------------------------------------
 
@@ -290,20 +300,23 @@ class TabularFile:
         try:
             first = next((line for line in self._lines(encoding) if line.strip()), "")
         except UnicodeError as error:
-            raise PermanentError(f"{self.path}: line 1: not {encoding}: {error}") from error
+            raise PermanentError(f"{self.path}: line 1: not {encoding}: {without_values(error)}") from None
         if not first:
             raise PermanentError(f"{self.path}: the file is empty")
         if self.flags.delimiter:
             return self.flags.delimiter
         missing: dict[str, list[str]] = {}
-        for mark in DELIMITERS:
-            header = next(csv.reader([first], delimiter=mark))
+        try:
+            headers = {mark: next(csv.reader([first], delimiter=mark)) for mark in DELIMITERS}
+        except csv.Error as error:
+            raise PermanentError(f"{self.path}: line 1: {error}. Is it text with a header?") from None
+        for mark, header in headers.items():
             missing[mark] = self._missing(header)
             if not missing[mark]:
                 return mark  # only one mark can split the header into all required columns
         mark = min(missing, key=lambda m: len(missing[m]))
         wanted = ", ".join(missing[mark])
-        shown = self._shown(next(csv.reader([first.strip()], delimiter=mark)))
+        shown = self._shown(headers[mark])
         raise PermanentError(
             f"{self.path}: line 1 has no column {wanted} of feed {self.contract.feed}; {shown}. "
             f"Name it with --column '{missing[mark][0]}=HEADER OF THE FILE', or give --delimiter"
@@ -330,10 +343,11 @@ class TabularFile:
         except csv.Error as error:
             line += sum(map(_lines_taken, rows))
             raise PermanentError(f"{self.path}: line {line}: {error}. Is a quote open, or the delimiter another than "
-                                 f"{DELIMITERS.get(delimiter, delimiter)}?") from error  # fmt: skip
-        except UnicodeDecodeError as error:
+                                 f"{DELIMITERS.get(delimiter, delimiter)}?") from None  # fmt: skip
+        except UnicodeError as error:
             line += sum(map(_lines_taken, rows))
-            raise PermanentError(f"{self.path}: after line {line}: not {encoding}: {error.reason}") from error
+            why = getattr(error, "reason", type(error).__name__)  # its position is of a part of the file
+            raise PermanentError(f"{self.path}: after line {line}: not {encoding}: {why}") from None
 
     # -- workbooks ----------------------------------------------------------------------------------------------
 
@@ -346,11 +360,12 @@ class TabularFile:
                         _open_with_texts_for_errors(packed) if with_errors else CalamineWorkbook.from_path(self.path)
                     )
             except BROKEN_WORKBOOK as error:
-                raise self._broken(error) from error
+                raise self._broken(error) from None
         return self._book
 
     def _broken(self, error: Exception) -> PermanentError:
-        return PermanentError(f"{self.path}: cannot be read as a workbook: {error}. Copy the file anew from where it came, "
+        why = without_values(error) if self.contract.is_personal else error
+        return PermanentError(f"{self.path}: cannot be read as a workbook: {why}. Copy the file anew from where it came, "
                               "or open it where it was made and save it as .xlsx or .csv")  # fmt: skip
 
     def _loaded(self, name: str) -> CalamineSheet:
@@ -360,14 +375,16 @@ class TabularFile:
             try:
                 self._loaded_sheet = self._workbook().get_sheet_by_name(name)
             except BROKEN_WORKBOOK as error:
-                raise self._broken(error) from error
+                raise self._broken(error) from None
         return self._loaded_sheet
 
     def _sheet(self) -> str:
         names = self._workbook().sheet_names
         if self.flags.sheet:
             if self.flags.sheet not in names:
-                raise PermanentError(f"{self.path}: no sheet {self.flags.sheet!r}; it has {names}")
+                raise PermanentError(
+                    f"{self.path}: no sheet {self.flags.sheet!r}; it has {[*map(self._shown_sheet, names)]}"
+                )
             return self.flags.sheet
         fitting = []
         for name in names:
@@ -376,15 +393,19 @@ class TabularFile:
                 fitting.append(name)
         if len(fitting) == 1:
             return fitting[0]
-        found = "no sheet has" if not fitting else f"sheets {fitting} have"
+        found = "no sheet has" if not fitting else f"sheets {[*map(self._shown_sheet, fitting)]} have"
         raise PermanentError(f"{self.path}: {found} the columns of feed {self.contract.feed}; choose one with --sheet, "
-                             f"and name columns with --column. Sheets: {names}")  # fmt: skip
+                             f"and name columns with --column. Sheets: {[*map(self._shown_sheet, names)]}")  # fmt: skip
+
+    def _shown_sheet(self, name: str) -> str:
+        """The sheet for a message: by number, from 1, where it may be named after a person."""
+        return f"no. {self._workbook().sheet_names.index(name) + 1}" if self.contract.is_personal else name
 
     def _sheet_blocks(self, sheet: str, sizes: Iterator[int]) -> Iterator[tuple[list[int], list[Any]]]:
         rows = self._loaded(sheet).iter_rows()
         header = next(rows, None)
         if header is None:
-            raise PermanentError(f"{self.path}: sheet {sheet!r} is empty")
+            raise PermanentError(f"{self.path}: sheet {self._shown_sheet(sheet)!r} is empty")
         yield [1], [header]
         first = 2
         while values := list(itertools.islice(rows, next(sizes))):
@@ -407,9 +428,16 @@ class TabularFile:
         return [c.header for c in self.contract.columns if c.required and c.header not in keys]
 
     def _shown(self, header: Sequence[Any]) -> str:
-        """The header for a message, unless it may be a row of data: messages go to logs, and people's data does not."""
+        """The header for a message, unless it may be a row of data; of a feed with personal columns the known names alone."""
         names = [str(name)[:SHOWN_MAX] for name in header]
-        known = sum(normalise_header(self._mapped(n)) in self.contract.headers for n in names)
+        is_known = [normalise_header(self._mapped(n)) in self.contract.headers for n in names]
+        known = sum(is_known)
+        if self.contract.is_personal and known * 2 >= len(names):
+            keys = [self._mapped(n) for n, is_one in zip(names, is_known, strict=True) if is_one]
+            others = [str(number) for number, is_one in enumerate(is_known, 1) if not is_one]
+            return (
+                f"the header has {', '.join(keys)}; fields {', '.join(others) or 'none'} have other names. {NOT_SHOWN}"
+            )
         if known * 2 >= len(names):  # a single value may be spelt like a column: a product "Phone"
             return f"the header is {names}"
         return f"{known} of its {len(names)} fields are names that the feed knows: is it a header?"
@@ -420,8 +448,8 @@ class TabularFile:
             raise PermanentError(f"{self.path}: no column {', '.join(missing)}; {self._shown(header)}. "
                                  f"Name it with --column '{missing[0]}=HEADER OF THE FILE'")  # fmt: skip
         if doubled := sorted({k for k in keys if keys.count(k) > 1}):
-            raise PermanentError(f"{self.path}: two columns are read as {', '.join(doubled)}; the header is "
-                                 f"{[str(h) for h in header]}. Say which one with --column '{doubled[0]}=HEADER OF THE FILE'")  # fmt: skip
+            raise PermanentError(f"{self.path}: two columns are read as {', '.join(doubled)}; "
+                                 f"{self._shown(header)}. Say which one with --column '{doubled[0]}=HEADER OF THE FILE'")  # fmt: skip
         return keys
 
     def _by_key(self, key: str) -> Column | None:

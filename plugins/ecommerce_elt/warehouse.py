@@ -17,7 +17,7 @@ from typing import Any
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from ecommerce_elt.batches import BATCH_ID
-from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.errors import PermanentError, TransientError, redacted
 from ecommerce_elt.feeds import NAME, TABLE, Contract, load_contracts
 from ecommerce_elt.lake_files import COUNTS, CleanBatch
 from ecommerce_elt.settings import Settings
@@ -55,6 +55,7 @@ _CONFLICT = re.compile(r"ERROR: ?10(23|18)\b|serializable isolation|deadlock", r
 _TRANSIENT = re.compile(
     r"connection|terminat|shutdown|restart|timed? ?out|cluster is (busy|paused|resuming)|internal error", re.IGNORECASE
 )
+SYSTEM_VIEWS = "sys_load_error_detail stl_load_errors"  # where COPY's message sends its reader
 CONFLICT_TRIES = 6  # with the pauses between them some 8 s on average, 15 s at most
 CONFLICT_PAUSE_SECONDS = (0.5, 8)  # the longest first pause, and the longest of all; each is drawn at random below it
 
@@ -167,7 +168,9 @@ class Warehouse:
                 failed = next((s for s in state.get("SubStatements", []) if s["Status"] == "FAILED"), state)
                 reason = failed.get("Error") or state.get("Error") or state["Status"]
                 text = re.sub(r"^--.*\n", "", failed.get("QueryString", ""), flags=re.MULTILINE)
-                message = f"statement {failed['Id']}: {reason} in: {' '.join(text.split())[:300]}"
+                # Values of rows are quoted or numbers; what stands in our own SQL is none of them.
+                why = redacted(reason, known=f"{failed.get('QueryString', '')} {SYSTEM_VIEWS}")
+                message = f"statement {failed['Id']}: {why} in: {' '.join(text.split())[:300]}"
                 if _CONFLICT.search(reason):
                     raise Conflict(message)
                 raise (TransientError if _TRANSIENT.search(reason) else PermanentError)(message)

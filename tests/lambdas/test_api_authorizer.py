@@ -95,7 +95,7 @@ def test_without_the_secret_nobody_gets_in_and_the_function_fails(authorizer, cl
     assert ask(authorizer, "a key")["isAuthorized"]
     authorizer.secrets.entries = None
     clock.now += 31
-    with pytest.raises(ClientError):
+    with pytest.raises(Exception, match="^ClientError: InternalServiceError to GetSecretValue$"):
         ask(authorizer, "a key")
 
 

@@ -5,6 +5,7 @@ import json
 import boto3
 import pytest
 from ecommerce_elt import alerts
+from ecommerce_elt.errors import PermanentError
 
 from local.supervision import wait_for
 from tests.conftest import PROJECT
@@ -101,7 +102,7 @@ def test_a_failed_task_is_told_with_all_that_one_needs(config, variables, monkey
         dag_id, task_id, run_id, task = "load_events", "load_batch", "run 1", Task()
         log_url = "https://airflow.example/dags/load_events/runs/1"
 
-    context = {"ti": Instance(), "feed": "purchases", "exception": ValueError("line 3\nis  wrong " + "x" * 1000)}
+    context = {"ti": Instance(), "feed": "purchases", "exception": PermanentError("line 3\nis  wrong " + "x" * 1000)}
     alerts.FailureAlert("aws_load").notify(context)
     alerts.FailureAlert("aws_load").notify(context)
     alerts.RecoveryNotice("aws_load").notify(context)

@@ -29,7 +29,7 @@ def test_read_time(text, order, expected):
 
 
 def evidence(*texts):
-    found = DateEvidence("InvoiceDate")
+    found = DateEvidence("InvoiceDate", is_shown=True)
     for line, text in enumerate(texts, 2):
         found.add(line, text)
     return found

@@ -2,6 +2,7 @@
 
 import json
 import threading
+import traceback
 from collections import Counter
 from random import Random
 
@@ -188,3 +189,28 @@ def test_what_the_api_takes_with_warnings_is_counted_once_with_the_first_reasons
     report = send(api, records(200))
     assert (report.sent, report.warned, len(api.accepted)) == ({"purchases": 200}, 20, 200)
     assert report.warnings == ["Age: type: expected a whole number"] * http.REASONS_KEPT
+
+
+@pytest.mark.parametrize("status", [202, 207, 400, 403, 413, 418])
+def test_a_proxy_that_shows_what_was_sent_is_not_quoted(status):
+    def proxy(request):
+        return httpx.Response(
+            status, content=b"<html>cannot take " + request.content, headers={"Content-Type": "text/html"}
+        )
+
+    sent = [Record(b'{"data": {"Name": "Quirinius Zzyzx"}}', "k", "purchases")]
+    with pytest.raises(PermanentError, match=rf"http://api/events: {status} and \d+ bytes of text/html") as raised:
+        send(proxy, sent)
+    assert "Quirinius" not in "".join(traceback.format_exception(raised.value))
+
+
+def test_a_server_that_speaks_no_http_is_not_quoted(monkeypatch):
+    monkeypatch.setattr("producer.sink.BACKOFF_FIRST_SECONDS", 0.0)
+
+    def fail(request):
+        raise httpx.RemoteProtocolError(f"illegal status line: {request.content!r}")
+
+    sent = [Record(b'{"data": {"Name": "Quirinius Zzyzx"}}', "k", "purchases")]
+    with pytest.raises(TransientError, match="1 events failed 12 times: RemoteProtocolError") as raised:
+        send(fail, sent)
+    assert "Quirinius" not in "".join(traceback.format_exception(raised.value))

@@ -20,7 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
 from markdown_it import MarkdownIt
 
-from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.errors import PermanentError, TransientError, printable, without_values
 from ecommerce_elt.page import figures
 from ecommerce_elt.settings import PROJECT_DIR
 
@@ -76,8 +76,8 @@ def _answer(figure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
     except PermanentError as error:
         raise HTTPException(422, str(error)) from error
     except (TransientError, ClientError, BotoCoreError) as error:
-        log.exception("the page has no figures")
-        raise HTTPException(503, f"The warehouse does not answer: {error}") from error
+        log.error("the page has no figures", exc_info=printable(error))
+        raise HTTPException(503, f"The warehouse does not answer: {without_values(error)}") from None
 
 
 @app.get("/data/business")
