@@ -250,6 +250,25 @@ def test_csv_as_a_shop_sends_it(api, monkeypatch):
     status, body, _, stream = post_csv(api, monkeypatch, "\n".join([HEADER, *rows, ""]))
     assert (status, body["accepted"], len(set(body["event_ids"]))) == (202, 2, 2)
     assert [list(e["data"].values()) for e in stream.stored] == [row.split(",") for row in rows]
+    assert "warnings" not in body
+
+
+@pytest.mark.parametrize("record", [
+    {"InvoiceNo": 536365, "StockCode": 71053, "Description": "WHITE METAL LANTERN", "Quantity": 6, "InvoiceDate": "12/1/2010 8:26",
+     "UnitPrice": 3.39, "CustomerID": 17850.0, "Country": "United Kingdom"},
+    {"event_time": "2011-05-13T08:26:00", "product_id": "P-1", "quantity": 3, "price": 2.5499999999999998},
+], ids=["numbers_as_numbers", "a_float"])  # fmt: skip
+def test_bare_records_as_programs_send_them(api, monkeypatch, record):
+    status, body, _, stream = post(api, monkeypatch, record)
+    assert (status, stream.stored[0]["data"]) == (202, record)
+    assert "warnings" not in body
+
+
+def test_a_number_of_two_readings_is_named_without_it(api, monkeypatch):
+    _, body, _, _ = post(api, monkeypatch, LINE | {"UnitPrice": "7,891"})
+    [warning] = body["warnings"]
+    assert (warning["field"], warning["rule"]) == ("UnitPrice", "ambiguous")
+    assert "7" not in warning["expected"]
 
 
 @pytest.mark.parametrize(
