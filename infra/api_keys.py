@@ -104,10 +104,13 @@ def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
 
 
 def know(client: Any, prefix: str, name: str, key: str, may: Iterable[str]) -> None:
-    """Makes a key that is there already known under the name, with these rights and no others. Twice is once."""
+    """Makes a key that is there already known under the name and no other, with these rights and no others. Twice is once."""
     wanted = _entry([digest_of(key)], may)
 
     def add(entries: Entries) -> None:
+        for other, entry in list(entries.items()):
+            if other != name and [k["sha256"] for k in entry["keys"]] == [digest_of(key)]:
+                del entries[other]
         found = entries.get(name, {"may": [], "keys": []})
         if (found["may"], [k["sha256"] for k in found["keys"]]) != (wanted["may"], [digest_of(key)]):
             entries[name] = wanted

@@ -11,6 +11,7 @@ from ecommerce_elt.errors import PermanentError, TransientError
 from typer.testing import CliRunner
 
 from infra import api_keys
+from infra.deploy import _deployed_before
 from local.supervision import wait_for
 from tests.conftest import PROJECT
 
@@ -131,6 +132,27 @@ def test_keys_of_a_deployment_before_there_were_names_go_on_without_the_right_to
     assert [k["sha256"] for k in entries(client, prefix)["default"]["keys"]] == [digest]
     assert api_keys.ensure_keys(prefix, ["another"]) == arn  # only the first deployment takes them over
     assert [k["sha256"] for k in entries(client, prefix)["default"]["keys"]] == [digest]
+
+
+def test_the_digests_of_the_template_before_are_found(client):
+    prefix = f"test-{uuid.uuid4().hex[:8]}"
+    template = {
+        "Parameters": {"ApiKeySha256": {"Type": "CommaDelimitedList"}},
+        "Resources": {"Topic": {"Type": "AWS::SNS::Topic"}},
+    }
+    assert _deployed_before(prefix, "ApiKeySha256") == []
+    boto3.client("cloudformation").create_stack(
+        StackName=f"{prefix}-streaming", TemplateBody=json.dumps(template),
+        Parameters=[{"ParameterKey": "ApiKeySha256", "ParameterValue": "ab,cd"}],
+    )  # fmt: skip
+    assert _deployed_before(prefix, "ApiKeySha256") == ["ab", "cd"]
+    assert _deployed_before(prefix, "ApiKeysSecretArn") == []
+
+
+def test_a_key_is_known_under_one_name(client, prefix):
+    api_keys.know(client, prefix, "before", "a key", ["send"])
+    api_keys.know(client, prefix, "now", "a key", ["send", "read"])
+    assert {name: entry["may"] for name, entry in entries(client, prefix).items()} == {"now": ["send", "read"]}
 
 
 def test_a_new_key_is_taken_and_named_in_the_access_log_and_a_revoked_one_is_out(client, cloud):
