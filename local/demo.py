@@ -23,11 +23,13 @@ from ecommerce_elt.warehouse import Warehouse
 from rich.console import Console
 from rich.table import Table
 
+from local import senders
 from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, Stack
 
 SIMULATED_EVENTS = 60_000
 SEED, BAD_RATE, REPEAT_RATE = 42, 0.01, 0.002
 HTTP_SHARE = 20  # one simulated event in so many goes by POST /events
+OTHERS_SHARE = 900  # one event of a feed in so many comes in each way in which others send (local/senders.py)
 PRODUCERS = 2  # at a time: while one waits for answers, the other makes events
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 180  # nothing moved for this long: say so and stop waiting
@@ -152,6 +154,8 @@ def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | N
     stored_before, audit_before, core_before = observer.stored(), observer.audit(), observer.core()
     started = time.monotonic()
     produced = _produce(stack, data=data, rows=rows, feed=feed)
+    if not data:
+        produced += _send_as_others(stack, console, rows or SIMULATED_EVENTS, without_ids=not audit_before)
     _wait(observer, console, stored_before, audit_before, sum(produced.values()))
     seconds = time.monotonic() - started
 
@@ -187,8 +191,9 @@ def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) ->
         runs = [["replay", str(data.resolve()), "--feed", feed, *(["--rows", str(rows)] if rows else [])]]
     else:
         total = rows or SIMULATED_EVENTS
-        shares = [total // 3 + (1 if i < total % 3 else 0) for i in range(3)]
         names = ("online_retail", "purchases", "product_events")
+        total -= total // OTHERS_SHARE * len(names) * len(senders.WAYS)
+        shares = [total // 3 + (1 if i < total % 3 else 0) for i in range(3)]
         runs = []
         for name, share in zip(names, shares, strict=True):
             by_http = share // HTTP_SHARE
@@ -201,6 +206,14 @@ def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) ->
     with ThreadPoolExecutor(PRODUCERS) as pool:
         sent = pool.map(lambda numbered: _send(stack, *numbered, alone=len(runs) == 1), enumerate(runs))
         return sum(sent, Counter[str]())
+
+
+def _send_as_others(stack: Stack, console: Console, total: int, *, without_ids: bool) -> Counter[str]:
+    sent = senders.send(stack, total // OTHERS_SHARE, without_ids=without_ids)
+    console.print(
+        f"{sum(sent.values()):,} events came as other senders send them: {', '.join(senders.WAYS)}.", highlight=False
+    )
+    return sent
 
 
 def _send(stack: Stack, number: int, arguments: list[str], *, alone: bool) -> Counter[str]:

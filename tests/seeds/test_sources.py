@@ -83,7 +83,7 @@ def check_lines(world, api, invoices):
         assert (Decimal(row["amount"]), row["customer_id"]) == (Decimal("15.300"), "97850")
     for number in invoices:
         item = got(api, f"/invoices/{number}/items/85123A")
-        assert (item["Quantity"], item["CustomerID"], item["InvoiceDate"]) == (6, "97850", "2010-12-01T08:26:00Z")
+        assert (item["quantity"], item["customer_id"], item["invoice_date"]) == (6, "97850", "2010-12-01T08:26:00Z")
     for number, price, customer, moment in delivered(world, invoices):
         assert number in invoices
         assert (Decimal(price), customer, str(moment)[:16]) == (Decimal("2.55"), "97850", "2010-12-01 08:26")
