@@ -347,7 +347,7 @@ def _event(
     if not contract:
         problems.append(Problem("feed", f"expected one of {', '.join(contracts)}"))
     whole = {
-        "event_id": _new_id(index, asked) if record.get("event_id") is None else record["event_id"],
+        "event_id": _new_id(index, data_text, asked) if record.get("event_id") is None else record["event_id"],
         "feed": name,
         "schema_version": record.get("schema_version", contract["version"] if contract else 1),
         **({"event_version": record["event_version"]} if "event_version" in record else {}),
@@ -370,11 +370,15 @@ def _event(
         return [Problem("data", "nested too deeply")], [], None
 
 
-def _new_id(index: int, asked: Asked) -> str:
-    """Returns an id of an event that has none: with Idempotency-Key always the same one for the same caller, key and place."""
+def _new_id(index: int, data_text: str, asked: Asked) -> str:
+    """Returns an id of an event that has none: with Idempotency-Key the same one for the same caller, key, place and data.
+
+    The data counts, so that another request under a key that was used before loses no event.
+    """
     if asked.idempotency_key is None:
         return str(uuid.uuid4())
-    return str(uuid.uuid5(_IDEMPOTENT, f"{asked.caller.name}/{asked.idempotency_key}/{index}"))
+    data = sha256(data_text.encode("utf-8", "replace")).hexdigest()
+    return str(uuid.uuid5(_IDEMPOTENT, f"{asked.caller.name}/{asked.idempotency_key}/{index}/{data}"))
 
 
 def _corrects(envelope: Mapping[str, Any]) -> bool:

@@ -482,6 +482,13 @@ def test_the_same_idempotency_key_gives_the_same_ids(api, monkeypatch, body, mor
     assert not set(first) & set(ids("8e03978e-40d5-43dd-bc93-6894a57f9324", key="another shop"))
 
 
+def test_other_events_under_a_used_idempotency_key_are_not_lost(api, monkeypatch):
+    headers = {"Idempotency-Key": "k"}
+    _, first, _, _ = post(api, monkeypatch, [MOVEMENT], headers=headers)
+    _, second, _, _ = post(api, monkeypatch, [MOVEMENT | {"quantity": 77}, MOVEMENT], headers=headers)
+    assert len({*first["event_ids"], *second["event_ids"]}) == 3
+
+
 def test_an_event_id_goes_before_the_idempotency_key(api, monkeypatch):
     _, answer, _, _ = post(api, monkeypatch, [envelope("mine"), envelope()], headers={"idempotency-key": "k"})
     assert answer["event_ids"][0] == "mine"
