@@ -80,6 +80,8 @@ def test_line_types(tmp_path, config, contracts, changes, line_type, zero):
         pytest.param(2, "adjustment", -3, ("adjustment", 3, -3), id="2_lost"),
         pytest.param(2, "sale", -3, {("quantity", "sign")}, id="2_sold_or_brought_back"),
         pytest.param(2, "restock", -3, {("quantity", "sign")}, id="2_sent_back_or_taken_away"),
+        pytest.param(2, "adjustment", -(2**31), {("quantity", "min")}, id="2_the_smallest_number"),
+        pytest.param(1, None, -(2**31), {("quantity", "min")}, id="1_the_smallest_number"),
         pytest.param(2, "gift", -3, {("event_type", "accepted")}, id="2_no_such_type"),
         pytest.param(3, None, 10, ("sale", 10, -10), id="a_later_version_means_the_same"),
     ],

@@ -5,6 +5,8 @@
 WITH meant AS (
     SELECT
         *,
+        -- Of the smallest number of 32 bits, which the contract rejects, there is no absolute value of 32 bits.
+        TRY_CAST(ABS(CAST(quantity AS BIGINT)) AS INTEGER) AS units,
         CASE
             WHEN event_type IS NOT NULL THEN event_type
             -- Version 1 of the contract had no event_type: negative was sold, positive was put on the shelf.
@@ -26,11 +28,11 @@ SELECT
     quantity,
     price,
     movement,
-    ABS(quantity) AS units,
+    units,
     CASE
-        WHEN movement = 'sale' THEN -ABS(quantity)
+        WHEN movement = 'sale' THEN -units
         WHEN movement = 'adjustment' THEN quantity
-        ELSE ABS(quantity)
+        ELSE units
     END AS stock_change,
     extra,
     source_object,
