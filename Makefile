@@ -147,7 +147,7 @@ compose-test: $(READY_DEV) ## build and start docker-compose.yaml, send events, 
 
 .PHONY: test-slow
 test-slow: $(READY_DEV) ## what takes longest: faults and kills, fuzzing, the lake, personal data, erasure and privileges end to end; both engines row by row (Java 17)
-	@$(BIN)/python -m pytest -m slow tests/e2e/test_lake.py tests/faults tests/e2e/test_load_events.py tests/glue tests/plugins tests/lambdas tests/local $(PYTEST)
+	@$(BIN)/python -m pytest -m slow tests/e2e/test_lake.py tests/faults tests/e2e/test_load_events.py tests/seeds tests/glue tests/plugins tests/lambdas tests/local $(PYTEST)
 
 SECONDS ?= 600
 SEED ?= 1

@@ -14,6 +14,8 @@ import pytest
 from local.supervision import wait_for
 from tests.faults.world import World
 
+pytestmark = pytest.mark.slow
+
 LINE = {
     "InvoiceNo": "936365", "StockCode": "85123A", "Description": "WHITE HANGING HEART T-LIGHT HOLDER", "Quantity": "6",
     "InvoiceDate": "12/1/2010 8:26", "UnitPrice": "2.55", "CustomerID": "97850", "Country": "United Kingdom",
