@@ -211,7 +211,8 @@ def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) ->
 def _send_as_others(stack: Stack, console: Console, total: int, *, without_ids: bool) -> Counter[str]:
     sent = senders.send(stack, total // OTHERS_SHARE, without_ids=without_ids)
     console.print(
-        f"{sum(sent.values()):,} events came as other senders send them: {', '.join(senders.WAYS)}.", highlight=False
+        f"{sum(sent.values()):,} events came as other senders send them: {', '.join(senders.WAYS if without_ids else senders.WAYS[:-1])}.",
+        highlight=False,
     )
     return sent
 

@@ -156,6 +156,7 @@ def run_copy(
     sql: str,
     columns_of: Callable[[str], list[Column]],
     quoted: Callable[[str], str],
+    folder: Path,
 ) -> int:
     """Runs a COPY inside the caller's transaction and returns the rows loaded.
 
@@ -171,7 +172,7 @@ def run_copy(
         if unknown := [c for c in copy.columns if c not in by_name]:
             raise SqlError(f'ERROR: column "{unknown[0]}" of relation "{copy.table}" does not exist')
         loadable = [by_name[name] for name in copy.columns]
-    with tempfile.TemporaryDirectory(prefix="copy-") as name:
+    with tempfile.TemporaryDirectory(prefix="copy-", dir=folder) as name:
         files = _download(s3, _objects(s3, copy), Path(name))
         names = ", ".join(f'"{c.name}"' for c in loadable)
         into = f"INSERT INTO {quoted(copy.table)} ({names})"

@@ -55,7 +55,9 @@ def bind(sql: str, parameters: Mapping[str, str]) -> str:
     """Returns `sql` with each `:name` as a string literal, which the database casts as it needs."""
     for start, end, name in reversed(split_placeholders(sql)):
         if name in parameters:
-            literal = parameters[name].replace("'", "''")
+            literal = (
+                parameters[name].replace("\\", "\\\\").replace("'", "''")
+            )  # a backslash escapes in Redshift's strings
             sql = f"{sql[:start]}'{literal}'{sql[end:]}"
     return sql
 
@@ -177,6 +179,8 @@ def _problem(node: exp.Expr) -> tuple[str, str] | None:
             node.kind == "TABLE" and node.args.get("exists") and isinstance(node.expression, exp.Query)
         ):
             return "AS", r"\bAS\b"
+        case exp.Table() if isinstance(node.this, exp.Func):
+            return node.this.name or node.this.sql_name().lower(), r"\bFROM\b|\bJOIN\b"
         case _ if isinstance(node, FUNCTIONS_REFUSED):
             return node.sql_name().lower(), r"ARRAY|GENERATE_SERIES|STRUCT|\[|\{"
     return None

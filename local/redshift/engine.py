@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
+import tempfile
 import threading
 import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -544,7 +545,7 @@ def _copy(session: Session, sql: str, in_transaction: bool) -> Result:
         session._begin()
         return session.catalog.columns(session.con, *_split(table))
 
-    return Result(touched=run_copy(session.con, session.engine.s3, sql, columns, _quoted_name))
+    return Result(touched=run_copy(session.con, session.engine.s3, sql, columns, _quoted_name, session.engine.folder))
 
 
 def _unload(session: Session, sql: str, in_transaction: bool) -> Result:
@@ -619,6 +620,11 @@ class Engine:
         self.database.execute("CREATE SCHEMA IF NOT EXISTS public")
         self.database.execute(BOOTSTRAP)
         self.database.execute(dialect.MACROS)
+        # A statement sees no file of the host but those that a COPY downloads.
+        self._folder = tempfile.TemporaryDirectory(prefix="redshift-")
+        self.folder = Path(self._folder.name)
+        self.database.execute(f"SET allowed_directories = ['{self.folder}']")
+        self.database.execute("SET enable_external_access = false")
         self.s3 = s3
         self.locks = Locks()
 
@@ -628,6 +634,7 @@ class Engine:
     def close(self) -> None:
         self.database.execute("CHECKPOINT")
         self.database.close()
+        self._folder.cleanup()
 
     def require_table(self, schema: str, name: str) -> None:
         with contextlib.closing(self.database.cursor()) as con:

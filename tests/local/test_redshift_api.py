@@ -109,6 +109,20 @@ def test_parameters(redshift):
             redshift.submit(sql, parameters=parameters)
 
 
+@pytest.mark.parametrize(
+    "values",
+    [
+        pytest.param(["x\\", ", (SELECT 1) --"], id="backslash_before_the_quote"),
+        pytest.param(["'", "' --"], id="quotes"),
+        pytest.param(["\\'", "\\\\'; DROP TABLE ops.batch_audit; --"], id="both"),
+        pytest.param([":b", "a\\n:a"], id="placeholders_in_values"),
+    ],
+)
+def test_a_parameter_is_a_value_whatever_is_in_it(redshift, values):
+    parameters = [{"name": name, "value": value} for name, value in zip("ab", values, strict=True)]
+    assert redshift.rows("SELECT :a, :b", Parameters=parameters) == [tuple(values)]
+
+
 def test_results_are_paged(redshift):
     state = redshift.ok("SELECT n FROM core.numbers ORDER BY n")
     pages = list(redshift.client.get_paginator("get_statement_result").paginate(Id=state["Id"]))

@@ -104,6 +104,23 @@ def test_refused(redshift, sql, says):
     assert says in redshift.error(sql)
 
 
+@pytest.mark.parametrize(
+    "source",
+    [
+        "read_csv('/etc/passwd')",
+        "read_text('/etc/passwd')",
+        "read_parquet('/x')",
+        "glob('/etc/*')",
+        "'/etc/passwd'",
+        '"/etc/passwd"',
+    ],
+)
+def test_files_of_the_host_are_out_of_reach(redshift, source):
+    for sql in (f"SELECT * FROM {source}", f"CREATE TABLE public.stolen AS SELECT * FROM {source}"):
+        said = redshift.error(sql)
+        assert any(refusal in said for refusal in ("syntax error", "does not exist", "disabled")), said
+
+
 def test_an_error_names_the_position(redshift):
     assert redshift.error("SELECT a,\n  nope FROM two").endswith("Position: 13")
 
