@@ -450,7 +450,10 @@ def test_a_failed_check_is_red_keeps_the_mart_and_alerts(stack, observer):
     assert red() == [("demographics", 1)]  # no retry can mend it
     assert digest(observer, "mart.demographics_daily", "mart.consumption_monthly") == before
     [body] = [m["Body"] for m in sqs.receive_message(QueueUrl=queue, WaitTimeSeconds=10)["Messages"]]
-    assert "age_group is an accepted value: 1 (ninety)" in json.loads(body)["Message"]
+    message = json.loads(body)["Message"]
+    assert "Mart: mart.demographics_daily\nCheck: age_group is an accepted value\nFound: ninety\n" in message
+    assert "Days that wait: 2026-03-03\nMeanwhile the page, dashboards and exports show its content of 20" in message
+    assert f"What to do: {stack.airflow_url}/ecommerce/runbooks/check-failed\n" in message
     observer.warehouse.run(["DELETE FROM core.fact_purchase WHERE event_id = 'by-hand'"])
     trigger(stack, "build_marts")
     refresh_dashboards(stack, observer)
