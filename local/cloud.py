@@ -35,15 +35,16 @@ from types import SimpleNamespace
 from typing import Any
 
 import boto3
+import ministack.app as emulator
 import orjson
 from botocore.model import ListShape, Shape, StructureShape
-from ministack.app import main
 from ministack.core import lambda_runtime, persistence, responses
 from ministack.core.responses import new_uuid
 from ministack.services import apigateway, cloudwatch, cloudwatch_logs, dynamodb, kinesis, lambda_svc
 from ministack.services.cloudformation import provisioners
 
 from local.event_source import Delivery, Discarded, Rules
+from local.own_pages import OwnPagesOnly
 
 log = logging.getLogger("event-source")
 
@@ -553,6 +554,7 @@ def _item_size(item: Any) -> int:
 def mend() -> None:
     """Puts ours in place of MiniStack's."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 20, 20)
+    emulator.app = OwnPagesOnly(emulator.app)
     for module in (dynamodb, kinesis, lambda_runtime, lambda_svc, responses):
         module.json = SimpleNamespace(**{**vars(json), "dumps": _json_text})
     dynamodb._item_size_bytes = _item_size
@@ -588,4 +590,4 @@ def mend() -> None:
 
 if __name__ == "__main__":
     mend()
-    main()
+    emulator.main()

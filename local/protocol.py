@@ -17,11 +17,16 @@ import typer
 from botocore.validate import ParamValidator
 from starlette.applications import Starlette
 from starlette.concurrency import run_in_threadpool
+from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
 
+from local.own_pages import OwnPagesOnly
+
 log = logging.getLogger(__name__)
+
+OWN_PAGES = [Middleware(OwnPagesOnly)]
 
 LOOPBACK = "127.0.0.1"
 # A container has a loopback of its own: there the ports are published on the host's.
@@ -137,7 +142,7 @@ def rest_application(service: RestService, pages: Sequence[Route] = ()) -> Starl
     async def health(request: Request) -> Response:
         return answer(200, {"status": "ok"})
 
-    return Starlette(routes=[Route("/health", health), *pages, *service.routes()])
+    return Starlette(routes=[Route("/health", health), *pages, *service.routes()], middleware=OWN_PAGES)
 
 
 def application(
@@ -164,7 +169,8 @@ def application(
         await run_in_threadpool(check_health)
         return answer(200, {"status": "ok"})
 
-    return Starlette(routes=[Route("/", operate, methods=["POST"]), Route("/health", health), *pages])
+    routes = [Route("/", operate, methods=["POST"]), Route("/health", health), *pages]
+    return Starlette(routes=routes, middleware=OWN_PAGES)
 
 
 def page(path: str, describe: Callable[[str], dict[str, Any]]) -> Route:

@@ -214,6 +214,7 @@ class Stack:
             "PYTHONUNBUFFERED": "1",
             "TMPDIR": str(self.state / "tmp"),
             "ECOMMERCE_WORK_DIR": str(self.state / "work"),
+            "ECOMMERCE_API_HOSTS": "127.0.0.1,localhost",
             "ECOMMERCE_S3_OBJECT_URL": f"{self.cloud_url}/{{bucket}}/{{key}}",
             "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.redshift_url}/statements/{{statement_id}}",
             "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.quicksight_url}/data-sets/{{data_set_id}}",

@@ -37,3 +37,18 @@ class EcommercePage(AirflowPlugin):
         from ecommerce_elt.page.app import PREFIX, app
 
         return [{"app": app, "url_prefix": PREFIX, "name": "E-commerce"}]
+
+    @property
+    def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
+        from ecommerce_elt.settings import settings
+        from starlette.middleware.trustedhost import TrustedHostMiddleware
+
+        hosts = [host.strip() for host in settings().api_hosts.split(",")]
+        return [
+            {
+                "name": "hosts",
+                "middleware": TrustedHostMiddleware,
+                "args": [],
+                "kwargs": {"allowed_hosts": hosts, "www_redirect": False},
+            }
+        ]

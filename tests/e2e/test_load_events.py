@@ -191,6 +191,12 @@ def test_logs_hold_no_personal_data(stack):
         assert [p for p in people if p in text] == [], path
 
 
+def test_airflow_answers_under_names_of_this_machine_alone(stack):
+    variables = f"{stack.airflow_url}/api/v2/variables"
+    assert httpx.get(variables).status_code == 200
+    assert httpx.get(variables, headers={"Host": "evil.example"}).status_code == 400
+
+
 def test_the_asset_carries_the_counts(stack):
     events = httpx.get(f"{stack.airflow_url}/api/v2/assets/events", params={"limit": 100}).json()["asset_events"]
     carried = {
