@@ -2,6 +2,7 @@
 
 import csv
 import gzip
+import importlib.util
 import io
 import json
 import os
@@ -10,11 +11,13 @@ import signal
 import subprocess
 import sys
 import threading
+import traceback
 from fnmatch import fnmatchcase
 from itertools import chain, islice
 
 import httpx
 import pytest
+from ecommerce_elt.errors import PermanentError
 
 from local.demo import Observer
 from local.stack import STAGES
@@ -23,6 +26,8 @@ from producer.simulate import simulated
 from tests.conftest import PROJECT
 from tests.e2e import iam, search
 from tests.e2e.conftest import LINEAGE
+from tests.lambdas import test_no_values
+from tests.plugins.test_no_values import FILES, OBJECTS, PURCHASE
 
 pytestmark = [pytest.mark.stack, pytest.mark.slow]
 RECORDS_CALLS = True
@@ -396,7 +401,115 @@ def test_what_strangers_write_is_data_and_never_code(stack, observer):
         assert counts["accepted"] == counts["clean"] + counts["quarantined"] + counts["duplicates"], feed
 
 
-def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, observer, calls):
+def refused_by_the_stream(stack, observer):
+    """Marked records that are no envelopes, or not of their contract, in every way in which reading one fails."""
+    before = audited(observer)
+    names = [name for name in test_no_values.RECORDS if name not in {"array", "invoice", "invoice_broken"}]
+    put(stack, *(test_no_values.RECORDS[name].replace(b'"e1"', f'"poison-{name}"'.encode()) for name in names))
+    wait_for(lambda: audited(observer) >= before + len(names) and observer.is_idle(), 120, "the poison records", 0.5)
+
+
+def audited(observer):
+    return sum(counts["accepted"] for feed, counts in observer.audit().items() if feed in {"purchases", "_unreadable"})
+
+
+def refused_by_the_api(stack):
+    env = os.environ | stack.user_environment()
+    headers = {"x-api-key": env["ECOMMERCE_API_KEY"], "Content-Type": "application/json"}
+    for name in ("torn_json", "no_json", "cp1252", "nan", "key_twice", "half_a_pair", "version_is_a_name", "feed_is_a_name", "key_is_a_name",
+                 "time_is_an_object", "data_is_a_name", "digits"):  # fmt: skip
+        answer = httpx.post(
+            f"{env['ECOMMERCE_API_URL']}/events", headers=headers, content=test_no_values.RECORDS[name], timeout=30
+        )
+        assert answer.status_code == 400, (name, answer.text)
+        assert [mark for mark in MARKS if mark in answer.text] == [], name
+
+
+def refused_files(stack, observer, tmp_path):
+    """Marked files in every way in which one cannot be read: landed, and by the producer."""
+    files = {
+        f"landing/purchases/broken/{name} {file}": body for name, (file, body, flags, _) in FILES.items() if not flags
+    }
+    for key, body in files.items():
+        land(observer, key, body)
+    for key in files:
+        found = report(observer, key)
+        assert (found["state"], [mark for mark in MARKS if mark in json.dumps(found)]) == ("failed", []), key
+    key = "landing/purchases/broken/cp1252 a.csv"
+    state, _ = run(stack, "load_history", key=key, encoding="ascii")
+    assert (state, report(observer, key)["state"]) == ("failed", "failed")
+    env = os.environ | stack.user_environment()
+    for name in (
+        "cp1252",
+        "open_quote",
+        "too_long",
+        "torn_header",
+        "broken_gzip",
+        "dates_of_any_order",
+        "both_marks",
+        "broken_cell",
+        "two_sheets",
+    ):
+        path = tmp_path / FILES[name][0]
+        path.write_bytes(FILES[name][1])
+        command = [sys.executable, "-m", "producer", "replay", str(path), "--feed", "purchases"]
+        done = subprocess.run(command, cwd=PROJECT, env=env, capture_output=True, text=True)
+        assert (done.returncode, "producer: " in done.stderr) == (1, True), done.stderr
+        assert [mark for mark in MARKS if mark in done.stdout + done.stderr] == [], name
+
+
+def red_loads(stack, feed):
+    url = f"{stack.airflow_url}/api/v2/dags/load_events/dagRuns/~/taskInstances"
+    found = httpx.get(url, params={"state": "failed", "limit": 100}).json()["task_instances"]
+    return sum(task["task_id"] == "load_batch" and task["rendered_map_index"] == feed for task in found)
+
+
+def open_batch_with(observer, key):
+    """The marker of the batch that has a raw object, or None."""
+    for marker in observer.keys("manifests/open/"):
+        manifest = f"manifests/{marker.rpartition('/')[2]}.json"
+        if key in observer.s3.get_object(Bucket=observer.bucket, Key=manifest)["Body"].read().decode():
+            return marker
+    return None
+
+
+def refused_by_both_engines(stack, observer, key, line):
+    """A raw object with a line that no engine can read, as a hand put it there."""
+    before = red_loads(stack, "purchases")
+    land(observer, key, gzip.compress(PURCHASE + b"\n" + line + b"\n"))
+    wait_for(lambda: red_loads(stack, "purchases") > before, 120, "the red task", 0.5)
+    marker = open_batch_with(observer, key)
+    if importlib.util.find_spec("pyspark"):
+        glue = stack.client("glue")
+        name, arguments = "ecommerce-clean-events", {"--batch_id": marker.rpartition("/")[2]}
+        run_id = glue.start_job_run(JobName=name, Arguments=arguments)["JobRunId"]
+
+        def ended():
+            found = glue.get_job_run(JobName=name, RunId=run_id)["JobRun"]
+            return found if found["JobRunState"] in {"SUCCEEDED", "FAILED"} else None
+
+        wait_for(ended, 120, "the job", 0.5)
+        assert f"a raw object holds no JSON lines: {key} line 2: " in ended()["ErrorMessage"]
+    for gone in (key, marker):
+        observer.s3.delete_object(Bucket=observer.bucket, Key=gone)
+
+
+def refused_by_the_engines(stack, observer):
+    for number, name in enumerate(("torn_json", "version_is_a_name")):
+        key = f"raw/feed=purchases/dt=2026-02-03/hour=0{number}/put-by-hand.jsonl.gz"
+        refused_by_both_engines(stack, observer, key, OBJECTS[name])
+    wait_for(observer.is_idle, 60, "an idle pipeline")
+    key = "athena/refused.json"
+    land(observer, key, json.dumps({"event_id": "Quirinius" * 99}).encode())
+    copy = f"COPY staging.purchases FROM 's3://{observer.bucket}/{key}' IAM_ROLE default FORMAT AS JSON 'auto'"
+    for sql, values in ((copy, {}), ("SELECT CAST(:name AS INTEGER)", {"name": "Quirinius Zzyzx"})):
+        with pytest.raises(PermanentError) as raised:
+            observer.warehouse.run([sql], values)
+        assert [mark for mark in MARKS if mark in "".join(traceback.format_exception(raised.value))] == []
+    observer.s3.delete_object(Bucket=observer.bucket, Key=key)
+
+
+def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, observer, calls, tmp_path):
     before = observer.audit().get("purchases", {}).get("accepted", 0)
     broken = [MARKED | change for change in (
         {"Age": "Quirinius"}, {"Gender": "Zzyzx"}, {"Amount": "867-5309"}, {"Purchase Date": "8675309"}, {"Phone": "8675309 Zzyzx"},
@@ -419,12 +532,16 @@ def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, obse
     assert report(observer, "landing/purchases/people.csv")["accepted"] == 1 + len(broken)
     land(observer, "landing/purchases/people without header.csv", text.getvalue().partition("\n")[2].encode())
     assert report(observer, "landing/purchases/people without header.csv")["state"] == "failed"
+    refused_by_the_stream(stack, observer)
+    refused_by_the_api(stack)
+    refused_files(stack, observer, tmp_path)
+    refused_by_the_engines(stack, observer)
     assert run(stack, "catalog_lake")[0] == "success"
     rows, _ = ask(stack, "SELECT * FROM purchases WHERE event_id LIKE 'marked-%'")
     assert rows
     wait_for(lambda: not observer.stale_marts(), 120, "the marts", 0.5)
 
-    landed = ("landing/purchases/people.csv", "landing/purchases/people without header.csv")
+    landed = {key for key in observer.keys("landing/purchases/") if not key.endswith(".report.json")}
     keys = search.in_objects(observer, MARKS, ())
     assert any(key.startswith("raw/feed=purchases/") for key in keys)
     assert any(key.startswith(unreadable) for key in keys)
