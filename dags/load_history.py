@@ -53,7 +53,15 @@ from more_itertools import always_iterable
         "columns": Param({}, type="object", description='Key to header of the file: {"InvoiceNo": "Rechnung"}.'),
         "data_set": Param("", type="string", description="Names the data; else its SHA-256 does. Never guess it."),
         "event_version": Param(
-            1, type="integer", minimum=1, description="Above 1: corrects the data set that data_set names."
+            1,
+            type="integer",
+            minimum=1,
+            description="Above 1: corrects the data set that data_set names, which was loaded by identity file.",
+        ),
+        "identity": Param(
+            "",
+            enum=["", "file", "rows"],
+            description="What tells rows apart: their values (rows), or the file and the line (file); empty: the contract says.",
         ),
         "etag": Param("", type="string", description="Of the file that is meant; set by watch_landing."),
         "more": Param(

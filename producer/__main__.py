@@ -26,6 +26,7 @@ from ecommerce_elt.batches import UNREADABLE
 from ecommerce_elt.errors import PermanentError, TransientError, values_withheld, without_values
 from ecommerce_elt.events import Envelopes, envelope, event_ids
 from ecommerce_elt.feeds import Contract, load_contracts
+from ecommerce_elt.identity import FileIdentity
 from ecommerce_elt.settings import PROJECT_DIR
 from ecommerce_elt.tabular import BLOCK_ROWS, Flags, TabularFile
 from more_itertools import interleave_longest
@@ -49,6 +50,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 err = Console(stderr=True)
 
 SIMULATED_EVENTS = 1000
+
+
+class Identity(StrEnum):
+    FILE = "file"
+    ROWS = "rows"
 
 
 class Target(StrEnum):
@@ -250,8 +256,18 @@ def replay(
     sheet: Annotated[str | None, typer.Option(help="Of a workbook with several that fit.")] = None,
     column: Annotated[list[str] | None, typer.Option(help="InvoiceNo='Header of the file'. Repeatable.")] = None,
     event_version: Annotated[
-        int, typer.Option(min=1, help="Above 1: corrects, line by line, what was sent of the same --dataset.")
+        int,
+        typer.Option(
+            min=1, help="Above 1: corrects, line by line, what was sent of the same --dataset by --identity file."
+        ),
     ] = 1,
+    identity: Annotated[
+        Identity | None,
+        typer.Option(
+            help="What tells rows apart: rows, the values of the contract's identity columns; file, the data set and the line.",
+            show_default="by the contract",
+        ),
+    ] = None,
     sink: SinkKind = Target.KINESIS,
     stream: Stream = "ecommerce-events",
     endpoint_url: Endpoint = None,
@@ -274,35 +290,36 @@ def replay(
         _fail(
             f"--event-version {event_version} corrects a data set: name it with --dataset, as it was named when it was first sent"
         )
-    flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset, event_version)
+    flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset, event_version, identity)
     open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight,
                       correcting=event_version > 1)  # fmt: skip
     try:
         source = TabularFile(file, contract, flags)
-        survey = source.survey()
+        found = FileIdentity(source, source.survey())
     except PermanentError as error:
         _fail(error)
+    survey = found.survey
     total = min(survey.rows, rows) if rows else survey.rows
     err.print(f"{file}: {survey.rows:,} rows, {survey.blank_lines:,} blank lines, {source.layout(survey)}, dates {survey.date_order}, "
               f"data set {survey.data_set[:20]}", highlight=False, soft_wrap=True)  # fmt: skip
     if survey.uneven_rows:
         err.print(f"[yellow]{survey.uneven_rows:,} rows have not the header's number of fields[/]; they will be quarantined "
                   "if they break the contract", highlight=False, soft_wrap=True)  # fmt: skip
-    envelopes = Envelopes(
-        survey.data_set, survey.keys, feed=feed, version=contract.version, event_version=event_version
-    )
+    envelopes = Envelopes(survey.keys, feed=feed, version=contract.version, event_version=event_version)
     key_of = contract.column(contract.partition_key).header
     key_at = survey.keys.index(key_of) if key_of in survey.keys else len(survey.keys)
 
     def records() -> Iterator[Record]:
         # At a rate, what is encoded at once is what leaves in a tenth of a second: `sent_at` is the time of encoding.
-        for block in source.blocks(survey, max(1, int(rate / 10)) if rate else BLOCK_ROWS):
-            lines = envelopes.encode(block.lines, block.times, block.values, _now()).split(b"\n")[:-1]
+        for block, ids in found.blocks(max(1, int(rate / 10)) if rate else BLOCK_ROWS):
+            lines = envelopes.encode(ids, block.times, block.values, _now()).split(b"\n")[:-1]
             for data, line, values in zip(lines, block.lines, block.values, strict=True):
                 yield Record(data, _key(values[key_at] if key_at < len(values) <= len(survey.keys) else line), feed)
 
-    _send(itertools.islice(records(), rows), total, open_sink=open_sink, rate=rate, report_file=report_file, what=f"replay {file.name}",
-          may_be_refused=False)  # fmt: skip
+    with found:
+        err.print(f"{file}: {found}", highlight=False, soft_wrap=True)
+        _send(itertools.islice(records(), rows), total, open_sink=open_sink, rate=rate, report_file=report_file,
+              what=f"replay {file.name}", may_be_refused=False)  # fmt: skip
 
 
 @app.command()

@@ -39,18 +39,23 @@ def event_ids_of(data_set: str) -> Callable[[Sequence[int]], list[bytes]]:
         found.update(b"%d" % line)
         return found.digest()[:16]
 
-    def ids(lines: Sequence[int]) -> list[bytes]:
-        # uuid.uuid5(namespace, str(line)), RFC 9562, digit by digit for all lines.
-        digits = b"".join(map(digest, lines)).hex().encode()
-        text = bytearray(b"-") * (36 * len(lines))
-        for number, place in enumerate(_DASHED):
-            text[place::36] = digits[number::32]
-        text[14::36] = b"5" * len(lines)
-        text[19::36] = digits[16::32].translate(_VARIANT)
-        whole = bytes(text)
-        return [whole[start : start + 36] for start in range(0, len(whole), 36)]
+    return lambda lines: as_uuid5(b"".join(map(digest, lines)).hex().encode())
 
-    return ids
+
+def as_uuid5(digits: bytes) -> list[bytes]:
+    """Returns the UUIDs of the first 128 bits of SHA-1s, as `uuid.uuid5` makes them (RFC 9562), in ASCII.
+
+    Args:
+        digits: 32 hexadecimal ones of each, one after the other.
+    """
+    count = len(digits) // 32
+    text = bytearray(b"-") * (36 * count)
+    for number, place in enumerate(_DASHED):  # digit by digit for all
+        text[place::36] = digits[number::32]
+    text[14::36] = b"5" * count
+    text[19::36] = digits[16::32].translate(_VARIANT)
+    whole = bytes(text)
+    return [whole[start : start + 36] for start in range(0, len(whole), 36)]
 
 
 def as_record(keys: Sequence[str], values: Sequence[str]) -> dict[str, object]:
@@ -94,13 +99,12 @@ class Envelopes:
     """Envelopes of many records of one file: the bytes that `envelope` gives, several times as fast.
 
     Args:
-        data_set: as `event_ids`.
         keys: of the record, in the order of the values.
         more: feed, version, event_version of `envelope`.
     """
 
-    def __init__(self, data_set: str, keys: Sequence[str], **more: Any) -> None:
-        self.ids, self.keys, self.more = event_ids_of(data_set), keys, more
+    def __init__(self, keys: Sequence[str], **more: Any) -> None:
+        self.keys, self.more = keys, more
         blank: Any = _MARK  # for what differs from record to record
         line = envelope(event_id=blank, event_time=blank, sent_at=blank, data=dict.fromkeys(keys, blank), **more)
         mark = _MARK.encode()
@@ -108,20 +112,20 @@ class Envelopes:
         self.pieces = line.replace(b'"event_time":"%b"' % mark, b'"event_time":%b' % mark, 1).split(mark)
 
     def encode(
-        self, lines: Sequence[int], times: Sequence[datetime | None], values: Sequence[Sequence[str]], sent_at: str
+        self, ids: Sequence[bytes], times: Sequence[datetime | None], values: Sequence[Sequence[str]], sent_at: str
     ) -> bytes:
         """Returns one line of JSON a record, each with its line break.
 
         Args:
-            lines: of the file, which make the ids.
+            ids: of the events, ASCII.
             times: of the events, in UTC.
             values: of the records; those with more or fewer than there are keys are kept as `as_record` says.
             sent_at: ISO 8601, of all of them.
         """
-        ids, width = self.ids(lines), len(self.keys)
+        width = len(self.keys)
         # One text of all values is escaped at once, and cut again at the marks that joined them.
         texts = orjson.dumps(_MARK.join(map(_MARK.join, values)))[1:-1].split(_MARK.encode())
-        if len(self.pieces) != width + 4 or set(map(len, values)) != {width} or len(texts) != width * len(lines):
+        if len(self.pieces) != width + 4 or set(map(len, values)) != {width} or len(texts) != width * len(ids):
             return b"".join(
                 envelope(event_id=event_id.decode(), event_time=time, sent_at=sent_at, data=as_record(self.keys, row), **self.more) + b"\n"
                 for event_id, time, row in zip(ids, times, values, strict=True)
@@ -130,7 +134,7 @@ class Envelopes:
         fixed = [head, feed, time + orjson.dumps(sent_at)[1:-1] + sent, *between[:-1], between[-1] + b"\n"]
         columns = [ids, list(map(_time, times)), *(texts[i::width] for i in range(width))]
         line = list(chain.from_iterable(zip_longest(fixed, [b""] * len(columns))))[:-1]
-        parts = line * len(lines)
+        parts = line * len(ids)
         for number, column in enumerate(columns):
             parts[2 * number + 1 :: len(line)] = column
         return b"".join(parts)

@@ -155,6 +155,10 @@ class Contract(BaseModel):
         ge=1,
         description="Events of an earlier schema_version are read as they were before there were dialects: plain values alone.",
     )
+    identity: tuple[str, ...] | Literal["file"] = Field(
+        default="file",
+        description="What tells the rows of files apart: the values of these columns; or file, the file and the line.",
+    )
     dropped: tuple[str, ...] = Field(default=(), description="Keys of earlier versions that are read no more.")
     unknown_keys: Literal["keep", "quarantine"] = Field(
         default="keep",
@@ -174,6 +178,16 @@ class Contract(BaseModel):
                 raise ValueError(f"{role} is {getattr(self, role)!r}, which is no column; columns are {names}")
         if self.column(self.event_time).type != "timestamp":
             raise ValueError(f"event_time is {self.event_time!r}, whose type is not timestamp")
+        if self.identity != "file":
+            if wrong := [n for n in self.identity if n not in names or self.identity.count(n) > 1]:
+                raise ValueError(f"identity: {wrong} are no columns, or named twice; columns are {names}")
+            if missing := [n for n in (self.event_time, self.partition_key) if n not in self.identity]:
+                raise ValueError(
+                    f"identity: {missing} are missing: what core has of a row is looked for by its time and entity"
+                )
+            if personal := [n for n in self.identity if self.column(n).privacy != "keep"]:
+                raise ValueError(f"identity: {personal} are personal, and an id without a key can be tried out for a person. "
+                                 "Write identity: file")  # fmt: skip
         if self.erasure and (unknown := [name for name in self.erasure.record if name not in names]):
             raise ValueError(f"erasure.record: {unknown} are no columns; columns are {names}")
         if self.erasure and self.erasure.customer not in self.erasure.row:

@@ -22,7 +22,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import cache
-from itertools import islice
+from itertools import islice, starmap
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -33,8 +33,9 @@ from more_itertools import constrained_batches
 
 from ecommerce_elt.batches import Manifest, RawObject, new_manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.events import Envelopes, event_ids_of
+from ecommerce_elt.events import Envelopes
 from ecommerce_elt.feeds import Contract
+from ecommerce_elt.identity import FileIdentity
 from ecommerce_elt.lake import known_by_object
 from ecommerce_elt.lake_files import COUNTS, read_object_counts
 from ecommerce_elt.landing import LANDING, LANDING_KEY, LandedFile
@@ -63,6 +64,8 @@ class Landed:
     layout: str
     raw_prefix: str  # of the keys of its raw objects
     batches: list[str]
+    identity: str = "file"  # the columns that make the ids of its events; or the file and the line do
+    repeated_rows: int = 0  # with the same values as one before them, where values make the ids
 
 
 @dataclass(frozen=True)
@@ -185,38 +188,44 @@ def _land(
     layout = source.layout(survey)
     log.info("file=%s rows=%s blank_lines=%s uneven_rows=%s %s dates=%s data_set=%s", found.key, survey.rows,
              survey.blank_lines, survey.uneven_rows, layout, survey.date_order, survey.data_set)  # fmt: skip
-    envelopes = Envelopes(survey.data_set, survey.keys, feed=contract.feed, version=contract.version,
-                          event_version=flags.event_version)  # fmt: skip
+    envelopes = Envelopes(survey.keys, feed=contract.feed, version=contract.version, event_version=flags.event_version)
     sent_at = landed_at.isoformat().replace("+00:00", "Z")
     # The same file, landed at the same time and read in the same way, gives the same objects; its copy gives others.
-    read_as = hashlib.sha256(f"{found.key} {survey.data_set} {flags}".encode()).hexdigest()[:16]
+    identity = FileIdentity(source, survey, settings.work_dir)
+    read_as = hashlib.sha256(f"{found.key} {survey.data_set} {flags} {identity.names}".encode()).hexdigest()[:16]
     folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
     prefix = f"{folder}/landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}-"
 
-    def encoded(block: Block) -> _Lines:
-        body = envelopes.encode(block.lines, block.times, block.values, sent_at)
-        return _Lines(block.lines[0], block.lines[-1], len(block.lines), [body])
+    def encoded(block: Block, ids: Sequence[bytes]) -> _Lines:
+        return _Lines(block.lines, [envelopes.encode(ids, block.times, block.values, sent_at)])
 
     def put(lines: _Lines) -> _Part:
         body = igzip.compress(b"".join(lines.bodies), PACKING_LEVEL, mtime=0)
-        key = f"{prefix}{lines.first:012d}-{lines.last:012d}.ndjson.gz"
+        first, last, rows = lines.numbers[0], lines.numbers[-1], len(lines.numbers)
+        key = f"{prefix}{first:012d}-{last:012d}.ndjson.gz"
+        if last - first + 1 != rows:  # a record spans lines, or lines between are left out
+            s3.put_object(Bucket=settings.bucket, Key=_lines_key(key), Body=json.dumps(lines.numbers).encode())
         etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
-        return _Part(index, RawObject(key, etag, len(body), settings.bucket), lines.rows, landed_at)
+        return _Part(index, RawObject(key, etag, len(body), settings.bucket), rows, landed_at)
 
     each = settings.history_object_rows
-    with _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
-        blocks = progress.counted(_joined(map(encoded, source.blocks(survey, each)), each))
+    with identity, _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
+        log.info("file=%s %s", found.key, identity)
+        blocks = progress.counted(_joined(starmap(encoded, identity.blocks(each)), each))
         parts = list(_in_order(pool, put, blocks))
     return Landed(found.key, found.etag, survey.data_set, survey.rows, survey.blank_lines, survey.uneven_rows,
-                  f"{layout}, dates {survey.date_order}", prefix, []), parts  # fmt: skip
+                  f"{layout}, dates {survey.date_order}", prefix, [], identity.names, identity.repeated), parts  # fmt: skip
+
+
+def _lines_key(raw_key: str) -> str:
+    """The key of the list of a raw object's lines in the file, where they are not one after the other."""
+    return f"manifests/lines/{raw_key}.json"
 
 
 class _Lines(NamedTuple):
-    """Encoded records: their first and last line in the file, their number, and their bytes in pieces."""
+    """Encoded records: their lines in the file, and their bytes in pieces."""
 
-    first: int
-    last: int
-    rows: int
+    numbers: list[int]
     bodies: list[bytes]
 
 
@@ -225,7 +234,7 @@ def _joined(blocks: Iterable[_Lines], each: int) -> Iterator[_Lines]:
     waiting: list[_Lines] = []
     for block in blocks:
         waiting.append(block)
-        if sum(one.rows for one in waiting) == each:
+        if sum(len(one.numbers) for one in waiting) == each:
             yield _one(waiting)
             waiting = []
     if waiting:
@@ -233,8 +242,7 @@ def _joined(blocks: Iterable[_Lines], each: int) -> Iterator[_Lines]:
 
 
 def _one(parts: list[_Lines]) -> _Lines:
-    bodies = [body for part in parts for body in part.bodies]
-    return _Lines(parts[0].first, parts[-1].last, sum(part.rows for part in parts), bodies)
+    return _Lines([n for part in parts for n in part.numbers], [body for part in parts for body in part.bodies])
 
 
 def _in_order(pool: ThreadPoolExecutor, put: Any, blocks: Iterable[_Lines]) -> Iterator[_Part]:
@@ -264,7 +272,7 @@ class _Progress:
     def counted(self, blocks: Iterable[_Lines]) -> Iterator[_Lines]:
         for block in blocks:
             yield block
-            self.done += block.rows
+            self.done += len(block.numbers)
             if time.monotonic() - self.shown > LOG_EVERY_SECONDS:
                 self._show()
 
@@ -298,7 +306,8 @@ def _report(s3: Any, file: Landed, loaded: Mapping[str, Mapping[str, int]], sett
     report = {
         "state": "failed" if missing else "loaded",
         "rows": file.rows, "blank_lines": file.blank_lines, "uneven_rows": file.uneven_rows, "layout": file.layout,
-        "data_set": file.data_set, "raw_prefix": file.raw_prefix, "batches": file.batches, **total,
+        "data_set": file.data_set, "identity": file.identity, "repeated_rows": file.repeated_rows,
+        "raw_prefix": file.raw_prefix, "batches": file.batches, **total,
         "rejected": lines, "rejected_lines_shown": len(lines),
     }  # fmt: skip
     if missing:
@@ -328,19 +337,21 @@ def _own_counts(
 
 def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dict[str, Any]]:
     """Yields the line in the file and the reasons of each event that the cleaning rejected."""
-    identify = event_ids_of(landed.data_set)
 
     @cache
-    def lines_of(source_object: str) -> dict[str, int]:
-        """A record may span lines and empty ones are left out, so that its line is found by its id."""
-        first, last = (int(part) for part in source_object.removesuffix(".ndjson.gz").rsplit("-", 2)[1:])
-        lines = range(first, last + 1)
-        return {event_id.decode(): line for event_id, line in zip(identify(lines), lines, strict=True)}
+    def lines_of(source_object: str) -> Sequence[int]:
+        try:
+            listed = s3.get_object(Bucket=settings.bucket, Key=_lines_key(source_object))["Body"].read()
+        except s3.exceptions.NoSuchKey:  # they follow each other
+            first, last = (int(part) for part in source_object.removesuffix(".ndjson.gz").rsplit("-", 2)[1:])
+            return range(first, last + 1)
+        lines: list[int] = json.loads(listed)
+        return lines
 
     for batch_id in landed.batches:
         manifest = read_manifest(s3, settings.bucket, batch_id)
         for row in _quarantined(s3, manifest, settings.bucket, landed.raw_prefix):
-            yield {"line": lines_of(row["source_object"])[row["event_id"]], "reasons": row["reasons"]}
+            yield {"line": lines_of(row["source_object"])[row["source_line"] - 1], "reasons": row["reasons"]}
 
 
 def _quarantined(s3: Any, manifest: Manifest, bucket: str, raw_prefix: str) -> list[dict[str, Any]]:
@@ -352,7 +363,7 @@ def _quarantined(s3: Any, manifest: Manifest, bucket: str, raw_prefix: str) -> l
             body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except s3.exceptions.NoSuchKey:
             continue  # nothing was rejected
-        columns = ["event_id", "reasons", "source_object", "source_line"]
+        columns = ["reasons", "source_object", "source_line"]
         rows += pq.read_table(pa.BufferReader(body), columns=columns).to_pylist()
     own = (row for row in rows if row["source_object"].startswith(raw_prefix))
     return sorted(own, key=lambda row: (row["source_object"], row["source_line"]))

@@ -216,6 +216,7 @@ def land_files(params: dict[str, Any]) -> history.LandedGroup:
         encoding=params["encoding"] or None, delimiter=params["delimiter"] or None, date_order=params["date_order"] or None,
         decimal_comma=params["decimal_comma"], sheet=params["sheet"] or None, columns=params["columns"],
         data_set=params["data_set"] or None, event_version=params["event_version"],
+        identity=params["identity"] or None,
     )  # fmt: skip
     files = [(key, etag or None) for key, etag in _files_of(params)]
     if flags.data_set and len(files) > 1:

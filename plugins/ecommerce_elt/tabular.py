@@ -66,6 +66,7 @@ class Flags:
     columns: dict[str, str] = field(default_factory=dict)
     data_set: str | None = None
     event_version: int = 1  # above 1, the file corrects what came of the same data set before
+    identity: str | None = None  # file or rows, in place of what the contract says
 
 
 class Row(NamedTuple):

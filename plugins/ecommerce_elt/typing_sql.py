@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from functools import lru_cache
 
 from sqlglot import exp, parse_one
@@ -33,6 +33,7 @@ logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each index o
 
 EXTRA_MAX_BYTES = 65535  # staging keeps it in the longest VARCHAR: Redshift guide, "Character types"
 LINEAGE = ["event_id", "event_version", "schema_version", "extra", "source_object", "source_line"]
+CANONICAL_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
 FLOAT_NOISE = 1e-15  # of a number: a double has 15 to 17 digits
 # What the load needs of every feed.
 ALWAYS = ("event_id", "event_time", "event_version", "source_object", "source_line", "reasons")
@@ -62,10 +63,14 @@ def _words(words: Iterable[str]) -> list[exp.Expr]:
     return [exp.Literal.string(word) for word in words]
 
 
-def _source(column: Column, contract: Contract) -> exp.Expr:
-    """The value as the source wrote it, outer blanks off, NULL where it is empty."""
-    places = [contract.known_keys.index(header) + 1 for header in column.headers]
-    found = [_sql(f"NULLIF(TRIM(data[{place}]), '')") for place in places]
+def _source(column: Column, keys: Sequence[str]) -> exp.Expr:
+    """The value as the source wrote it, outer blanks off, NULL where it is empty.
+
+    Args:
+        keys: of the values in `data`, in their order.
+    """
+    places = [keys.index(header) + 1 for header in column.headers if header in keys]
+    found = [_sql(f"NULLIF(TRIM(data[{place}]), '')") for place in places] or [_sql("CAST(NULL AS VARCHAR)")]
     return found[0] if len(found) == 1 else exp.func("COALESCE", *found)
 
 
@@ -284,15 +289,23 @@ def _unknown_keys(contract: Contract) -> tuple[str, str, str, exp.Expr]:
     return "extra", "max_bytes", f"at most {EXTRA_MAX_BYTES} bytes of keys that are not the contract's", too_long
 
 
-def _texts(contract: Contract, columns: Iterable[Column], keys: list[str]) -> tuple[exp.Select, exp.Select]:
+def _sent(contract: Contract, column: Column) -> exp.Expr:
+    """The value as it was sent. The sender may have read the source's format of the time, whatever it was, into the envelope."""
+    value = _source(column, contract.known_keys)
+    return exp.func("COALESCE", exp.column("event_time"), value) if column.name == contract.event_time else value
+
+
+def _texts(
+    contract: Contract, sources: Iterable[tuple[Column, exp.Expr]], lineage: list[str]
+) -> tuple[exp.Select, exp.Select]:
     """Returns the queries of `source`, the columns' texts as they were sent, over `events`; and of `raw`, these texts in
-    their plain form, over `source`."""
-    source, raw = exp.select(*keys).from_("events"), exp.select(*keys).from_("source")
-    for column in columns:
-        value = _source(column, contract)
-        if column.name == contract.event_time:
-            # The sender may have read the source's format, whatever it was, into the envelope.
-            value = exp.func("COALESCE", exp.column("event_time"), value)
+    their plain form, over `source`.
+
+    Args:
+        sources: each column with its text over `events`.
+    """
+    source, raw = exp.select(*lineage).from_("events"), exp.select(*lineage).from_("source")
+    for column, value in sources:
         source = source.select(exp.alias_(value, f"source_{column.name}"))
         text = _raw(column, contract, exp.column(f"source_{column.name}"))
         raw = raw.select(exp.alias_(text, f"raw_{column.name}"))
@@ -305,7 +318,7 @@ def _rounded(contract: Contract) -> exp.Select | None:
     if not columns:
         return None
     keys = ["source_object", "source_line", "schema_version"]
-    source, raw = _texts(contract, columns, keys)
+    source, raw = _texts(contract, [(column, _sent(contract, column)) for column in columns], keys)
     is_rounded = exp.or_(*(_too_fine(column, exp.column(f"raw_{column.name}"), contract) for column in columns))
     return exp.select(*keys[:2]).from_("raw").where(is_rounded).with_("source", source).with_("raw", raw)
 
@@ -319,7 +332,7 @@ def typed_relation(contract: Contract) -> exp.Select:
     event_id, event_time (TIMESTAMP, UTC), event_version, schema_version, each column of the contract, extra, source_object,
     source_line and reasons.
     """
-    source, raw = _texts(contract, contract.columns, LINEAGE)
+    source, raw = _texts(contract, [(column, _sent(contract, column)) for column in contract.columns], LINEAGE)
     cast = exp.select(*LINEAGE).from_("raw")
     rules: list[tuple[str, str, str | exp.Expr, exp.Expr]] = []
     for column in contract.columns:
@@ -344,6 +357,51 @@ def typed_relation(contract: Contract) -> exp.Select:
         .with_("raw", raw)
         .with_("cast_events", cast)
     )
+
+
+def canonical_sql(contract: Contract, keys: Sequence[str]) -> str:
+    """Returns the query, in DuckDB's SQL, of the canonical texts of the contract's identity columns over the relation `events`.
+
+    `events` has number, unassigned, event_time (the canonical text of the time that the envelope has, or NULL),
+    schema_version, and data, as `typed_relation` but for the order of the values. The query gives number, unassigned and
+    `canonical`, a list of texts: of a value that the typing takes, one text however it was written; of one that it does not
+    take, its own text; NULL where there is none.
+
+    Args:
+        keys: of the values in `data`, in their order.
+    """
+    return _canonical(contract.model_dump_json(), tuple(keys))
+
+
+@lru_cache(maxsize=256)
+def _canonical(contract_json: str, keys: tuple[str, ...]) -> str:
+    contract, lineage = (
+        Contract.model_validate_json(contract_json),
+        ["number", "unassigned", "event_time", "schema_version"],
+    )
+    columns = [contract.column(name) for name in contract.identity]
+    sent, texts = [], []
+    for column in columns:
+        value, text = _source(column, keys), exp.column(f"raw_{column.name}")
+        if column.name == contract.event_time:
+            value = _sql("CASE WHEN event_time IS NULL THEN $value END", value=value)
+            texts.append(exp.func("COALESCE", exp.column("event_time"), _canonical_text(column, text, contract)))
+        else:
+            texts.append(_canonical_text(column, text, contract))
+        sent.append((column, value))
+    source, raw = _texts(contract, sent, lineage)
+    canonical = exp.select(*lineage[:2], exp.alias_(exp.Array(expressions=texts), "canonical")).from_("raw")
+    return canonical.with_("source", source).with_("raw", raw).sql(DIALECT)
+
+
+def _canonical_text(column: Column, raw: exp.Expr, contract: Contract) -> exp.Expr:
+    if column.type in {"string", "identifier"}:
+        return raw
+    shown = f"STRFTIME($typed, '{CANONICAL_TIME}')" if column.type == "timestamp" else "CAST($typed AS VARCHAR)"
+    taken = exp.func("COALESCE", _sql(shown, typed=_typed(column, raw)), raw)
+    if column.decimal and not column.round:  # the cast rounds what the rules reject
+        return exp.Case().when(_too_fine(column, raw, contract), raw).else_(taken)
+    return taken
 
 
 def cleaned_by(contract: Contract, clean_sql: str) -> str:

@@ -57,4 +57,5 @@ def test_many_envelopes_are_the_bytes_of_each(keys, rows, first, even, event_ver
         )
         for line, time, row in zip(lines, times, values, strict=True)
     ]
-    assert events.Envelopes("some file", keys, **more).encode(lines, times, values, "now") == b"\n".join([*each, b""])
+    ids = events.event_ids_of("some file")(lines)
+    assert events.Envelopes(keys, **more).encode(ids, times, values, "now") == b"\n".join([*each, b""])

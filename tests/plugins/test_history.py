@@ -21,6 +21,10 @@ from ecommerce_elt.history import LandedGroup
 from ecommerce_elt.lake_files import COUNTS
 from ecommerce_elt.landing import LandedFile, new_files
 from ecommerce_elt.tabular import Flags
+from typer.testing import CliRunner
+
+from producer import __main__ as producer
+from producer.sink import Report
 
 HEADER = ["event_time", "product_id", "quantity", "price"]
 ROWS = [[f"2026-01-0{1 + i % 9}T00:00:00Z", f"P{i}", str(i + 1), "2.50"] for i in range(10)]
@@ -353,7 +357,7 @@ def test_the_bytes_of_odd_records(land):
 def test_the_bytes_of_the_real_file(s3, bucket, config, contracts, online_retail):
     own = config.model_copy(update={"bucket": bucket})
     s3.upload_file(str(online_retail), bucket, "landing/online_retail/all.csv.gz")
-    landed = history.land_file(s3, "landing/online_retail/all.csv.gz", contracts, Flags(), own)
+    landed = history.land_file(s3, "landing/online_retail/all.csv.gz", contracts, Flags(identity="file"), own)
     objects = [raw for each in landed.batches for raw in batches.read_manifest(s3, bucket, each).objects]
     assert len(objects) == 22  # 25,000 lines each
     lines = b"".join(gzip.decompress(s3.get_object(Bucket=bucket, Key=raw.key)["Body"].read()) for raw in objects)
@@ -361,3 +365,68 @@ def test_the_bytes_of_the_real_file(s3, bucket, config, contracts, online_retail
         "b36cfd6d1e0adf259b8bea587a954810bc7994e1576322c506c7fa0b52f2802c"
     )
     assert sum(raw.size for raw in objects) < 33_000_000  # zlib, level 1, makes 30,005,884
+
+
+INVOICES = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+LINES = [
+    ["536365", f"8512{i % 4}", "HEART", "6", f"12/{13 + i % 3}/2010 8:26", "2.55", "17850", "France"] for i in range(16)
+]
+
+
+class ListSink:
+    """What a sink gets of `producer replay`."""
+
+    def __init__(self):
+        self.report, self.sent = Report(), []
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *error):
+        self.report.sent.update(record.counted_as for record in self.sent)
+
+    def put(self, record):
+        self.sent.append(record)
+
+    def flush(self):
+        pass
+
+
+@pytest.mark.parametrize("identity", [None, "rows", "file"])
+def test_a_replay_gives_the_ids_of_the_landed_file(land, tmp_path, monkeypatch, identity):
+    body = as_csv(LINES, header=INVOICES)
+    landed = land(body, "landing/online_retail/x.csv", Flags(identity=identity))
+    (tmp_path / "x.csv").write_bytes(body)
+    sink = ListSink()
+    monkeypatch.setattr(producer, "_sink", lambda *_, **__: lambda on_sent: sink)
+    arguments = ["replay", str(tmp_path / "x.csv"), *(["--identity", identity] if identity else [])]
+    done = CliRunner().invoke(producer.app, arguments)
+    assert done.exit_code == 0, done.output
+    ids = [json.loads(record.data)["event_id"] for record in sink.sent]
+    assert ids == [e["event_id"] for e in events(land, landed)]
+    assert len({*ids}) == 16
+    assert landed.repeated_rows == (0 if identity == "file" else 4)
+    says = "ids by data set and line" if identity == "file" else "4 rows repeat another"
+    assert says in done.output
+
+
+def test_overlapping_exports_add_only_what_is_new(land):
+    first = land(as_csv(LINES[:12], header=INVOICES), "landing/online_retail/first.csv")
+    both = history.LandedGroup(
+        [first, land(as_csv(LINES[::-1], header=INVOICES), "landing/online_retail/second.csv")], []
+    )
+    ids = [{e["event_id"] for e in events(land, file)} for file in both.files]
+    assert [len(found) for found in ids] == [12, 16]
+    assert ids[0] < ids[1]
+
+
+def test_rejected_rows_are_reported_with_their_line_where_their_values_make_the_ids(land):
+    bad = ["536365", "85123A", "two\nlines", "many", "12/13/2010 8:26", "2.55", "17850", "France"]
+    landed = land(as_csv([*LINES[:2], bad, [], bad, *LINES[2:5]], header=INVOICES), "landing/online_retail/x.csv")
+    [found] = history.report_loaded(land.s3, LandedGroup([landed], []), clean(land, landed), land.config)
+    assert [(r["line"], r["reasons"][0]["column_name"]) for r in found["rejected"]] == [
+        (4, "quantity"),
+        (7, "quantity"),
+    ]
+    assert (found["identity"], found["repeated_rows"]) == (
+        "invoice_no, stock_code, description, quantity, invoice_date, unit_price, customer_id, country", 1)  # fmt: skip
