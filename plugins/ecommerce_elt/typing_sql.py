@@ -391,7 +391,7 @@ def _canonical(contract_json: str, keys: tuple[str, ...]) -> str:
         sent.append((column, value))
     source, raw = _texts(contract, sent, lineage)
     canonical = exp.select(*lineage[:2], exp.alias_(exp.Array(expressions=texts), "canonical")).from_("raw")
-    return canonical.with_("source", source).with_("raw", raw).sql(DIALECT)
+    return str(canonical.with_("source", source).with_("raw", raw).sql(DIALECT))
 
 
 def _canonical_text(column: Column, raw: exp.Expr, contract: Contract) -> exp.Expr:
