@@ -129,9 +129,12 @@ class Chaos:
                 return bool(again)
             case part:
                 running = [
-                    p for p in Supervisor(self.stack).states() if p["name"] == part and p["statename"] == "RUNNING"
+                    p["pid"]
+                    for p in Supervisor(self.stack).states()
+                    if p["name"] == part and p["statename"] == "RUNNING"
                 ]
-                return self._kill([psutil.Process(p["pid"]) for p in running], step)
+                # One that was just killed is said to be running until its supervisor notices.
+                return self._kill([psutil.Process(pid) for pid in running if psutil.pid_exists(pid)], step)
 
     def _kill(self, processes: list[psutil.Process], step: Step) -> bool:
         if not processes:
