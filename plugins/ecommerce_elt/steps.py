@@ -157,7 +157,9 @@ def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
     config, s3, feed = settings(), client("s3"), batches.feed_of(batch_id)
     if feed not in load_contracts(config.include_dir / "feeds") or batch_id.endswith("-replay"):
         return False  # the job knows the feeds of the last deployment; what has no contract is rejected here
-    if Engine(engine) == Engine.AUTO:
+    if engine not in list(Engine):
+        raise PermanentError(f"engine {engine!r}: expected one of {', '.join(Engine)}")
+    if engine == Engine.AUTO:
         size = sum(raw.size for raw in batches.read_manifest(s3, config.bucket, batch_id).objects)
         engine = Engine.GLUE if size > config.glue_threshold_bytes else Engine.DUCKDB
     return engine == Engine.GLUE and lake_files.find_counts(s3, config.bucket, batch_id, feed) is None

@@ -3,6 +3,7 @@
 import pytest
 from ecommerce_elt import steps
 from ecommerce_elt.batches import Manifest, RawObject
+from ecommerce_elt.errors import PermanentError
 
 
 @pytest.fixture
@@ -38,5 +39,5 @@ def test_a_feed_without_a_contract_is_rejected_here_whatever_its_size(batch):
 
 
 def test_an_unknown_engine_is_an_error(batch):
-    with pytest.raises(ValueError, match="'spark' is not a valid Engine"):
+    with pytest.raises(PermanentError, match="engine 'spark': expected one of auto, duckdb, glue"):
         steps.needs_glue(batch(10), "spark")
