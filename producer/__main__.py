@@ -7,6 +7,7 @@ import itertools
 import json
 import signal
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -19,6 +20,7 @@ from random import Random
 from typing import Annotated, Any, NoReturn
 
 import boto3
+import orjson
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
@@ -27,8 +29,9 @@ from ecommerce_elt.errors import PermanentError, TransientError, values_withheld
 from ecommerce_elt.events import Envelopes, envelope, event_ids
 from ecommerce_elt.feeds import Contract, load_contracts
 from ecommerce_elt.identity import FileIdentity
+from ecommerce_elt.readings import Reading, read_files
 from ecommerce_elt.settings import PROJECT_DIR
-from ecommerce_elt.tabular import BLOCK_ROWS, Flags, TabularFile
+from ecommerce_elt.tabular import BLOCK_ROWS, Flags
 from more_itertools import interleave_longest
 from rich.console import Console
 from rich.progress import (
@@ -50,6 +53,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 err = Console(stderr=True)
 
 SIMULATED_EVENTS = 1000
+LINES_SHOWN = 5  # of those of a kind that are left out
 
 
 class Identity(StrEnum):
@@ -232,7 +236,9 @@ def _key(value: object) -> str:
 
 @app.command()
 def replay(
-    file: Annotated[Path, typer.Argument(help=".csv, .csv.gz and other CSV of any spelling, .xlsx")],
+    file: Annotated[
+        Path, typer.Argument(help="CSV of any spelling, JSON, Parquet, a workbook, packed or not, or a zip of them.")
+    ],
     feed: Annotated[str, typer.Option(help="The contract that the records follow.")] = "online_retail",
     rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
     dataset: Annotated[
@@ -293,33 +299,67 @@ def replay(
     flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset, event_version, identity)
     open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight,
                       correcting=event_version > 1)  # fmt: skip
-    try:
-        source = TabularFile(file, contract, flags)
-        found = FileIdentity(source, source.survey())
-    except PermanentError as error:
-        _fail(error)
-    survey = found.survey
-    total = min(survey.rows, rows) if rows else survey.rows
-    err.print(f"{file}: {survey.rows:,} rows, {survey.blank_lines:,} blank lines, {source.layout(survey)}, dates {survey.date_order}, "
-              f"data set {survey.data_set[:20]}", highlight=False, soft_wrap=True)  # fmt: skip
+    with tempfile.TemporaryDirectory(prefix="replay-") as folder:
+        try:
+            readings, skipped = read_files(file, contract, flags, Path(folder))
+            identities = [FileIdentity(reading.file, reading.survey, Path(folder)) for reading in readings]
+        except PermanentError as error:
+            _fail(error)
+        if skipped:
+            err.print(
+                f"{file}: left out of the zip: {', '.join(skipped)}", highlight=False, markup=False, soft_wrap=True
+            )
+        for reading in readings:
+            _print_reading(file, reading)
+        found = sum(reading.survey.rows for reading in readings)
+        records = itertools.chain.from_iterable(_records(file, each, event_version, rate) for each in identities)
+        _send(itertools.islice(records, rows), min(found, rows) if rows else found, open_sink=open_sink, rate=rate,
+              report_file=report_file, what=f"replay {file.name}", may_be_refused=False)  # fmt: skip
+
+
+def _print_reading(file: Path, reading: Reading) -> None:
+    survey = reading.survey
+    left_out = ", ".join(
+        f"{of.rows:,} {kind.replace('_', ' ')} (line {', '.join(map(str, of.lines[:LINES_SHOWN]))}"
+        f"{', ...' if of.rows > LINES_SHOWN else ''})"
+        for kind, of in survey.left_out.items()
+    )
+    err.print(f"{f'{file}, {reading.name}' if reading.name else file}: {survey.rows:,} rows, left out: {left_out or 'nothing'}, "
+              f"{reading.file.layout(survey)}, dates {survey.date_order}, data set {survey.data_set[:20]}",
+              highlight=False, markup=False, soft_wrap=True)  # fmt: skip
     if survey.uneven_rows:
         err.print(f"[yellow]{survey.uneven_rows:,} rows have not the header's number of fields[/]; they will be quarantined "
                   "if they break the contract", highlight=False, soft_wrap=True)  # fmt: skip
-    envelopes = Envelopes(survey.keys, feed=feed, version=contract.version, event_version=event_version)
-    key_of = contract.column(contract.partition_key).header
-    key_at = survey.keys.index(key_of) if key_of in survey.keys else len(survey.keys)
+    if survey.formulas_without_value:
+        err.print(f"[yellow]{survey.formulas_without_value:,} cells have a formula without a value[/]; save the workbook in a "
+                  "spreadsheet program to have them", highlight=False, soft_wrap=True)  # fmt: skip
 
-    def records() -> Iterator[Record]:
+
+def _records(path: Path, found: FileIdentity, event_version: int, rate: float | None) -> Iterator[Record]:
+    source, survey = found.source, found.survey
+    feed, keys = source.contract.feed, survey.keys
+    envelopes = Envelopes(keys, feed=feed, version=source.contract.version, event_version=event_version)
+    key_of = source.contract.column(source.contract.partition_key).header
+    key_at = keys.index(key_of) if key_of in keys else len(keys)
+    with found:
+        err.print(f"{path}: {found}", highlight=False, markup=False, soft_wrap=True)
         # At a rate, what is encoded at once is what leaves in a tenth of a second: `sent_at` is the time of encoding.
         for block, ids in found.blocks(max(1, int(rate / 10)) if rate else BLOCK_ROWS):
-            lines = envelopes.encode(ids, block.times, block.values, _now()).split(b"\n")[:-1]
-            for data, line, values in zip(lines, block.lines, block.values, strict=True):
-                yield Record(data, _key(values[key_at] if key_at < len(values) <= len(survey.keys) else line), feed)
+            lines = source.encoded(block, ids, envelopes, _now()).split(b"\n")[:-1]
+            if block.records is None:
+                entities: list[object] = [values[key_at] if key_at < len(values) <= len(keys) else line
+                                          for line, values in zip(block.lines, block.values, strict=True)]  # fmt: skip
+            else:
+                entities = [
+                    _as_text(record.get(key_of, line)) for line, record in zip(block.lines, block.records, strict=True)
+                ]
+            for data, entity in zip(lines, entities, strict=True):
+                yield Record(data, _key(entity), feed)
+    source.release()
 
-    with found:
-        err.print(f"{file}: {found}", highlight=False, soft_wrap=True)
-        _send(itertools.islice(records(), rows), total, open_sink=open_sink, rate=rate, report_file=report_file,
-              what=f"replay {file.name}", may_be_refused=False)  # fmt: skip
+
+def _as_text(value: object) -> object:
+    return value if isinstance(value, str) else orjson.dumps(value).decode()  # a number may be kept as it was written
 
 
 @app.command()

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.open_questions import OpenQuestionError
 
 _DATE = re.compile(
     r"^\s*(?P<a>\d{1,4}|[A-Za-z]{3,9})\s*[-/. ]\s*(?P<b>\d{1,2}|[A-Za-z]{3,9})\s*[-/., ]\s*(?P<c>\d{1,4})"
@@ -88,6 +88,11 @@ def _fitting(text: str) -> tuple[tuple[str, ...], bool]:
     return tuple(times), len(set(times.values())) > 1
 
 
+def is_time(text: str) -> bool:
+    """Returns whether the text is a time in any order."""
+    return bool(_fitting(text)[0])
+
+
 @dataclass
 class DateEvidence:
     """What the values of one column say about the order. Feed it every value of the file, those that are equal together.
@@ -123,15 +128,15 @@ class DateEvidence:
         """Returns the order of the file: `mdy`, `dmy` or `ymd`.
 
         Raises:
-            PermanentError: the values fit several orders, or prove different ones; says which lines and what to pass.
+            OpenQuestionError: the values fit several orders, or prove different ones; says which lines and what to pass.
         """
         proven = [name for name in ORDERS if self.only[name]]
         if len(proven) > 1:
             seen = "; ".join(
                 f"{self.only[name]:,} are {name} only, first {self._at(*self.first_only[name])}" for name in proven
             )
-            raise PermanentError(f"column {self.column}: dates are written in different orders: {seen}. "
-                                 f"Pass --date-order {' or '.join(ORDERS[n] for n in proven)}; the others will be quarantined")  # fmt: skip
+            raise OpenQuestionError(f"column {self.column}: dates are written in different orders: {seen}. Pass ",
+                               [{"date_order": ORDERS[name]} for name in proven], "; the others will be quarantined")  # fmt: skip
         if proven:
             return ORDERS[proven[0]]
         possible = [name for name in ORDERS if self.fits[name] == max(self.fits.values())]
@@ -139,9 +144,9 @@ class DateEvidence:
             return ORDERS[possible[0]]  # no value's meaning depends on the order
         names, first = max(self.first_shared.items(), key=lambda item: self.shared[item[0]])
         ordered = [name for name in ORDERS if name in names]
-        raise PermanentError(
-            f"column {self.column}: all {self.values:,} dates fit {' and '.join(ordered)}, e.g. {self._at(*first)}. "
-            f"Pass --date-order {' or --date-order '.join(ORDERS[n] for n in ordered)}"
+        raise OpenQuestionError(
+            f"column {self.column}: all {self.values:,} dates fit {' and '.join(ordered)}, e.g. {self._at(*first)}. Pass ",
+            [{"date_order": ORDERS[name]} for name in ordered],
         )
 
     def _at(self, line: int, text: str) -> str:

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.open_questions import OpenQuestionError
 
 Mark = Literal["comma", "point"]
+ANSWERS = [{"decimal_comma": True}, {"decimal_comma": False}]
 
 _NUMBER = re.compile(r"[0-9.,]*[0-9][0-9.,]*")
 _BY_POINT = re.compile(r"[0-9]{1,3}(,[0-9]{3})+[.][0-9]*|[0-9]{1,3}(,[0-9]{3}){2,}|[0-9]*[.][0-9]*")
@@ -74,18 +75,20 @@ class MarkEvidence:
         """Returns the column's decimal mark.
 
         Raises:
-            PermanentError: the values prove both, or have commas that may be either; says where and what to pass.
+            OpenQuestionError: the values prove both, or have commas that may be either; says where and what to pass.
         """
         if self.values["comma"] and self.values["point"]:
-            raise PermanentError(
+            raise OpenQuestionError(
                 f"column {self.column}: {self.values['comma']:,} numbers have a decimal comma, first {self.at('comma')}, and "
-                f"{self.values['point']:,} a decimal point, first {self.at('point')}. Pass --decimal-comma or --decimal-point; "
-                "what only the other can be is read by itself, and quarantined where that is not possible"
+                f"{self.values['point']:,} a decimal point, first {self.at('point')}. Pass ",
+                ANSWERS,
+                "; what only the other can be is read by itself, and quarantined where that is not possible",
             )
         if self.values["open"] and not (self.values["comma"] or self.values["point"]):
-            raise PermanentError(
+            raise OpenQuestionError(
                 f"column {self.column}: the comma of {self.values['open']:,} numbers may be a thousands mark or a decimal mark, "
-                f"first {self.at('open')}, and no other number decides it. Pass --decimal-comma or --decimal-point"
+                f"first {self.at('open')}, and no other number decides it. Pass ",
+                ANSWERS,
             )
         return "comma" if self.values["comma"] else "point"
 

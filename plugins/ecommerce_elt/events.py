@@ -139,6 +139,19 @@ class Envelopes:
             parts[2 * number + 1 :: len(line)] = column
         return b"".join(parts)
 
+    def encode_records(
+        self,
+        lines: Sequence[int],
+        times: Sequence[datetime | None],
+        records: Sequence[Mapping[str, object]],
+        sent_at: str,
+    ) -> bytes:
+        """Returns one line of JSON a record, as `encode`, of records that name their keys."""
+        return b"".join(
+            envelope(event_id=event_id.decode(), event_time=time, sent_at=sent_at, data=record, **self.more) + b"\n"
+            for event_id, time, record in zip(ids, times, records, strict=True)
+        )
+
 
 @lru_cache(maxsize=1 << 16)
 def _time(moment: datetime | None) -> bytes:

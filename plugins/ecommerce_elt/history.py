@@ -1,6 +1,6 @@
 """Whole files from landing/: a landed file becomes raw objects and manifests, which are cleaned and loaded as all others.
 
-    landing/<feed>/<any path>                  a file as the producer reads it: CSV of any spelling, packed or not, xlsx
+    landing/<feed>/<any path>                  a file as the producer reads it: CSV, JSON, Parquet, a workbook, packed or not; or a zip
     landing/<feed>/<any path>.<etag>.report.json  what became of it, beside it; the file itself is never touched
 
 The raw objects are `raw/feed=F/dt=../hour=../landed-<time>-<how it was read>-<first line>-<last line>.ndjson.gz`, at the
@@ -17,9 +17,9 @@ import logging
 import tempfile
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import datetime
 from functools import cache
 from itertools import islice, starmap
@@ -39,16 +39,38 @@ from ecommerce_elt.identity import FileIdentity
 from ecommerce_elt.lake import known_by_object
 from ecommerce_elt.lake_files import COUNTS, read_object_counts
 from ecommerce_elt.landing import LANDING, LANDING_KEY, LandedFile
+from ecommerce_elt.open_questions import OpenQuestionError
+from ecommerce_elt.readings import MembersError, Reading, read_files
 from ecommerce_elt.settings import Settings
-from ecommerce_elt.tabular import Block, Flags, TabularFile
+from ecommerce_elt.tabular import Block, Flags
 
 log = logging.getLogger(__name__)
 
 REPORTED_LINES = 1000
+SUMMED = ("rows", "blank_lines", "uneven_rows", "formulas_without_value")  # of the files of a zip
 FILES_NAMED = 5  # in a message
 PUTS_AT_ONCE = 4
+OBJECT_BYTES = 32 << 20  # of a raw object, unpacked: some of them are in memory
 PACKING_LEVEL = 1  # of ISA-L
 LOG_EVERY_SECONDS = 5.0
+
+
+@dataclass(frozen=True)
+class LandedPart:
+    """One file that was read: a landed one, or one of a zip."""
+
+    name: str  # in the zip, or which one it is where names may be of people; empty without a zip
+    data_set: str
+    rows: int
+    blank_lines: int
+    uneven_rows: int
+    layout: str
+    left_out: dict[str, dict[str, Any]]  # kind of rows that are no records to their number and first lines
+    formulas_without_value: int
+    raw_prefix: str  # of the keys of its raw objects
+    batches: list[str]
+    identity: str = "file"  # the columns that make the ids of its events; or the file and the line do
+    repeated_rows: int = 0  # with the same values as one before them, where values make the ids
 
 
 @dataclass(frozen=True)
@@ -57,23 +79,36 @@ class Landed:
 
     key: str
     etag: str
-    data_set: str
-    rows: int
-    blank_lines: int
-    uneven_rows: int
-    layout: str
-    raw_prefix: str  # of the keys of its raw objects
-    batches: list[str]
-    identity: str = "file"  # the columns that make the ids of its events; or the file and the line do
-    repeated_rows: int = 0  # with the same values as one before them, where values make the ids
+    parts: list[LandedPart]
+    skipped: list[str]  # files of a zip that are no data
+
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> Landed:
+        """Returns what `asdict` wrote."""
+        return cls(found["key"], found["etag"], [LandedPart(**part) for part in found["parts"]], found["skipped"])
+
+    @property
+    def batches(self) -> list[str]:
+        return list(dict.fromkeys(batch_id for part in self.parts for batch_id in part.batches))
+
+    @property
+    def rows(self) -> int:
+        return sum(part.rows for part in self.parts)
 
 
 @dataclass(frozen=True)
 class LandedGroup:
-    """What became of files that were landed together: those that could be read, and the keys of those that could not."""
+    """What became of files that were landed together.
+
+    Args:
+        files: those that could be read.
+        failed: keys of those that could not.
+        replaced: keys of those that were replaced meanwhile; the new file has a run of its own.
+    """
 
     files: list[Landed]
     failed: list[str]
+    replaced: list[str] = field(default_factory=list)
 
     @property
     def batches(self) -> list[str]:
@@ -85,7 +120,7 @@ class LandedGroup:
 class _Part:
     """One raw object of a landed file."""
 
-    file: int
+    owner: tuple[int, int]  # the file and its part, by their places
     raw: RawObject
     rows: int
     landed_at: datetime
@@ -95,7 +130,10 @@ def land_file(
     s3: Any, key: str, contracts: dict[str, Contract], flags: Flags, settings: Settings, *, etag: str | None = None
 ) -> Landed:
     """Makes raw objects and manifests of one file, as `land_files` does."""
-    return land_files(s3, [(key, etag)], contracts, flags, settings).files[0]
+    group = land_files(s3, [(key, etag)], contracts, flags, settings)
+    if group.replaced:
+        raise PermanentError(f"{key} is another file than when it was found; it has a run of its own")
+    return group.files[0]
 
 
 def land_files(
@@ -108,17 +146,24 @@ def land_files(
         flags: what is known of the files where it cannot be detected.
 
     Raises:
-        PermanentError: no file can be loaded: there is no such file, it changed, or it cannot be read; the message holds
-            no value of the file but its header. A report beside the file says all, with line numbers.
+        PermanentError: no file can be loaded: there is no such file, or it cannot be read; the message holds no value of
+            the file but its header. A report beside the file says all, with line numbers.
     """
     if len({feed_of(key) for key, _ in files}) > 1:
         raise PermanentError(f"{', '.join(key for key, _ in files[:FILES_NAMED])}: expected files of one feed")
     landed: list[Landed] = []
     parts: list[_Part] = []
     failed: dict[str, PermanentError] = {}
+    replaced: list[str] = []
     for key, etag in files:
         try:
             file, of_file = _land_file(s3, key, etag, len(landed), contracts, flags, settings)
+        except _ReplacedError:
+            log.info("file=%s was replaced after it was found: the new file has a run of its own", key)
+            message = "it was replaced before it was read: the new file has a run, and a report, of its own"
+            _write_report(s3, settings.bucket, LandedFile(key, etag or ""), {"state": "replaced", "error": message})
+            replaced.append(key)
+            continue
         except PermanentError as error:
             log.error("%s", error)
             failed[key] = error
@@ -126,16 +171,22 @@ def land_files(
         landed.append(file)
         parts += of_file
     if not landed:
-        raise next(iter(failed.values()))
-    batches: dict[int, list[str]] = defaultdict(list)
+        if failed:
+            raise next(iter(failed.values()))
+        return LandedGroup([], [], replaced)
+    batches: dict[tuple[int, int], list[str]] = defaultdict(list)
     for some in constrained_batches(parts, settings.history_batch_rows, get_len=lambda part: part.rows, strict=False):
         manifest = new_manifest(
             feed_of(landed[0].key), [part.raw for part in some], max(part.landed_at for part in some)
         )
         s3.put_object(Bucket=settings.bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
-        for index in dict.fromkeys(part.file for part in some):
-            batches[index].append(manifest.batch_id)
-    return LandedGroup([replace(file, batches=batches[i]) for i, file in enumerate(landed)], list(failed))
+        for owner in dict.fromkeys(part.owner for part in some):
+            batches[owner].append(manifest.batch_id)
+    done = [
+        replace(file, parts=[replace(part, batches=batches[i, j]) for j, part in enumerate(file.parts)])
+        for i, file in enumerate(landed)
+    ]
+    return LandedGroup(done, list(failed), replaced)
 
 
 def feed_of(key: str) -> str:
@@ -144,60 +195,110 @@ def feed_of(key: str) -> str:
     return match["feed"] if match else key
 
 
+class _ReplacedError(Exception):
+    """The file is another one than the run is for."""
+
+
 def _land_file(
     s3: Any, key: str, etag: str | None, index: int, contracts: dict[str, Contract], flags: Flags, settings: Settings
 ) -> tuple[Landed, list[_Part]]:
     """Makes the raw objects of a file; what is wrong with the file is in a report beside it."""
     if not key.startswith(LANDING):  # no other part of the bucket gets a report
         raise PermanentError(f"{key}: expected landing/<feed>/<name> with a feed of {', '.join(contracts)}")
-    try:
-        head = s3.head_object(Bucket=settings.bucket, Key=key)
-    except s3.exceptions.ClientError as error:
-        raise PermanentError(f"s3://{settings.bucket}/{key}: {error}") from error
-    found = LandedFile(key, head["ETag"].strip('"'))
-    if etag and found.etag != etag:
-        raise PermanentError(
-            f"s3://{settings.bucket}/{key} is another file than when it was found; it has a run of its own"
-        )
     match = LANDING_KEY.match(key)
-    path: Path | None = None
-    try:
-        if not match or match["feed"] not in contracts:
-            raise PermanentError(f"{key}: expected landing/<feed>/<name> with a feed of {', '.join(contracts)}")
-        with tempfile.TemporaryDirectory(prefix="land-", dir=settings.work_dir) as folder:
-            path = Path(folder) / key.rpartition("/")[2]
-            body = s3.get_object(Bucket=settings.bucket, Key=key, IfMatch=head["ETag"])["Body"]
-            with path.open("wb") as file:
-                for chunk in body.iter_chunks(1024**2):
-                    file.write(chunk)
-            return _land(s3, path, found, index, contracts[match["feed"]], flags, head["LastModified"], settings)
-    except PermanentError as error:
-        message = str(error).replace(str(path), key) if path else str(error)
-        _write_report(s3, settings.bucket, found, {"state": "failed", "error": message})
-        raise PermanentError(
-            f"{key} cannot be loaded; why, and in which line, is in s3://{settings.bucket}/{found.report_key}"
-        ) from None  # the message may show a sample of the file, which logs must not
+    with tempfile.TemporaryDirectory(prefix="land-", dir=settings.work_dir) as folder:
+        path = Path(folder) / f"landed{Path(key).suffix[:16]}"
+        found, landed_at = _fetch(s3, settings.bucket, key, etag, path)
+        try:
+            if not match or match["feed"] not in contracts:
+                raise PermanentError(f"{key}: expected landing/<feed>/<name> with a feed of {', '.join(contracts)}")
+            return _land(s3, path, found, index, contracts[match["feed"]], flags, landed_at, settings)
+        except PermanentError as error:
+            _write_report(s3, settings.bucket, found, _failure(found.key, error, flags))
+            raise PermanentError(
+                f"{key} cannot be loaded; why, and in which line, is in s3://{settings.bucket}/{found.report_key}"
+            ) from None  # the message may show a sample of the file, which logs must not
+
+
+def _fetch(s3: Any, bucket: str, key: str, etag: str | None, path: Path) -> tuple[LandedFile, datetime]:
+    """Copies a landed file to `path`, and returns what it is and when it landed. One that is replaced meanwhile is read again.
+
+    Raises:
+        _ReplacedError: it is another file than `etag` names.
+        PermanentError: there is none.
+    """
+    while True:
+        try:
+            head = s3.head_object(Bucket=bucket, Key=key)
+        except s3.exceptions.ClientError as error:
+            raise PermanentError(f"s3://{bucket}/{key}: {error}") from error
+        found = LandedFile(key, head["ETag"].strip('"'))
+        if etag and found.etag != etag:
+            raise _ReplacedError
+        try:
+            body = s3.get_object(Bucket=bucket, Key=key, IfMatch=head["ETag"])["Body"]
+        except s3.exceptions.ClientError as error:
+            if error.response["Error"]["Code"] not in {"PreconditionFailed", "412", "NoSuchKey", "404"}:
+                raise
+            continue  # it was replaced or deleted between the two requests: the next round finds what there is
+        with path.open("wb") as file:
+            for chunk in body.iter_chunks(1024**2):
+                file.write(chunk)
+        return found, head["LastModified"]
+
+
+def _failure(key: str, error: PermanentError, flags: Flags) -> dict[str, Any]:
+    """Returns what the report of a file that cannot be loaded says."""
+    if isinstance(error, MembersError):
+        members = {name: _failure(key, each, flags) for name, each in error.errors.items()}
+        commands = [command for member in members.values() for command in member.pop("run_again", [])]
+        return {
+            "state": "failed",
+            "error": f"{key}: {len(members)} of {error.total} files of the zip cannot be read, so none of it is loaded",
+            "members": [{"member": name, **member} for name, member in members.items()],
+            **({"run_again": list(dict.fromkeys(commands))} if commands else {}),
+        }
+    if isinstance(error, OpenQuestionError):
+        given = {name: value for name, value in asdict(flags).items() if value != getattr(Flags(), name)}
+        run_again = error.commands("load_history", {"key": key, **given})
+        return {"state": "failed", "error": error.as_parameters(), "run_again": run_again}
+    return {"state": "failed", "error": str(error)}
 
 
 def _land(
     s3: Any, path: Path, found: LandedFile, index: int, contract: Contract, flags: Flags, landed_at: datetime,
     settings: Settings,
 ) -> tuple[Landed, list[_Part]]:  # fmt: skip
-    source = TabularFile(path, contract, flags)
-    survey = source.survey()
+    readings, skipped = read_files(path, contract, flags, path.parent, name=found.key)
+    parts: list[LandedPart] = []
+    objects: list[_Part] = []
+    for number, reading in enumerate(readings):
+        part, of_part = _land_part(s3, reading, found, (index, number), flags, landed_at, settings)
+        reading.file.release()
+        parts.append(part)
+        objects += of_part
+    return Landed(found.key, found.etag, parts, skipped), objects
+
+
+def _land_part(
+    s3: Any, reading: Reading, found: LandedFile, owner: tuple[int, int], flags: Flags, landed_at: datetime, settings: Settings
+) -> tuple[LandedPart, list[_Part]]:  # fmt: skip
+    name, source, survey = reading
+    contract, what = source.contract, f"{found.key}, {name}" if name else found.key
     layout = source.layout(survey)
-    log.info("file=%s rows=%s blank_lines=%s uneven_rows=%s %s dates=%s data_set=%s", found.key, survey.rows,
-             survey.blank_lines, survey.uneven_rows, layout, survey.date_order, survey.data_set)  # fmt: skip
+    log.info("file=%s rows=%s left_out=%s uneven_rows=%s %s dates=%s data_set=%s", what, survey.rows,
+             {kind: of.rows for kind, of in survey.left_out.items()}, survey.uneven_rows, layout, survey.date_order,
+             survey.data_set)  # fmt: skip
     envelopes = Envelopes(survey.keys, feed=contract.feed, version=contract.version, event_version=flags.event_version)
     sent_at = landed_at.isoformat().replace("+00:00", "Z")
     # The same file, landed at the same time and read in the same way, gives the same objects; its copy gives others.
     identity = FileIdentity(source, survey, settings.work_dir)
-    read_as = hashlib.sha256(f"{found.key} {survey.data_set} {flags} {identity.names}".encode()).hexdigest()[:16]
+    read_as = hashlib.sha256(f"{what} {survey.data_set} {flags} {identity.names}".encode()).hexdigest()[:16]
     folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
     prefix = f"{folder}/landed-{landed_at:%Y%m%dT%H%M%SZ}-{read_as}-"
 
     def encoded(block: Block, ids: Sequence[bytes]) -> _Lines:
-        return _Lines(block.lines, [envelopes.encode(ids, block.times, block.values, sent_at)])
+        return _Lines(block.lines, [source.encoded(block, ids, envelopes, sent_at)])
 
     def put(lines: _Lines) -> _Part:
         body = igzip.compress(b"".join(lines.bodies), PACKING_LEVEL, mtime=0)
@@ -206,15 +307,16 @@ def _land(
         if last - first + 1 != rows:  # a record spans lines, or lines between are left out
             s3.put_object(Bucket=settings.bucket, Key=_lines_key(key), Body=json.dumps(lines.numbers).encode())
         etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
-        return _Part(index, RawObject(key, etag, len(body), settings.bucket), rows, landed_at)
+        return _Part(owner, RawObject(key, etag, len(body), settings.bucket), rows, landed_at)
 
     each = settings.history_object_rows
-    with identity, _Progress(found.key, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
-        log.info("file=%s %s", found.key, identity)
+    with identity, _Progress(what, survey.rows) as progress, ThreadPoolExecutor(PUTS_AT_ONCE) as pool:
+        log.info("file=%s %s", what, identity)
         blocks = progress.counted(_joined(starmap(encoded, identity.blocks(each)), each))
         parts = list(_in_order(pool, put, blocks))
-    return Landed(found.key, found.etag, survey.data_set, survey.rows, survey.blank_lines, survey.uneven_rows,
-                  f"{layout}, dates {survey.date_order}", prefix, [], identity.names, identity.repeated), parts  # fmt: skip
+    left_out = {kind: asdict(rows) for kind, rows in survey.left_out.items()}
+    return LandedPart(name, survey.data_set, survey.rows, survey.blank_lines, survey.uneven_rows, f"{layout}, dates {survey.date_order}",
+                      left_out, survey.formulas_without_value, prefix, [], identity.names, identity.repeated), parts  # fmt: skip
 
 
 def _lines_key(raw_key: str) -> str:
@@ -230,11 +332,14 @@ class _Lines(NamedTuple):
 
 
 def _joined(blocks: Iterable[_Lines], each: int) -> Iterator[_Lines]:
-    """Yields so many records at a time; a block ends where one is full."""
+    """Yields so many records at a time, or fewer where they are long; a block ends where one is full."""
     waiting: list[_Lines] = []
     for block in blocks:
         waiting.append(block)
-        if sum(len(one.numbers) for one in waiting) == each:
+        if (
+            sum(len(one.numbers) for one in waiting) == each
+            or sum(len(body) for one in waiting for body in one.bodies) > OBJECT_BYTES
+        ):
             yield _one(waiting)
             waiting = []
     if waiting:
@@ -298,18 +403,16 @@ def report_loaded(
 
 
 def _report(s3: Any, file: Landed, loaded: Mapping[str, Mapping[str, int]], settings: Settings) -> dict[str, Any]:
+    counts_of = cache(lambda batch_id: read_object_counts(s3, settings.bucket, batch_id))
+    shown = REPORTED_LINES // len(file.parts)
+    parts = [_part_report(s3, part, loaded, counts_of, shown, settings) for part in file.parts]
+    if file.parts[0].name:
+        totals = {name: sum(part[name] for part in parts) for name in (*SUMMED, *COUNTS, "rounded")}
+        report = {**totals, "batches": file.batches, "skipped": file.skipped, "members": parts}
+    else:
+        report = parts[0]
     missing = [batch_id for batch_id in file.batches if batch_id not in loaded]
-    counts = [_own_counts(s3, file, batch_id, loaded[batch_id], settings) for batch_id in file.batches
-              if batch_id in loaded]  # fmt: skip
-    total = {name: sum(batch[name] for batch in counts) for name in (*COUNTS, "rounded")}
-    lines = list(islice(_rejected_lines(s3, file, settings), REPORTED_LINES))
-    report = {
-        "state": "failed" if missing else "loaded",
-        "rows": file.rows, "blank_lines": file.blank_lines, "uneven_rows": file.uneven_rows, "layout": file.layout,
-        "data_set": file.data_set, "identity": file.identity, "repeated_rows": file.repeated_rows,
-        "raw_prefix": file.raw_prefix, "batches": file.batches, **total,
-        "rejected": lines, "rejected_lines_shown": len(lines),
-    }  # fmt: skip
+    report = {"state": "failed" if missing else "loaded", **report}
     if missing:
         report["error"] = (
             f"{len(missing)} of {len(file.batches)} batches were not loaded: look at the red tasks of the run"
@@ -318,24 +421,39 @@ def _report(s3: Any, file: Landed, loaded: Mapping[str, Mapping[str, int]], sett
     return report
 
 
+def _part_report(
+    s3: Any, part: LandedPart, loaded: Mapping[str, Mapping[str, int]], counts_of: Callable[[str], list[dict[str, Any]]], shown: int,
+    settings: Settings,
+) -> dict[str, Any]:  # fmt: skip
+    counts = [_own_counts(s3, part, batch_id, loaded[batch_id], counts_of(batch_id), settings) for batch_id in part.batches
+              if batch_id in loaded]  # fmt: skip
+    total = {name: sum(batch[name] for batch in counts) for name in (*COUNTS, "rounded")}
+    lines = list(islice(_rejected_lines(s3, part, settings), shown))
+    return {
+        **({"member": part.name} if part.name else {}),
+        "rows": part.rows, "blank_lines": part.blank_lines, "uneven_rows": part.uneven_rows, "left_out": part.left_out,
+        "formulas_without_value": part.formulas_without_value, "layout": part.layout, "data_set": part.data_set,
+        "identity": part.identity, "repeated_rows": part.repeated_rows, "raw_prefix": part.raw_prefix, "batches": part.batches, **total, "rejected": lines, "rejected_lines_shown": len(lines),
+    }  # fmt: skip
+
+
 def _own_counts(
-    s3: Any, file: Landed, batch_id: str, committed: Mapping[str, int], settings: Settings
-) -> Mapping[str, int]:
+    s3: Any, part: LandedPart, batch_id: str, committed: Mapping[str, int], lines: list[dict[str, Any]], settings: Settings
+) -> Mapping[str, int]:  # fmt: skip
     """Returns the file's part of a batch's counts, and of its events with a rounded value."""
-    lines = read_object_counts(s3, settings.bucket, batch_id)
-    own = [line for line in lines if line["object_key"].startswith(file.raw_prefix)]
+    own = [line for line in lines if line["object_key"].startswith(part.raw_prefix)]
     rounded = sum(line["rounded"] for line in own)
     if len(own) == len(lines):
         return {**committed, "rounded": rounded}
     counts = {name: sum(line[name] for line in own) for name in COUNTS}
     if committed["duplicates"] > sum(line["duplicates"] for line in lines):  # core had some of the events before
         known = known_by_object(s3, settings.bucket, batch_id)
-        had = sum(events for key, events in known.items() if key.startswith(file.raw_prefix))
+        had = sum(events for key, events in known.items() if key.startswith(part.raw_prefix))
         counts = {**counts, "clean": counts["clean"] - had, "duplicates": counts["duplicates"] + had}
     return {**counts, "rounded": rounded}
 
 
-def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dict[str, Any]]:
+def _rejected_lines(s3: Any, part: LandedPart, settings: Settings) -> Iterator[dict[str, Any]]:
     """Yields the line in the file and the reasons of each event that the cleaning rejected."""
 
     @cache
@@ -348,9 +466,9 @@ def _rejected_lines(s3: Any, landed: Landed, settings: Settings) -> Iterator[dic
         lines: list[int] = json.loads(listed)
         return lines
 
-    for batch_id in landed.batches:
+    for batch_id in part.batches:
         manifest = read_manifest(s3, settings.bucket, batch_id)
-        for row in _quarantined(s3, manifest, settings.bucket, landed.raw_prefix):
+        for row in _quarantined(s3, manifest, settings.bucket, part.raw_prefix):
             yield {"line": lines_of(row["source_object"])[row["source_line"] - 1], "reasons": row["reasons"]}
 
 

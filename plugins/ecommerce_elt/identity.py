@@ -138,7 +138,7 @@ class FileIdentity:
     def _count(self) -> None:
         contract, keys = self.source.contract, self.survey.keys
         self._engine.register(
-            "file_rows", pa.RecordBatchReader.from_batches(READ, _batches(self.source.blocks(self.survey)))
+            "file_rows", pa.RecordBatchReader.from_batches(READ, _batches(self.source.blocks(self.survey), keys))
         )
         canonical = canonical_sql(contract, keys)
         values = {"version": contract.version, "width": len(keys)}
@@ -155,17 +155,18 @@ def _engine(folder: Path) -> duckdb.DuckDBPyConnection:
     return engine
 
 
-def _batches(blocks: Iterator[Block]) -> Iterator[pa.RecordBatch]:
+def _batches(blocks: Iterator[Block], keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
     number = 0
-    while some := [_columns(block) for block in islice(blocks, BLOCKS_AT_ONCE)]:
+    while some := [_columns(block, keys) for block in islice(blocks, BLOCKS_AT_ONCE)]:
         times, data = map(pa.concat_arrays, zip(*some, strict=True))
         yield pa.record_batch([pa.array(range(number, number + len(data)), pa.int64()), times, data], schema=READ)
         number += len(data)
 
 
-def _columns(block: Block) -> tuple[pa.Array, pa.Array]:
-    ends = pa.array(accumulate(map(len, block.values), initial=0), pa.int32())
-    texts = _texts(list(chain.from_iterable(block.values)))
+def _columns(block: Block, keys: Sequence[str]) -> tuple[pa.Array, pa.Array]:
+    values = block.values if block.records is None else [[record.get(key) for key in keys] for record in block.records]
+    ends = pa.array(accumulate(map(len, values), initial=0), pa.int32())
+    texts = _texts(list(chain.from_iterable(values)))
     return pa.array(block.times, READ.field("event_time").type), pa.ListArray.from_arrays(ends, texts)
 
 

@@ -170,6 +170,38 @@ class Settings(BaseSettings):
         return self.include_dir / "sql"
 
 
+class FileLimits(BaseSettings):
+    """What a file may ask of the machine that reads it. A file within the defaults takes less than 1 GB of memory."""
+
+    model_config = SettingsConfigDict(env_prefix="ECOMMERCE_FILE_", frozen=True)
+
+    row_bytes: int = Field(default=1024**2, ge=1024, description="Of one row, as text; a Kinesis record takes 1 MiB.")
+    columns: int = Field(default=1000, ge=1, description="Of a file.")
+    unpacked_bytes: int = Field(
+        default=20 * 1024**3, ge=1, description="Of a packed file, or of a zip with all its files."
+    )
+    unpacked_ratio: float = Field(
+        default=200, ge=1, description="Unpacked bytes to packed ones, of what unpacks to more than 256 MiB."
+    )
+    members: int = Field(default=1000, ge=1, description="Files of a zip.")
+    sheet_bytes: int = Field(
+        default=512 * 1024**2, ge=1, description="Of a sheet's XML; a sheet is in memory as a whole."
+    )
+    sheet_cells: int = Field(default=10_000_000, ge=1, description="Of a sheet, the empty ones between others counted.")
+    sheet_memory_bytes: int = Field(
+        default=850 * 1024**2, ge=64 * 1024**2, description="Memory in which a sheet must be read that may need more."
+    )
+    column_chunk_bytes: int = Field(
+        default=256 * 1024**2, ge=1, description="Of one column in one row group of a Parquet file, unpacked."
+    )
+
+
+@lru_cache(maxsize=1)
+def file_limits() -> FileLimits:
+    """Returns the limits of files in this process."""
+    return FileLimits()
+
+
 @lru_cache(maxsize=1)
 def settings() -> Settings:
     """Returns the settings of this process.

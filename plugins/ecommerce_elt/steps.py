@@ -241,9 +241,12 @@ def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) ->
     if landed is None:
         raise PermanentError("nothing was loaded: look at land_files")
     config = settings()
-    group = history.LandedGroup([history.Landed(**file) for file in landed["files"]], landed["failed"])
+    group = history.LandedGroup(
+        [history.Landed.of(file) for file in landed["files"]], landed["failed"], landed["replaced"]
+    )
     reports = history.report_loaded(client("s3"), group, {batch["batch_id"]: batch for batch in loaded}, config)
-    touched_object(landing.LandedFile(group.files[0].key, group.files[0].etag).report_key)
+    if group.files:
+        touched_object(landing.LandedFile(group.files[0].key, group.files[0].etag).report_key)
     wrong = [f"{key}: it cannot be loaded" for key in group.failed]
     wrong += [
         f"{file.key}: {report['error']}" for file, report in zip(group.files, reports, strict=True) if "error" in report
@@ -253,7 +256,8 @@ def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) ->
             f"{len(wrong)} of {len(group.failed) + len(reports)} files were not loaded; why is in the report beside each: "
             + "; ".join(wrong[: history.FILES_NAMED])
         )
-    return [{name: value for name, value in report.items() if name != "rejected"} for report in reports]
+    without = {"rejected", "members"}  # as long as the files
+    return [{name: value for name, value in report.items() if name not in without} for report in reports]
 
 
 # -- the lake -----------------------------------------------------------------------------------------------------------

@@ -1,57 +1,56 @@
-"""Files with one record a row: CSV of any spelling, packed or not, and xlsx.
+"""Files with one record a row or an object: CSV of any spelling, workbooks, JSON and Parquet, packed or not.
 
 The whole file is read once before anything is sent. What its bytes and values decide is detected; what they leave open
-is asked for by an error that names the flag. Memory does not grow with a CSV; of a workbook, one sheet is in memory,
+is asked for by an error that names the option. Memory does not grow with a file; of a workbook, one sheet is in memory,
 some 0.4 GB for half a million rows.
 """
 
 from __future__ import annotations
 
-import bz2
 import codecs
 import csv
 import hashlib
 import io
 import itertools
-import lzma
-import re
-import shutil
-import tempfile
-import zipfile
-import zlib
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from array import array
+from bisect import bisect_left
+from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from decimal import Decimal
 from functools import lru_cache
 from pathlib import Path
-from typing import IO, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from isal import igzip, isal_zlib
-from python_calamine import CalamineError, CalamineSheet, CalamineWorkbook
+import orjson
 
-from ecommerce_elt.dates import DateEvidence, read_time
+from ecommerce_elt.dates import DateEvidence, is_time, read_time
 from ecommerce_elt.decimal_marks import Mark, MarkEvidence, with_point
-from ecommerce_elt.errors import PermanentError, without_values
-from ecommerce_elt.events import as_record
-from ecommerce_elt.feeds import Column, Contract, normalise_header
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.events import Envelopes, as_record
+from ecommerce_elt.feeds import Contract, normalise_header
+from ecommerce_elt.json_records import JsonRecords, too_long
+from ecommerce_elt.open_questions import OpenQuestionError
+from ecommerce_elt.packed import WORKBOOKS, PackedFile
+from ecommerce_elt.settings import FileLimits, file_limits
+from ecommerce_elt.surroundings import TOTALS_TRIED, LeftOut, Totals, is_blank, may_be_total
+from ecommerce_elt.workbooks import Workbook
 
-CHUNK_BYTES = 1 << 20
 TEXT_BYTES = 1 << 16
-FIELD_MAX_BYTES = 1 << 20  # a Kinesis record takes 1 MiB
-SHOWN_MAX = 60  # of a name in a message
 NOT_SHOWN = "The feed has personal columns, so nothing of the line is shown here: look at it in the file"
+SHOWN_MAX = 60  # of a name in a message
+NAMES_SHOWN = 50
+HEADER_ROWS = 50  # the first ones, among which the header is
+HEADER_LINES = 20  # that one row may take
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
-# Of a workbook: what zipfile raises for a damaged one, NotImplementedError and RuntimeError for ways to pack that it lacks.
-BROKEN_WORKBOOK = (CalamineError, zipfile.BadZipFile, zlib.error, EOFError, OSError, NotImplementedError, RuntimeError)
-ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\s[^<>]*?\bt=["'])e(?=["'])""")
 BLOCK_ROWS = 500  # at a time: few enough for the processor's cache, and for no round of the garbage collector
-OPENERS: dict[str, Callable[..., Any]] = {".gz": igzip.open, ".bz2": bz2.open, ".xz": lzma.open}
-BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_UTF16_BE: "utf-16"}
-
-csv.field_size_limit(FIELD_MAX_BYTES)
+LONG_ROWS = 4  # at a time, where rows are so long that BLOCK_ROWS of them are more than BLOCK_CHARS
+BLOCK_CHARS = 1 << 23
+READINGS = 3  # of a file that is replaced while it is read
+SKIPPED_MAX = 1_000_000  # repeated headers and totals, whose lines are kept
+VALUE_MAX = 256  # characters of what may be a time or a number; readers remember what they read
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class Flags:
 
 
 class Row(NamedTuple):
-    """One record: its line (CSV) or row (xlsx), counted from 1, its values by key, and its time in UTC if readable."""
+    """One record: its line, row or place in an array, counted from 1, its values by key, and its time in UTC if readable."""
 
     line: int
     data: dict[str, Any]
@@ -81,107 +80,247 @@ class Block(NamedTuple):
     """Some records that follow each other, by columns: `Row` says what they are."""
 
     lines: list[int]
-    values: list[list[str]]
+    values: list[list[str]]  # of the survey's keys; empty where the records name their keys
     times: list[datetime | None]
+    records: list[dict[str, Any]] | None = None
 
 
 @dataclass(frozen=True)
 class Survey:
     """What the first reading of the file found out."""
 
-    path: Path
+    path: str
     data_set: str
     rows: int
-    blank_lines: int
     uneven_rows: int
     encoding: str
     delimiter: str
     date_order: str
     keys: tuple[str, ...]
     sheet: str | None
-    decimal_marks: dict[int, Mark]  # of the columns of decimals that have commas, by their place
+    decimal_marks: dict[str, Mark]  # of the columns of decimals that have commas, by key
+    kind: str
+    left_out: dict[str, LeftOut]
+    formulas_without_value: int = 0
+    header_at: int = 1  # its line or row
+    width: int = 0  # of the header, with the columns that are blank
+    blank_columns: tuple[int, ...] = ()  # without a name and without a value
+    has_wide_rows: bool = False  # some end with more commas than the header
+    skipped: Sequence[int] = ()  # lines of repeated headers and totals
+    block_rows: int = BLOCK_ROWS
+
+    @property
+    def blank_lines(self) -> int:
+        return self.left_out["blank"].rows if "blank" in self.left_out else 0
+
+
+class _LongRowsError(Exception):
+    """Some rows are so long that fewer must be in memory at a time."""
 
 
 class TabularFile:
-    """One file as records of one feed."""
+    """One file as records of one feed.
 
-    def __init__(self, path: Path, contract: Contract, flags: Flags) -> None:
-        self.path, self.contract, self.flags = path, contract, flags
-        if not path.is_file():
-            raise PermanentError(f"{path}: no such file")
+    Args:
+        folder: where what must be unpacked is put; the temporary folder by default.
+    """
+
+    def __init__(
+        self, path: Path | PackedFile, contract: Contract, flags: Flags, limits: FileLimits | None = None, folder: Path | None = None
+    ) -> None:  # fmt: skip
+        self.limits = limits or file_limits()
+        self.source = path if isinstance(path, PackedFile) else PackedFile(path, self.limits, folder)
+        self.path, self.contract, self.flags = self.source.name, contract, flags
         self.time_column = contract.column(contract.event_time)
-        self.is_workbook = path.suffix.lower() in {".xlsx", ".xlsm"}
-        self._book: CalamineWorkbook | None = None
-        self._loaded_sheet: CalamineSheet | None = None
-        if path.suffix.lower() in {".xls", ".xlsb", ".ods", ".parquet", ".zip"}:
-            raise PermanentError(f"{path}: cannot read {path.suffix}; save it as .csv, .csv.gz or .xlsx")
+        self._columns = {column.header: column for column in contract.columns}
+        csv.field_size_limit(self.limits.row_bytes)
+        self._begin()
+
+    def _begin(self) -> None:
+        self._state = self._state_now()
+        self.kind = self.source.kind
+        if self.kind == "zip":
+            raise PermanentError(f"{self.path}: is a zip; its files are read one by one")
+        self.is_workbook = self.kind in WORKBOOKS
+        self.has_keys = self.kind in {"json", "parquet"}  # in each record
+        self._book = Workbook(self.source)
+
+    def _state_now(self) -> tuple[int, ...]:
+        found = self.source.path.stat()
+        return found.st_ino, found.st_size, found.st_mtime_ns
+
+    def release(self) -> None:
+        """Lets go of a sheet that is in memory; it is read again where it is needed."""
+        self._book = Workbook(self.source)
 
     def survey(self) -> Survey:
-        """Reads the whole file once.
+        """Reads the whole file once; again, if it is replaced meanwhile.
 
         Raises:
-            PermanentError: the file cannot be read, or its values leave open how; names the line and the flag.
+            PermanentError: the file cannot be read, or its values leave open how; names the line and the option.
         """
-        data_set, encoding, sheet, delimiter = self._digest(), "", None, ""
+        for _ in range(READINGS):
+            try:
+                survey = self._survey()
+            except PermanentError:
+                if self._state == self._state_now():
+                    raise
+            else:
+                if self._state == self._state_now():
+                    return survey
+            self.source = PackedFile(self.source.path, self.limits, self.source.folder, self.path)
+            self._begin()
+        raise PermanentError(f"{self.path}: changes while it is read; wait until it is whole")
+
+    def _survey(self) -> Survey:
+        data_set, encoding = self._digest()
+        if self.has_keys:
+            return self._survey_of_records(data_set, encoding)
+        sheet, delimiter = None, ""
+        left_out: dict[str, LeftOut] = defaultdict(LeftOut)
         if self.is_workbook:
-            sheet = self._sheet()
-            data_set = data_set if len(self._workbook().sheet_names) == 1 else f"{data_set}/{self._shown_sheet(sheet)}"
+            sheet, header_at = self._sheet()
+            data_set = data_set if len(self._book.names) == 1 else f"{data_set}/{self._shown_sheet(sheet)}"
+            for number, row in enumerate(itertools.islice(self._book.rows(sheet), header_at - 1), 1):
+                left_out["blank" if is_blank(row) else "title"].add(number)
         else:
-            encoding = self._encoding()
-            delimiter = self._delimiter(encoding)
-        blocks = self._blocks(encoding, delimiter, sheet, itertools.repeat(BLOCK_ROWS))
-        keys = self._keys(next(blocks)[1][0])
-        time_at = keys.index(self.time_column.header) if self.time_column.header in keys else None
-        marks = {i: MarkEvidence(key, not self.contract.is_personal) for i, key in enumerate(keys)
-                 if (c := self._by_key(key)) and c.decimal}  # fmt: skip
-        evidence = DateEvidence(self.time_column.header, not self.contract.is_personal)
-        rows = blank = uneven = 0
-        for lines, values in blocks:
-            if not all(map(any, values)):
-                blank += len(values)
-                lines, values = _without_blank(lines, values)
-                blank -= len(values)
-            rows += len(values)
-            widths = list(map(len, values))
-            uneven += len(widths) - widths.count(len(keys))
-            if time_at is not None:
-                times = _column(values, time_at)
-                first = dict(zip(reversed(times), reversed(lines), strict=True))
-                for text, count in Counter(times).items():
-                    if isinstance(text, str) and text:
-                        evidence.add(first[text], text, count)
-            for i, mark in marks.items():
-                mark.add(lines, _column(values, i))
+            delimiter, header_at = self._header(encoding)
+            for number, line in enumerate(itertools.islice(self._lines(encoding), header_at - 1), 1):
+                left_out["title" if line.strip(delimiter + " \r\n\ufeff") else "blank"].add(number)
         try:
-            order = self.flags.date_order or (evidence.order() if evidence.values else "ymd")
-            decimal_marks = {
-                i: self._decimal_mark(keys[i], mark) for i, mark in marks.items() if mark.values["with_comma"]
-            }
-        except PermanentError as error:
-            raise PermanentError(f"{self.path}: {error}") from None
-        return Survey(
-            self.path,
-            self.flags.data_set or data_set,
-            rows,
-            blank,
-            uneven,
+            return self._survey_of_table(data_set, encoding, sheet, delimiter, header_at, left_out, BLOCK_ROWS)
+        except _LongRowsError:
+            return self._survey_of_table(data_set, encoding, sheet, delimiter, header_at, left_out, LONG_ROWS)
+
+    def _survey_of_table(
+        self, data_set: str, encoding: str, sheet: str | None, delimiter: str, header_at: int, around: dict[str, LeftOut],
+        block_rows: int,
+    ) -> Survey:  # fmt: skip
+        blocks = self._blocks(
             encoding,
             delimiter,
-            order,
-            keys,
             sheet,
-            decimal_marks,
+            header_at,
+            itertools.repeat(block_rows),
+            BLOCK_CHARS if block_rows > LONG_ROWS else 0,
         )
+        header = next(blocks)[1][0]
+        width, nameless = len(header), [i for i, name in enumerate(header) if not str(name).strip()]
+        named = self._keys(header)
+        time_at = named.index(self.time_column.header) if self.time_column.header in named else None
+        marks = {i: MarkEvidence(key, not self.contract.is_personal) for i, key in enumerate(named)
+                 if (c := self._columns.get(key)) and c.decimal}  # fmt: skip
+        evidence = DateEvidence(self.time_column.header, not self.contract.is_personal)
+        odd = _OddRows(header, time_at, {kind: LeftOut(of.rows, list(of.lines)) for kind, of in around.items()})
+        rows, has_wide_rows, used = 0, False, set[int]()
+        widths: Counter[int] = Counter()
+        for lines, values in blocks:
+            if not all(map(any, values)):
+                lines, values = odd.without_empty(lines, values)
+            lengths = list(map(len, values))
+            if lengths.count(width) != len(lengths):
+                has_wide_rows |= max(lengths) > width
+                values = _evened(values, width)
+                lengths = list(map(len, values))
+            times = _column(values, time_at) if time_at is not None else []
+            counted = Counter(times)
+            strange = {text for text in counted if _is_strange(text)}
+            if strange and (gone := odd.found(lines, values, times, strange)):
+                lines, values, lengths, times = _without(gone, lines, values, lengths, times)
+                counted = Counter(times)
+            if counted:
+                first = dict(zip(reversed(times), reversed(lines), strict=True))
+                for text, count in counted.items():
+                    if isinstance(text, str) and text and len(text) <= VALUE_MAX:
+                        evidence.add(first[text], text, count)
+            for i, mark in marks.items():
+                mark.add(
+                    lines, [v if not isinstance(v, str) or len(v) <= VALUE_MAX else "" for v in _column(values, i)]
+                )
+            used.update(i for i in nameless if i not in used and any(_column(values, i)))
+            rows += len(values)
+            widths.update(lengths)
+        blank_columns = tuple(i for i in nameless if i not in used)
+        keys = tuple(key for i, key in enumerate(named) if i not in blank_columns)
+        self._check_doubled(keys, header)
+        decimal_marks = self._decimal_marks({mark.column: mark for mark in marks.values()})
+        if odd.candidates and time_at is not None:
+            by_place = {i: decimal_marks[key] for i, key in enumerate(named) if key in decimal_marks}
+            totals = Totals(named, self._columns, by_place, time_at)
+            again = self._blocks(encoding, delimiter, sheet, header_at, itertools.repeat(block_rows))
+            next(again)
+            kept = ((line, row) for lines, values in again for line, row in zip(lines, values, strict=True)
+                    if not is_blank(row) and not _is_in(odd.skipped, line))  # fmt: skip
+            for line in totals.found(kept, odd.candidates):
+                odd.skip("total", line)
+                rows -= 1
+                widths[odd.candidates[line]] -= 1
+        even = range(next(i for i in range(width, -1, -1) if i - 1 not in blank_columns), width + 1)
+        odd.skipped = array("Q", sorted(odd.skipped))
+        for of in odd.left_out.values():
+            of.lines.sort()
+        return Survey(
+            self.path, self.flags.data_set or data_set, rows, sum(n for length, n in widths.items() if length not in even), encoding,
+            delimiter, self._date_order(evidence), keys, sheet, decimal_marks, self.kind, dict(odd.left_out),
+            self._book.formulas_without_value(sheet) if sheet else 0, header_at, width, blank_columns, has_wide_rows,
+            odd.skipped, block_rows,
+        )  # fmt: skip
+
+    def _survey_of_records(self, data_set: str, encoding: str) -> Survey:
+        marks = {
+            c.header: MarkEvidence(c.header, not self.contract.is_personal) for c in self.contract.columns if c.decimal
+        }
+        evidence, left_out = (
+            DateEvidence(self.time_column.header, not self.contract.is_personal),
+            defaultdict[str, LeftOut](LeftOut),
+        )
+        keys: dict[str, None] = {}
+        if self.kind == "parquet":
+            from ecommerce_elt.parquet_records import parquet_keys
+
+            self._check_columns(names := parquet_keys(self.source.unpacked, self.path))
+            keys = dict.fromkeys(self._keys(names))
+        rows = 0
+        for line, record in self._records(encoding):
+            if _is_empty(record):
+                left_out["blank"].add(line)
+                continue
+            rows += 1
+            if keys.keys() < record.keys() or not record.keys() <= keys.keys():
+                keys.update(dict.fromkeys(record))
+                self._check_columns(list(keys))
+            if isinstance(text := record.get(self.time_column.header), str) and text and len(text) <= VALUE_MAX:
+                evidence.add(line, text)
+            for key, mark in marks.items():
+                if isinstance(text := record.get(key), str) and len(text) <= VALUE_MAX:
+                    mark.add([line], [text])
+        if rows and (missing := self._missing(list(keys))):
+            raise self._no_column(f"{self.path}: no record has a key", missing, list(keys))
+        return Survey(self.path, self.flags.data_set or data_set, rows, 0, encoding, "", self._date_order(evidence), tuple(keys),
+                      None, self._decimal_marks(marks), self.kind, dict(left_out))  # fmt: skip
+
+    def _date_order(self, evidence: DateEvidence) -> str:
+        try:
+            return self.flags.date_order or (evidence.order() if evidence.values else "ymd")
+        except OpenQuestionError as question:
+            raise question.of(self.path) from None
+
+    def _decimal_marks(self, evidence: dict[str, MarkEvidence]) -> dict[str, Mark]:
+        try:
+            return {key: self._decimal_mark(key, mark) for key, mark in evidence.items() if mark.values["with_comma"]}
+        except OpenQuestionError as question:
+            raise question.of(self.path) from None
 
     def _decimal_mark(self, key: str, evidence: MarkEvidence) -> Mark:
         if self.flags.decimal_comma is not None:
             return "comma" if self.flags.decimal_comma else "point"
-        column = self._by_key(key)
+        column = self._columns.get(key)
         if column and not {"thousands", "decimal_comma"} & set(column.numbers):
-            raise PermanentError(
-                f"column {key}: {evidence.values['with_comma']:,} numbers have a comma, first {evidence.at('with_comma')}. "
-                "Pass --decimal-comma if it is the decimal mark, or --decimal-point if it separates thousands; or let the "
-                f"contract say for all files what column {column.name} takes: numbers: [thousands, decimal_comma]"
+            raise OpenQuestionError(
+                f"column {key}: {evidence.values['with_comma']:,} numbers have a comma, first {evidence.at('with_comma')}. Pass ",
+                [{"decimal_comma": True}, {"decimal_comma": False}],
+                ": it is the decimal mark, or it separates thousands. Or let the contract say for all files what column "
+                f"{column.name} takes: numbers: [thousands, decimal_comma]",
             )
         return evidence.mark()
 
@@ -189,226 +328,322 @@ class TabularFile:
         """Returns how the file is laid out, for a message."""
         if survey.sheet is not None:
             return f"sheet {self._shown_sheet(survey.sheet)}"
+        if self.has_keys:
+            return self.kind
         return f"{survey.encoding}, delimiter {survey.delimiter!r}"
 
     def rows(self, survey: Survey) -> Iterator[Row]:
         """Yields the records in the order of the file."""
         for block in self.blocks(survey):
-            for line, values, moment in zip(block.lines, block.values, block.times, strict=True):
-                yield Row(line, as_record(survey.keys, values), moment)
+            records = block.records
+            if records is None:
+                records = [as_record(survey.keys, values) for values in block.values]
+            yield from map(Row, block.lines, records, block.times)
+
+    def encoded(self, block: Block, ids: Sequence[bytes], envelopes: Envelopes, sent_at: str) -> bytes:
+        """Returns the events of a block, one a line."""
+        if block.records is None:
+            return envelopes.encode(ids, block.times, block.values, sent_at)
+        try:
+            return envelopes.encode_records(ids, block.times, block.records, sent_at)
+        except (TypeError, orjson.JSONEncodeError):
+            raise PermanentError(f"{self.path}: one of the records {block.lines[0]} to {block.lines[-1]} has a text that is no Unicode: "
+                                 "half of a surrogate pair") from None  # fmt: skip
 
     def blocks(self, survey: Survey, multiple: int = BLOCK_ROWS) -> Iterator[Block]:
-        """Yields the records in the order of the file, BLOCK_ROWS at a time or fewer; every `multiple` rows end a block."""
-        each = [BLOCK_ROWS] * (multiple // BLOCK_ROWS) + [multiple % BLOCK_ROWS] * (multiple % BLOCK_ROWS > 0)
+        """Yields the records in the order of the file, BLOCK_ROWS at a time or fewer; every `multiple` rows end a block.
+
+        Raises:
+            PermanentError: the file was replaced since its survey: its lines are other records than the ids are made for.
+        """
+        for block in self._all_blocks(survey, multiple):
+            if self._state != self._state_now():
+                raise PermanentError(f"{self.path}: was replaced while it was read; begin again")
+            yield block
+
+    def _all_blocks(self, survey: Survey, multiple: int) -> Iterator[Block]:
+        most = survey.block_rows
+        each = [most] * (multiple // most) + [multiple % most] * (multiple % most > 0)
         sizes = itertools.cycle(each)
-        blocks = self._blocks(survey.encoding, survey.delimiter, survey.sheet, sizes)
+        if self.has_keys:
+            yield from self._blocks_of_records(survey, sizes)
+            return
+        blocks = self._blocks(survey.encoding, survey.delimiter, survey.sheet, survey.header_at, sizes)
         next(blocks)
+        if survey.has_wide_rows:
+            blocks = ((lines, _evened(values, survey.width)) for lines, values in blocks)
+        if survey.blank_lines or survey.skipped:
+            blocks = _refilled((_kept(survey.skipped, *block) for block in blocks), itertools.cycle(each))
+        if survey.blank_columns:
+            blocks = ((lines, _without_columns(values, survey.blank_columns, survey.width)) for lines, values in blocks)
         keys, width, order = survey.keys, len(survey.keys), survey.date_order
         time_at = keys.index(self.time_column.header) if self.time_column.header in keys else width
-        for lines, values in _refilled(blocks, itertools.cycle(each)) if survey.blank_lines else blocks:
+        marks = {i: survey.decimal_marks[key] for i, key in enumerate(keys) if key in survey.decimal_marks}
+        for lines, values in blocks:
             moments = _column(values, time_at)
-            texts = self._with_points(values, survey) if survey.decimal_marks else values
+            texts = _with_points(values, width, marks) if marks else values
             if self.is_workbook:  # a CSV has nothing but texts
                 texts = [[v if type(v) is str else _text(v) for v in row] for row in texts]
             if survey.uneven_rows:  # those with too many have no column of time
                 moments = [None if len(row) > width else moment for row, moment in zip(values, moments, strict=True)]
             if self.is_workbook:
-                times = [read_time(_text(m), "ymd" if isinstance(m, date) else order) if m else None for m in moments]
+                times = [
+                    read_time(_text(m), "ymd" if isinstance(m, date) else order) if _is_short(m) else None
+                    for m in moments
+                ]
             else:
-                times = [read_time(m, order) if m else None for m in moments]
+                times = [read_time(m, order) if m and len(m) <= VALUE_MAX else None for m in moments]
             yield Block(lines, texts, times)
 
-    def _with_points(self, rows: list[Any], survey: Survey) -> list[list[Any]]:
-        """Returns the rows with decimal points; a number in a cell has no mark, so only texts are changed."""
-        changed = [list(row) for row in rows]
-        for row in changed:
-            if len(row) <= len(survey.keys):
-                for i, mark in survey.decimal_marks.items():
-                    if i < len(row) and isinstance(row[i], str):
-                        row[i] = with_point(row[i], mark)
-        return changed
+    def _blocks_of_records(self, survey: Survey, sizes: Iterator[int]) -> Iterator[Block]:
+        lines: list[int] = []
+        times: list[datetime | None] = []
+        records: list[dict[str, Any]] = []
+        wanted, chars = next(sizes), 0
+        for line, record in self._records(survey.encoding):
+            if _is_empty(record):
+                continue
+            for key, mark in survey.decimal_marks.items():
+                if isinstance(text := record.get(key), str) and len(text) <= VALUE_MAX:
+                    record[key] = with_point(text, mark)
+            moment = record.get(self.time_column.header)
+            lines.append(line)
+            times.append(
+                read_time(moment, survey.date_order) if isinstance(moment, str) and len(moment) <= VALUE_MAX else None
+            )
+            records.append(record)
+            chars += sum(len(value) for value in record.values() if isinstance(value, str))
+            if len(lines) == wanted or chars > BLOCK_CHARS:
+                yield Block(lines, [], times, records)
+                wanted = wanted - len(lines) or next(sizes)
+                lines, times, records, chars = [], [], [], 0
+        if lines:
+            yield Block(lines, [], times, records)
 
-    # -- bytes --------------------------------------------------------------------------------------------------
+    def _records(self, encoding: str) -> Iterator[tuple[int, dict[str, Any]]]:
+        """Yields the records that name their keys, with the keys of the contract."""
+        if self.kind == "parquet":
+            from ecommerce_elt.parquet_records import parquet_records
 
-    def _open(self) -> IO[bytes]:
-        file: IO[bytes] = OPENERS.get(self.path.suffix.lower(), open)(self.path, "rb")
-        return file
+            found: Iterable[tuple[int, dict[str, Any]]] = parquet_records(self.source.unpacked, self.path, self.limits)
+        else:
+            found = JsonRecords(self._texts(encoding), self.path, self.limits)
+        mapped: dict[str, str] = {}
+        for line, record in found:
+            for key in record:
+                if key not in mapped:
+                    mapped[key] = self._mapped(key)
+            keyed = {mapped[key]: value for key, value in record.items()}
+            if len(keyed) < len(record):
+                self._check_doubled([mapped[key] for key in record], list(record))
+            yield line, keyed
 
-    def _chunks(self, size: int = CHUNK_BYTES) -> Iterator[bytes]:
-        try:
-            with self._open() as file:
-                while chunk := file.read(size):
-                    yield chunk
-        except (EOFError, OSError, lzma.LZMAError, isal_zlib.IsalError) as error:  # type: ignore[misc]  # its stub
-            raise PermanentError(f"{self.path}: cannot be unpacked: {without_values(error)}") from None
+    # -- bytes and text ---------------------------------------------------------------------------------------------------
 
-    def _digest(self) -> str:
-        digest = hashlib.sha256()
-        for chunk in self._chunks():
+    def _digest(self) -> tuple[str, str]:
+        """Returns the SHA-256 of the unpacked bytes, and how they are text: read once, since unpacking takes time."""
+        digest, decoder, encoding = hashlib.sha256(), None, ""
+        if self.kind in {"csv", "json"}:
+            encoding = self.flags.encoding or self.source.bom or "utf-8"
+            try:
+                codecs.lookup(encoding)
+            except LookupError:
+                raise PermanentError(f"{self.path}: encoding {encoding}: Python knows no such encoding") from None
+            if encoding == "utf-8":
+                decoder = codecs.getincrementaldecoder("utf-8")()
+        line, without_end = 1, 0
+        for chunk in itertools.chain(self.source.chunks(), [b""]):
             digest.update(chunk)
-        return digest.hexdigest()
+            if decoder:
+                try:
+                    decoder.decode(chunk, final=not chunk)
+                except UnicodeDecodeError as error:
+                    raise self._not_utf8(line, error) from None
+                line += chunk.count(b"\n")
+            if self.kind == "csv":  # before all of a file that is one line is unpacked
+                end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
+                without_end = len(chunk) - end - 1 if end >= 0 else without_end + len(chunk)
+                if without_end > 4 * self.limits.row_bytes:  # bytes of a character
+                    raise too_long(f"{self.path}: line {line}", self.limits)
+        return digest.hexdigest(), encoding
 
-    def _encoding(self) -> str:
-        if self.flags.encoding:
-            try:
-                codecs.lookup(self.flags.encoding)
-            except LookupError as error:
-                raise PermanentError(f"--encoding {self.flags.encoding}: Python knows no such encoding") from error
-            return self.flags.encoding
-        start = next(self._chunks(), b"")
-        for bom, name in BOMS.items():
-            if start.startswith(bom):
-                return name
-        decoder = codecs.getincrementaldecoder("utf-8")()
-        line = 1
-        for chunk in itertools.chain(self._chunks(), [b""]):
-            try:
-                decoder.decode(chunk, final=not chunk)
-            except UnicodeDecodeError as error:
-                line += error.object[: error.start].count(b"\n")
-                raise PermanentError(
-                    f"{self.path}: line {line} is not UTF-8. Pass --encoding with the one that reads right: {self._readings(error)}"
-                ) from None
-            line += chunk.count(b"\n")
-        return "utf-8"
-
-    def _readings(self, error: UnicodeDecodeError) -> str:
-        """What the place would be in other encodings, for a message; of a feed with personal columns their names alone."""
-        if self.contract.is_personal:
-            return f"{', '.join(LEGACY_ENCODINGS)} or another. {NOT_SHOWN}"
+    def _not_utf8(self, line: int, error: UnicodeDecodeError) -> PermanentError:
         bad = error.object
-        begin, end = bad.rfind(b"\n", 0, error.start) + 1, bad.find(b"\n", error.start)
-        sample = bad[max(begin, error.start - 30) : end if 0 <= end < error.start + 30 else error.start + 30]
-        return "; ".join(f"{e}: {sample.decode(e, 'replace').strip()!r}" for e in LEGACY_ENCODINGS)
-
-    # -- text ---------------------------------------------------------------------------------------------------
+        line += bad[: error.start].count(b"\n")
+        answers, readings = [{"encoding": e} for e in LEGACY_ENCODINGS], f". {NOT_SHOWN}"
+        if not self.contract.is_personal:
+            begin, end = bad.rfind(b"\n", 0, error.start) + 1, bad.find(b"\n", error.start)
+            sample = bad[max(begin, error.start - 30) : end if 0 <= end < error.start + 30 else error.start + 30]
+            readings = ": " + "; ".join(f"{e}: {sample.decode(e, 'replace').strip()!r}" for e in LEGACY_ENCODINGS)
+        return OpenQuestionError(
+            f"{self.path}: line {line} is not UTF-8. Pass ", answers, f", whichever reads right{readings}"
+        )
 
     def _lines(self, encoding: str) -> Iterator[str]:
         """Yields lines with their ends. io.TextIOWrapper asks an unpacker at each line whether it is closed, in Python."""
         return itertools.chain.from_iterable(self._whole_lines(encoding))
 
-    def _whole_lines(self, encoding: str) -> Iterator[io.StringIO]:
+    def _texts(self, encoding: str) -> Iterator[str]:
+        decoder = codecs.getincrementaldecoder(encoding)()
+        try:
+            for chunk in self.source.chunks(TEXT_BYTES):
+                if text := decoder.decode(chunk):
+                    yield text
+            yield decoder.decode(b"", True)
+        except UnicodeError as error:
+            why = getattr(error, "reason", type(error).__name__)
+            raise PermanentError(f"{self.path}: not {encoding}: {why}") from None
+
+    def _whole_lines(self, encoding: str, reading: _Reading | None = None) -> Iterator[io.StringIO]:
         decoder = codecs.getincrementaldecoder(encoding)()
         rest = ""
-        for chunk in self._chunks(TEXT_BYTES):
+        for chunk in self.source.chunks(TEXT_BYTES):
             text = rest + decoder.decode(chunk)
             end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1  # the last \r may be half of a \r\n
-            yield io.StringIO(text[:end], newline="")
             rest = text[end:]
+            if len(rest) > self.limits.row_bytes:
+                raise _TooLongError
+            if reading:
+                reading.give(end)
+            yield io.StringIO(text[:end], newline="")
         yield io.StringIO(rest + decoder.decode(b"", True), newline="")
 
-    def _delimiter(self, encoding: str) -> str:
+    def _header(self, encoding: str) -> tuple[str, int]:
+        """Returns the delimiter and the line of the header: the first one that has all required columns, by any delimiter."""
+        head: list[str] = []
         try:
-            first = next((line for line in self._lines(encoding) if line.strip()), "")
+            head.extend(itertools.islice(self._lines(encoding), HEADER_ROWS + HEADER_LINES))
         except UnicodeError as error:
-            raise PermanentError(f"{self.path}: line 1: not {encoding}: {without_values(error)}") from None
-        if not first:
-            raise PermanentError(f"{self.path}: the file is empty")
-        if self.flags.delimiter:
-            return self.flags.delimiter
-        missing: dict[str, list[str]] = {}
-        try:
-            headers = {mark: next(csv.reader([first], delimiter=mark)) for mark in DELIMITERS}
-        except csv.Error as error:
-            raise PermanentError(f"{self.path}: line 1: {error}. Is it text with a header?") from None
-        for mark, header in headers.items():
-            missing[mark] = self._missing(header)
-            if not missing[mark]:
-                return mark  # only one mark can split the header into all required columns
-        mark = min(missing, key=lambda m: len(missing[m]))
-        wanted = ", ".join(missing[mark])
-        shown = self._shown(headers[mark])
-        raise PermanentError(
-            f"{self.path}: line 1 has no column {wanted} of feed {self.contract.feed}; {shown}. "
-            f"Name it with --column '{missing[mark][0]}=HEADER OF THE FILE', or give --delimiter"
-        )
+            raise PermanentError(
+                f"{self.path}: line 1: not {encoding}: {getattr(error, 'reason', type(error).__name__)}"
+            ) from None
+        except _TooLongError:
+            if not head:
+                raise too_long(f"{self.path}: line 1", self.limits) from None
+        marks = [self._given_delimiter()] if self.flags.delimiter else list(DELIMITERS)
+        closest: tuple[int, int, list[str], list[str]] | None = None
+        for at in range(min(HEADER_ROWS, len(head))):
+            if not head[at].strip():
+                continue
+            for mark in marks:
+                try:
+                    header = next(csv.reader(itertools.islice(head, at, None), delimiter=mark))
+                except csv.Error:
+                    continue  # a title with an open quote, or a column that is too long: then no line is found
+                if not (missing := self._missing(header)):
+                    return mark, at + 1  # only one mark can split the header into all required columns
+                if closest is None or len(missing) < closest[0]:
+                    closest = len(missing), at + 1, missing, header
+        if closest is None:
+            raise PermanentError(f"{self.path}: the file is empty" if not any(map(str.strip, head)) else
+                                 f"{self.path}: none of the first lines is a header. Is it a table?")  # fmt: skip
+        _, line, missing, header = closest
+        raise self._no_column(f"{self.path}: line {line}", missing, header)
+
+    def _given_delimiter(self) -> str:
+        mark = "\t" if self.flags.delimiter == "\\t" else self.flags.delimiter or ""
+        if len(mark) != 1 or mark in '\r\n"':
+            raise PermanentError(f"{self.path}: delimiter {mark!r}: expected one character")
+        return mark
 
     def _blocks(
-        self, encoding: str, delimiter: str, sheet: str | None, sizes: Iterator[int]
-    ) -> Iterator[tuple[list[int], list[Any]]]:
-        """Yields lines and values of so many rows at a time, the header alone first."""
+        self, encoding: str, delimiter: str, sheet: str | None, header_at: int, sizes: Iterator[int], block_chars: int = 0
+    ) -> Iterator[tuple[list[int], list[Any]]]:  # fmt: skip
+        """Yields lines and values of so many rows at a time, the header alone first.
+
+        Args:
+            block_chars: that may be read for a block; 0 is any number.
+        """
         if sheet is not None:
-            yield from self._sheet_blocks(sheet, sizes)
+            yield from self._sheet_blocks(sheet, header_at, sizes)
             return
-        reader = csv.reader(self._lines(encoding), delimiter=delimiter, strict=True)
-        line, wanted = 1, 1
+        reading = _Reading(self.limits.row_bytes, block_chars)
+        text = itertools.chain.from_iterable(self._whole_lines(encoding, reading))
+        reader = csv.reader(
+            itertools.islice(text, header_at - 1, None) if header_at > 1 else text, delimiter=delimiter, strict=True
+        )
+        line, wanted = header_at, 1
         rows: list[list[str]] = []
+        reading.begin(rows)
         try:
             while True:
                 rows.extend(itertools.islice(reader, wanted))  # if it fails, `rows` has what was read
                 if not rows:
                     return
-                lines = _line_numbers(line, rows, reader.line_num)
+                last = header_at - 1 + reader.line_num
+                lines = _line_numbers(line, rows, last)
+                if reading.chars > self.limits.row_bytes:
+                    for at, row in zip(lines, rows, strict=True):
+                        if sum(map(len, row)) > self.limits.row_bytes:
+                            raise too_long(f"{self.path}: line {at}", self.limits)
                 yield lines, rows
-                line, rows, wanted = reader.line_num + 1, [], next(sizes)
+                line, rows, wanted = last + 1, [], next(sizes)
+                reading.begin(rows)
+        except _TooLongError:
+            raise too_long(f"{self.path}: line {line + sum(map(_lines_taken, rows))}", self.limits) from None
         except csv.Error as error:
             line += sum(map(_lines_taken, rows))
+            if "field larger" in str(error):
+                raise too_long(f"{self.path}: line {line}", self.limits) from None
             raise PermanentError(f"{self.path}: line {line}: {error}. Is a quote open, or the delimiter another than "
-                                 f"{DELIMITERS.get(delimiter, delimiter)}?") from None  # fmt: skip
+                                 f"{DELIMITERS.get(delimiter, delimiter)}?") from error  # fmt: skip
         except UnicodeError as error:
             line += sum(map(_lines_taken, rows))
-            why = getattr(error, "reason", type(error).__name__)  # its position is of a part of the file
+            why = getattr(error, "reason", type(error).__name__)
             raise PermanentError(f"{self.path}: after line {line}: not {encoding}: {why}") from None
 
-    # -- workbooks ----------------------------------------------------------------------------------------------
+    # -- workbooks ----------------------------------------------------------------------------------------------------
 
-    def _workbook(self) -> CalamineWorkbook:
-        if self._book is None:
-            try:
-                with zipfile.ZipFile(self.path) as packed:
-                    with_errors = [name for name in packed.namelist() if _has_error_cells(packed, name)]
-                    self._book = (
-                        _open_with_texts_for_errors(packed) if with_errors else CalamineWorkbook.from_path(self.path)
-                    )
-            except BROKEN_WORKBOOK as error:
-                raise self._broken(error) from None
-        return self._book
-
-    def _broken(self, error: Exception) -> PermanentError:
-        why = without_values(error) if self.contract.is_personal else error
-        return PermanentError(f"{self.path}: cannot be read as a workbook: {why}. Copy the file anew from where it came, "
-                              "or open it where it was made and save it as .xlsx or .csv")  # fmt: skip
-
-    def _loaded(self, name: str) -> CalamineSheet:
-        """Returns the sheet, which is in memory as a whole; one sheet at a time is."""
-        if self._loaded_sheet is None or self._loaded_sheet.name != name:
-            self._loaded_sheet = None
-            try:
-                self._loaded_sheet = self._workbook().get_sheet_by_name(name)
-            except BROKEN_WORKBOOK as error:
-                raise self._broken(error) from None
-        return self._loaded_sheet
-
-    def _sheet(self) -> str:
-        names = self._workbook().sheet_names
-        if self.flags.sheet:
-            if self.flags.sheet not in names:
-                raise PermanentError(
-                    f"{self.path}: no sheet {self.flags.sheet!r}; it has {[*map(self._shown_sheet, names)]}"
-                )
-            return self.flags.sheet
-        fitting = []
-        for name in names:
-            header = next(self._loaded(name).iter_rows(), [])
-            if not self._missing([str(v) for v in header if v != ""]):
-                fitting.append(name)
+    def _sheet(self) -> tuple[str, int]:
+        """Returns the sheet that has the columns, and the row of its header."""
+        names = self._book.names
+        if self.flags.sheet and self.flags.sheet not in names:
+            raise OpenQuestionError(
+                f"{self.path}: no sheet {self.flags.sheet!r}; choose one with ", self._sheets(self._book.visible)
+            )
+        looked_at = [self.flags.sheet] if self.flags.sheet else self._book.visible
+        fitting: dict[str, int] = {}
+        closest: tuple[int, int, list[str], list[str]] | None = None
+        for name in looked_at:
+            for number, row in enumerate(itertools.islice(self._book.rows(name), HEADER_ROWS), 1):
+                header = [str(value) for value in row if value != ""]
+                if not header:
+                    continue
+                if not (missing := self._missing(header)):
+                    fitting[name] = number
+                    break
+                if closest is None or len(missing) < closest[0]:
+                    closest = len(missing), number, missing, header
         if len(fitting) == 1:
-            return fitting[0]
-        found = "no sheet has" if not fitting else f"sheets {[*map(self._shown_sheet, fitting)]} have"
-        raise PermanentError(f"{self.path}: {found} the columns of feed {self.contract.feed}; choose one with --sheet, "
-                             f"and name columns with --column. Sheets: {[*map(self._shown_sheet, names)]}")  # fmt: skip
+            return next(iter(fitting.items()))
+        if fitting:
+            shown = f"sheets {[*map(self._shown_sheet, fitting)]} have"
+            raise OpenQuestionError(
+                f"{self.path}: {shown} the columns of feed {self.contract.feed}; choose one with ",
+                self._sheets(list(fitting)),
+            )
+        if closest is None:
+            raise PermanentError(f"{self.path}: sheet {self._shown_sheet(self.flags.sheet)!r} is empty" if self.flags.sheet
+                                 else f"{self.path}: no sheet that is looked at has a row")  # fmt: skip
+        missing, header = closest[2:]
+        hidden = len(names) - len(self._book.visible)
+        raise self._no_column(
+            f"{self.path}: no sheet has the columns of feed {self.contract.feed}"
+            + (f" ({hidden} hidden sheets were not read)" if hidden else "") + f": the closest row, {closest[1]},",
+            missing, header, {"sheet": ""},
+        )  # fmt: skip
 
     def _shown_sheet(self, name: str) -> str:
         """The sheet for a message: by number, from 1, where it may be named after a person."""
-        return f"no. {self._workbook().sheet_names.index(name) + 1}" if self.contract.is_personal else name
+        return f"no. {self._book.names.index(name) + 1}" if self.contract.is_personal else name
 
-    def _sheet_blocks(self, sheet: str, sizes: Iterator[int]) -> Iterator[tuple[list[int], list[Any]]]:
-        rows = self._loaded(sheet).iter_rows()
-        header = next(rows, None)
-        if header is None:
-            raise PermanentError(f"{self.path}: sheet {self._shown_sheet(sheet)!r} is empty")
-        yield [1], [header]
-        first = 2
+    def _sheets(self, names: list[str]) -> list[dict[str, Any]]:
+        return [{"sheet": ""}] if self.contract.is_personal else [{"sheet": name} for name in names[:NAMES_SHOWN]]
+
+    def _sheet_blocks(self, sheet: str, header_at: int, sizes: Iterator[int]) -> Iterator[tuple[list[int], list[Any]]]:
+        rows = itertools.islice(self._book.rows(sheet), header_at - 1, None)
+        yield [header_at], [next(rows)]
+        first = header_at + 1
         while values := list(itertools.islice(rows, next(sizes))):
             yield list(range(first, first + len(values))), values
             first += len(values)
@@ -431,30 +666,118 @@ class TabularFile:
     def _shown(self, header: Sequence[Any]) -> str:
         """The header for a message, unless it may be a row of data; of a feed with personal columns the known names alone."""
         names = [str(name)[:SHOWN_MAX] for name in header]
-        is_known = [normalise_header(self._mapped(n)) in self.contract.headers for n in names]
+        is_known = [normalise_header(self._mapped(name)) in self.contract.headers for name in names]
         known = sum(is_known)
-        if self.contract.is_personal and known * 2 >= len(names):
-            keys = [self._mapped(n) for n, is_one in zip(names, is_known, strict=True) if is_one]
+        if known * 2 < len(names):  # a single value may be spelt like a column: a product "Phone"
+            return f"{known} of its {len(names)} fields are names that the feed knows: is it a header?"
+        if self.contract.is_personal:
+            keys = [self._mapped(name) for name, is_one in zip(names, is_known, strict=True) if is_one]
             others = [str(number) for number, is_one in enumerate(is_known, 1) if not is_one]
             return (
                 f"the header has {', '.join(keys)}; fields {', '.join(others) or 'none'} have other names. {NOT_SHOWN}"
             )
-        if known * 2 >= len(names):  # a single value may be spelt like a column: a product "Phone"
-            return f"the header is {names}"
-        return f"{known} of its {len(names)} fields are names that the feed knows: is it a header?"
+        return f"the header is {names[:NAMES_SHOWN]}" + (" and so on" if len(names) > NAMES_SHOWN else "")
 
-    def _keys(self, header: list[Any]) -> tuple[str, ...]:
+    def _no_column(
+        self, what: str, missing: list[str], header: Sequence[Any], other: dict[str, Any] | None = None
+    ) -> OpenQuestionError:
+        named = {"columns": {missing[0]: "HEADER OF THE FILE"}}
+        return OpenQuestionError(
+            f"{what} has no column {', '.join(missing)} of feed {self.contract.feed}; {self._shown(header)}. Say it with ",
+            [named, other or {"delimiter": ""}] if not self.has_keys else [named],
+        )
+
+    def _check_columns(self, header: Sequence[Any]) -> None:
+        if len(header) > self.limits.columns:
+            raise PermanentError(f"{self.path}: has {len(header):,} columns, and {self.limits.columns:,} are allowed. Is it one record "
+                                 "a row? If it is, raise ECOMMERCE_FILE_COLUMNS")  # fmt: skip
+
+    def _keys(self, header: Sequence[Any]) -> tuple[str, ...]:
+        self._check_columns(header)
         keys = tuple(self._mapped(str(name)) for name in header)
         if missing := self._missing([str(name) for name in header]):
-            raise PermanentError(f"{self.path}: no column {', '.join(missing)}; {self._shown(header)}. "
-                                 f"Name it with --column '{missing[0]}=HEADER OF THE FILE'")  # fmt: skip
-        if doubled := sorted({k for k in keys if keys.count(k) > 1}):
-            raise PermanentError(f"{self.path}: two columns are read as {', '.join(doubled)}; "
-                                 f"{self._shown(header)}. Say which one with --column '{doubled[0]}=HEADER OF THE FILE'")  # fmt: skip
+            raise self._no_column(f"{self.path}:", missing, header)
+        if self.has_keys:
+            self._check_doubled(keys, header)
         return keys
 
-    def _by_key(self, key: str) -> Column | None:
-        return next((c for c in self.contract.columns if c.header == key), None)
+    def _check_doubled(self, keys: Sequence[str], header: Sequence[Any]) -> None:
+        if len(set(keys)) < len(keys):
+            doubled = sorted(key for key, count in Counter(keys).items() if count > 1)
+            raise OpenQuestionError(f"{self.path}: two columns are read as {', '.join(doubled)}; "
+                               f"{self._shown(header)}. Say which one with ",
+                               [{"columns": {doubled[0]: "HEADER OF THE FILE"}}])  # fmt: skip
+
+
+class _TooLongError(Exception):
+    """A row has more characters than it may have."""
+
+
+class _Reading:
+    """Counts the characters that the rows of a block were read from.
+
+    Args:
+        row_chars: that one row may have.
+        block_chars: that a block may have; 0 is any number.
+    """
+
+    def __init__(self, row_chars: int, block_chars: int) -> None:
+        self.row_chars, self.block_chars = row_chars, block_chars
+        self.begin([])
+
+    def begin(self, rows: list[list[str]]) -> None:
+        self.rows, self.had, self.chars, self.since_row = rows, 0, 0, 0
+
+    def give(self, chars: int) -> None:
+        if len(self.rows) != self.had:
+            self.had, self.since_row = len(self.rows), 0
+        self.chars += chars
+        self.since_row += chars
+        if self.since_row > 2 * self.row_chars + TEXT_BYTES:
+            raise _TooLongError
+        if self.block_chars and self.chars > self.block_chars:
+            raise _LongRowsError
+
+
+class _OddRows:
+    """What of a table may be no record, found while it is read."""
+
+    def __init__(self, header: Sequence[Any], time_at: int | None, left_out: dict[str, LeftOut]) -> None:
+        self.header, self.time_at = [str(name).strip() for name in header], time_at
+        self.left_out = defaultdict(LeftOut, left_out)
+        self.skipped = array("Q")
+        self.candidates: dict[int, int] = {}  # lines of what may be totals, with the number of their cells
+
+    def skip(self, kind: str, line: int) -> None:
+        if len(self.skipped) == SKIPPED_MAX:
+            raise PermanentError(
+                f"line {line}: more than {SKIPPED_MAX:,} rows are headers, totals or blank: is it a file of records?"
+            )
+        self.skipped.append(line)
+        self.left_out[kind].add(line)
+
+    def without_empty(self, lines: list[int], rows: list[Any]) -> tuple[list[int], list[Any]]:
+        for line, row in zip(lines, rows, strict=True):
+            if not any(row):
+                self.left_out["blank"].add(line)
+        return _without_empty(lines, rows)
+
+    def found(self, lines: list[int], rows: list[Any], times: list[Any], strange: set[Any]) -> set[int]:
+        """Returns the places of rows that are no records, of those whose time is none of `strange`."""
+        gone = set()
+        for at, (line, row, time) in enumerate(zip(lines, rows, times, strict=True)):
+            if time not in strange:
+                continue
+            if is_blank(row):
+                self.skip("blank", line)
+            elif [str(value).strip() for value in row] == self.header:
+                self.skip("repeated_header", line)
+            else:
+                if self.time_at is not None and len(self.candidates) < TOTALS_TRIED and may_be_total(row, self.time_at):
+                    self.candidates[line] = len(row)
+                continue
+            gone.add(at)
+        return gone
 
 
 def _column(rows: Sequence[Sequence[Any]], at: int) -> list[Any]:
@@ -477,7 +800,7 @@ def _line_numbers(first: int, rows: list[list[str]], last: int) -> list[int]:
     return list(itertools.accumulate(map(_lines_taken, rows[:-1]), initial=first))
 
 
-def _without_blank(lines: list[int], rows: list[Any]) -> tuple[list[int], list[Any]]:
+def _without_empty(lines: list[int], rows: list[Any]) -> tuple[list[int], list[Any]]:
     kept = [(line, row) for line, row in zip(lines, rows, strict=True) if any(row)]
     return [line for line, _ in kept], [row for _, row in kept]
 
@@ -485,11 +808,11 @@ def _without_blank(lines: list[int], rows: list[Any]) -> tuple[list[int], list[A
 def _refilled(
     blocks: Iterator[tuple[list[int], list[Any]]], sizes: Iterator[int]
 ) -> Iterator[tuple[list[int], list[Any]]]:
-    """Yields blocks of these sizes again, without the rows that are blank."""
+    """Yields blocks of these sizes again."""
     lines: list[int] = []
     rows: list[Any] = []
     size = next(sizes)
-    for more_lines, more_rows in itertools.starmap(_without_blank, blocks):
+    for more_lines, more_rows in blocks:
         lines, rows = lines + more_lines, rows + more_rows
         while len(rows) >= size:
             yield lines[:size], rows[:size]
@@ -499,42 +822,56 @@ def _refilled(
         yield lines, rows
 
 
-def _xml_chunks(file: IO[bytes]) -> Iterator[bytes]:
-    """Yields an XML file in pieces that end between tags."""
-    rest = b""
-    while chunk := file.read(CHUNK_BYTES):
-        whole, mark, begun = (rest + chunk).rpartition(b"<")
-        yield whole
-        rest = mark + begun
-    yield rest
+def _is_in(ordered: Sequence[int], line: int) -> bool:
+    at = bisect_left(ordered, line)
+    return at < len(ordered) and ordered[at] == line
 
 
-def _has_error_cell(chunk: bytes) -> bool:
-    return (b't="e"' in chunk or b"t='e'" in chunk) and ERROR_CELL.search(chunk) is not None
+def _kept(skipped: Sequence[int], lines: list[int], rows: list[Any]) -> tuple[list[int], list[Any]]:
+    """Returns what of a block is neither blank nor skipped."""
+    if not all(map(any, rows)):
+        lines, rows = _without_empty(lines, rows)
+    if lines and (gone := set(skipped[bisect_left(skipped, lines[0]) : bisect_left(skipped, lines[-1] + 1)])):
+        rows = [row for line, row in zip(lines, rows, strict=True) if line not in gone]
+        lines = [line for line in lines if line not in gone]
+    return lines, rows
 
 
-def _has_error_cells(packed: zipfile.ZipFile, name: str) -> bool:
-    """Reads the whole file, and so proves its checksum."""
-    with packed.open(name) as file:
-        if not name.startswith("xl/worksheets/"):
-            while file.read(CHUNK_BYTES):
-                pass
-            return False
-        return sum(_has_error_cell(chunk) for chunk in _xml_chunks(file)) > 0
+def _without(gone: set[int], *lists: list[Any]) -> list[list[Any]]:
+    return [[value for at, value in enumerate(values) if at not in gone] for values in lists]
 
 
-def _open_with_texts_for_errors(packed: zipfile.ZipFile) -> CalamineWorkbook:
-    """Opens a copy in which #N/A and its like are texts: calamine gives errors as empty cells."""
-    with tempfile.NamedTemporaryFile(suffix=".xlsx") as copy:
-        with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as texts:
-            for name in packed.namelist():
-                with packed.open(name) as source, texts.open(name, "w", force_zip64=True) as target:
-                    if name.startswith("xl/worksheets/"):
-                        target.writelines(ERROR_CELL.sub(rb"\1str", chunk) for chunk in _xml_chunks(source))
-                    else:
-                        shutil.copyfileobj(source, target, CHUNK_BYTES)
-        copy.flush()
-        return CalamineWorkbook.from_path(copy.name)  # has the file open
+def _evened(rows: list[Any], width: int) -> list[Any]:
+    """Returns the rows without what they have behind the header's last column, where that is nothing: a comma at the end."""
+    return [row[:width] if len(row) > width and not any(row[width:]) else row for row in rows]
+
+
+def _without_columns(rows: list[Any], gone: tuple[int, ...], width: int) -> list[Any]:
+    return [[v for i, v in enumerate(row) if i not in gone] if len(row) <= width else row for row in rows]
+
+
+def _with_points(rows: list[Any], width: int, marks: dict[int, Mark]) -> list[list[Any]]:
+    """Returns the rows with decimal points; a number in a cell has no mark, so only texts are changed."""
+    changed = [list(row) for row in rows]
+    for row in changed:
+        if len(row) <= width:
+            for i, mark in marks.items():
+                if i < len(row) and isinstance(row[i], str) and len(row[i]) <= VALUE_MAX:
+                    row[i] = with_point(row[i], mark)
+    return changed
+
+
+def _is_strange(text: Any) -> bool:
+    """Returns whether a row with this for its time may be no record."""
+    return text is None or (isinstance(text, str) and (len(text) > VALUE_MAX or not is_time(text)))
+
+
+def _is_short(value: Any) -> bool:
+    return bool(value) and not (isinstance(value, str) and len(value) > VALUE_MAX)
+
+
+def _is_empty(record: dict[str, Any]) -> bool:
+    return all(value is None or value == "" for value in record.values())
 
 
 @lru_cache(maxsize=1 << 16, typed=True)

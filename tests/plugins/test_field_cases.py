@@ -4,8 +4,9 @@ import json
 from decimal import Decimal
 
 import pytest
-from ecommerce_elt.events import envelope, event_ids
-from ecommerce_elt.tabular import Flags, TabularFile
+from ecommerce_elt.events import Envelopes
+from ecommerce_elt.readings import read_files
+from ecommerce_elt.tabular import Flags
 
 from tests.conftest import PROJECT
 from tests.plugins.cleaning_bench import clean, rules
@@ -20,14 +21,14 @@ def loaded(tmp_path, config, contracts):
         pytest.skip(f"{CASES} is not there")
 
     def load(name):
-        source = TabularFile(CASES / name, contracts["online_retail"], Flags())
-        survey = source.survey()
-        ids = event_ids(survey.data_set)
-        events = [
-            envelope(event_id=ids(row.line), feed="online_retail", version=1, event_time=row.event_time,
-                     sent_at="2026-01-01T00:00:00Z", data=row.data)
-            for row in source.rows(survey)
-        ]  # fmt: skip
+        readings, _ = read_files(CASES / name, contracts["online_retail"], Flags(), tmp_path)
+        events: list[bytes] = []
+        for _, source, survey in readings:
+            envelopes = Envelopes(survey.data_set, survey.keys, feed="online_retail", version=1)
+            for block in source.blocks(survey):
+                events += source.encoded(block, envelopes, "2026-01-01T00:00:00Z").splitlines()
+        load.left_out = {kind: of.lines for kind, of in survey.left_out.items()}
+        load.uneven_rows = survey.uneven_rows
         return clean(tmp_path, config, contracts["online_retail"], "online_retail", events)
 
     return load
@@ -59,6 +60,38 @@ def test_ids_that_went_through_pandas(loaded):
 def test_words_that_mean_nothing(loaded):
     rows = loaded("12_nullwords.csv")
     assert [(rules(row), row["customer_id"], row["description"]) for row in rows] == [(set(), "unknown", None)] * 3
+
+
+@pytest.mark.parametrize("name", ["18_zip.zip", "29_gz_as_csv.csv", "32_lines.jsonl", "33.parquet"])
+def test_formats(loaded, name):
+    [row] = loaded(name)
+    assert rules(row) == set()
+    assert (row["stock_code"], row["quantity"], row["unit_price"], row["customer_id"]) == (
+        "85123A",
+        6,
+        Decimal("2.55"),
+        "17850",
+    )
+    assert f"{row['event_time']:%Y-%m-%d %H:%M}" == "2011-05-13 08:26"
+
+
+def test_a_title_and_a_total(loaded):
+    rows = loaded("05_title_total.xlsx")
+    assert [rules(row) for row in rows] == [set(), set()]
+    assert {kind: len(lines) for kind, lines in loaded.left_out.items() if kind != "blank"} == {"title": 1, "total": 1}
+
+
+def test_a_header_that_is_repeated(loaded):
+    rows = loaded("16_repeat_header.csv")
+    assert [(row["invoice_no"], rules(row)) for row in rows] == [("C16A", set()), ("C16B", set())]
+    assert loaded.left_out == {"blank": [3], "repeated_header": [4]}
+
+
+def test_a_comma_at_the_end_is_no_column_and_a_short_row_is_quarantined(loaded):
+    whole, short = loaded("15_ragged.csv")
+    assert (rules(whole), whole["extra"]) == (set(), None)
+    assert rules(short)
+    assert loaded.uneven_rows == 1
 
 
 def test_what_the_sources_own_producers_send(tmp_path, config, contracts):

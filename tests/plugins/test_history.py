@@ -212,7 +212,7 @@ def test_events_that_core_had_are_duplicates_of_their_own_file(land):
     group = land.all({"landing/product_events/a.csv": small(10), "landing/product_events/b.csv": small(20, 3)})
     [batch_id] = group.batches
     loaded = clean(land, group)
-    identify = event_ids(group.files[1].data_set)
+    identify = event_ids(group.files[1].parts[0].data_set)
     known = io.BytesIO()
     pq.write_table(pa.table({"event_id": [identify(2), identify(4)]}), known)  # as UNLOAD writes them for publish_batch
     land.s3.put_object(Bucket=land.config.bucket, Key=f"manifests/{batch_id}/known/0000", Body=known.getvalue())
