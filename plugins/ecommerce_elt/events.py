@@ -141,7 +141,7 @@ class Envelopes:
 
     def encode_records(
         self,
-        lines: Sequence[int],
+        ids: Sequence[bytes],
         times: Sequence[datetime | None],
         records: Sequence[Mapping[str, object]],
         sent_at: str,

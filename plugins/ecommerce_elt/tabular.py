@@ -27,7 +27,7 @@ import orjson
 
 from ecommerce_elt.dates import DateEvidence, is_time, read_time
 from ecommerce_elt.decimal_marks import Mark, MarkEvidence, with_point
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, without_values
 from ecommerce_elt.events import Envelopes, as_record
 from ecommerce_elt.feeds import Contract, normalise_header
 from ecommerce_elt.json_records import JsonRecords, too_long
@@ -449,7 +449,7 @@ class TabularFile:
                 codecs.lookup(encoding)
             except LookupError:
                 raise PermanentError(f"{self.path}: encoding {encoding}: Python knows no such encoding") from None
-            if encoding == "utf-8":
+            if encoding == "utf-8" and not self.flags.encoding:
                 decoder = codecs.getincrementaldecoder("utf-8")()
         line, without_end = 1, 0
         for chunk in itertools.chain(self.source.chunks(), [b""]):
@@ -514,9 +514,7 @@ class TabularFile:
         try:
             head.extend(itertools.islice(self._lines(encoding), HEADER_ROWS + HEADER_LINES))
         except UnicodeError as error:
-            raise PermanentError(
-                f"{self.path}: line 1: not {encoding}: {getattr(error, 'reason', type(error).__name__)}"
-            ) from None
+            raise PermanentError(f"{self.path}: line 1: not {encoding}: {without_values(error)}") from None
         except _TooLongError:
             if not head:
                 raise too_long(f"{self.path}: line 1", self.limits) from None
@@ -599,7 +597,8 @@ class TabularFile:
         names = self._book.names
         if self.flags.sheet and self.flags.sheet not in names:
             raise OpenQuestionError(
-                f"{self.path}: no sheet {self.flags.sheet!r}; choose one with ", self._sheets(self._book.visible)
+                f"{self.path}: no sheet {self.flags.sheet!r}; it has {[*map(self._shown_sheet, names)]}. Choose one with ",
+                self._sheets(self._book.visible),
             )
         looked_at = [self.flags.sheet] if self.flags.sheet else self._book.visible
         fitting: dict[str, int] = {}

@@ -6,6 +6,9 @@ import hashlib
 import io
 import json
 import re
+import shlex
+import zipfile
+from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
 
@@ -430,3 +433,147 @@ def test_rejected_rows_are_reported_with_their_line_where_their_values_make_the_
     ]
     assert (found["identity"], found["repeated_rows"]) == (
         "invoice_no, stock_code, description, quantity, invoice_date, unit_price, customer_id, country", 1)  # fmt: skip
+
+
+# -- zips, other formats, what is left out ----------------------------------------------------------------------------
+
+
+def as_zip(files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, body in files.items():
+            packed.writestr(name, body)
+    return out.getvalue()
+
+
+def as_parquet(rows):
+    out = io.BytesIO()
+    pq.write_table(pa.Table.from_pylist([dict(zip(HEADER, row, strict=True)) for row in rows]), out)
+    return out.getvalue()
+
+
+def as_json_lines(rows):
+    return "\n".join(json.dumps(dict(zip(HEADER, row, strict=True))) for row in rows).encode()
+
+
+def test_a_zip_of_several_kinds_lands_with_one_report(land, contracts):
+    bad = ["2026-01-01", "P?!", "1", "2.50"]
+    files = {
+        "orders/a.csv": as_csv(ROWS[:4]),
+        "b.xlsx": as_xlsx([["Movements"], HEADER, *ROWS[4:6], HEADER, ["Total", None, None, None]]),
+        "c.jsonl": as_json_lines([*ROWS[6:8], bad]),
+        "d.gz": gzip.compress(as_parquet(ROWS[8:])),
+        "again.csv": as_csv(ROWS[:4]),  # the same content as a.csv
+        "__MACOSX/._a.csv": b"x",
+    }
+    landed = land(as_zip(files), "landing/product_events/all.zip")
+    assert [part.name for part in landed.parts] == list(files)[:-1]
+    found = events(land, landed)
+    assert [e["data"]["product_id"] for e in found] == [
+        *(row[1] for row in ROWS[:8]),
+        "P?!",
+        *(row[1] for row in [*ROWS[8:], *ROWS[:4]]),
+    ]
+    alone = land(files["c.jsonl"], "landing/product_events/alone.txt")  # each has the ids that it has alone
+    assert [e["event_id"] for e in events(land, alone)] == [e["event_id"] for e in found[6:9]]
+
+    history.report_loaded(land.s3, LandedGroup([landed], []), clean(land, landed), land.config)
+    whole = report(land, landed)
+    assert (whole["state"], whole["rows"], whole["skipped"]) == ("loaded", 16, ["__MACOSX/._a.csv"])
+    # One of the rows of b.xlsx is a label alone: data that the cleaning rejects.
+    assert [whole[count] for count in COUNTS] == [16, 10, 2, 4]
+    members = {member["member"]: member for member in whole["members"]}
+    assert {name: [line["line"] for line in m["rejected"]] for name, m in members.items() if m["rejected"]} == {
+        "b.xlsx": [6],
+        "c.jsonl": [3],
+    }
+    assert {k: v["lines"] for k, v in members["b.xlsx"]["left_out"].items()} == {"title": [1], "repeated_header": [5]}
+    assert sum(member["accepted"] for member in members.values()) == whole["accepted"]
+    assert history.land_file(land.s3, landed.key, contracts, Flags(), land.config) == landed  # twice is once
+
+
+def test_a_zip_with_a_file_that_cannot_be_read_loads_nothing_and_says_what_to_run(land):
+    asks = as_csv([["1/2/2026", "P1", "1", "2.50"]])
+    body = as_zip({"a.csv": as_csv(ROWS), "b.csv": asks, "readme.txt": b"hello"})
+    with pytest.raises(PermanentError, match="all.zip cannot be loaded"):
+        land(body, "landing/product_events/all.zip")
+    found = report(land, LandedFile("landing/product_events/all.zip", hashlib.md5(body).hexdigest()))
+    assert (
+        found["error"]
+        == "landing/product_events/all.zip: 2 of 3 files of the zip cannot be read, so none of it is loaded"
+    )
+    assert [member["member"] for member in found["members"]] == ["b.csv", "readme.txt"]
+    assert '--conf \'{"key": "landing/product_events/all.zip", "date_order": "dmy"}\'' in found["run_again"][1]
+    assert "Contents" not in land.s3.list_objects_v2(Bucket=land.config.bucket, Prefix="manifests/")
+
+
+@pytest.mark.parametrize(
+    ("body", "flags", "says", "conf"),
+    [
+        pytest.param(as_csv([["1/2/2026", "P1", "1", "2.5"]]), {}, 'Pass date_order: "mdy" or date_order: "dmy"', {"date_order": "mdy"}, id="dates"),
+        pytest.param(as_csv([[*ROWS[0][:3], "2,5"]]), {}, "Pass decimal_comma: true or decimal_comma: false", {"decimal_comma": True}, id="commas"),
+        pytest.param(as_csv(ROWS, header=["event_time", "Artikel", "Menge", "price"]), {"columns": {"quantity": "Menge"}},
+                     'Say it with columns: {"product_id": "HEADER OF THE FILE"} or delimiter', {"columns": {"quantity": "Menge", "product_id": "HEADER OF THE FILE"}}, id="columns"),
+        pytest.param(as_csv(ROWS) + "é,P,1,1\n".encode("cp1252"), {}, 'Pass encoding: "cp1252" or', {"encoding": "cp1252"}, id="encoding"),
+    ],
+)  # fmt: skip
+def test_the_report_of_a_question_names_the_parameters_of_the_dag(land, body, flags, says, conf):
+    with pytest.raises(PermanentError):
+        land(body, flags=Flags(**flags))
+    found = report(land, LandedFile("landing/product_events/a file.csv", hashlib.md5(body).hexdigest()))
+    assert says in found["error"]
+    assert "--" not in found["error"]
+    words = shlex.split(found["run_again"][0])
+    assert words[:-1] == ["airflow", "dags", "trigger", "load_history", "--conf"]
+    assert json.loads(words[-1]) == {"key": "landing/product_events/a file.csv", **conf}
+
+
+def test_a_file_that_is_replaced_after_it_was_found_is_left_to_the_run_of_the_new_one(land, contracts):
+    files = [("landing/product_events/a.csv", "0" * 32), ("landing/product_events/b.csv", None)]
+    for key, _ in files:
+        land.s3.put_object(Bucket=land.config.bucket, Key=key, Body=small(1))
+    group = history.land_files(land.s3, files, contracts, Flags(), land.config)
+    assert ([file.key for file in group.files], group.failed, group.replaced) == ([files[1][0]], [], [files[0][0]])
+    assert report(land, LandedFile(*files[0]))["state"] == "replaced"
+    assert history.land_files(land.s3, files[:1], contracts, Flags(), land.config).batches == []
+    found = land.s3.list_objects_v2(Bucket=land.config.bucket, Prefix="landing/")["Contents"]
+    assert "landing/product_events/a.csv" in [
+        file.key for file in new_files(found)
+    ]  # the new one is still to be loaded
+
+
+@pytest.mark.parametrize("etag_is_given", [True, False])
+def test_a_file_that_is_replaced_between_being_found_and_read(land, contracts, etag_is_given):
+    key, old, new = "landing/product_events/a.csv", small(1, 3), small(50, 4)
+    etag = land.s3.put_object(Bucket=land.config.bucket, Key=key, Body=old)["ETag"].strip('"')
+
+    class Replacing:
+        exceptions = land.s3.exceptions
+
+        def __getattr__(self, name):
+            return getattr(land.s3, name)
+
+        def get_object(self, **request):
+            if request["Key"] == key:
+                land.s3.put_object(Bucket=land.config.bucket, Key=key, Body=new)
+            return land.s3.get_object(**request)
+
+    group = history.land_files(Replacing(), [(key, etag if etag_is_given else None)], contracts, Flags(), land.config)
+    if etag_is_given:
+        assert (group.files, group.replaced) == ([], [key])
+    else:  # a run by hand is for the file as it is
+        [landed] = group.files
+        assert (landed.etag, landed.rows) == (hashlib.md5(new).hexdigest(), 4)
+
+
+def test_what_a_run_keeps_of_landed_files_survives_its_way_through_json(land):
+    landed = land(as_zip({"a.csv": as_csv(ROWS), "b": as_json_lines(ROWS)}), "landing/product_events/all.zip")
+    assert history.Landed.of(json.loads(json.dumps(asdict(landed)))) == landed
+
+
+def test_long_records_make_small_raw_objects(land, monkeypatch):
+    monkeypatch.setattr(history, "OBJECT_BYTES", 500)
+    landed = land(as_json_lines([[*row[:1], row[1] + "x" * 600, *row[2:]] for row in ROWS]))
+    keys = [o.key for b in landed.batches for o in batches.read_manifest(land.s3, land.config.bucket, b).objects]
+    assert len(keys) == 4  # of three lines each: a block that is read is not divided
+    assert len(events(land, landed)) == 10
