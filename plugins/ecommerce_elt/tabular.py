@@ -128,8 +128,8 @@ class TabularFile:
     def __init__(
         self, path: Path | PackedFile, contract: Contract, flags: Flags, limits: FileLimits | None = None, folder: Path | None = None
     ) -> None:  # fmt: skip
-        self.limits = limits or file_limits()
-        self.source = path if isinstance(path, PackedFile) else PackedFile(path, self.limits, folder)
+        self.source = path if isinstance(path, PackedFile) else PackedFile(path, limits or file_limits(), folder)
+        self.limits = self.source.limits
         self.path, self.contract, self.flags = self.source.name, contract, flags
         self.time_column = contract.column(contract.event_time)
         self._columns = {column.header: column for column in contract.columns}
