@@ -1,9 +1,10 @@
 """
 ### Load history
 
-Loads whole files of `landing/<feed>/`: CSV of any spelling, JSON, Parquet, a workbook, packed or not, or a zip of them, as the
-producer reads them; what a file is, its first bytes say. The header is validated first. Small files of a feed share a run and a batch, and each has a report of its own. The events have the ids that
-a replay of the same file would give them, so a file that is loaded twice, or streamed as well, is in the warehouse once.
+Loads whole files of `landing/<feed>/`: CSV of any spelling, JSON, Parquet, a workbook, packed or not, or a zip of them, as
+the producer reads them; what a file is, its first bytes say. The header is validated first. Small files of a feed share a run
+and a batch, and each has a report of its own. The events have the ids that a replay of the same file would give them, so a
+file that is loaded twice, or streamed as well, is in the warehouse once.
 
 - **Runs** for the files that `watch_landing` finds, and by hand with a key. Give the other parameters where the file leaves
   open how it is to be read: the report of a file that failed says which.
@@ -12,10 +13,10 @@ a replay of the same file would give them, so a file that is loaded twice, or st
   report beside each file: `<file>.<etag>.report.json`, with the counts, and the line number of each rejected record.
 
 #### What to press after a failure
-Read the report; where a parameter is missing, its `run_again` has the command. A file that is wrong does not hold up the others of its run: mend it and put it to `landing/` again; it gets a
-run of its own. For a file that needs a parameter: **trigger the DAG** with the key and the parameter. For a batch that could
-not be loaded: mend what the red task names and **clear the red task** with its downstream tasks. More in
-docs/runbooks/bad-file-in-landing.md.
+Read the report; where a parameter is missing, its `run_again` has the command. A file that is wrong does not hold up the
+others of its run: mend it and put it to `landing/` again; it gets a run of its own. For a file that needs a parameter:
+**trigger the DAG** with the key and the parameter. For a batch that could not be loaded: mend what the red task names and
+**clear the red task** with its downstream tasks. More in docs/runbooks/bad-file-in-landing.md.
 """
 
 from __future__ import annotations
