@@ -257,8 +257,10 @@ def erase_landed(
 
 def _is_of(report: dict[str, Any], raw_keys: set[str], batches: set[str]) -> bool:
     """Returns whether the reported file has one of the raw objects. A report without `raw_prefix` is of a file that had its
-    batches for itself.
+    batches for itself; that of a zip has those of its files.
     """
+    if "members" in report:
+        return any(_is_of(member, raw_keys, batches) for member in report["members"])
     if "raw_prefix" in report:
         return any(key.startswith(report["raw_prefix"]) for key in raw_keys)
     return not batches.isdisjoint(report["batches"])

@@ -16,7 +16,7 @@ import openpyxl
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ecommerce_elt import batches, history, landing
+from ecommerce_elt import batches, erasure, history, landing
 from ecommerce_elt.cleaning import clean_batch
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import event_ids
@@ -470,12 +470,14 @@ def test_a_zip_of_several_kinds_lands_with_one_report(land, contracts):
     assert [part.name for part in landed.parts] == list(files)[:-1]
     found = events(land, landed)
     assert [e["data"]["product_id"] for e in found] == [
-        *(row[1] for row in ROWS[:8]),
+        *(row[1] for row in ROWS[:6]),
+        "",
+        *(row[1] for row in ROWS[6:8]),
         "P?!",
         *(row[1] for row in [*ROWS[8:], *ROWS[:4]]),
     ]
     alone = land(files["c.jsonl"], "landing/product_events/alone.txt")  # each has the ids that it has alone
-    assert [e["event_id"] for e in events(land, alone)] == [e["event_id"] for e in found[6:9]]
+    assert [e["event_id"] for e in events(land, alone)] == [e["event_id"] for e in found[7:10]]
 
     history.report_loaded(land.s3, LandedGroup([landed], []), clean(land, landed), land.config)
     whole = report(land, landed)
@@ -490,6 +492,14 @@ def test_a_zip_of_several_kinds_lands_with_one_report(land, contracts):
     assert {k: v["lines"] for k, v in members["b.xlsx"]["left_out"].items()} == {"title": [1], "repeated_header": [5]}
     assert sum(member["accepted"] for member in members.values()) == whole["accepted"]
     assert history.land_file(land.s3, landed.key, contracts, Flags(), land.config) == landed  # twice is once
+    # Whose records are in one file of the zip is found by the report, when a customer is erased.
+    raw = [
+        raw.key for batch in landed.batches for raw in batches.read_manifest(land.s3, land.config.bucket, batch).objects
+    ]
+    assert all(erasure._is_of(whole, {key}, set()) for key in raw)
+    assert not erasure._is_of(
+        whole, {"raw/feed=product_events/dt=2026-01-01/hour=00/landed-other"}, set(landed.batches)
+    )
 
 
 def test_a_zip_with_a_file_that_cannot_be_read_loads_nothing_and_says_what_to_run(land):
