@@ -47,7 +47,7 @@ from ecommerce_elt.tabular import Block, Flags
 log = logging.getLogger(__name__)
 
 REPORTED_LINES = 1000
-SUMMED = ("rows", "blank_lines", "uneven_rows", "formulas_without_value")  # of the files of a zip
+SUMMED = ("rows", "blank_lines", "uneven_rows", "formulas_without_value", "repeated_rows")  # of the files of a zip
 FILES_NAMED = 5  # in a message
 PUTS_AT_ONCE = 4
 OBJECT_BYTES = 32 << 20  # of a raw object, unpacked: some of them are in memory
@@ -94,6 +94,10 @@ class Landed:
     @property
     def rows(self) -> int:
         return sum(part.rows for part in self.parts)
+
+    @property
+    def repeated_rows(self) -> int:
+        return sum(part.repeated_rows for part in self.parts)
 
 
 @dataclass(frozen=True)
@@ -433,7 +437,8 @@ def _part_report(
         **({"member": part.name} if part.name else {}),
         "rows": part.rows, "blank_lines": part.blank_lines, "uneven_rows": part.uneven_rows, "left_out": part.left_out,
         "formulas_without_value": part.formulas_without_value, "layout": part.layout, "data_set": part.data_set,
-        "identity": part.identity, "repeated_rows": part.repeated_rows, "raw_prefix": part.raw_prefix, "batches": part.batches, **total, "rejected": lines, "rejected_lines_shown": len(lines),
+        "identity": part.identity, "repeated_rows": part.repeated_rows, "raw_prefix": part.raw_prefix,
+        "batches": part.batches, **total, "rejected": lines, "rejected_lines_shown": len(lines),
     }  # fmt: skip
 
 

@@ -5,8 +5,9 @@ from decimal import Decimal
 
 import pytest
 from ecommerce_elt.events import Envelopes
+from ecommerce_elt.identity import FileIdentity
 from ecommerce_elt.readings import read_files
-from ecommerce_elt.tabular import Flags
+from ecommerce_elt.tabular import BLOCK_ROWS, Flags
 
 from tests.conftest import PROJECT
 from tests.plugins.cleaning_bench import clean, rules
@@ -24,9 +25,10 @@ def loaded(tmp_path, config, contracts):
         readings, _ = read_files(CASES / name, contracts["online_retail"], Flags(), tmp_path)
         events: list[bytes] = []
         for _, source, survey in readings:
-            envelopes = Envelopes(survey.data_set, survey.keys, feed="online_retail", version=1)
-            for block in source.blocks(survey):
-                events += source.encoded(block, envelopes, "2026-01-01T00:00:00Z").splitlines()
+            envelopes = Envelopes(survey.keys, feed="online_retail", version=1)
+            with FileIdentity(source, survey, tmp_path) as identity:
+                for block, ids in identity.blocks(BLOCK_ROWS):
+                    events += source.encoded(block, ids, envelopes, "2026-01-01T00:00:00Z").splitlines()
         load.left_out = {kind: of.lines for kind, of in survey.left_out.items()}
         load.uneven_rows = survey.uneven_rows
         return clean(tmp_path, config, contracts["online_retail"], "online_retail", events)

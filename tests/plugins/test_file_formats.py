@@ -16,8 +16,9 @@ import pyarrow.parquet as pq
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import Envelopes
+from ecommerce_elt.identity import FileIdentity
 from ecommerce_elt.readings import MembersError, read_files
-from ecommerce_elt.tabular import Flags, TabularFile
+from ecommerce_elt.tabular import BLOCK_ROWS, Flags, TabularFile
 
 from tests.plugins.spreadsheets import as_ods, as_xls, as_xlsb, as_xlsx
 
@@ -77,12 +78,13 @@ def read(tmp_path, contracts):
 
 
 def events(source, survey):
-    envelopes = Envelopes(survey.data_set, survey.keys, feed="product_events", version=2)
-    return [
-        json.loads(line)
-        for block in source.blocks(survey)
-        for line in source.encoded(block, envelopes, "now").splitlines()
-    ]
+    envelopes = Envelopes(survey.keys, feed="product_events", version=2)
+    with FileIdentity(source, survey) as identity:
+        return [
+            json.loads(line)
+            for block, ids in identity.blocks(BLOCK_ROWS)
+            for line in source.encoded(block, ids, envelopes, "now").splitlines()
+        ]
 
 
 @pytest.mark.parametrize("packing", PACKINGS)
@@ -129,7 +131,7 @@ def test_keys_of_json_are_matched_like_headers_and_values_stay_json(read):
     assert [row.line for row in rows] == [1, 3]
     assert list(rows[1].data) == ["product_id", "quantity"]  # a key that is missing stays so
     [first, _] = source.encoded(
-        next(source.blocks(survey)), Envelopes("d", survey.keys, feed="f", version=1), "now"
+        next(source.blocks(survey)), [b"1", b"2"], Envelopes(survey.keys, feed="f", version=1), "now"
     ).splitlines()
     assert first.endswith(
         b'"data":{"event_time":"2026-01-01","product_id":7,"quantity":6.0,"price":2.5499999999999998,"tags":["a",{"b":null}],'
@@ -349,3 +351,24 @@ def test_a_file_that_is_replaced_after_its_survey_is_not_read_on(tmp_path, contr
     path.write_bytes(as_csv(TEXTS[:1] * 2000))
     with pytest.raises(PermanentError, match="was replaced while it was read; begin again"):
         list(blocks)
+
+
+# -- ids by values ----------------------------------------------------------------------------------------------------
+
+
+def test_a_row_has_the_same_id_in_every_format(read):
+    header = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+    row = ["536365", "22423", "HEART", 6, "2010-12-01T08:26:00", 2.55, 17850, "France"]
+    bodies = [
+        as_csv([[str(value) for value in row]], header),
+        as_lines([dict(zip(header, row, strict=True))]),
+        as_parquet([dict(zip(header, row, strict=True))]),
+        as_xlsx([header, [datetime(2010, 12, 1, 8, 26) if value == row[4] else value for value in row]]),
+        as_ods([header, row]),
+    ]
+    found = set()
+    for body in bodies:
+        survey, _, source = read(body, feed="online_retail")
+        with FileIdentity(source, survey) as identity:
+            found.update(event_id for _, ids in identity.blocks(BLOCK_ROWS) for event_id in ids)
+    assert len(found) == 1

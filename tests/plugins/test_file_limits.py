@@ -33,17 +33,19 @@ from pathlib import Path
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import Envelopes
 from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.identity import FileIdentity
 from ecommerce_elt.readings import read_files
-from ecommerce_elt.tabular import Flags
+from ecommerce_elt.tabular import BLOCK_ROWS, Flags
 
 contract, rows, error = load_contracts(Path("include/feeds"))["product_events"], 0, ""
 with tempfile.TemporaryDirectory() as folder:
     try:
         for _, file, survey in read_files(Path(sys.argv[1]), contract, Flags(), Path(folder))[0]:
-            envelopes = Envelopes(survey.data_set, survey.keys, feed="product_events", version=2)
-            for block in file.blocks(survey):
-                file.encoded(block, envelopes, "now")
-                rows += len(block.lines)
+            envelopes = Envelopes(survey.keys, feed="product_events", version=2)
+            with FileIdentity(file, survey, Path(folder)) as identity:
+                for block, ids in identity.blocks(BLOCK_ROWS):
+                    file.encoded(block, ids, envelopes, "now")
+                    rows += len(block.lines)
     except PermanentError as wrong:
         error = str(wrong)
 peak = re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text())[1]  # of this program, not of what started it
