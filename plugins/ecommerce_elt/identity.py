@@ -13,6 +13,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
+from hashlib import sha256
 from itertools import accumulate, chain, islice
 from pathlib import Path
 from typing import Any, Self
@@ -20,6 +21,8 @@ from typing import Any, Self
 import duckdb
 import orjson
 import pyarrow as pa
+import pyarrow.compute as pc
+from more_itertools import constrained_batches
 
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import as_uuid5, event_ids_of
@@ -32,6 +35,8 @@ log = logging.getLogger(__name__)
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:row")
 MEMORY_BYTES = 256 * 1024**2  # of the engine; it spills the rest to its folder
 BLOCKS_AT_ONCE = 20
+BATCH_BYTES = 2 << 20  # of texts at once: the engine has several copies of them
+TEXT_MAX = 65_535  # bytes; a column's max_bytes is no larger, and a longer text is known by its digest
 IDS_AT_ONCE = 20_000
 READ = pa.schema([("number", pa.int64()), ("event_time", pa.timestamp("us", "UTC")), ("data", pa.list_(pa.string()))])
 
@@ -152,12 +157,16 @@ def _engine(folder: Path) -> duckdb.DuckDBPyConnection:
                 "autoinstall_known_extensions": False}  # fmt: skip
     engine = duckdb.connect(config=settings)
     engine.execute("SET TimeZone = 'UTC'")
+    engine.execute("SET enable_progress_bar = false")  # it is printed to where the output goes
     return engine
 
 
 def _batches(blocks: Iterator[Block], keys: Sequence[str]) -> Iterator[pa.RecordBatch]:
     number = 0
-    while some := [_columns(block, keys) for block in islice(blocks, BLOCKS_AT_ONCE)]:
+    columns = (_columns(block, keys) for block in blocks)
+    for some in constrained_batches(
+        columns, BATCH_BYTES, BLOCKS_AT_ONCE, get_len=lambda of: of[1].nbytes, strict=False
+    ):
         times, data = map(pa.concat_arrays, zip(*some, strict=True))
         yield pa.record_batch([pa.array(range(number, number + len(data)), pa.int64()), times, data], schema=READ)
         number += len(data)
@@ -167,6 +176,12 @@ def _columns(block: Block, keys: Sequence[str]) -> tuple[pa.Array, pa.Array]:
     values = block.values if block.records is None else [[record.get(key) for key in keys] for record in block.records]
     ends = pa.array(accumulate(map(len, values), initial=0), pa.int32())
     texts = _texts(list(chain.from_iterable(values)))
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) > TEXT_MAX:  # no column can hold it: it is rejected, by any name
+        shortened = [
+            sha256(raw).hexdigest() if t is not None and len(raw := t.encode()) > TEXT_MAX else t
+            for t in texts.to_pylist()
+        ]
+        texts = pa.array(shortened, pa.string())
     return pa.array(block.times, READ.field("event_time").type), pa.ListArray.from_arrays(ends, texts)
 
 
