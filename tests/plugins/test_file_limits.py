@@ -254,6 +254,7 @@ def test_a_zip_whose_directory_lies_about_a_size_is_refused(tmp_path, contracts)
         ({"sheet_bytes": 500}, as_xlsx([["x" * 600]]), "ECOMMERCE_FILE_SHEET_BYTES"),
         ({"sheet_memory_bytes": 64 << 20}, as_ods([["x"] * 50] * 20_000), "ECOMMERCE_FILE_SHEET_MEMORY_BYTES"),
     ],
+    ids=["columns", "row_bytes", "unpacked_bytes", "sheet_bytes", "sheet_memory_bytes"],
 )  # fmt: skip
 def test_each_limit_is_a_setting(tmp_path, contracts, limits, body, says):
     path = tmp_path / "file"
