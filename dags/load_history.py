@@ -12,6 +12,9 @@ file that is loaded twice, or streamed as well, is in the warehouse once.
 - **Reads** the files, which stay as they are. **Writes** `raw/`, and from there on all that `load_events` writes; at last a
   report beside each file: `<file>.<etag>.report.json`, with the counts, and the line number of each rejected record.
 
+Before anything is loaded, rows that core has under other ids are counted, where the feed tells rows apart by their values: what a
+shop streamed itself, say, and exports as well. `on_known` says what becomes of them; by default the run stops and says how many there are.
+
 #### What to press after a failure
 Read the report; where a parameter is missing, its `run_again` has the command. A file that is wrong does not hold up the
 others of its run: mend it and put it to `landing/` again; it gets a run of its own. For a file that needs a parameter:
@@ -64,6 +67,12 @@ from more_itertools import always_iterable
             enum=["", "file", "rows"],
             description="What tells rows apart: their values (rows), or the file and the line (file); empty: the contract says.",
         ),
+        "on_known": Param(
+            "stop",
+            enum=["stop", "skip", "add"],
+            description="What becomes of rows that core has under other ids, such as the shop's own: nothing is loaded (stop), "
+            "the others are loaded (skip), or all are, and these are there twice (add).",
+        ),
         "etag": Param("", type="string", description="Of the file that is meant; set by watch_landing."),
         "more": Param(
             [],
@@ -82,6 +91,14 @@ def load_history():
         get_current_context()["ti"].xcom_push(key="landed", value=asdict(landed))
         return landed.batches
 
+    @linked_task(execution_timeout=timedelta(hours=2), multiple_outputs=False)
+    def check_known_rows() -> dict[str, int]:
+        from ecommerce_elt.steps import check_known_rows
+
+        context = get_current_context()
+        landed, params = context["ti"].xcom_pull(task_ids="land_files", key="landed"), context["params"]
+        return check_known_rows(landed, params["on_known"], params["engine"])
+
     @linked_task(trigger_rule="all_done", multiple_outputs=False)
     def report_files() -> list[dict[str, object]]:
         from ecommerce_elt.steps import report_files
@@ -90,8 +107,9 @@ def load_history():
         loaded = always_iterable(ti.xcom_pull(task_ids="load_batch"), base_type=dict)  # one batch is no list
         return report_files(ti.xcom_pull(task_ids="land_files", key="landed"), [batch for batch in loaded if batch])
 
-    loads = load_batches(land_files(), engine="{{ params.engine }}")
-    loads >> report_files()
+    landed = land_files()
+    loads = load_batches(landed, engine="{{ params.engine }}", on_known="{{ params.on_known }}")
+    landed >> check_known_rows() >> loads >> report_files()
 
 
 load_history()

@@ -36,6 +36,7 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.events import Envelopes
 from ecommerce_elt.feeds import Contract
 from ecommerce_elt.identity import FileIdentity
+from ecommerce_elt.known_rows import read_counts
 from ecommerce_elt.lake import known_by_object
 from ecommerce_elt.lake_files import COUNTS, read_object_counts
 from ecommerce_elt.landing import LANDING, LANDING_KEY, LandedFile
@@ -47,6 +48,7 @@ from ecommerce_elt.tabular import Block, Flags
 log = logging.getLogger(__name__)
 
 REPORTED_LINES = 1000
+KNOWN = ("known_under_other_ids", "new_beside_known")  # rows that core has otherwise: see `known_rows`
 SUMMED = ("rows", "blank_lines", "uneven_rows", "formulas_without_value", "repeated_rows")  # of the files of a zip
 FILES_NAMED = 5  # in a message
 PUTS_AT_ONCE = 4
@@ -411,7 +413,7 @@ def _report(s3: Any, file: Landed, loaded: Mapping[str, Mapping[str, int]], sett
     shown = REPORTED_LINES // len(file.parts)
     parts = [_part_report(s3, part, loaded, counts_of, shown, settings) for part in file.parts]
     if file.parts[0].name:
-        totals = {name: sum(part[name] for part in parts) for name in (*SUMMED, *COUNTS, "rounded")}
+        totals = {name: sum(part[name] for part in parts) for name in (*SUMMED, *COUNTS, "rounded", *KNOWN)}
         report = {**totals, "batches": file.batches, "skipped": file.skipped, "members": parts}
     else:
         report = parts[0]
@@ -438,8 +440,17 @@ def _part_report(
         "rows": part.rows, "blank_lines": part.blank_lines, "uneven_rows": part.uneven_rows, "left_out": part.left_out,
         "formulas_without_value": part.formulas_without_value, "layout": part.layout, "data_set": part.data_set,
         "identity": part.identity, "repeated_rows": part.repeated_rows, "raw_prefix": part.raw_prefix,
-        "batches": part.batches, **total, "rejected": lines, "rejected_lines_shown": len(lines),
+        "batches": part.batches, **total, **_known_rows(s3, part, settings), "rejected": lines, "rejected_lines_shown": len(lines),
     }  # fmt: skip
+
+
+def _known_rows(s3: Any, part: LandedPart, settings: Settings) -> dict[str, int]:
+    """Returns what was found of the part's rows in core before they were loaded: see `known_rows`."""
+    found = {
+        key: counts for batch_id in part.batches for key, counts in read_counts(s3, batch_id, settings.bucket).items()
+    }
+    own = [counts for key, counts in found.items() if key.startswith(part.raw_prefix)]
+    return dict(zip(KNOWN, (sum(each.known for each in own), sum(each.beside_known for each in own)), strict=True))
 
 
 def _own_counts(

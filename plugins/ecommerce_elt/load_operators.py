@@ -28,12 +28,13 @@ class LoadBatchOperator(GlueJobOperator):
     Args:
         batch_id: of a batch that has its manifest.
         engine: `auto` gives Glue the batches of more than `glue_threshold_bytes`; `duckdb` or `glue`.
+        on_known: of a batch of landed files, what becomes of rows that core has under other ids: see `known_rows`.
     """
 
-    template_fields: Sequence[str] = (*GlueJobOperator.template_fields, "batch_id", "engine")
+    template_fields: Sequence[str] = (*GlueJobOperator.template_fields, "batch_id", "engine", "on_known")
     operator_extra_links = (S3ObjectLink(), RedshiftStatementLink(), GlueTableLink(), GlueJobRunDetailsLink())
 
-    def __init__(self, *, batch_id: str, engine: str = Engine.AUTO, **kwargs: Any) -> None:
+    def __init__(self, *, batch_id: str, engine: str = Engine.AUTO, on_known: str = "", **kwargs: Any) -> None:
         super().__init__(
             job_name=f"{settings().stack_prefix}-clean-events",
             deferrable=True,
@@ -42,7 +43,7 @@ class LoadBatchOperator(GlueJobOperator):
             run_job_kwargs={"JobRunQueuingEnabled": True},
             **kwargs,
         )
-        self.batch_id, self.engine = batch_id, engine
+        self.batch_id, self.engine, self.on_known = batch_id, engine, on_known
 
     def execute(self, context: Context) -> dict[str, Any] | None:
         from ecommerce_elt.steps import needs_glue
@@ -62,7 +63,7 @@ class LoadBatchOperator(GlueJobOperator):
     def _load(self, context: Context) -> dict[str, Any]:
         from ecommerce_elt.steps import load_batch
 
-        loaded = {"batch_id": self.batch_id, "feed": feed_of(self.batch_id), **load_batch(self.batch_id)}
+        loaded = {"batch_id": self.batch_id, "feed": feed_of(self.batch_id), **load_batch(self.batch_id, self.on_known)}
         context["outlet_events"][WAREHOUSE].extra = loaded
         return loaded
 
@@ -70,10 +71,10 @@ class LoadBatchOperator(GlueJobOperator):
         context["feed"] = feed_of(self.batch_id)  # for map_index_template
 
 
-def load_batches(batch_ids: Any, engine: str = Engine.AUTO) -> MappedOperator:
+def load_batches(batch_ids: Any, engine: str = Engine.AUTO, on_known: str = "") -> MappedOperator:
     """Returns the tasks `load_batch`, one for each batch, named after its feed in the UI."""
     return LoadBatchOperator.partial(
-        task_id="load_batch", engine=engine, map_index_template="{{ feed }}", outlets=[WAREHOUSE],
+        task_id="load_batch", engine=engine, on_known=on_known, map_index_template="{{ feed }}", outlets=[WAREHOUSE],
         execution_timeout=timedelta(hours=6),  # of a job on Glue
     ).expand(batch_id=batch_ids)  # fmt: skip
 

@@ -22,6 +22,7 @@ from ecommerce_elt import (
     erasure,
     erasure_items,
     history,
+    known_rows,
     lake,
     lake_files,
     landing,
@@ -36,6 +37,7 @@ from ecommerce_elt.batches import Engine
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds import QuarantineAlert, load_contracts
 from ecommerce_elt.hmac_pads import secret_key
+from ecommerce_elt.known_rows import OnKnown
 from ecommerce_elt.lake_files import CleanBatch
 from ecommerce_elt.links import touched_object, touched_table
 from ecommerce_elt.settings import Settings, settings
@@ -92,17 +94,22 @@ def _with_key(config: Settings) -> Settings:
 
 
 @values_withheld()
-def load_batch(batch_id: str) -> dict[str, int]:
+def load_batch(batch_id: str, on_known: str = "") -> dict[str, int]:
     """Cleans the batch where it is not cleaned, loads it in one transaction, publishes it in the lake and closes it.
 
     Returns its counts as committed.
+
+    Args:
+        on_known: of a batch of landed files, what becomes of rows that core has under other ids.
     """
     config, s3 = settings(), client("s3")
+    skips = bool(on_known)
+    skipped = known_rows.skipped_url(s3, batch_id, config.bucket) if on_known == OnKnown.SKIP else None
     touched_object(f"manifests/{batch_id}.json")
     with linked_warehouse() as target:
         before = warehouse.committed(target, batch_id, config)
         batch = _clean_batch(s3, batch_id, config, committed=before is not None)
-        counts = before or warehouse.load_batch(target, batch, config)
+        counts = before or warehouse.load_batch(target, batch, config, skips=skips, skipped=skipped)
         if batch.clean:  # else there is no file
             overlaps = counts["duplicates"] > batch.duplicates
             lists = lake.publish_batch(s3, target, batch, config, overlaps=overlaps, again=before is not None)
@@ -225,6 +232,52 @@ def land_files(params: dict[str, Any]) -> history.LandedGroup:
         raise PermanentError(f"data_set={flags.data_set!r} names the data of one file, and the run has {len(files)}")
     touched_object(files[0][0])
     return history.land_files(client("s3"), files, contracts, flags, config)
+
+
+@values_withheld()
+def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> dict[str, int]:
+    """Counts the rows of landed files that core has under other ids, and keeps the counts for the report.
+
+    Args:
+        landed: what land_files left.
+        on_known: whether such rows stop the run, are skipped by the load, or are added.
+        engine: as `needs_glue`.
+
+    Raises:
+        PermanentError: there are some, and `on_known` is stop.
+    """
+    config, s3, choice = settings(), client("s3"), OnKnown(on_known)
+    group = history.LandedGroup([history.Landed(**file) for file in landed["files"]], landed["failed"])
+    contract = load_contracts(config.include_dir / "feeds")[history.feed_of(group.files[0].key)]
+    if contract.identity == "file":
+        return {}
+    with linked_warehouse() as target:
+        uncommitted = [b for b in group.batches if warehouse.committed(target, b, config) is None]
+        if by_glue := [b for b in uncommitted if needs_glue(b, engine)]:
+            if choice is OnKnown.ADD:
+                return {}
+            raise PermanentError(
+                f"on_known {choice}: {len(by_glue)} batches are for Glue, and rows are looked for in core before it cleans. Trigger the "
+                "run with engine duckdb, or with on_known add"
+            )
+        cleaned = [_clean_batch(s3, b, config, committed=b not in uncommitted) for b in group.batches]
+        found = known_rows.find(s3, target, cleaned, uncommitted, contract, choice, config)
+    total = (
+        known_rows.Known(*(sum(each) for each in zip(*found.values(), strict=True))) if found else known_rows.Known()
+    )
+    log.info("feed=%s known=%s beside_known=%s on_known=%s", contract.feed, *total, choice)
+    if total.known and choice is OnKnown.STOP:
+        by_file = {
+            file.key: sum(each.known for key, each in found.items() if key.startswith(file.raw_prefix))
+            for file in group.files
+        }
+        named = ", ".join(f"{key}: {count:,}" for key, count in by_file.items() if count)
+        raise PermanentError(
+            f"{total.known:,} rows are in {contract.tables[0]} under other ids, sent by the shop itself or loaded before ids were made "
+            f"of values ({named}). Nothing of this run is loaded. Trigger load_history with the same parameters and on_known: skip, "
+            "which loads the others alone; or add, which has these rows twice. docs/overlapping-exports.md"
+        )
+    return total._asdict()
 
 
 @values_withheld()

@@ -237,8 +237,15 @@ def run_file(target: Warehouse, file: Path, names: Mapping[str, str]) -> None:
     target.run([render(file.read_text("utf-8"), names)], name=file.parent.name)
 
 
-def load_statements(batch: CleanBatch, contract: Contract | None, settings: Settings) -> list[str]:
-    """Returns the transaction that loads one batch: COPY to staging, audit, check, merge into core."""
+def load_statements(
+    batch: CleanBatch, contract: Contract | None, settings: Settings, *, skips: bool = False, skipped: str | None = None
+) -> list[str]:
+    """Returns the transaction that loads one batch: COPY to staging, audit, check, merge into core.
+
+    Args:
+        skips: whether events of the batch may be left out that core has under other ids.
+        skipped: where their ids are, if there are any.
+    """
     base = f"s3://{settings.bucket}/manifests/{batch.batch_id}"
     names = {
         "object_counts": f"{base}/objects.jsonl",
@@ -254,6 +261,13 @@ def load_statements(batch: CleanBatch, contract: Contract | None, settings: Sett
         for table in contract.tables:
             folder = settings.sql_dir / table.replace(".", "/")
             steps += [folder / name for name in ("unmerge.sql", "merge.sql") if (folder / name).exists()]
+        if skips:
+            steps += (settings.sql_dir / "ops/load_skipping").glob("*.sql")
+            steps.sort(key=lambda step: step.name if step.name[0].isdigit() else "99")
+            if skipped:
+                names |= {"known_prefix": skipped}
+            else:
+                steps = [step for step in steps if step.name != "05i_copy_skipped.sql"]
     else:
         without_events = ("04", "05_", "05b", "05c", "07_", "08_", "08b")
         steps = [step for step in steps if step.name.startswith(without_events)]
@@ -264,16 +278,21 @@ def load_statements(batch: CleanBatch, contract: Contract | None, settings: Sett
     return [render(step.read_text("utf-8"), names) for step in steps]
 
 
-def load_batch(target: Warehouse, batch: CleanBatch, settings: Settings) -> dict[str, int]:
+def load_batch(
+    target: Warehouse, batch: CleanBatch, settings: Settings, *, skips: bool = False, skipped: str | None = None
+) -> dict[str, int]:
     """Loads one cleaned batch in one transaction and returns its row of ops.batch_audit.
 
     A batch that is committed already changes nothing and gives the row of its commit.
+
+    Args:
+        skips, skipped: as `load_statements`.
 
     Raises:
         PermanentError, TransientError: as `Warehouse.run`; nothing of the batch is then visible.
     """
     contract = load_contracts(settings.include_dir / "feeds").get(batch.feed)
-    target.run(load_statements(batch, contract, settings), name=f"load {batch.batch_id}")
+    target.run(load_statements(batch, contract, settings, skips=skips, skipped=skipped), name=f"load {batch.batch_id}")
     counts = committed(target, batch.batch_id, settings)
     assert counts is not None
     return counts

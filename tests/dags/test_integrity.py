@@ -101,6 +101,8 @@ def test_load_history_reports_whatever_happened(bag):
     assert dag.task_dict["report_files"].trigger_rule == "all_done"
     assert dag.leaves == [dag.task_dict["report_files"]]
     assert dag.task_dict["report_files"].upstream_task_ids == {"load_batch"}
+    assert dag.task_dict["load_batch"].upstream_task_ids == {"land_files", "check_known_rows"}
+    assert dag.params["on_known"] == "stop"
     assert dag.schedule is None
 
 

@@ -29,9 +29,9 @@ class Lake:
         self.config = config.model_copy(update={"bucket": observer.bucket})
         self.client = observer.warehouse.client
 
-    def batch(self, feed, records, ids=None, version=1):
+    def batch(self, feed, records, ids=None, version=1, **envelope):
         ids = ids or [f"{self.name}-{i}" for i in range(len(records))]
-        lines = [line(feed, r, i, version=version) + b"\n" for r, i in zip(records, ids, strict=True)]
+        lines = [line(feed, r, i, version=version, **envelope) + b"\n" for r, i in zip(records, ids, strict=True)]
         body = gzip.compress(b"".join(lines), mtime=0)
         key = f"raw/feed={feed}/dt=2026-01-01/hour=00/{uuid.uuid4().hex}.jsonl.gz"
         etag = self.observer.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)["ETag"].strip('"')

@@ -1,0 +1,9 @@
+-- grain: one event of the landed files that core has under another id
+-- source: fresh_row
+-- idempotent: yes
+-- re-run: writes the same events again
+UNLOAD ('SELECT event_id FROM fresh_row WHERE is_known = 1')
+TO '{known_prefix}'
+IAM_ROLE {copy_role}
+FORMAT AS PARQUET
+ALLOWOVERWRITE
