@@ -25,7 +25,7 @@ DAGS = {
     "reconcile_layers",
 }
 # What works on whole files, or on the whole lake.
-LONG = {"load_batch", "load_file", "land_files", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
+LONG = {"check_known_rows", "load_batch", "load_file", "land_files", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
         "summarise_quarantine", "find_feeds", "compact_feed", "remove_superseded_files", "apply_retention",
         "vacuum_and_analyze", "find_customer", "is_to_be_erased", "erase_from_lake", "erase_from_dynamodb", "erase_from_warehouse",
         "build_marts", "prove_erasure", "reconcile_feed", "judge"}  # fmt: skip

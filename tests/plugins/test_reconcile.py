@@ -445,3 +445,17 @@ def test_what_firehose_and_dynamodb_lack_is_named(retail, monkeypatch):
             "InvoiceNo": {"S": "536365"}, "StockCode": {"S": code}, "Lines": {"M": {f"{name}-{number}": {"S": "{}"}}}})  # fmt: skip
     assert days() == []
     assert retail.days()[0]["days"] == 0
+
+
+@pytest.mark.parametrize("feed", ["retail", "shop"])
+def test_a_landed_file_whose_run_stopped_is_named_and_not_loaded_by_another_dag(feed, request):
+    """load_events would load it without a look for rows that core has under other ids."""
+    of = request.getfixturevalue(feed)
+    raw = of.raw([LINE if feed == "retail" else MOVE], "landed-stopped")
+    key = raw.key.replace(".jsonl.gz", ".ndjson.gz")
+    of.put(key, of.s3.get_object(Bucket=raw.bucket, Key=raw.key)["Body"].read())
+    of.s3.delete_object(Bucket=raw.bucket, Key=raw.key)
+    text = "1 objects of landed files that are not loaded" if feed == "retail" else "1 objects of raw/ in no batch"
+    assert of.hours()[1] == [("staging audit", text, [key])]
+    # By the line of the file, whoever loads it, its events are the same.
+    assert [raw.key for raw in of.unclaimed] == ([] if feed == "retail" else [key])
