@@ -116,6 +116,11 @@ class LandedGroup:
     failed: list[str]
     replaced: list[str] = field(default_factory=list)
 
+    @classmethod
+    def of(cls, found: Mapping[str, Any]) -> LandedGroup:
+        """Returns what `asdict` wrote."""
+        return cls([Landed.of(file) for file in found["files"]], found["failed"], found["replaced"])
+
     @property
     def batches(self) -> list[str]:
         """The ids of the batches of the files, each once; files share them."""

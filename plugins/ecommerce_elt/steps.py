@@ -247,7 +247,9 @@ def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> dict
         PermanentError: there are some, and `on_known` is stop.
     """
     config, s3, choice = settings(), client("s3"), OnKnown(on_known)
-    group = history.LandedGroup([history.Landed(**file) for file in landed["files"]], landed["failed"])
+    group = history.LandedGroup.of(landed)
+    if not group.batches:
+        return {}
     contract = load_contracts(config.include_dir / "feeds")[history.feed_of(group.files[0].key)]
     if contract.identity == "file":
         return {}
@@ -268,7 +270,7 @@ def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> dict
     log.info("feed=%s known=%s beside_known=%s on_known=%s", contract.feed, *total, choice)
     if total.known and choice is OnKnown.STOP:
         by_file = {
-            file.key: sum(each.known for key, each in found.items() if key.startswith(file.raw_prefix))
+            file.key: sum(each.known for key, each in found.items() if key.startswith(tuple(part.raw_prefix for part in file.parts)))
             for file in group.files
         }
         named = ", ".join(f"{key}: {count:,}" for key, count in by_file.items() if count)
@@ -294,9 +296,7 @@ def report_files(landed: dict[str, Any] | None, loaded: list[dict[str, Any]]) ->
     if landed is None:
         raise PermanentError("nothing was loaded: look at land_files")
     config = settings()
-    group = history.LandedGroup(
-        [history.Landed.of(file) for file in landed["files"]], landed["failed"], landed["replaced"]
-    )
+    group = history.LandedGroup.of(landed)
     reports = history.report_loaded(client("s3"), group, {batch["batch_id"]: batch for batch in loaded}, config)
     if group.files:
         touched_object(landing.LandedFile(group.files[0].key, group.files[0].etag).report_key)
