@@ -619,6 +619,25 @@ def test_an_erased_customer_is_in_no_layer_any_more(stack, observer):
     assert (state, tasks["find_customer"]["try_number"]) == ("failed", 1)
 
 
+def test_what_came_under_other_ids_stops_a_landed_file_until_it_is_said_what_to_do(stack, observer, tmp_path):
+    before, lines = observer.core()["online_retail"][0], as_csv("online_retail", 300, 977).splitlines(keepends=True)
+    file, key = tmp_path / "shop.csv", "landing/online_retail/last thirty days.csv"
+    file.write_bytes(b"".join(lines[:201]))
+    command = [sys.executable, "-m", "producer", "replay", str(file), "--identity", "file"]
+    subprocess.run(command, cwd=PROJECT, env=os.environ | stack.user_environment(), check=True, capture_output=True)
+    wait_for(lambda: observer.core()["online_retail"][0] == before + 200, 120, "the streamed rows", 0.5)
+    land(observer, key, b"".join(lines[:1] + lines[:100:-1]))  # sorted otherwise, 100 rows of both
+    stopped = report(observer, key)
+    assert (stopped["state"], stopped["known_under_other_ids"]) == ("failed", 100)
+    assert observer.core()["online_retail"][0] == before + 200
+    state, tasks = run(stack, "load_history", key=key, on_known="skip")
+    assert state == "success", tasks
+    found = report(observer, key)
+    assert [found[name] for name in ("state", "accepted", "clean", "quarantined", "duplicates")] == [
+        "loaded", 200, 100, 0, 100]  # fmt: skip
+    assert observer.core()["online_retail"][0] == before + 300
+
+
 def test_all_layers_agree_and_what_a_hand_changed_is_named_and_told_once(stack, observer, inbox):
     """After all of the above: landed files, streams, replays, compaction, hostile records, an erasure."""
     wait_for(observer.is_idle, 60, "the loads", 0.5)
