@@ -270,7 +270,11 @@ def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> dict
     log.info("feed=%s known=%s beside_known=%s on_known=%s", contract.feed, *total, choice)
     if total.known and choice is OnKnown.STOP:
         by_file = {
-            file.key: sum(each.known for key, each in found.items() if key.startswith(tuple(part.raw_prefix for part in file.parts)))
+            file.key: sum(
+                each.known
+                for key, each in found.items()
+                if key.startswith(tuple(part.raw_prefix for part in file.parts))
+            )
             for file in group.files
         }
         named = ", ".join(f"{key}: {count:,}" for key, count in by_file.items() if count)
