@@ -25,6 +25,8 @@ from tests.conftest import PROJECT
 from tests.plugins.spreadsheets import as_ods, as_xls, as_xlsx
 
 MEMORY_BYTES = 1 << 30
+pytestmark = pytest.mark.slow  # files of gigabytes, each read by a process of its own
+
 HEADER = b"event_time,product_id,quantity,price,note\n"
 ROW = b"2026-01-01,P1,1,2.50,%b\n"
 READ = r"""
