@@ -499,7 +499,7 @@ def refused_by_the_engines(stack, observer):
         key = f"raw/feed=purchases/dt=2026-02-03/hour=0{number}/put-by-hand.jsonl.gz"
         refused_by_both_engines(stack, observer, key, OBJECTS[name])
     wait_for(observer.is_idle, 60, "an idle pipeline")
-    key = "athena/refused.json"
+    key = "manifests/refused/rows.json"  # where the role of COPY may read
     land(observer, key, json.dumps({"event_id": "Quirinius" * 99}).encode())
     copy = f"COPY staging.purchases FROM 's3://{observer.bucket}/{key}' IAM_ROLE default FORMAT AS JSON 'auto'"
     for sql, values in ((copy, {}), ("SELECT CAST(:name AS INTEGER)", {"name": "Quirinius Zzyzx"})):
