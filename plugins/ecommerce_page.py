@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import os
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -40,15 +41,15 @@ class EcommercePage(AirflowPlugin):
 
     @property
     def fastapi_root_middlewares(self) -> list[dict[str, Any]]:
-        from ecommerce_elt.settings import settings
+        """Refuses requests under other names than ECOMMERCE_API_HOSTS has, with commas between them; without it, none.
+
+        Where nobody logs in, a web page could have a name of its own resolve to the server. The setting is read here alone,
+        because the api-server has to start where the settings of the lake are wrong, too.
+        """
+        hosts = [host.strip() for host in os.environ.get("ECOMMERCE_API_HOSTS", "").split(",") if host.strip()]
+        if not hosts:
+            return []
         from starlette.middleware.trustedhost import TrustedHostMiddleware
 
-        hosts = [host.strip() for host in settings().api_hosts.split(",")]
-        return [
-            {
-                "name": "hosts",
-                "middleware": TrustedHostMiddleware,
-                "args": [],
-                "kwargs": {"allowed_hosts": hosts, "www_redirect": False},
-            }
-        ]
+        options = {"allowed_hosts": hosts, "www_redirect": False}
+        return [{"name": "hosts", "middleware": TrustedHostMiddleware, "args": [], "kwargs": options}]

@@ -32,11 +32,6 @@ class Settings(BaseSettings):
         description="IAM role of COPY: an ARN, or `default` for the workgroup's default role.",
     )
 
-    api_hosts: str = Field(
-        default="*",
-        description="Names, with commas between them, under which Airflow's api-server answers; * takes any. Where nobody logs "
-        "in, a web page could have a name of its own resolve to the server.",
-    )
     alerts_topic_arn: str = Field(default="", description="SNS topic of alerts; empty sends none.")
 
     s3_object_url: str = Field(

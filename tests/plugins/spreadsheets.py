@@ -17,6 +17,18 @@ def as_xlsx(rows):
     return out.getvalue()
 
 
+def as_sheets(sheets):
+    book = openpyxl.Workbook()
+    book.remove(book.active)
+    for name, rows in sheets.items():
+        sheet = book.create_sheet(name)
+        for row in rows:
+            sheet.append(row)
+    out = io.BytesIO()
+    book.save(out)
+    return out.getvalue()
+
+
 def as_ods(rows):
     """OpenDocument 1.3, part 3: a zip with a type and a content."""
 
@@ -143,3 +155,11 @@ def as_xls(rows):
               + struct.pack("<IIIIIIIII", 0, 1, sectors, 0, 4096, end, 0, end, 0) + struct.pack("<I", sectors + 1)
               + struct.pack("<I", free) * 108)  # fmt: skip
     return header + book + directory + struct.pack("<128I", *chain)
+
+
+def as_zip(files):
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
+        for name, body in files.items():
+            packed.writestr(name, body)
+    return out.getvalue()

@@ -20,7 +20,7 @@ from ecommerce_elt.identity import FileIdentity
 from ecommerce_elt.readings import MembersError, read_files
 from ecommerce_elt.tabular import BLOCK_ROWS, Flags, TabularFile
 
-from tests.plugins.spreadsheets import as_ods, as_xls, as_xlsb, as_xlsx
+from tests.plugins.spreadsheets import as_ods, as_xls, as_xlsb, as_xlsx, as_zip
 
 HEADER = ["event_time", "product_id", "quantity", "price"]
 ROWS = [["2026-01-01T08:26:00", "P1", 6, 2.55], ["2026-01-02T09:00:00", "P2", -1, 1234.5]]
@@ -39,14 +39,6 @@ def as_lines(records=RECORDS):
 def as_parquet(table):
     out = io.BytesIO()
     pq.write_table(table if isinstance(table, pa.Table) else pa.Table.from_pylist(table), out)
-    return out.getvalue()
-
-
-def as_zip(files):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, body in files.items():
-            packed.writestr(name, body)
     return out.getvalue()
 
 

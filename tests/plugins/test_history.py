@@ -7,7 +7,6 @@ import io
 import json
 import re
 import shlex
-import zipfile
 from dataclasses import asdict
 from datetime import date, datetime, time, timedelta
 from pathlib import Path
@@ -28,6 +27,7 @@ from typer.testing import CliRunner
 
 from producer import __main__ as producer
 from producer.sink import Report
+from tests.plugins.spreadsheets import as_xlsx, as_zip
 
 HEADER = ["event_time", "product_id", "quantity", "price"]
 ROWS = [[f"2026-01-0{1 + i % 9}T00:00:00Z", f"P{i}", str(i + 1), "2.50"] for i in range(10)]
@@ -333,15 +333,6 @@ TYPED_ROWS = [
 ]
 
 
-def as_xlsx(rows):
-    book = openpyxl.Workbook()
-    for row in rows:
-        book.active.append(row)
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
-
-
 ODD_FILES = [
     ("odd.csv", as_csv(ODD_ROWS, header=[*HEADER[:2], 'Mengé "x" \\', "price"]), Flags(columns={"quantity": 'Mengé "x" \\'})),
     ("more.csv", as_csv(ODD_ROWS[:3], header=[*HEADER, 'new "key" é\\']), Flags(data_set="näme", event_version=7)),
@@ -436,14 +427,6 @@ def test_rejected_rows_are_reported_with_their_line_where_their_values_make_the_
 
 
 # -- zips, other formats, what is left out ----------------------------------------------------------------------------
-
-
-def as_zip(files):
-    out = io.BytesIO()
-    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as packed:
-        for name, body in files.items():
-            packed.writestr(name, body)
-    return out.getvalue()
 
 
 def as_parquet(rows):

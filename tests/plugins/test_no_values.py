@@ -16,7 +16,6 @@ from pathlib import Path
 import botocore.exceptions
 import botocore.session
 import duckdb
-import openpyxl
 import orjson
 import pyarrow as pa
 import pydantic
@@ -30,6 +29,7 @@ from python_calamine import CalamineError
 from structlog.tracebacks import ExceptionDictTransformer
 
 from tests.plugins.cleaning_bench import line
+from tests.plugins.spreadsheets import as_sheets
 
 MARK = "Quirinius"
 PHONE = "867-5309"
@@ -196,18 +196,6 @@ def changed(**changes):
     return [changes.get(name.split()[0].lower(), value) for name, value in zip(HEADER, PERSON, strict=True)]
 
 
-def xlsx(sheets):
-    book = openpyxl.Workbook()
-    book.remove(book.active)
-    for name, rows in sheets.items():
-        sheet = book.create_sheet(name)
-        for row in rows:
-            sheet.append(row)
-    out = io.BytesIO()
-    book.save(out)
-    return out.getvalue()
-
-
 def with_part(body, name, old, new):
     out = io.BytesIO()
     with zipfile.ZipFile(io.BytesIO(body)) as source, zipfile.ZipFile(out, "w") as target:
@@ -219,7 +207,7 @@ def with_part(body, name, old, new):
 
 
 GOOD = text_of(PERSON, PERSON)
-ONE_SHEET = xlsx({"Sheet1": [HEADER, PERSON]})
+ONE_SHEET = as_sheets({"Sheet1": [HEADER, PERSON]})
 SHEET, AGE = "xl/worksheets/sheet1.xml", b't="inlineStr"><is><t>36</t></is>'
 TOO_LONG = text_of(PERSON, changed(address=f"{MARK} Road " * 150_000))
 FILES = {
@@ -254,10 +242,10 @@ FILES = {
     "broken_entity": ("a.xlsx", with_part(ONE_SHEET, SHEET, b"<t>36", b"<t>&Quirinius;"), {}, "cannot be read as a workbook: XmlError"),
     "broken_cell": ("a.xlsx", with_part(ONE_SHEET, SHEET, AGE, b't="b"><v>Quirinius</v>'), {}, "cannot be read as a workbook: CalamineError"),
     "broken_cell_type": ("a.xlsx", with_part(ONE_SHEET, SHEET, AGE, b't="Quirinius"><v>1</v>'), {}, "cannot be read as a workbook: CalamineError"),
-    "two_sheets": ("a.xlsx", xlsx({MARK: [HEADER, PERSON], "Zzyzx": [HEADER, PERSON]}), {}, r"sheets \['no. 1', 'no. 2'\] have the columns"),
-    "no_such_sheet": ("a.xlsx", xlsx({MARK: [HEADER, PERSON]}), {"sheet": "other"}, r"no sheet 'other'; it has \['no. 1'\]"),
-    "empty_sheet": ("a.xlsx", xlsx({MARK: []}), {"sheet": MARK}, "sheet 'no. 1' is empty"),
-    "headless_sheet": ("a.xlsx", xlsx({"Sheet1": [PERSON, PERSON]}), {"sheet": "Sheet1"}, "no column .*is it a header"),
+    "two_sheets": ("a.xlsx", as_sheets({MARK: [HEADER, PERSON], "Zzyzx": [HEADER, PERSON]}), {}, r"sheets \['no. 1', 'no. 2'\] have the columns"),
+    "no_such_sheet": ("a.xlsx", as_sheets({MARK: [HEADER, PERSON]}), {"sheet": "other"}, r"no sheet 'other'; it has \['no. 1'\]"),
+    "empty_sheet": ("a.xlsx", as_sheets({MARK: []}), {"sheet": MARK}, "sheet 'no. 1' is empty"),
+    "headless_sheet": ("a.xlsx", as_sheets({"Sheet1": [PERSON, PERSON]}), {"sheet": "Sheet1"}, "no column .*is it a header"),
 }  # fmt: skip
 
 
@@ -275,7 +263,7 @@ def test_a_file_of_people_that_cannot_be_read_is_told_by_place(tmp_path, contrac
 
 def test_a_sheet_named_after_a_person_is_told_by_its_number(tmp_path, contracts):
     path = tmp_path / "a.xlsx"
-    path.write_bytes(xlsx({"Notes": [["x"]], MARK: [HEADER, PERSON]}))
+    path.write_bytes(as_sheets({"Notes": [["x"]], MARK: [HEADER, PERSON]}))
     source = TabularFile(path, contracts["purchases"], Flags())
     survey = source.survey()
     assert (source.layout(survey), survey.data_set[64:]) == ("sheet no. 2", "/no. 2")

@@ -98,7 +98,8 @@ def _raw(column: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
 def _plain(column: Mapping[str, Any]) -> Callable[[str], str | None]:
     """Returns what brings a text into the plain form of the column's type, by the rewrites of its dialect; None is missing."""
     missing = frozenset(column["missing"])
-    steps = [(re.compile(pattern), replacement) for pattern, replacement in column["rewrites"]]
+    # \g<1>, because Python takes a digit behind \1 for one more of the group's number.
+    steps = [(re.compile(pattern), _GROUP.sub(r"\\g<\1>", replacement)) for pattern, replacement in column["rewrites"]]
 
     def plain(raw: str) -> str | None:
         if raw in missing:
@@ -106,7 +107,7 @@ def _plain(column: Mapping[str, Any]) -> Callable[[str], str | None]:
         if not _is_plain(column, raw):
             for pattern, replacement in steps:
                 if found := pattern.fullmatch(raw):
-                    raw = _GROUP.sub(lambda group, of=found: of[int(group[1])] or "", replacement)  # type: ignore[misc]
+                    raw = found.expand(replacement)
         return raw
 
     return plain
