@@ -20,6 +20,8 @@ COPY --chown=airflow:0 local local
 COPY --chown=airflow:0 producer producer
 COPY --chown=airflow:0 plugins plugins
 COPY --chown=airflow:0 dags dags
+COPY --chown=airflow:0 docs/runbooks docs/runbooks
+COPY --chown=airflow:0 docs/*.md docs/
 
 ENV PYTHONPATH=/opt/ecommerce:/opt/ecommerce/plugins \
     PYTHONUNBUFFERED=1 \

@@ -70,7 +70,7 @@ def main_job(data: Path | None) -> None:
     quiet = Console(quiet=True)
     table, marts_table = Table("main job", "measured", title_justify="left"), None
     with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), 18080, 14566, 14567, 14568, 14569, 14570, 14571)
+        stack = Stack(Path(folder), 18080, 14566, 14567, 14568, 14569, 14570, 14571, redshift_pg_port=15439)
         try:
             started = time.monotonic()
             lifecycle.up(stack, quiet)

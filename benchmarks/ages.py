@@ -12,8 +12,8 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import Any
 
-from ecommerce_elt import batches
-from ecommerce_elt.events import envelope
+from ecommerce_elt.batches import manifests
+from ecommerce_elt.feeds.events import envelope
 
 from benchmarks.report import Row
 from benchmarks.stacks import Beside
@@ -24,16 +24,22 @@ TICK_SECONDS = 0.2
 PUT_MAX = 500  # PutRecords: Kinesis API reference
 RECORDS: dict[str, Callable[[random.Random, str], dict[str, str]]] = {
     "product_events": lambda chance, now: {
-        "event_time": now, "product_id": f"P{chance.randrange(4000)}", "quantity": str(chance.randrange(1, 20)),
+        "event_time": now,
+        "product_id": f"P{chance.randrange(4000)}",
+        "quantity": str(chance.randrange(1, 20)),
         "price": f"{chance.randrange(100, 9999) / 100}",
     },
     "online_retail": lambda chance, now: {
-        "InvoiceNo": str(chance.randrange(500_000, 600_000)), "StockCode": str(chance.randrange(20_000, 24_000)),
-        "Description": "WHITE METAL LANTERN", "Quantity": str(chance.randrange(1, 20)), "InvoiceDate": now,
-        "UnitPrice": f"{chance.randrange(100, 9999) / 100}", "CustomerID": str(chance.randrange(12_000, 18_000)),
+        "InvoiceNo": str(chance.randrange(500_000, 600_000)),
+        "StockCode": str(chance.randrange(20_000, 24_000)),
+        "Description": "WHITE METAL LANTERN",
+        "Quantity": str(chance.randrange(1, 20)),
+        "InvoiceDate": now,
+        "UnitPrice": f"{chance.randrange(100, 9999) / 100}",
+        "CustomerID": str(chance.randrange(12_000, 18_000)),
         "Country": "United Kingdom",
     },
-}  # fmt: skip
+}
 
 
 class Sender:
@@ -95,7 +101,7 @@ def of_batches(observer: Observer, sender: Sender, seen_at: dict[str, float]) ->
 
     def read(batch_id: str) -> list[str]:
         found = []
-        for raw in batches.read_manifest(observer.s3, observer.bucket, batch_id).objects:
+        for raw in manifests.read_manifest(observer.s3, observer.bucket, batch_id).objects:
             body = observer.s3.get_object(Bucket=raw.bucket, Key=raw.key)["Body"].read()
             found += [json.loads(line)["event_id"] for line in gzip.decompress(body).splitlines()]
         return found

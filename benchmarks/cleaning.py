@@ -27,10 +27,10 @@ ENGINE = {"memory_limit": "512MiB", "threads": 2}
 
 def raw_object(data: Path, folder: Path) -> Path:
     """Writes the file's events as one raw object, as replay and raw_writer would."""
-    from ecommerce_elt.events import envelope, event_ids
-    from ecommerce_elt.feeds import load_contracts
+    from ecommerce_elt.feeds.contracts import load_contracts
+    from ecommerce_elt.feeds.events import envelope, event_ids
+    from ecommerce_elt.landing.tabular import Flags, TabularFile
     from ecommerce_elt.settings import PROJECT_DIR
-    from ecommerce_elt.tabular import Flags, TabularFile
 
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())
     survey = source.survey()
@@ -38,22 +38,32 @@ def raw_object(data: Path, folder: Path) -> Path:
     path = folder / "all.jsonl.gz"
     with gzip.open(path, "wb", compresslevel=1) as file:
         for row in source.rows(survey):
-            file.write(envelope(event_id=identify(row.line), feed=FEED, version=1, event_time=row.event_time,
-                                sent_at="2026-01-01T00:00:00Z", data=row.data) + b"\n")  # fmt: skip
+            file.write(
+                envelope(
+                    event_id=identify(row.line),
+                    feed=FEED,
+                    version=1,
+                    event_time=row.event_time,
+                    sent_at="2026-01-01T00:00:00Z",
+                    data=row.data,
+                )
+                + b"\n"
+            )
     return path
 
 
 def ours(raw: Path, work: Path) -> None:
     """The product's cleaning: typing, all reasons, duplicates, sorted Parquet, one file a day."""
-    from ecommerce_elt import cleaning, lake_files
-    from ecommerce_elt.feeds import load_contracts
+    from ecommerce_elt.batches import clean_files
+    from ecommerce_elt.cleaning import cleaner
+    from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.settings import settings
 
     contract = load_contracts(settings().include_dir / "feeds")[FEED]
     with duckdb.connect(work / "batch.duckdb", config=ENGINE | {"temp_directory": str(work / "spill")}) as engine:
-        cleaning.run_cleaning(engine, {RAW_KEY: raw}, FEED, contract, settings())
-        reader = engine.sql(cleaning.SELECT_CLEAN).to_arrow_reader(cleaning.ROWS_PER_READ)
-        for _ in lake_files.split_by_date(reader, work):
+        cleaner.run_cleaning(engine, {RAW_KEY: raw}, FEED, contract, settings())
+        reader = engine.sql(cleaner.SELECT_CLEAN).to_arrow_reader(cleaner.ROWS_PER_READ)
+        for _ in clean_files.split_by_date(reader, work):
             pass
 
 

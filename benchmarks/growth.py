@@ -24,10 +24,17 @@ from datetime import UTC, datetime, timedelta
 from typing import Annotated, Any
 
 import typer
-from ecommerce_elt import batches, cleaning, lake, marts, reconcile, warehouse
-from ecommerce_elt.events import envelope
-from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.batches import manifests
+from ecommerce_elt.cleaning import cleaner
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.feeds.events import envelope
+from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.load import transaction as load_transaction
+from ecommerce_elt.marts import builds
+from ecommerce_elt.reconcile import compare as reconcile_compare
 from ecommerce_elt.settings import Settings, settings
+from ecommerce_elt.warehouse import redshift
+from ecommerce_elt.warehouse import tables as warehouse_tables
 
 from benchmarks import report, stacks
 from benchmarks.report import Row
@@ -57,14 +64,14 @@ class Lake:
 
     s3: Any
     dynamodb: Any
-    target: warehouse.Warehouse
+    target: redshift.Warehouse
     config: Settings
     lines: Iterator[int] = field(default_factory=itertools.count)
 
     @classmethod
     def of(cls, stack: Stack) -> Lake:
         config = settings()
-        target = warehouse.warehouse(stack.client("redshift-data"), config)
+        target = redshift.warehouse(stack.client("redshift-data"), config)
         return cls(stack.client("s3"), stack.client("dynamodb"), target, config)
 
     @property
@@ -114,7 +121,7 @@ def records(
     return itertools.islice(SHOPS[feed](seed, start, count, evenly), count)
 
 
-def raw_object(lake_: Lake, feed: str, start: datetime, count: int, days: float) -> batches.RawObject:
+def raw_object(lake_: Lake, feed: str, start: datetime, count: int, days: float) -> manifests.RawObject:
     """Writes events of the days as one object of raw/, which arrived in this hour."""
     seed = next(lake_.lines)
     sent = f"{LAST_DAY:%Y-%m-%dT%H:%M:%SZ}"
@@ -125,23 +132,23 @@ def raw_object(lake_: Lake, feed: str, start: datetime, count: int, days: float)
     return put_raw(lake_, feed, lines, datetime.now(UTC))
 
 
-def put_raw(lake_: Lake, feed: str, lines: list[bytes], arrived: datetime) -> batches.RawObject:
+def put_raw(lake_: Lake, feed: str, lines: list[bytes], arrived: datetime) -> manifests.RawObject:
     body = gzip.compress(b"\n".join(lines) + b"\n", 1, mtime=0)
-    key = f"{reconcile.folder_of(feed, arrived)}landed-{uuid.uuid4().hex}.ndjson.gz"  # .jsonl.gz would be announced
+    key = f"{reconcile_compare.folder_of(feed, arrived)}landed-{uuid.uuid4().hex}.ndjson.gz"  # .jsonl.gz would be announced
     etag = lake_.s3.put_object(Bucket=lake_.config.bucket, Key=key, Body=body)["ETag"].strip('"')
-    return batches.RawObject(key, etag, len(body), lake_.config.bucket)
+    return manifests.RawObject(key, etag, len(body), lake_.config.bucket)
 
 
-def load(lake_: Lake, raw: batches.RawObject, feed: str, clock: Stopwatch) -> str:
+def load(lake_: Lake, raw: manifests.RawObject, feed: str, clock: Stopwatch) -> str:
     """Cleans, loads and publishes one object as a batch; returns its id."""
-    manifest = batches.new_manifest(feed, [raw], datetime.now(UTC))
+    manifest = manifests.new_manifest(feed, [raw], datetime.now(UTC))
     lake_.s3.put_object(Bucket=raw.bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
-    batch = clock.time("clean", lambda: cleaning.clean_batch(lake_.s3, manifest, lake_.config))
-    counts = clock.time("load", lambda: warehouse.load_batch(lake_.target, batch, lake_.config))
+    batch = clock.time("clean", lambda: cleaner.clean_batch(lake_.s3, manifest, lake_.config))
+    counts = clock.time("load", lambda: load_transaction.load_batch(lake_.target, batch, lake_.config))
     assert counts["clean"] > 0.9 * counts["accepted"], counts
     clock.time(
         "publish",
-        lambda: lake.publish_batch(lake_.s3, lake_.target, batch, lake_.config, overlaps=False, again=False),
+        lambda: lake_lists.publish_batch(lake_.s3, lake_.target, batch, lake_.config, overlaps=False, again=False),
     )
     return manifest.batch_id
 
@@ -183,11 +190,18 @@ def add_month(lake_: Lake, batch_ids: dict[str, str], count: int) -> None:
             source = manifest["objects"][0]
             body = gzip.decompress(s3.get_object(Bucket=bucket, Key=source["key"])["Body"].read())
             line = gzip.compress(body.splitlines()[0] + b"\n", 1, mtime=0)
-            files = {key.removeprefix(f"manifests/{batch_id}"): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
-                     for key in _keys(s3, bucket, f"manifests/{batch_id}")}  # fmt: skip
+            files = {
+                key.removeprefix(f"manifests/{batch_id}"): s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+                for key in _keys(s3, bucket, f"manifests/{batch_id}")
+            }
 
-            def put(number: int, feed: str = feed, batch_id: str = batch_id, line: bytes = line,
-                    files: dict[str, bytes] = files) -> None:  # fmt: skip
+            def put(
+                number: int,
+                feed: str = feed,
+                batch_id: str = batch_id,
+                line: bytes = line,
+                files: dict[str, bytes] = files,
+            ) -> None:
                 at = end - timedelta(minutes=BATCH_MINUTES * number)
                 s3.put_object(Bucket=bucket, Key=_raw_key(feed, at, number), Body=line)
                 copy = _batch_id(feed, at, number)
@@ -199,7 +213,7 @@ def add_month(lake_: Lake, batch_ids: dict[str, str], count: int) -> None:
             _copy_rows(lake_, feed, batch_id, count, end)
         day = f"{LAST_DAY:%Y-%m-%d}"
         note = json.dumps({"since": end.isoformat(), "files": []}).encode()
-        folder = lake.folder_of("online_retail", day)
+        folder = lake_lists.folder_of("online_retail", day)
         # A day's notes stay for the grace period: one a batch of a day.
         keys = [f"{folder}_superseded-{number:016x}.json" for number in range(24 * 60 // BATCH_MINUTES)]
         list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=note), keys))
@@ -216,7 +230,7 @@ def _batch_id(feed: str, at: datetime, number: int) -> str:
 
 
 def _raw_key(feed: str, at: datetime, number: int) -> str:
-    return f"{reconcile.folder_of(feed, at)}landed-month-{number:08d}.ndjson.gz"
+    return f"{reconcile_compare.folder_of(feed, at)}landed-month-{number:08d}.ndjson.gz"
 
 
 def _numbers(count: int) -> str:
@@ -230,10 +244,20 @@ def _copy_rows(lake_: Lake, feed: str, batch_id: str, count: int, end: datetime)
     padded = "RIGHT('0000000000000000' || CAST(n AS VARCHAR), 16)"
     day = f"TO_CHAR({at}, 'YYYY-MM-DD')"
     new_id = f"'{feed}-' || TO_CHAR({at}, 'YYYYMMDD') || 'T' || TO_CHAR({at}, 'HH24MISS') || 'Z-' || {padded}"
-    key = (f"'{reconcile.prefix_of(feed)}dt=' || {day} || '/hour=' || TO_CHAR({at}, 'HH24') || "
-           f"'/landed-month-' || RIGHT({padded}, 8) || '.ndjson.gz'")  # fmt: skip
-    new = {"batch_id": new_id, "committed_at": at, "object_key": key, "accepted": "1", "duplicates": "1", "clean": "0",
-           "quarantined": "0", "corrected": "0"}  # fmt: skip
+    key = (
+        f"'{manifests.prefix_of(feed)}dt=' || {day} || '/hour=' || TO_CHAR({at}, 'HH24') || "
+        f"'/landed-month-' || RIGHT({padded}, 8) || '.ndjson.gz'"
+    )
+    new = {
+        "batch_id": new_id,
+        "committed_at": at,
+        "object_key": key,
+        "accepted": "1",
+        "duplicates": "1",
+        "clean": "0",
+        "quarantined": "0",
+        "corrected": "0",
+    }
     for table in ("ops.batch_audit", "ops.batch_object"):
         names = [column.name for column in lake_.target.table(f"SELECT * FROM {table} WHERE 1 = 0")[0]]
         values = ", ".join(f"{new[name]} AS {name}" if name in new else f"model.{name}" for name in names)
@@ -257,8 +281,8 @@ def _copy_checks(lake_: Lake) -> None:
 
 
 def build_marts(lake_: Lake, clock: Stopwatch) -> None:
-    for subject in dict.fromkeys(mart.subject for mart in marts.MARTS):
-        clock.time(f"marts: {subject}", lambda s=subject: marts.build_subject(lake_.target, s, lake_.config.sql_dir))
+    for subject in dict.fromkeys(mart.subject for mart in builds.MARTS):
+        clock.time(f"marts: {subject}", lambda s=subject: builds.build_subject(lake_.target, s, lake_.config.sql_dir))
 
 
 def reconcile_all(lake_: Lake, clock: Stopwatch) -> None:
@@ -270,11 +294,11 @@ def reconcile_all(lake_: Lake, clock: Stopwatch) -> None:
     config, now = lake_.config, datetime.now(UTC)
     for feed, contract in lake_.contracts.items():
         _, found, _ = clock.time(
-            "reconcile: hours", lambda f=feed: reconcile.reconcile_hours(lake_.s3, lake_.target, f, config, now)
+            "reconcile: hours", lambda f=feed: reconcile_compare.reconcile_hours(lake_.s3, lake_.target, f, config, now)
         )
         _, more = clock.time(
             "reconcile: days",
-            lambda c=contract: reconcile.reconcile_days(lake_.s3, lake_.dynamodb, lake_.target, c, config, now),
+            lambda c=contract: reconcile_compare.reconcile_days(lake_.s3, lake_.dynamodb, lake_.target, c, config, now),
         )
         assert not found + more, "\n".join(map(str, found + more))
     for step in ("reconcile: hours", "reconcile: days"):
@@ -283,15 +307,15 @@ def reconcile_all(lake_: Lake, clock: Stopwatch) -> None:
 
 def keep_order(lake_: Lake, clock: Stopwatch) -> None:
     for feed in lake_.contracts:
-        clock.time("compaction", lambda f=feed: lake.compact_feed(lake_.s3, f, lake_.config))
+        clock.time("compaction", lambda f=feed: lake_lists.compact_feed(lake_.s3, f, lake_.config))
     clock.sum_last("compaction", len(lake_.contracts))
-    clock.time("removal of what compaction replaced", lambda: lake.remove_superseded(lake_.s3, lake_.config))
+    clock.time("removal of what compaction replaced", lambda: lake_lists.remove_superseded(lake_.s3, lake_.config))
     clock.time("retention", lambda: _retention(lake_))
 
 
 def _retention(lake_: Lake) -> None:
-    warehouse.prune(lake_.target, lake_.config)
-    lake.apply_retention(lake_.s3, lake_.config)
+    warehouse_tables.prune(lake_.target, lake_.config)
+    lake_lists.apply_retention(lake_.s3, lake_.config)
 
 
 def probe(lake_: Lake) -> tuple[dict[str, float], dict[str, str]]:

@@ -23,7 +23,7 @@ from pathlib import Path
 from typing import Annotated
 
 import typer
-from ecommerce_elt.lake_files import CleanBatch
+from ecommerce_elt.batches.clean_files import CleanBatch
 from rich.console import Console
 from rich.table import Table
 
@@ -65,7 +65,7 @@ class Shop:
     """The feed's fact, as many rows as one asks for, and batches of EVENTS events."""
 
     def __init__(self, stack: Stack, work: Path) -> None:
-        from ecommerce_elt.feeds import load_contracts
+        from ecommerce_elt.feeds.contracts import load_contracts
         from ecommerce_elt.settings import settings
 
         observer = Observer.of(stack)
@@ -85,18 +85,27 @@ class Shop:
 
     def batch(self, ids: Sequence[str], times: Sequence[datetime], version: int = 1) -> CleanBatch:
         """Returns a cleaned batch with an event a minute, or at the times that are given."""
-        from ecommerce_elt import batches, cleaning, events
+        from ecommerce_elt.batches import manifests
+        from ecommerce_elt.cleaning import cleaner
+        from ecommerce_elt.feeds import events
 
         lines = [
-            events.envelope(event_id=event_id, feed=FEED, version=2, event_time=at, sent_at="", event_version=version, data={
-                "event_time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "product_id": "P1", "quantity": "1", "price": "2.50"})
+            events.envelope(
+                event_id=event_id,
+                feed=FEED,
+                version=2,
+                event_time=at,
+                sent_at="",
+                event_version=version,
+                data={"event_time": f"{at:%Y-%m-%dT%H:%M:%SZ}", "product_id": "P1", "quantity": "1", "price": "2.50"},
+            )
             for event_id, at in zip(ids, times, strict=True)
-        ]  # fmt: skip
+        ]
         body = gzip.compress(b"\n".join(lines) + b"\n", 1)
         key = f"raw/feed={FEED}/dt=2026-01-01/hour=00/benchmark-{uuid.uuid4().hex}.jsonl.gz"
         etag = self.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)["ETag"].strip('"')
-        raw = batches.RawObject(key, etag, len(body), self.config.bucket)
-        cleaned = cleaning.clean_batch(self.s3, batches.new_manifest(FEED, [raw], datetime.now(UTC)), self.config)
+        raw = manifests.RawObject(key, etag, len(body), self.config.bucket)
+        cleaned = cleaner.clean_batch(self.s3, manifests.new_manifest(FEED, [raw], datetime.now(UTC)), self.config)
         assert cleaned.clean == len(ids), cleaned
         return cleaned
 
@@ -120,9 +129,9 @@ class Shop:
     version = 1
 
     def load(self, batch: CleanBatch) -> None:
-        from ecommerce_elt import warehouse
+        from ecommerce_elt.load import transaction as load_transaction
 
-        counts = warehouse.load_batch(self.target, batch, self.config)
+        counts = load_transaction.load_batch(self.target, batch, self.config)
         assert counts["accepted"] == EVENTS, counts
 
     def merge(self, batch: CleanBatch) -> None:
@@ -134,13 +143,15 @@ class Shop:
         self.target.run(self._copy(batch))
 
     def _copy(self, batch: CleanBatch) -> list[str]:
-        from ecommerce_elt import warehouse
+        from ecommerce_elt.warehouse import redshift
 
-        wanted = ("01_lock_staging", "02_empty_staging", "03_copy_events")
-        names = {"staging": STAGING, "copy_role": warehouse.role_of(self.config),
-                 "copy_manifest": f"s3://{self.config.bucket}/manifests/{batch.batch_id}/copy.json"}  # fmt: skip
-        folder = self.config.sql_dir / "ops/load"
-        return [warehouse.render((folder / f"{name}.sql").read_text("utf-8"), names) for name in wanted]
+        wanted = ("ops/load/lock_staging.sql", "ops/load/empty_staging.sql", "ops/load/copy_events.sql")
+        names = {
+            "staging": STAGING,
+            "copy_role": redshift.role_of(self.config),
+            "copy_manifest": f"s3://{self.config.bucket}/manifests/{batch.batch_id}/copy.json",
+        }
+        return redshift.texts(self.config.sql_dir, wanted, names)
 
 
 WAYS: dict[str, tuple[Callable[[Shop], CleanBatch], Callable[[Shop, CleanBatch], None]]] = {
@@ -175,7 +186,7 @@ def main(
     )
     found: dict[str, list[float]] = {way: [] for way in WAYS}
     with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), *PORTS)
+        stack = Stack(Path(folder), *PORTS, redshift_pg_port=15439)
         try:
             lifecycle.up(stack, Console(quiet=True), airflow=False)
             shop = Shop(stack, Path(folder))

@@ -9,9 +9,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import httpx
-from ecommerce_elt import marts
-from ecommerce_elt.feeds import load_contracts
-from ecommerce_elt.marts import MARTS
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.feeds.sales import SALE
+from ecommerce_elt.marts import builds
+from ecommerce_elt.marts.builds import MARTS
 from ecommerce_elt.page.figures import KEPT_SECONDS
 from ecommerce_elt.settings import PROJECT_DIR
 from rich.table import Table
@@ -70,16 +71,16 @@ def measure(stack: Stack, data: Path) -> Table:
 
     def build() -> None:
         for subject in dict.fromkeys(mart.subject for mart in MARTS):
-            marts.build_subject(target, subject, SQL)
+            builds.build_subject(target, subject, SQL)
 
     def mark_a_day() -> None:
-        rows = ", ".join(f"('{m.table}', '{DAY}', 'benchmark')" for m in MARTS if "online_retail" in m.sources)
+        rows = ", ".join(f"('{m.table}', '{DAY}', 'benchmark')" for m in MARTS if SALE in m.sources)
         target.run([f"INSERT INTO ops.stale_date (mart, event_date, batch_id) VALUES {rows}"])
 
     build()
     mark_a_day()
     day = _seconds(build)
-    marts.register(target, SQL, load_contracts(PROJECT_DIR / "include/feeds"), rebuild=True)
+    builds.register(target, SQL, load_contracts(PROJECT_DIR / "include/feeds"), rebuild=True)
     whole = _seconds(build)
     pandas = _seconds(lambda: _pandas(data))
     table = Table("marts of the whole file, 22 tables with their checks", "seconds", "x one day", title_justify="left")

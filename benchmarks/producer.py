@@ -60,10 +60,10 @@ class Bucket:
 
 
 def land(path: Path) -> int:
-    from ecommerce_elt.feeds import load_contracts
-    from ecommerce_elt.history import land_file
+    from ecommerce_elt.feeds.contracts import load_contracts
+    from ecommerce_elt.landing.history import land_file
+    from ecommerce_elt.landing.tabular import Flags
     from ecommerce_elt.settings import PROJECT_DIR, settings
-    from ecommerce_elt.tabular import Flags
 
     key = f"landing/{FEED}/{path.name}"
     contracts = load_contracts(PROJECT_DIR / "include/feeds")
@@ -153,18 +153,27 @@ def serve() -> None:
 def bare_loop(data: Path, url: str) -> float:
     """Returns events a second of a loop that puts full requests that are made, one after the other."""
     import boto3
-    from ecommerce_elt.events import envelope, event_ids
-    from ecommerce_elt.feeds import load_contracts
+    from ecommerce_elt.feeds.contracts import load_contracts
+    from ecommerce_elt.feeds.events import envelope, event_ids
+    from ecommerce_elt.landing.tabular import Flags, TabularFile
     from ecommerce_elt.settings import PROJECT_DIR
-    from ecommerce_elt.tabular import Flags, TabularFile
 
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())
     identify = event_ids("benchmark")
     entries = [
-        {"Data": envelope(event_id=identify(row.line), feed=FEED, version=1, event_time=row.event_time,
-                          sent_at="2026-01-01T00:00:00.000Z", data=row.data), "PartitionKey": f"{row.line:032d}"}
+        {
+            "Data": envelope(
+                event_id=identify(row.line),
+                feed=FEED,
+                version=1,
+                event_time=row.event_time,
+                sent_at="2026-01-01T00:00:00.000Z",
+                data=row.data,
+            ),
+            "PartitionKey": f"{row.line:032d}",
+        }
         for row, _ in zip(source.rows(source.survey()), range(200_000), strict=False)
-    ]  # fmt: skip
+    ]
     client = boto3.client("kinesis", endpoint_url=url)
     started = time.monotonic()
     for start in range(0, len(entries), 500):
@@ -178,8 +187,10 @@ def sending(data: Path) -> Table:
     table = Table("sending the whole file", "events/s", "share of the bare loop", title_justify="left")
     with (
         tempfile.TemporaryDirectory() as folder,
-        subprocess.Popen([*command, "--step", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as stub,
-    ):  # fmt: skip
+        subprocess.Popen(
+            [*command, "--step", "serve"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        ) as stub,
+    ):
         assert stub.stdout
         url, report = f"http://127.0.0.1:{int(stub.stdout.readline())}", Path(folder) / "report.json"
         step = [*command, "--step", "bare_loop", "--data", str(data), "--url", url]

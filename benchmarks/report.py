@@ -35,8 +35,12 @@ def machine() -> dict[str, Any]:
     """Returns the commit, the number of cores, and when."""
     run = subprocess.run(["git", "describe", "--always", "--dirty"], cwd=PROJECT_DIR, capture_output=True, text=True)
     commit = run.stdout.strip() if run.returncode == 0 else "unknown"
-    return {"commit": commit, "cores": os.cpu_count(), "python": sys.version.split()[0],
-            "measured_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}"}  # fmt: skip
+    return {
+        "commit": commit,
+        "cores": os.cpu_count(),
+        "python": sys.version.split()[0],
+        "measured_at": f"{datetime.now(UTC):%Y-%m-%dT%H:%M:%SZ}",
+    }
 
 
 def publish(name: str, tables: dict[str, Sequence[Row]]) -> None:

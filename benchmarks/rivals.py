@@ -74,10 +74,16 @@ def of_process(name: str, data: Path, dirty: Path, environment: dict[str, str]) 
     first, second = loads
     before = second["rows"] if name == "ours_in_process" else 0  # its table is that of the loads before
     return {
-        "contestant": name, "ready s": ready["seconds"], "first s": first["seconds"], "second s": second["seconds"],
-        "peak MB": peak / MEGABYTE, "rows": first["rows"], "rows, again": second["rows"],
-        f"{DIRTY_LINES} lines, 3 bad": _of_dirty(of_dirty, before), "checks and keeps": ready["kept"],
-    }  # fmt: skip
+        "contestant": name,
+        "ready s": ready["seconds"],
+        "first s": first["seconds"],
+        "second s": second["seconds"],
+        "peak MB": peak / MEGABYTE,
+        "rows": first["rows"],
+        "rows, again": second["rows"],
+        f"{DIRTY_LINES} lines, 3 bad": _of_dirty(of_dirty, before),
+        "checks and keeps": ready["kept"],
+    }
 
 
 def _of_dirty(found: Row, before: int) -> str:
@@ -116,8 +122,15 @@ def _twice(name: str, kept: str, stack: Stack, observer: Observer, load: Callabl
             load(turn)
             seconds.append(time.monotonic() - started)
             rows.append(observer.core()[FEED][0])
-    return {"contestant": name, "first s": seconds[0], "second s": seconds[1], "peak MB": memory.bytes / MEGABYTE,
-            "rows": rows[0], "rows, again": rows[1], "checks and keeps": kept}  # fmt: skip
+    return {
+        "contestant": name,
+        "first s": seconds[0],
+        "second s": seconds[1],
+        "peak MB": memory.bytes / MEGABYTE,
+        "rows": rows[0],
+        "rows, again": rows[1],
+        "checks and keeps": kept,
+    }
 
 
 def landing(stack: Stack, data: Path) -> Row:
@@ -187,8 +200,12 @@ def latency(stack: Stack, data: Path) -> list[Row]:
             land(observer, hour, f"hour-of-{rate}-{hour.name}")
             load = time.monotonic() - started
         # An event waits for the end of its hour: evenly between nothing and an hour.
-        hourly = {"events": rate * HOUR_SECONDS, "p50 s": HOUR_SECONDS * 0.5 + load, "p95 s": HOUR_SECONDS * 0.95 + load,
-                  "worst s": HOUR_SECONDS + load}  # fmt: skip
+        hourly = {
+            "events": rate * HOUR_SECONDS,
+            "p50 s": HOUR_SECONDS * 0.5 + load,
+            "p95 s": HOUR_SECONDS * 0.95 + load,
+            "worst s": HOUR_SECONDS + load,
+        }
         found["an hourly file"] = hourly
         for name, row in found.items():
             less = 100 * (1 - row["p50 s"] / hourly["p50 s"])

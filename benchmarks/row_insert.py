@@ -51,13 +51,20 @@ def deploy(stack: Stack, observer: Observer) -> None:
         file.writestr("handler.py", HANDLER)
     told = {k: v for k, v in stack.user_environment().items() if k.startswith("AWS_ENDPOINT_URL")}
     functions.create_function(
-        FunctionName=NAME, Runtime="python3.13", Handler="handler.handler", Timeout=300, Code={"ZipFile": archive.getvalue()},
-        Role=f"arn:aws:iam::{ACCOUNT}:role/{NAME}", Environment={"Variables": told},
-    )  # fmt: skip
+        FunctionName=NAME,
+        Runtime="python3.13",
+        Handler="handler.handler",
+        Timeout=300,
+        Code={"ZipFile": archive.getvalue()},
+        Role=f"arn:aws:iam::{ACCOUNT}:role/{NAME}",
+        Environment={"Variables": told},
+    )
     functions.create_event_source_mapping(
-        FunctionName=NAME, EventSourceArn=f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{NAME}", BatchSize=BATCH_RECORDS,
+        FunctionName=NAME,
+        EventSourceArn=f"arn:aws:kinesis:{REGION}:{ACCOUNT}:stream/{NAME}",
+        BatchSize=BATCH_RECORDS,
         StartingPosition="TRIM_HORIZON",
-    )  # fmt: skip
+    )
 
 
 def ages(stack: Stack, observer: Observer, rate: float, seconds: float) -> list[float]:

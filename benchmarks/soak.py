@@ -66,8 +66,15 @@ def memory_rows(samples: list[tuple[float, dict[str, int]]]) -> list[Row]:
         if not start or not end:
             continue
         before, after = statistics.median(start) / MEGABYTE, statistics.median(end) / MEGABYTE
-        rows.append({"process": name, "start MB": before, "end MB": after, "most MB": max(s for _, s in held) / MEGABYTE,
-                     "end / start": after / before if before else None})  # fmt: skip
+        rows.append(
+            {
+                "process": name,
+                "start MB": before,
+                "end MB": after,
+                "most MB": max(s for _, s in held) / MEGABYTE,
+                "end / start": after / before if before else None,
+            }
+        )
     return rows
 
 
@@ -105,12 +112,19 @@ def step_rows(instances: list[dict[str, Any]], started: datetime, ended: datetim
     for name, of_step in sorted(steps.items()):
 
         def seconds(fits: Callable[[datetime], bool], of_step: list[dict[str, Any]] = of_step) -> list[float]:
-            return [i["duration"] for i in of_step
-                    if i["duration"] is not None and i["start_date"] and fits(datetime.fromisoformat(i["start_date"]))]  # fmt: skip
+            return [
+                i["duration"]
+                for i in of_step
+                if i["duration"] is not None and i["start_date"] and fits(datetime.fromisoformat(i["start_date"]))
+            ]
 
         start, end = seconds(lambda at: at <= started + edge), seconds(lambda at: at >= ended - edge)
-        row: Row = {"step": name, "runs": len(of_step), "failed": sum(i["state"] == "failed" for i in of_step),
-                    "tried again": sum(i["try_number"] > 1 for i in of_step)}  # fmt: skip
+        row: Row = {
+            "step": name,
+            "runs": len(of_step),
+            "failed": sum(i["state"] == "failed" for i in of_step),
+            "tried again": sum(i["try_number"] > 1 for i in of_step),
+        }
         row["start, median s"] = statistics.median(start) if start else None
         row["end, median s"] = statistics.median(end) if end else None
         row["end / start"] = (
@@ -153,7 +167,7 @@ def soak(stack: Stack, minutes: float, rate: float) -> dict[str, list[Row]]:
         f"drained {drained:.0f} s after the last": rows,
         "Memory of each process, with its children": memory_rows(memory.samples),
         "Time of each step": step_rows(task_instances(stack, started), started, ended),
-    }  # fmt: skip
+    }
 
 
 def _rows(observer: Observer) -> int:

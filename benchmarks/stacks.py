@@ -33,8 +33,9 @@ def started(*, airflow: bool) -> Iterator[Stack]:
     end_on_sigterm()
     quiet = Console(quiet=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as sockets:
-        probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(7)]
-        stack = Stack(Path(folder) / "state", *(probe.getsockname()[1] for probe in probes))
+        probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(8)]
+        *ports, redshift_pg_port = (probe.getsockname()[1] for probe in probes)
+        stack = Stack(Path(folder) / "state", *ports, redshift_pg_port=redshift_pg_port)
         sockets.close()
         try:
             lifecycle.up(stack, quiet, airflow=airflow)

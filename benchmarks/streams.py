@@ -44,9 +44,9 @@ ROUNDS = 5
 
 def _records(data: Path, part: int) -> list[dict]:
     """Returns a share of the file's first lines as a mapping hands them over."""
-    from ecommerce_elt.events import envelope
-    from ecommerce_elt.feeds import load_contracts
-    from ecommerce_elt.tabular import Flags, TabularFile
+    from ecommerce_elt.feeds.contracts import load_contracts
+    from ecommerce_elt.feeds.events import envelope
+    from ecommerce_elt.landing.tabular import Flags, TabularFile
 
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())
     rows = itertools.islice(source.rows(source.survey()), LINES)
@@ -141,8 +141,11 @@ def lambdas_against_bare_loops(data: Path) -> Table:
         def items() -> list[str]:
             lines, _ = writer.lines_of(records)
             parts = [lines[i : i + 85] for i in range(0, len(lines), 85)]
-            return [json.dumps({"Put": {"TableName": "t", "Item": write.item}})
-                    for part in parts for write in writer.writes_of(part, {}, 0)]  # fmt: skip
+            return [
+                json.dumps({"Put": {"TableName": "t", "Item": write.item}})
+                for part in parts
+                for write in writer.writes_of(part, {}, 0)
+            ]
 
         rivals: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
             "raw_writer": (lambda: raw.files_of(records), lambda: gzip.compress(b"\n".join(decoded()), 1)),
@@ -164,16 +167,22 @@ def lambdas_against_bare_loops(data: Path) -> Table:
 
 def writer_rate(stack: Stack, data: Path) -> float:
     """Returns invoice lines a second into empty tables, with one process a shard, as the local cloud has two."""
-    client = boto3.client("dynamodb", endpoint_url=stack.dynamodb_url, region_name="us-east-1",
-                          aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
+    client = boto3.client(
+        "dynamodb",
+        endpoint_url=stack.dynamodb_url,
+        region_name="us-east-1",
+        aws_access_key_id="test",
+        aws_secret_access_key="test",
+    )
     names = {"INVOICES_TABLE": ("InvoiceNo", "StockCode"), "CUSTOMERS_TABLE": ("CustomerID", "InvoiceNo")}
     tables = {variable: f"bench-{uuid.uuid4().hex[:8]}" for variable in names}
     for variable, (partition, sort) in names.items():
         client.create_table(
-            TableName=tables[variable], BillingMode="PAY_PER_REQUEST",
+            TableName=tables[variable],
+            BillingMode="PAY_PER_REQUEST",
             KeySchema=[{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}],
             AttributeDefinitions=[{"AttributeName": a, "AttributeType": "S"} for a in (partition, sort)],
-        )  # fmt: skip
+        )
     env = os.environ | stack.user_environment() | tables | {"RETENTION_DAYS": "0", "THREADS": "8"}
     command = [sys.executable, "-m", "benchmarks", "--measure", "write_a_share", "--data", str(data), "--part"]
     writers = [
@@ -203,9 +212,11 @@ def api(stack: Stack) -> Table:
         "POST /events, one event": [("POST", "/events", event)] * REQUESTS,
         "POST /events, 500 events": [("POST", "/events", [event] * 500)] * 20,
         "GET /invoices/{InvoiceNo}": [("GET", f"/invoices/{i['InvoiceNo']['S']}", None) for i in items],
-        "GET .../items/{StockCode}": [("GET", f"/invoices/{i['InvoiceNo']['S']}/items/{i['StockCode']['S']}", None) for i in items],
+        "GET .../items/{StockCode}": [
+            ("GET", f"/invoices/{i['InvoiceNo']['S']}/items/{i['StockCode']['S']}", None) for i in items
+        ],
         "GET /customers/{CustomerID}/invoices": [("GET", f"/customers/{c}/invoices", None) for c in customers],
-    }  # fmt: skip
+    }
     table = Table("HTTP API, one request at a time", "p50 ms", "p95 ms", "requests", title_justify="left")
     with httpx.Client(
         base_url=env["ECOMMERCE_API_URL"], headers={"x-api-key": env["ECOMMERCE_API_KEY"]}, timeout=35

@@ -1,22 +1,26 @@
-"""
-### Build marts
+"""### Build marts
 
-Brings the dimensions in `core` and the tables of `mart` up to what was loaded: computes the days, weeks, months, quarters
-and seasons that changed, checks the new rows, and replaces the old ones in one transaction a mart.
+Updates the dimensions in `core` and the tables of `mart` after a load. The DAG computes the days,
+weeks, months, quarters and seasons that changed, checks the new rows, and replaces the old ones in
+one transaction for each mart.
 
-- **Runs** when load_events has loaded a batch (asset `ecommerce_warehouse`), and waits first, without a worker slot, until the
-  last publication is `ECOMMERCE_MARTS_MIN_INTERVAL_SECONDS` ago: the loads come first. Batches that are loaded during the wait
-  belong to the run, later ones trigger the next. A run that you trigger does not wait, and ends the wait of the one before it.
-- **Works on** whatever changed since each mart was published (`ops.stale_date`), not on a data interval. With the parameter
-  `rebuild` all marts are computed from nothing; the content is the same.
-- **Reads** `core`. **Writes** the dimensions in `core`, `mart`, `ops.check_results` and `ops.mart_build`; publishes the asset
-  `ecommerce_marts` with what was built.
+- **Runs** when `load_events` has loaded a batch (asset `ecommerce_warehouse`). The run first waits,
+  without a worker slot, until the last publication is `ECOMMERCE_MARTS_MIN_INTERVAL_SECONDS` ago.
+  Batches that are loaded during the wait belong to the run, and later ones trigger the next run.
+  A run that you trigger does not wait, and ends the wait of an earlier run.
+- **Works on** everything that changed since each mart was published (`ops.stale_date`), not on a
+  data interval. The parameter `rebuild` computes all marts from core again; their content does
+  not change.
+- **Reads** `core`. **Writes** the dimensions in `core`, `mart`, `ops.check_results` and
+  `ops.mart_build`; publishes the asset `ecommerce_marts` with what was built.
 
 #### What to press after a failure
-A mart whose checks of severity `fail` found rows keeps its rows of before, and the task turns red; the log and
-`ops.check_results` say which check found what. Mend the data or the SQL, then **clear the red task**. The marks of what
-changed stay until a mart is published, so nothing is forgotten if you do nothing: the next run tries again. Other failures
-are retried by themselves. Docs: `docs/runbooks/check-failed.md`.
+
+If a check of severity `fail` finds rows, the mart keeps its previous rows and the task turns red.
+The log and `ops.check_results` name the check and its findings. Fix the data or the SQL, then
+**clear the red task**. If you do nothing, the next run tries again, because the changed days stay
+marked until the mart is published. Other failures are retried automatically. Runbook:
+[check failed](/ecommerce/runbooks/check-failed).
 """
 
 from __future__ import annotations
@@ -24,10 +28,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import Param, dag, get_current_context
-from ecommerce_elt.alerts import deadline
-from ecommerce_elt.dag_defaults import MARTS, WAREHOUSE, Stage, Tag, default_args
-from ecommerce_elt.links import linked_task
-from ecommerce_elt.mart_operators import FindStaleSubjectsOperator
+from ecommerce_elt.airflow.alerts import deadline
+from ecommerce_elt.airflow.defaults import MARTS, WAREHOUSE, Stage, Tag, default_args
+from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.marts.operators import FindStaleSubjectsOperator
 from ecommerce_elt.settings import settings
 
 
@@ -41,18 +45,18 @@ from ecommerce_elt.settings import settings
     deadline=deadline(Stage.MARTS, minutes=30 + round(settings().marts_min_interval_seconds / 60)),
     doc_md=__doc__,
     tags=[Tag.MART],
-    params={"rebuild": Param(False, type="boolean", description="Compute all marts from nothing.")},
+    params={"rebuild": Param(False, type="boolean", description="Compute all marts from core again.")},
 )
 def build_marts():
     @linked_task
     def build_dimensions() -> dict[str, object]:
-        from ecommerce_elt.mart_steps import build_dimensions
+        from ecommerce_elt.marts.tasks import build_dimensions
 
         return build_dimensions()
 
     @linked_task(map_index_template="{{ subject }}", outlets=[MARTS], multiple_outputs=False)
     def build_subject(subject: str, *, outlet_events=None) -> dict[str, object]:
-        from ecommerce_elt.mart_steps import build_subject
+        from ecommerce_elt.marts.tasks import build_subject
 
         get_current_context()["subject"] = subject  # type: ignore[typeddict-unknown-key]  # for map_index_template
         built = build_subject(subject)

@@ -1,17 +1,20 @@
-"""
-### Catalog the lake
+"""### Catalog the lake
 
-Brings the Glue Data Catalog up to the lake, so that Athena, Spark and every other reader of the catalog see it.
+Updates the Glue Data Catalog, so that Athena, Spark and every other reader of the catalog see the
+current state of the lake.
 
 - **Runs** hourly (`ECOMMERCE_CATALOG_SCHEDULE`), and whenever it is triggered.
-- **Works on** all objects that are there, not on a data interval.
-- **Reads** `raw/`, `clean/` and `quarantine/` by the crawlers, and the lists in `published/`. **Writes** the database
-  `ecommerce_lake`: `raw_feed_*`, `clean_feed_*` and `quarantine` as the crawlers find them, and one table a feed, in which each
-  event is once (docs/lake.md). At last it asks Athena what is in quarantine, and why.
+- **Works on** all objects of the lake, not on a data interval.
+- **Reads** `raw/`, `clean/` and `quarantine/` with the crawlers, and the lists in `published/`.
+  **Writes** the database `ecommerce_lake`: `raw_feed_*`, `clean_feed_*` and `quarantine` as the
+  crawlers find them, and one table for each feed that has each event once (docs/lake.md). The
+  last task queries Athena for the events in quarantine and their reasons.
 
 #### What to press after a failure
-A failed crawl names the object that it could not read: docs/runbooks/crawler-fails.md. **Clear the red task** once that is
-mended. Everything here can run again at any time; nothing of the lake itself is changed.
+
+A failed crawl names the object that it could not read. Fix it as
+[crawler fails](/ecommerce/runbooks/crawler-fails) says, then **clear the red task**. Every task is
+idempotent, and none changes objects of the lake.
 """
 
 from __future__ import annotations
@@ -19,11 +22,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
-from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
 from airflow.sdk import dag, task
-from ecommerce_elt.alerts import deadline
-from ecommerce_elt.dag_defaults import Stage, Tag, default_args
-from ecommerce_elt.links import linked_task
+from ecommerce_elt.airflow.alerts import deadline
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
+from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.airflow.versions import GlueCrawlerRunOperator
 from ecommerce_elt.settings import settings
 
 
@@ -52,13 +55,13 @@ def catalog_lake():
 
     @linked_task
     def publish_tables() -> dict[str, int]:
-        from ecommerce_elt.steps import publish_tables
+        from ecommerce_elt.lake.tasks import publish_tables
 
         return publish_tables()
 
     @task.short_circuit
     def has_quarantine() -> bool:
-        from ecommerce_elt.steps import has_table
+        from ecommerce_elt.lake.tasks import has_table
 
         return has_table("quarantine")
 

@@ -1,21 +1,30 @@
-"""
-### Erase a customer
+"""### Erase a customer
 
-Takes one customer out of every layer on request. The events stay, without the person: sales, stock and counts keep adding up,
-and what names the customer becomes "unknown" or "erased", as the feed's contract says. docs/adr/0021 has what is changed where.
+Erases one customer from every layer on request. The events stay, so that sales, stock and counts
+still add up. Every value that names the customer becomes "unknown" or "erased", as the contract of
+the feed says. docs/adr/0021 lists the changes in each layer.
 
-- **Runs** by hand. `dry_run` is on: the run says how many records, rows, items and files name the customer, and changes nothing.
-- **Works on** all that there is of the feed, not on a data interval.
-- **Reads** all of `raw/`, `landing/`, `clean/` and `quarantine/unreadable/` of the feed, DynamoDB and the warehouse.
-  **Writes** what names the customer, wherever it is; a file in `landing/` that does is deleted, as `raw/` has its records.
-  Then `build_marts` runs, and `prove_erasure` searches everything again: it is red where anything is left.
+- **Runs** by hand. By default `dry_run` is on: the run counts the records, rows, items and files
+  that name the customer, and changes nothing.
+- **Works on** all data of the feed, not on a data interval.
+- **Reads** all of `raw/`, `landing/`, `clean/` and `quarantine/unreadable/` of the feed, DynamoDB
+  and the warehouse. **Writes** everything that names the customer. A file in `landing/` that
+  names the customer is deleted; `raw/` has its records.
+- **Then** runs `build_marts` and `export_features`, which also deletes all older versions of
+  features. If BigQuery has the marts, `export_bigquery` runs, and `erase_from_exports` deletes
+  the remains of failed exports in the lake, in Cloud Storage and in BigQuery's staging tables.
+  `prove_erasure` searches everything again, and is red if anything is left.
 
-`customer` of `online_retail` is the shop's number, of `purchases` the customer_key: `python -m infra.customer_key` makes it of a
-phone number, which never belongs into a run's parameters.
+The parameter `customer` is the shop's number in `online_retail`, and the `customer_key` in
+`purchases`. `python -m infra.customer_key` computes the key from a phone number. Never enter the
+phone number itself, because Airflow stores parameters. In a feed whose `email` is hashed, `--text`
+computes the key from the address.
 
 #### What to press after a failure
-**Clear the red task** with its downstream tasks: each takes out what is still there. Where `prove_erasure` is red, it names the
-layer; events of the customer that arrived meanwhile are one cause, so **trigger the DAG again**.
+
+**Clear the red task** with its downstream tasks; each task erases what is still there. If
+`prove_erasure` is red, it names the layer. Events of the customer may have arrived during the run,
+so **trigger the DAG again**.
 """
 
 from __future__ import annotations
@@ -24,9 +33,9 @@ from datetime import datetime, timedelta
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
 from airflow.sdk import Param, dag, get_current_context, task
-from ecommerce_elt.dag_defaults import Stage, Tag, default_args
-from ecommerce_elt.feeds import load_contracts
-from ecommerce_elt.links import linked_task
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
+from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.settings import settings
 
 FEEDS = [feed for feed, contract in load_contracts(settings().include_dir / "feeds").items() if contract.erasure]
@@ -41,20 +50,20 @@ FEEDS = [feed for feed, contract in load_contracts(settings().include_dir / "fee
     doc_md=__doc__,
     tags=[Tag.LAKE],
     params={
-        "feed": Param(FEEDS[0], enum=FEEDS, description="Whose customer it is."),
+        "feed": Param(FEEDS[0], enum=FEEDS, description="Feed of the customer."),
         "customer": Param(
             type="string",
             minLength=1,
             maxLength=64,
-            description="CustomerID of online_retail; of purchases the customer_key, never a phone.",
+            description="CustomerID in online_retail, customer_key in purchases; never a phone number or an address.",
         ),
-        "dry_run": Param(True, type="boolean", description="Say what would be changed, and change nothing."),
+        "dry_run": Param(True, type="boolean", description="Report what would be changed, and change nothing."),
     },
 )
 def erase_customer():
     @task(multiple_outputs=False)
     def find_customer() -> dict[str, int]:
-        from ecommerce_elt.steps import find_customer
+        from ecommerce_elt.erasure.tasks import find_customer
 
         return find_customer(dict(get_current_context()["params"]))
 
@@ -64,27 +73,33 @@ def erase_customer():
 
     @task(multiple_outputs=False)
     def erase_from_lake() -> dict[str, int]:
-        from ecommerce_elt.steps import erase_from_lake
+        from ecommerce_elt.erasure.tasks import erase_from_lake
 
         return erase_from_lake(dict(get_current_context()["params"]))
 
     @task(multiple_outputs=False)
     def erase_from_dynamodb() -> dict[str, int]:
-        from ecommerce_elt.steps import erase_from_dynamodb
+        from ecommerce_elt.erasure.tasks import erase_from_dynamodb
 
         return erase_from_dynamodb(dict(get_current_context()["params"]))
 
     @linked_task
-    def erase_from_warehouse() -> None:
-        from ecommerce_elt.steps import erase_from_warehouse
+    def erase_from_warehouse() -> str:
+        from ecommerce_elt.erasure.tasks import erase_from_warehouse
 
-        erase_from_warehouse(dict(get_current_context()["params"]))
+        return erase_from_warehouse(dict(get_current_context()["params"]))
 
     @task(multiple_outputs=False)
-    def prove_erasure() -> dict[str, int]:
-        from ecommerce_elt.steps import prove_erasure
+    def erase_from_exports() -> dict[str, int]:
+        from ecommerce_elt.erasure.tasks import erase_from_exports
 
-        return prove_erasure(dict(get_current_context()["params"]))
+        return erase_from_exports(dict(get_current_context()["params"]))
+
+    @task(multiple_outputs=False)
+    def prove_erasure(erased_at: str) -> dict[str, int]:
+        from ecommerce_elt.erasure.tasks import prove_erasure
+
+        return prove_erasure(dict(get_current_context()["params"]), erased_at)
 
     build_marts = TriggerDagRunOperator(
         task_id="build_marts",
@@ -93,9 +108,30 @@ def erase_customer():
         deferrable=True,
         poke_interval=5,
     )
+    # Features name nobody, so no version tells who is in it: all go, and a new one is made of what core has now.
+    export_features = TriggerDagRunOperator(
+        task_id="export_features",
+        trigger_dag_id="export_features",
+        conf={"remove_others": True},
+        wait_for_completion=True,
+        deferrable=True,
+        poke_interval=5,
+    )
     # Raw first: what is loaded or cleaned again later is then without the customer, too.
     find_customer() >> is_to_be_erased() >> (lake := erase_from_lake())
-    lake >> [erase_from_dynamodb(), erase_from_warehouse()] >> build_marts >> prove_erasure()
+    erased_at = erase_from_warehouse()
+    proof = prove_erasure(erased_at)
+    lake >> [erase_from_dynamodb(), erased_at] >> build_marts >> export_features >> proof
+    if settings().bigquery_project:
+        export_bigquery = TriggerDagRunOperator(
+            task_id="export_bigquery",
+            trigger_dag_id="export_bigquery",
+            wait_for_completion=True,
+            deferrable=True,
+            poke_interval=5,
+        )
+        # After it, because one export runs at a time: what is still on its way then is of a run that died.
+        build_marts >> export_bigquery >> erase_from_exports() >> proof
 
 
 erase_customer()

@@ -1,25 +1,31 @@
-"""
-### Load events
+"""### Load events
 
-Takes every event that arrives in `raw/` to Redshift: claims the new objects as one batch per feed, cleans each batch into
-Parquet, and loads it in one transaction.
+Loads every event that arrives in `raw/` into Redshift. The DAG claims the new objects as one batch
+for each feed, cleans each batch into Parquet, and loads it in one transaction.
 
-- **Runs** when raw objects arrive: the triggerer watches the queue, without a task that waits, and tells the asset
-  `ecommerce_raw_objects`. Two runs at a time, so that the next objects are claimed while those before are loaded. Set
-  `ECOMMERCE_LOAD_EVENTS_SCHEDULE` to a cron expression to load at fixed times instead.
-- **Works on** what has arrived by now, not on a data interval.
-- **Cleans** with DuckDB in the task; a batch of more than `ECOMMERCE_GLUE_THRESHOLD_BYTES` with Spark on Glue, with the same
-  result.
-- **Reads** the queue of new raw objects and `raw/`. **Writes** `manifests/`, `clean/`, `published/`, `quarantine/`, the feed's tables
-  in `core`, `ops.batch_audit` and `ops.batch_object`; publishes the asset `ecommerce_warehouse` with the batch's counts.
+- **Runs** when raw objects arrive. The triggerer watches the queue, so that no task has to wait,
+  and updates the asset `ecommerce_raw_objects`. Two runs may be active, so that the next objects
+  are claimed while earlier ones are loaded. Set `ECOMMERCE_LOAD_EVENTS_SCHEDULE` to a cron
+  expression to load at fixed times instead.
+- **Works on** the objects that have arrived so far, not on a data interval. A run that finds
+  nothing to claim is skipped completely: its column in the grid is pink. Runs that loaded are
+  green.
+- **Cleans** with DuckDB in the task. A batch of more than `ECOMMERCE_GLUE_THRESHOLD_BYTES` is
+  cleaned with Spark on Glue, with the same result.
+- **Reads** the queue of new raw objects and `raw/`. **Writes** `manifests/`, `clean/`,
+  `published/`, `quarantine/`, the feed's tables in `core`, `ops.batch_audit` and
+  `ops.batch_object`; publishes the asset `ecommerce_warehouse` with the batch's counts.
 
 #### What to press after a failure
-Nothing has to be pressed: a failed task is retried, and a batch that a run leaves behind is taken up again by a later run,
-from its manifest, after `ECOMMERCE_OPEN_BATCH_RETRY_SECONDS`. Nothing is loaded twice, whatever you clear, and the batches
-of the other feeds are loaded meanwhile. When a task is red for good, read its last line: it names the file, statement or
-column and what to change. Mend that, then **clear the red task**, or let a later run do it.
 
-Bad records do not turn a run red: they are in `quarantine/` with their reasons, and are counted in `ops.batch_audit`.
+You do not have to do anything: a failed task is retried. A later run takes up an unfinished batch
+from its manifest after `ECOMMERCE_OPEN_BATCH_RETRY_SECONDS`. Nothing is loaded twice, whatever you
+clear, and the batches of other feeds are loaded in the meantime. If a task stays red, its last line
+names the file, statement or column and what to change. Fix that, then **clear the red task**, or
+wait for a later run.
+
+Bad records do not turn a run red. They are in `quarantine/` with their reasons, and
+`ops.batch_audit` counts them.
 """
 
 from __future__ import annotations
@@ -27,8 +33,10 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import dag, task
-from ecommerce_elt.dag_defaults import RAW_OBJECTS, Stage, Tag, default_args
-from ecommerce_elt.load_operators import load_batches
+from airflow.sdk.exceptions import AirflowSkipException
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
+from ecommerce_elt.load.assets import RAW_OBJECTS
+from ecommerce_elt.load.operators import load_batches
 from ecommerce_elt.settings import settings
 
 SCHEDULE = settings().load_events_schedule
@@ -46,9 +54,11 @@ SCHEDULE = settings().load_events_schedule
 def load_events():
     @task
     def claim_batches() -> list[str]:
-        from ecommerce_elt.steps import claim_batches
+        from ecommerce_elt.load.tasks import claim_batches
 
-        return claim_batches()
+        if not (batch_ids := claim_batches()):
+            raise AirflowSkipException("nothing waits: another run has claimed it")
+        return batch_ids
 
     load_batches(claim_batches())
 

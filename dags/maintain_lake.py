@@ -1,17 +1,19 @@
-"""
-### Maintain the lake
+"""### Maintain the lake
 
-Makes few large files of the many small ones that micro-batches leave, deletes what is past its time, and vacuums and analyzes
-the warehouse. No reader of the lake's tables sees a row twice or not at all meanwhile: docs/adr/0015.
+Compacts the many small files of micro-batches into few large ones, deletes objects whose retention
+has ended, and runs VACUUM and ANALYZE in the warehouse. Readers of the lake's tables see every row
+exactly once in the meantime: docs/adr/0015.
 
 - **Runs** daily (`ECOMMERCE_MAINTAIN_SCHEDULE`), and whenever it is triggered.
 - **Works on** all days, not on a data interval.
-- **Reads** the lists in `published/` and the files in `clean/`. **Writes** both; deletes files that were compacted
-  `ECOMMERCE_LAKE_GRACE_HOURS` ago and objects past `ECOMMERCE_RETENTION_DAYS`. VACUUM and ANALYZE of every table.
+- **Reads** the lists in `published/` and the files in `clean/`. **Writes** both. **Deletes** files
+  that were compacted `ECOMMERCE_LAKE_GRACE_HOURS` ago, and objects that are older than
+  `ECOMMERCE_RETENTION_DAYS`.
 
 #### What to press after a failure
-**Clear the red task.** Every task can run again at any time: a compaction that died changed no list, and what it wrote is
-written again.
+
+**Clear the red task.** Every task is idempotent: a failed compaction has changed no list, and its
+files are written again.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import dag, task
-from ecommerce_elt.alerts import deadline
-from ecommerce_elt.dag_defaults import Stage, Tag, default_args
-from ecommerce_elt.links import linked_task
+from ecommerce_elt.airflow.alerts import deadline
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
+from ecommerce_elt.airflow.links import linked_task
 from ecommerce_elt.settings import settings
 
 
@@ -38,31 +40,31 @@ from ecommerce_elt.settings import settings
 def maintain_lake():
     @task
     def find_feeds() -> list[str]:
-        from ecommerce_elt.steps import feeds
+        from ecommerce_elt.lake.tasks import feeds
 
         return feeds()
 
     @task(map_index_template="{{ task.op_kwargs['feed'] }}", multiple_outputs=False)
     def compact_feed(feed: str) -> dict[str, object]:
-        from ecommerce_elt.steps import compact_feed
+        from ecommerce_elt.lake.tasks import compact_feed
 
         return compact_feed(feed)
 
     @task
     def remove_superseded_files() -> int:
-        from ecommerce_elt.steps import remove_superseded_files
+        from ecommerce_elt.lake.tasks import remove_superseded_files
 
         return remove_superseded_files()
 
     @task(multiple_outputs=False)
     def apply_retention() -> dict[str, int]:
-        from ecommerce_elt.steps import apply_retention
+        from ecommerce_elt.lake.tasks import apply_retention
 
         return apply_retention()
 
     @linked_task
     def vacuum_and_analyze() -> list[str]:
-        from ecommerce_elt.steps import vacuum_and_analyze
+        from ecommerce_elt.lake.tasks import vacuum_and_analyze
 
         return vacuum_and_analyze()
 

@@ -1,21 +1,26 @@
-"""
-### Reconcile layers
+"""### Reconcile layers
 
-Counts every layer by means of its own, and compares: what the stream counted, lines in `raw/`, what the loads committed, rows in
-quarantine, the lake's files against core row by row, Firehose's rows and DynamoDB's items. Is what arrived there, once, everywhere?
+Checks that everything that arrived is in every layer, once. The DAG counts every layer
+independently and compares the counts: the records of the stream, the lines in `raw/`, the events
+that the loads committed, the rows in quarantine, Firehose's rows, DynamoDB's items, and BigQuery's
+tables if they are exported. It compares the lake's files with core row by row.
 
 - **Runs** every 15 minutes (`ECOMMERCE_RECONCILE_SCHEDULE`), and whenever it is triggered.
-- **Works on** the hours of arrival that are not sealed, and the days of events that changed or whose turn it is. An hour that is over
-  and agrees is sealed: it is counted again only where an object came since. docs/adr/0022.
-- **Reads** all layers. **Writes** `ops.reconciliation`, `ops.reconciled_day`, metrics in the namespace `<prefix>`, and what it
-  counted, in `manifests/reconcile/`.
+- **Works on** the hours of arrival that are not sealed, on the days whose events changed, and in
+  turn on some other days. A past hour whose counts agree is sealed; it is counted again only if
+  another object arrives. docs/adr/0022.
+- **Reads** all layers. **Writes** `ops.reconciliation`, `ops.reconciled_day`, `ops.exported_table`,
+  metrics in the namespace `<prefix>`, and its counts in `manifests/reconcile/`.
 
-A difference turns `judge` red; its message names layer, hour or day, objects and event ids. So does what is late: a batch that is
-not committed, a consumer that reads the stream too late, a feed that is silent for longer than its contract says.
+A difference turns `judge` red; its message names the layer, the hour or day, objects and event ids.
+Delays turn it red as well: a batch that is not committed, a consumer of the stream that is too far
+behind, or a feed that is silent for longer than its contract allows.
 
 #### What to press after a failure
-Read the last line of `judge`; docs/runbooks/layers-differ.md says what each difference means, and what mends it. Then **trigger the
-DAG**: what differed is compared again. A red `reconcile_feed` could not count: clear it.
+
+Read the last line of `judge`. The runbook [layers differ](/ecommerce/runbooks/layers-differ)
+explains each difference and its fix. Then **trigger the DAG**, which compares the differing hours
+and days again. If `reconcile_feed` or `reconcile_bigquery` is red, it could not count: clear it.
 """
 
 from __future__ import annotations
@@ -23,8 +28,8 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.sdk import dag, get_current_context, task
-from ecommerce_elt.alerts import deadline
-from ecommerce_elt.dag_defaults import Stage, Tag, default_args
+from ecommerce_elt.airflow.alerts import deadline
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.settings import settings
 from more_itertools import always_iterable
 
@@ -42,26 +47,34 @@ from more_itertools import always_iterable
 def reconcile_layers():
     @task
     def find_feeds() -> list[str]:
-        from ecommerce_elt.steps import reconcile_feeds
+        from ecommerce_elt.reconcile.tasks import reconcile_feeds
 
         return reconcile_feeds()
 
     @task(map_index_template="{{ task.op_kwargs['feed'] }}", multiple_outputs=False)
     def reconcile_feed(feed: str) -> dict[str, object]:
-        from ecommerce_elt.steps import reconcile_feed
+        from ecommerce_elt.reconcile.tasks import reconcile_feed
 
         return reconcile_feed(feed)
 
+    @task(multiple_outputs=False)
+    def reconcile_bigquery() -> dict[str, object]:
+        from ecommerce_elt.bigquery.tasks import reconcile_bigquery
+
+        return reconcile_bigquery()
+
     @task(trigger_rule="all_done", multiple_outputs=False)
     def judge() -> dict[str, int]:
-        from ecommerce_elt.steps import judge
+        from ecommerce_elt.reconcile.tasks import judge
 
         ti = get_current_context()["ti"]
         asked = ti.xcom_pull(task_ids="find_feeds") or []
         results = [r for r in always_iterable(ti.xcom_pull(task_ids="reconcile_feed"), base_type=dict) if r]
-        return judge(results, complete=bool(asked) and len(results) == len(asked))
+        exported = ti.xcom_pull(task_ids="reconcile_bigquery")
+        is_complete = bool(asked) and len(results) == len(asked) and exported is not None
+        return judge(results, exported or {"differences": []}, complete=is_complete)
 
-    reconcile_feed.expand(feed=find_feeds()) >> judge()
+    [reconcile_feed.expand(feed=find_feeds()), reconcile_bigquery()] >> judge()
 
 
 reconcile_layers()

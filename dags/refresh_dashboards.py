@@ -1,27 +1,33 @@
-"""
-### Refresh dashboards
+"""### Refresh dashboards
 
-Brings the BI tools up to the marts: an ingestion for each QuickSight data set whose marts changed, and a Tableau extract.
+Refreshes the BI tools: starts an ingestion for each QuickSight data set whose marts changed, and
+writes a Tableau extract.
 
-- **Runs** when build_marts has published marts (asset `ecommerce_marts`), and hourly for what was not due then.
-- **Works on** the marts as they are now, not on a data interval. A data set is refreshed when its marts were published after
-  its last refresh began, and at most every `ECOMMERCE_DASHBOARD_REFRESH_MINUTES`, because QuickSight takes 32 refreshes a
-  day; what is not due now is taken along by a later run. A run that you trigger refreshes all that is behind.
-- **Reads** `mart` and the dimensions. **Writes** the SPICE data of QuickSight's data sets, and `bi/tableau/ecommerce.hyper` in
-  the lake, which is published to a Tableau server where one is configured.
+- **Runs** when `build_marts` has published marts (asset `ecommerce_marts`), and hourly for data
+  sets that were not due.
+- **Works on** the current marts, not on a data interval. A data set is due if its marts were
+  published after its last refresh began, and at most every `ECOMMERCE_DASHBOARD_REFRESH_MINUTES`,
+  because QuickSight allows 32 refreshes a day. A later run refreshes the data sets that are not
+  due yet. A run that you trigger refreshes every data set that is behind.
+- **Reads** `mart` and the dimensions. **Writes** the SPICE data of QuickSight's data sets, and
+  `bi/tableau/ecommerce.hyper` in the lake, which is published to a Tableau server where one is
+  configured.
 
 #### What to press after a failure
-Each data set and the extract are tasks of their own, retried alone, and none waits for another. When one is red for good,
-its log has the service's reason. Mend that, then **clear the red task**; or do nothing: the next run refreshes what is
-behind. The data in the warehouse is not touched by any of this. Docs: `docs/runbooks/dashboard-is-behind.md`.
+
+Each data set and the extract has its own task, which is retried independently. If a task stays red,
+its log has the error of the service. Fix the cause, then **clear the red task**. If you do nothing,
+the next run refreshes every data set that is behind. This DAG does not change the warehouse.
+Runbook: [dashboard is behind](/ecommerce/runbooks/dashboard-is-behind).
 """
 
 from __future__ import annotations
 
 from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
-from ecommerce_elt.alerts import deadline
-from ecommerce_elt.dag_defaults import MARTS, Stage, Tag, default_args
-from ecommerce_elt.links import IngestDataSetOperator, linked_task
+from ecommerce_elt.airflow.alerts import deadline
+from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, default_args
+from ecommerce_elt.airflow.links import IngestDataSetOperator, linked_task
+from ecommerce_elt.airflow.versions import ingestion_waits
 from ecommerce_elt.settings import settings
 
 
@@ -40,13 +46,13 @@ from ecommerce_elt.settings import settings
 def refresh_dashboards():
     @task
     def choose_data_sets() -> list[str]:
-        from ecommerce_elt.mart_steps import choose_data_sets
+        from ecommerce_elt.marts.tasks import choose_data_sets
 
         return choose_data_sets()
 
     @linked_task
     def extract_for_tableau() -> dict[str, int]:
-        from ecommerce_elt.mart_steps import extract_for_tableau
+        from ecommerce_elt.marts.tasks import extract_for_tableau
 
         return extract_for_tableau()
 
@@ -55,8 +61,7 @@ def refresh_dashboards():
         map_index_template="{{ task.data_set_id }}",
         # A retry is an ingestion of its own: QuickSight refuses an id that it has seen.
         ingestion_id="{{ macros.uuid.uuid4() }}",
-        deferrable=True,
-        waiter_delay=settings().dashboard_poll_seconds,
+        **ingestion_waits(settings().dashboard_poll_seconds),
     ).expand(data_set_id=choose_data_sets())
     extract_for_tableau()
 

@@ -1,20 +1,24 @@
-"""
-### Replay quarantine
+"""### Replay quarantine
 
-Cleans events again that were rejected, with today's contract and SQL, loads what is good now, and closes it. Choose them by
-feed, by what was wrong, by batch, or by when they were rejected; with nothing chosen it is all that is open.
+Cleans rejected events again with the current contract and SQL, loads those that are now valid, and
+closes them. Choose the events by feed, rule, batch, or time of rejection. Without a choice the DAG
+takes all open events.
 
-- **Runs** by hand. `dry_run` is on: the run says what would become of the events, with ten examples that show no values.
+- **Runs** by hand. By default `dry_run` is on: the run says what would happen to the events, with
+  ten examples without values.
 - **Works on** the open events of `ops.quarantine`, not on a data interval.
-- **Reads** `raw/`, where the records still lie. **Writes** what `load_events` writes; `ops.quarantine_closed`. With `action`
-  dismiss it closes the events without loading them: they were looked at, and are no loss.
+- **Reads** the records in `raw/`. **Writes** everything that `load_events` writes, and
+  `ops.quarantine_closed`. With `action` dismiss it closes the events without loading them,
+  because somebody has decided that they are not needed.
 
-Twice is once: an event that core has is a duplicate, whatever brought it there. A sender that sends a mended record under the
-same event id closes the event as well.
+A replay is idempotent: an event that core already has counts as a duplicate. A sender that sends a
+corrected record under the same event id closes the event as well.
 
 #### What to press after a failure
-**Clear the red task** with its downstream tasks. What was loaded is closed, what was not is still open, and is chosen by the
-next run. The log of `choose_events` says how many events raw/ no longer has: their time was over.
+
+**Clear the red task** with its downstream tasks. Loaded events are closed. The others are still
+open, and the next run chooses them again. The log of `choose_events` says how many events are no
+longer in `raw/`, because its retention has ended.
 """
 
 from __future__ import annotations
@@ -22,9 +26,9 @@ from __future__ import annotations
 from datetime import datetime
 
 from airflow.sdk import Param, dag, get_current_context, task
-from ecommerce_elt.dag_defaults import Stage, Tag, default_args
-from ecommerce_elt.feeds import load_contracts
-from ecommerce_elt.load_operators import load_batches
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.load.operators import load_batches
 from ecommerce_elt.settings import settings
 from more_itertools import always_iterable
 
@@ -40,22 +44,24 @@ FEEDS = list(load_contracts(settings().include_dir / "feeds"))
     doc_md=__doc__,
     tags=[Tag.LOAD, Tag.CLEAN],
     params={
-        "feed": Param("any", enum=["any", *FEEDS], description="Of the events."),
-        "column": Param("", type="string", description="Column that was wrong; empty is any."),
-        "rule": Param(
-            "", type="string", description="Rule that it broke: type, required, max, known, ...; empty is any."
+        "feed": Param("any", enum=["any", *FEEDS], description="Feed of the events."),
+        "column": Param("", type="string", description="Column that was wrong. If empty, any."),
+        "rule": Param("", type="string", description="Violated rule: type, required, max, known, ... If empty, any."),
+        "batch_id": Param("", type="string", description="Batch that rejected the events last. If empty, any."),
+        "since": Param("", type="string", description="First rejected at this time or later: 2026-01-31T00:00:00Z."),
+        "until": Param("", type="string", description="First rejected before this time."),
+        "action": Param(
+            "replay",
+            enum=["replay", "dismiss"],
+            description="Load the events that are now valid, or close them without loading.",
         ),
-        "batch_id": Param("", type="string", description="Batch that rejected them last; empty is any."),
-        "since": Param("", type="string", description="Rejected first at this time or later: 2026-01-31T00:00:00Z."),
-        "until": Param("", type="string", description="Rejected first before this time."),
-        "action": Param("replay", enum=["replay", "dismiss"], description="Load what is good now; or close, unloaded."),
-        "dry_run": Param(True, type="boolean", description="Say what would be done, and change nothing."),
+        "dry_run": Param(True, type="boolean", description="Report what would be done, and change nothing."),
     },
 )
 def replay_quarantine():
     @task
     def choose_events() -> list[str]:
-        from ecommerce_elt.steps import choose_events
+        from ecommerce_elt.quarantine.tasks import choose_events
 
         context = get_current_context()
         batches, outlook = choose_events(
@@ -66,7 +72,7 @@ def replay_quarantine():
 
     @task(trigger_rule="none_failed", multiple_outputs=False)
     def report_replay() -> dict[str, object]:
-        from ecommerce_elt.steps import report_replay
+        from ecommerce_elt.quarantine.tasks import report_replay
 
         ti = get_current_context()["ti"]
         loaded = always_iterable(ti.xcom_pull(task_ids="load_batch"), base_type=dict)

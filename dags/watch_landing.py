@@ -1,15 +1,18 @@
-"""
-### Watch landing
+"""### Watch landing
 
-Waits for files in `landing/<feed>/` and starts runs of `load_history`: one for a large file, one for several small ones of a feed.
+Waits for files in `landing/<feed>/` and starts runs of `load_history`: one run for a large file, or
+one for several small files of a feed.
 
-- **Runs** continuously: when a run ends, the next one starts and waits, deferred.
-- **Works on** what lies there now, not on a data interval.
-- **Reads** the listing of `landing/`. A file is new when there is no report beside it; a file that is replaced is new again.
-  **Writes** a report for a file whose run left none.
+- **Runs** continuously: when a run ends, the next one starts and waits, deferred. A run that has
+  waited six hours without a file is skipped completely: its column in the grid is pink.
+- **Works on** the files that are there now, not on a data interval.
+- **Reads** the listing of `landing/`. A file is new if there is no report beside it. A replaced
+  file is new again. **Writes** a report for a file whose run left none.
 
 #### What to press after a failure
-Look at the red run of `load_history`: its name is in the log of `load_file` here. Nothing has to be pressed in this DAG.
+
+Look at the red run of `load_history`; the log of `load_file` in this DAG names it. In this DAG you
+do not have to do anything.
 """
 
 from __future__ import annotations
@@ -17,9 +20,10 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from airflow.sdk import dag, task
-from ecommerce_elt.dag_defaults import Stage, Tag, default_args
-from ecommerce_elt.load_operators import LoadFileOperator
-from ecommerce_elt.sensors import LandedFilesSensor
+from airflow.sdk.exceptions import AirflowSkipException
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
+from ecommerce_elt.landing.sensors import LandedFilesSensor
+from ecommerce_elt.load.operators import LoadFileOperator
 from ecommerce_elt.settings import settings
 
 IDLE = timedelta(hours=6)
@@ -38,24 +42,21 @@ def watch_landing():
     wait = LandedFilesSensor(
         task_id="wait_for_landed_files",
         bucket=settings().bucket,
+        group_bytes=settings().landing_group_bytes,
         poke_interval=settings().landing_poll_seconds,
         timeout=IDLE.total_seconds(),
         execution_timeout=IDLE + timedelta(minutes=5),
     )
 
-    @task
-    def find_files() -> list[dict[str, object]]:
-        from ecommerce_elt.steps import find_landed_files
-
-        return find_landed_files()
-
     @task(trigger_rule="all_done")
     def settle(files: list[dict[str, object]] | None) -> int:
-        from ecommerce_elt.steps import settle_landed_files
+        from ecommerce_elt.landing.tasks import settle_landed_files
 
-        return settle_landed_files(files or [])  # none where find_files was skipped
+        if not files:
+            raise AirflowSkipException("no file came")
+        return settle_landed_files(files)
 
-    files = find_files()
+    files = wait.output
     loads = LoadFileOperator.partial(
         task_id="load_file",
         trigger_dag_id="load_history",
@@ -69,7 +70,6 @@ def watch_landing():
         failed_states=[],
         execution_timeout=timedelta(days=1),
     ).expand_kwargs(files)
-    wait >> files
     loads >> settle(files)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 import tempfile
 from pathlib import Path
@@ -10,6 +11,8 @@ from typing import Any
 
 PROJECT = Path(__file__).resolve().parents[1]
 PAGE = PROJECT / "docs" / "dags.md"
+# In Airflow's UI a runbook is at the address of the page "E-commerce".
+RUNBOOK = re.compile(r"\(/ecommerce/runbooks/([a-z-]+)\)")
 
 
 def _schedule(schedule: Any) -> str:
@@ -42,7 +45,8 @@ def page() -> str:
     ]
     lines += [f"| [{d.dag_id}](#{d.dag_id}) | {_schedule(d.schedule)} | {', '.join(sorted(d.tags))} |" for d in dags]
     for dag in dags:
-        lines += ["", f"## {dag.dag_id}", "", (dag.doc_md or "").strip().split("\n", 1)[1].strip(), ""]
+        text = RUNBOOK.sub(r"(runbooks/\1.md)", (dag.doc_md or "").strip().split("\n", 1)[1].strip())
+        lines += ["", f"## {dag.dag_id}", "", text, ""]
         lines += ["| task | retries | gives up after | then |", "|---|---|---|---|"]
         for task in dag.topological_sort():
             after = ", ".join(f"`{t}`" for t in sorted(task.downstream_task_ids)) or "-"

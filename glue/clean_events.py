@@ -1,4 +1,4 @@
-"""The cleaning of one large batch on AWS Glue 5 (Spark 3.5): what ecommerce_elt.cleaning does with DuckDB on one machine.
+"""The cleaning of one large batch on AWS Glue 5 (Spark 3.5): what ecommerce_elt.cleaning.cleaner does with DuckDB on one machine.
 
 Reads the raw objects that the batch's manifest names, runs the feed's cleaning SQL, and writes the same files. A job
 bookmark is not needed: the manifest says what to read, and a second run writes the same files again.
@@ -34,11 +34,21 @@ from urllib.parse import urlparse
 
 import boto3
 import pyarrow as pa
-from ecommerce_elt import lake_files, listing
-from ecommerce_elt.batches import OPEN, RAW_KEY, Manifest, RawObject, new_manifest, read_manifest
+from ecommerce_elt import listing
+from ecommerce_elt.batches import clean_files
+from ecommerce_elt.batches.hmac_pads import hmac_pads, secret_key
+from ecommerce_elt.batches.manifests import (
+    OPEN,
+    RAW_KEY,
+    WITHDRAWN,
+    Manifest,
+    RawObject,
+    is_withdrawal,
+    new_manifest,
+    read_manifest,
+)
+from ecommerce_elt.batches.raw_records import ROWS_PER_BATCH, read_objects
 from ecommerce_elt.errors import PermanentError, values_withheld
-from ecommerce_elt.hmac_pads import hmac_pads, secret_key
-from ecommerce_elt.raw_records import ROWS_PER_BATCH, read_objects
 from pyspark import StorageLevel
 from pyspark.sql import SparkSession
 from pyspark.sql.functions import count_if, expr
@@ -63,7 +73,7 @@ def write_dates(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatc
         plain = (
             pa.record_batch(b.columns, schema=pa.schema([pa.field(f.name, f.type) for f in b.schema])) for b in batches
         )
-        yield from _listed(lake_files.write_clean(boto3.client("s3"), bucket, manifest, plain, Path(folder)))
+        yield from _listed(clean_files.write_clean(boto3.client("s3"), bucket, manifest, plain, Path(folder)))
 
 
 def write_rejected(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
@@ -73,7 +83,15 @@ def write_rejected(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordB
     if found:
         with values_withheld(), tempfile.TemporaryDirectory(prefix="quarantine-") as folder:
             rows = pa.Table.from_batches(found)
-            yield from _listed(lake_files.write_quarantine(boto3.client("s3"), bucket, manifest, rows, Path(folder)))
+            yield from _listed(clean_files.write_quarantine(boto3.client("s3"), bucket, manifest, rows, Path(folder)))
+
+
+def write_withdrawals(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Writes the withdrawals, which are one partition, and yields nothing."""
+    with values_withheld():
+        if found := list(batches):
+            clean_files.write_withdrawn(boto3.client("s3"), bucket, manifest, pa.Table.from_batches(found))
+    yield from _listed([])
 
 
 def _listed(written: list[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
@@ -104,28 +122,39 @@ def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[s
         cleaned.createOrReplaceTempView(name)
 
     good = "copy_number = 1 AND SIZE(reasons) = 0"
-    rows = cleaned.where(good).drop(*LINEAGE).selectExpr("*", "DATE(event_time) AS dt")
+    kept = cleaned.where(good).where(f"source_object NOT LIKE '{WITHDRAWN}'")
+    rows = kept.drop(*LINEAGE).selectExpr("*", "DATE(event_time) AS dt")
     rows = rows.repartition(4 * parallelism, "dt").drop("dt").sortWithinPartitions("event_time", "event_id")
     written = rows.mapInArrow(lambda batches: write_dates(bucket, manifest, batches), "key string, size bigint")
-    lake_files.write_copy_manifest(s3, bucket, manifest, [(row.key, row.size) for row in written.collect()])
+    clean_files.write_copy_manifest(s3, bucket, manifest, [(row.key, row.size) for row in written.collect()])
+
+    if any(is_withdrawal(raw.key) for raw in manifest.objects):
+        out = cleaned.where(good).where(f"source_object LIKE '{WITHDRAWN}'")
+        out = out.select("event_id", "event_version", "event_time", "source_object").coalesce(1)
+        out.mapInArrow(
+            lambda batches: write_withdrawals(bucket, manifest, batches), "key string, size bigint"
+        ).collect()
 
     names = {"feed": manifest.feed, "stage": "clean", "batch_id": manifest.batch_id}
     rejected = cleaned.where("copy_number = 1 AND SIZE(reasons) > 0").selectExpr(
-        *(f"'{names[c]}' AS {c}" if c in names else c for c in lake_files.QUARANTINE.names),
+        *(f"'{names[c]}' AS {c}" if c in names else c for c in clean_files.QUARANTINE.names),
         "REGEXP_EXTRACT(source_object, '/dt=([^/]+)/', 1) AS dt",
     )
     rejected = rejected.repartition(parallelism, "dt").drop("dt").sortWithinPartitions("source_object", "source_line")
     rejected.mapInArrow(lambda batches: write_rejected(bucket, manifest, batches), "key string, size bigint").collect()
 
     counted = cleaned.groupBy("source_object").agg(
-        *(count_if(expr(condition)).alias(name) for name, condition in {
-            "accepted": "TRUE",
-            "clean": good,
-            "quarantined": "copy_number = 1 AND SIZE(reasons) > 0",
-            "duplicates": "copy_number > 1",
-        }.items())
-    )  # fmt: skip
-    by_object = {row.source_object: {name: row[name] for name in lake_files.COUNTS} for row in counted.collect()}
+        *(
+            count_if(expr(condition)).alias(name)
+            for name, condition in {
+                "accepted": "TRUE",
+                "clean": good,
+                "quarantined": "copy_number = 1 AND SIZE(reasons) > 0",
+                "duplicates": "copy_number > 1",
+            }.items()
+        )
+    )
+    by_object = {row.source_object: {name: row[name] for name in clean_files.COUNTS} for row in counted.collect()}
     rounded = {}
     if "rounded" in cleaning["stages"]:
         found = cleaned.where(good).join(spark.table("rounded"), ["source_object", "source_line"])
@@ -134,7 +163,7 @@ def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[s
     if "extra" in cleaned.columns:
         keys = cleaned.where(good).where("extra IS NOT NULL").selectExpr("EXPLODE(JSON_OBJECT_KEYS(extra)) AS key")
         unknown = [(row["key"], row["count"]) for row in keys.groupBy("key").count().collect()]
-    return lake_files.write_counts(
+    return clean_files.write_counts(
         s3, bucket, manifest, by_object, rounded=rounded, unknown_keys=unknown, cleaned_by=cleaning["cleaned_by"]
     )
 
@@ -152,8 +181,10 @@ def claim_prefix(s3: Any, bucket: str, prefix: str) -> Manifest:
     matches = [RAW_KEY.match(entry["Key"]) for entry in found]
     feeds = {match["feed"] for match in matches if match}
     if not all(matches) or len(feeds) != 1 or None in feeds:
-        raise PermanentError(f"--prefix {prefix}: {len(found)} objects of feeds {sorted(map(str, feeds))}, expected a prefix of one "
-                             "feed, such as raw/feed=online_retail/dt=2026-01-31/")  # fmt: skip
+        raise PermanentError(
+            f"--prefix {prefix}: {len(found)} objects of feeds {sorted(map(str, feeds))}, expected a prefix of one "
+            "feed, such as raw/feed=online_retail/dt=2026-01-31/"
+        )
     objects = [RawObject(e["Key"], e["ETag"].strip('"'), e["Size"], bucket) for e in found]
     manifest = new_manifest(feeds.pop(), objects, max(e["LastModified"] for e in found))
     s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
@@ -182,8 +213,10 @@ def main(arguments: list[str]) -> None:
     where = urlparse(given.cleaning)
     feeds = json.loads(s3.get_object(Bucket=where.netloc, Key=where.path.lstrip("/"))["Body"].read())
     if manifest.feed not in feeds:
-        raise PermanentError(f"feed {manifest.feed}: {given.cleaning} has {sorted(feeds)}. A new feed is known to the job "
-                             "after the next deployment: python -m infra.deploy")  # fmt: skip
+        raise PermanentError(
+            f"feed {manifest.feed}: {given.cleaning} has {sorted(feeds)}. A new feed is known to the job "
+            "after the next deployment: python -m infra.deploy"
+        )
     key = secret_key(boto3.client("secretsmanager"), given.pii_hmac_secret)
     spark = SparkSession.builder.appName(f"clean {manifest.batch_id}").getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")

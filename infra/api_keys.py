@@ -33,9 +33,9 @@ Entries = dict[str, dict[str, Any]]  # name to {"may": [right], "keys": [{"sha25
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
 
-Name = Annotated[str, typer.Argument(help="Of the key: who sends with it. It is in the logs.")]
-Prefix = Annotated[str, typer.Option(help="What all names of the deployment derive from.")]
-Stage = Annotated[str, typer.Option(help="A file of infra/stages/, for its prefix.")]
+Name = Annotated[str, typer.Argument(help="Name of the key: who sends with it. Logs show it.")]
+Prefix = Annotated[str, typer.Option(help="Prefix of all names of the deployment.")]
+Stage = Annotated[str, typer.Option(help="Environment: a file of infra/stages/, which has the prefix.")]
 
 
 def secret_name(prefix: str) -> str:
@@ -94,9 +94,11 @@ def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
         made = client.put_secret_value(SecretId=secret, SecretString=text, VersionStages=["AWSPENDING"])
         try:
             client.update_secret_version_stage(
-                SecretId=secret, VersionStage="AWSCURRENT", MoveToVersionId=made["VersionId"],
+                SecretId=secret,
+                VersionStage="AWSCURRENT",
+                MoveToVersionId=made["VersionId"],
                 RemoveFromVersionId=current["VersionId"],  # refused where another version has become the current one
-            )  # fmt: skip
+            )
         except (client.exceptions.InvalidParameterException, client.exceptions.InvalidRequestException):
             continue
         return
@@ -104,7 +106,7 @@ def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
 
 
 def know(client: Any, prefix: str, name: str, key: str, may: Iterable[str]) -> None:
-    """Makes a key that is there already known under the name and no other, with these rights and no others. Twice is once."""
+    """Makes a key that is there already known under the name and no other, with these rights and no others. Idempotent."""
     wanted = _entry([digest_of(key)], may)
 
     def add(entries: Entries) -> None:
@@ -151,11 +153,11 @@ def _say(text: str) -> None:
 @app.command()
 def create(
     name: Name,
-    may: Annotated[str, typer.Option(help=f"Of {', '.join(RIGHTS)}, with commas between.")] = "send,read",
+    may: Annotated[str, typer.Option(help=f"Rights, separated by commas: {', '.join(RIGHTS)}.")] = "send,read",
     prefix: Prefix = "ecommerce",
     stage: Stage = "",
 ) -> None:
-    """Make a key and print it, this once."""
+    """Make a key and print it once."""
     rights = {right.strip() for right in may.split(",")}
     if not NAME.fullmatch(name):
         _fail(f"{name!r}: expected lower-case letters, digits and hyphens, at most 63")
@@ -177,7 +179,7 @@ def create(
 
 @app.command()
 def rotate(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
-    """Make a further key of the name and print it, this once; the one before stays valid until `retire`."""
+    """Make another key of the name and print it once. The previous key is valid until `retire`."""
     key = secrets.token_urlsafe(32)
 
     def add(entries: Entries) -> None:
@@ -193,7 +195,7 @@ def rotate(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
 
 @app.command()
 def retire(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
-    """End all keys of the name but the newest."""
+    """Revoke all keys of the name except the newest."""
 
     def remove(entries: Entries) -> None:
         entry = _found(entries, name)
@@ -207,7 +209,7 @@ def retire(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
 
 @app.command()
 def revoke(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
-    """End the name with all its keys."""
+    """Revoke all keys of the name."""
 
     def remove(entries: Entries) -> None:
         _found(entries, name)
@@ -219,7 +221,7 @@ def revoke(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
 
 @app.command("list")
 def list_keys(prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
-    """Show the names, their rights, and since when each key is valid."""
+    """Show the names, their rights, and the date from which each key is valid."""
     try:
         secret = secret_name(_prefix(prefix, stage))
         entries: Entries = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])

@@ -1,4 +1,4 @@
-"""Packages the Lambdas and the Glue job, deploys the stacks and creates the warehouse's tables. Twice is once.
+"""Packages the Lambdas and the Glue job, deploys the stacks and creates the warehouse's tables. Idempotent.
 
 `python -m infra.deploy` works against whatever boto3's variables name: an AWS account, or the local cloud.
 """
@@ -6,12 +6,9 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
 import os
 import secrets
-import shlex
-import zipfile
 from collections.abc import Callable, Sequence
 from importlib.metadata import distribution
 from pathlib import Path
@@ -21,18 +18,23 @@ from urllib.parse import urlencode
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
-from ecommerce_elt import marts, warehouse
-from ecommerce_elt.dialects import has_two_readings, rewrites
+from ecommerce_elt.cleaning.spark_sql import spark_cleaning
+from ecommerce_elt.cleaning.typing_sql import cleaned_by
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.feeds import Contract, load_contracts
-from ecommerce_elt.migrations import migrate
+from ecommerce_elt.feeds import sales
+from ecommerce_elt.feeds.contracts import Contract, load_contracts
+from ecommerce_elt.feeds.dialects import has_two_readings, rewrites
+from ecommerce_elt.feeds.feed_sql import clean_sql
+from ecommerce_elt.marts import builds
 from ecommerce_elt.settings import PROJECT_DIR
-from ecommerce_elt.spark_sql import spark_cleaning
-from ecommerce_elt.typing_sql import cleaned_by
-from ecommerce_elt.warehouse import Warehouse
+from ecommerce_elt.warehouse import redshift
+from ecommerce_elt.warehouse import tables as warehouse_tables
+from ecommerce_elt.warehouse.migrations import migrate
+from ecommerce_elt.warehouse.redshift import Warehouse
 from more_itertools import chunked
 from rich.console import Console
 
+from infra import mwaa
 from infra.api_keys import ensure_keys
 
 TEMPLATES = PROJECT_DIR / "infra"
@@ -40,7 +42,10 @@ SQL = PROJECT_DIR / "include" / "sql"
 PACKAGE = PROJECT_DIR / "plugins" / "ecommerce_elt"
 JOB = PROJECT_DIR / "glue" / "clean_events.py"
 # What the job imports: Glue has pyarrow and boto3, and none of our other packages.
-JOB_MODULES = ("__init__", "batches", "errors", "hmac_pads", "lake_files", "listing", "raw_records")
+JOB_MODULES = (
+    *(PACKAGE / f"{name}.py" for name in ("__init__", "errors", "listing")),
+    *sorted((PACKAGE / "batches").glob("*.py")),
+)
 LAMBDAS = PROJECT_DIR / "lambdas"
 LAYER = LAMBDAS / "shared"
 # Folder to the template's parameter with the key of its package.
@@ -54,8 +59,17 @@ FUNCTIONS = {
 }
 LAYER_PACKAGES = ("aws-kinesis-agg", "protobuf", "six")
 # In the order in which they need each other's outputs.
-STACKS = ("streaming", "network", "analytics", "warehouse", "access", "orchestration", "monitoring", "budget")
-ZIP_EPOCH = (2020, 1, 1, 0, 0, 0)  # the same code gives the same archive, and so the same key
+STACKS = (
+    "streaming",
+    "network",
+    "analytics",
+    "warehouse",
+    "access",
+    "forecast",
+    "orchestration",
+    "monitoring",
+    "budget",
+)
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
@@ -63,14 +77,7 @@ err = Console(stderr=True)
 
 def _archive(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
     """Returns (key with the content's hash, zip archive)."""
-    buffer = io.BytesIO()
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path, content in sorted(files.items()):
-            info = zipfile.ZipInfo(path, ZIP_EPOCH)
-            info.external_attr = 0o644 << 16
-            info.compress_type = zipfile.ZIP_DEFLATED
-            archive.writestr(info, content)
-    body = buffer.getvalue()
+    body = mwaa.archive(files)
     return f"lambdas/{name}-{hashlib.sha256(body).hexdigest()[:16]}.zip", body
 
 
@@ -137,17 +144,20 @@ def _ensure_bucket(s3: Any, name: str, region: str) -> None:
         s3.create_bucket(Bucket=name, **location)
     except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
         s3.head_bucket(Bucket=name)  # ours, or an error that says it is not
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})  # MWAA asks for versions
 
 
 def package_job() -> dict[str, tuple[str, bytes]]:
     """Returns the analytics template's parameters to (key with the content's hash, content) of the Glue job's files."""
-    modules = {f"ecommerce_elt/{name}.py": (PACKAGE / f"{name}.py").read_bytes() for name in JOB_MODULES}
+    modules = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in JOB_MODULES}
     cleaning = {
-        feed: {"stages": spark_cleaning(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8")),
-               "known_keys": contract.known_keys,
-               "cleaned_by": cleaned_by(contract, (SQL / "clean" / f"{feed}.sql").read_text("utf-8"))}
+        feed: {
+            "stages": spark_cleaning(contract, clean_sql(contract, SQL)),
+            "known_keys": contract.known_keys,
+            "cleaned_by": cleaned_by(contract, clean_sql(contract, SQL)),
+        }
         for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
-    }  # fmt: skip
+    }
     script, translated = JOB.read_bytes(), json.dumps(cleaning, indent=1).encode()
     key, archive = _archive("ecommerce_elt", modules)
     return {
@@ -260,7 +270,11 @@ def _changes(cloudformation: Any, name: str, change_set: str) -> list[dict[str, 
 
 
 def deploy_all(
-    prefix: str, parameters: dict[str, str], stacks: Sequence[str], approve: Approve = lambda stack, changes: True
+    prefix: str,
+    parameters: dict[str, str],
+    stacks: Sequence[str],
+    approve: Approve = lambda stack, changes: True,
+    settings: dict[str, str] | None = None,
 ) -> dict[str, str]:
     """Creates or updates the stacks and returns their outputs.
 
@@ -269,6 +283,7 @@ def deploy_all(
         parameters: of the templates, beside those that the packaging and the stacks before give.
         stacks: of STACKS, in their order.
         approve: as `deploy_stack`.
+        settings: of Airflow, beside those that follow from the stacks; MWAA gets them.
 
     Raises:
         NotApproved, PermanentError: as `deploy_stack`; or a parameter that no template has.
@@ -280,16 +295,21 @@ def deploy_all(
         raise PermanentError(
             f"--parameter {', '.join(unknown)}: no template has it; there are {', '.join(sorted(known))}"
         )
-    packages = {"SharedLayerKey": package_layer()} | {
-        parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()
-    } | package_job()  # fmt: skip
+    packages = (
+        {"SharedLayerKey": package_layer()}
+        | {parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()}
+        | package_job()
+    )
     secret = ensure_secret(f"{prefix}/pii-hmac-key", os.environ.get("ECOMMERCE_PII_HMAC_KEY", ""))
     keys = ensure_keys(prefix, _deployed_before(prefix, "ApiKeySha256"))
     values = upload(prefix, packages) | {"PiiHmacSecretArn": secret, "ApiKeysSecretArn": keys} | parameters
     outputs: dict[str, str] = {}
     for stack in stacks:
         if stack == "orchestration":
-            values["AirflowFolder"] = upload_airflow(values["CodeBucket"], variables(values | outputs))
+            version = values.get("AirflowVersion", mwaa.DEFAULT)
+            values |= mwaa.upload(
+                values["CodeBucket"], variables(values | outputs | {"Settings": json.dumps(settings or {})}), version
+            )
         outputs |= deploy_stack(f"{prefix}-{stack}", TEMPLATES / f"{stack}.yaml", outputs | values, approve)
     return outputs
 
@@ -305,7 +325,8 @@ def variables(outputs: dict[str, str]) -> dict[str, str]:
     """Returns the environment of Airflow for a deployment: the pipeline's settings, and the connections of its stages.
 
     Args:
-        outputs: of the stacks, and the parameters Prefix, RedshiftWorkgroup and RedshiftDatabase where they are not the default.
+        outputs: of the stacks, and the parameters Prefix, RedshiftWorkgroup and RedshiftDatabase where they are not the default;
+            of a stage with BigQuery what `infra.stage.BigQuery.outputs` returns; the stage's own settings as JSON in `Settings`.
     """
     prefix = outputs["Prefix"]
     found = {
@@ -318,33 +339,49 @@ def variables(outputs: dict[str, str]) -> dict[str, str]:
         "ECOMMERCE_LAKE_DATABASE": outputs["LakeDatabase"],
         "ECOMMERCE_ATHENA_WORKGROUP": outputs["AthenaWorkgroup"],
         "ECOMMERCE_PII_HMAC_SECRET": f"{prefix}/pii-hmac-key",
+        "ECOMMERCE_HAS_DELIVERY": str(outputs["DeliveryTo"] != "none").lower(),
     }
-    for stage in ("Load", "Marts", "Dashboards", "Lake", "Erase", "Reconcile"):
+    for stage in ("Load", "Marts", "Dashboards", "Lake", "Erase", "Reconcile", "Features", "Bigquery", "Forecast"):
         extra = {"role_arn": outputs[f"{stage}RoleArn"], "region_name": boto3.session.Session().region_name}
         found[f"AIRFLOW_CONN_AWS_{stage.upper()}"] = f"aws://?{urlencode(extra)}"
-    return found
+    own: dict[str, str] = json.loads(outputs.get("Settings", "{}"))
+    return found | _of_bigquery(outputs) | _of_forecast(outputs) | own
 
 
-def upload_airflow(bucket: str, environment: dict[str, str]) -> str:
-    """Uploads DAGs, plugins, requirements and a startup script with the environment, as MWAA takes them; returns their folder."""
-    include, plugins = PROJECT_DIR / "include", PROJECT_DIR / "plugins"
-    in_mwaa = environment | {"ECOMMERCE_INCLUDE_DIR": "/usr/local/airflow/dags/include"}
-    startup = "#!/bin/sh\n" + "".join(f"export {k}={shlex.quote(v)}\n" for k, v in in_mwaa.items())
-    files = {f"dags/{path.name}": path.read_bytes() for path in (PROJECT_DIR / "dags").glob("*.py")}
-    files |= {
-        f"dags/include/{path.relative_to(include)}": path.read_bytes() for path in include.rglob("*") if path.is_file()
+def _of_forecast(outputs: dict[str, str]) -> dict[str, str]:
+    """The settings by which forecasts run as a task of ECS; nothing where the stage has none."""
+    if "ForecastTaskDefinitionArn" not in outputs:
+        return {}
+    return {
+        "ECOMMERCE_FORECAST_TASK_DEFINITION": outputs["ForecastTaskDefinitionArn"],
+        "ECOMMERCE_FORECAST_CLUSTER": outputs["ForecastCluster"],
+        "ECOMMERCE_FORECAST_LOG_GROUP": outputs["ForecastLogGroup"],
+        "ECOMMERCE_FORECAST_SUBNETS": json.dumps(outputs["SubnetIds"].split(",")),
+        "ECOMMERCE_FORECAST_SECURITY_GROUPS": json.dumps([outputs["AirflowGroupId"]]),
     }
-    modules = {
-        str(p.relative_to(plugins)): p.read_bytes() for p in plugins.rglob("*") if p.is_file() and p.suffix != ".pyc"
+
+
+def _of_bigquery(outputs: dict[str, str]) -> dict[str, str]:
+    """The settings of the export to BigQuery and its connection, which has no secret; nothing where the stage has none."""
+    if "BigqueryProject" not in outputs:
+        return {}
+    accounts = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
+    config = {
+        "type": "external_account",
+        "audience": f"//iam.googleapis.com/{outputs['BigqueryProvider']}",
+        "subject_token_type": "urn:ietf:params:aws:token-type:aws4_request",
+        "token_url": "https://sts.googleapis.com/v1/token",
+        "service_account_impersonation_url": f"{accounts}/{outputs['BigqueryServiceAccount']}:generateAccessToken",
     }
-    files["plugins.zip"] = _archive("plugins", modules)[1]
-    files["requirements.txt"] = (PROJECT_DIR / "requirements-airflow.txt").read_bytes()
-    files["startup.sh"] = startup.encode()
-    folder = f"airflow/{_hash(b''.join(name.encode() + files[name] for name in sorted(files)))}"
-    s3 = boto3.client("s3")
-    for name, body in files.items():
-        s3.put_object(Bucket=bucket, Key=f"{folder}/{name}", Body=body)
-    return folder
+    connection = {"conn_type": "google_cloud_platform", "extra": {"credential_config_file": config}}
+    return {
+        "ECOMMERCE_BIGQUERY_PROJECT": outputs["BigqueryProject"],
+        "ECOMMERCE_BIGQUERY_BUCKET": outputs["BigqueryBucket"],
+        "ECOMMERCE_BIGQUERY_DATASET": outputs["BigqueryDataset"],
+        "ECOMMERCE_BIGQUERY_LOCATION": outputs["BigqueryLocation"],
+        "AIRFLOW_CONN_GCP_BIGQUERY": json.dumps(connection),
+        **({"ECOMMERCE_BIGQUERY_TRANSFER_ROLE_ARN": role} if (role := outputs.get("TransferRoleArn")) else {}),
+    }
 
 
 def _declared(stack: str) -> list[str]:
@@ -368,8 +405,9 @@ def ensure_secret(name: str, value: str) -> str:
     except client.exceptions.ResourceNotFoundException:
         return str(client.create_secret(Name=name, SecretString=value or secrets.token_hex(32))["ARN"])
     if value and found["SecretString"] != value:
-        raise PermanentError(f"secret {name} is another key than ECOMMERCE_PII_HMAC_KEY. The key must never change: "
-                             "unset the variable") from None  # fmt: skip
+        raise PermanentError(
+            f"secret {name} is another key than ECOMMERCE_PII_HMAC_KEY. The key must never change: unset the variable"
+        ) from None
     return str(found["ARN"])
 
 
@@ -397,27 +435,61 @@ def _first_failure(cloudformation: Any, stack: str) -> str:
     return f"{failed[0]['LogicalResourceId']}: {failed[0].get('ResourceStatusReason', '')}" if failed else ""
 
 
-def create_tables(workgroup: str, database: str) -> None:
-    """Creates the schemas and tables of the warehouse that are not there yet, and migrates the others."""
+def create_tables(workgroup: str, database: str, outputs: dict[str, str]) -> None:
+    """Creates the schemas and tables of the warehouse that are not there yet, and migrates the others.
+
+    Args:
+        outputs: of the stacks; they say where Firehose delivers to, and so whether a COPY job is needed. With those of the
+            warehouse all is done as its administrator, and the stages' roles are granted what they need.
+    """
     contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
-    target = Warehouse(boto3.client("redshift-data"), workgroup, database)
-    statements = warehouse.create_statements(SQL, contracts.values()) + warehouse.ddl(SQL, marts.tables())
-    for some in chunked(statements, warehouse.BATCH_MAX_STATEMENTS):
+    is_ours = "RedshiftNamespace" in outputs
+    secret = _administrator(outputs["RedshiftNamespace"]) if is_ours else ""
+    target = Warehouse(boto3.client("redshift-data"), workgroup, database, secret_arn=secret)
+    statements = warehouse_tables.create_statements(SQL, contracts.values()) + warehouse_tables.ddl(
+        SQL, builds.tables()
+    )
+    for some in chunked(statements, redshift.BATCH_MAX_STATEMENTS):
         target.run(some, name="create tables")
-    for name in migrate(target, SQL, contracts.values(), [*warehouse.tables(contracts.values()), *marts.tables()]):
+    tables, built = (
+        [*warehouse_tables.tables(contracts.values()), *builds.tables()],
+        [mart.table for mart in builds.MARTS],
+    )
+    for name in migrate(target, SQL, contracts.values(), tables, built):
         err.print(f"migrated the warehouse: {name}", highlight=False)
-    target.run(warehouse.ddl(SQL, [*warehouse.VIEWS, *marts.VIEWS]), name="create views")
-    target.run(marts.seed_statements(SQL), name="seed tables")
-    marts.register(target, SQL, contracts)
+    views = [sales.view(SQL, contracts.values()), *warehouse_tables.ddl(SQL, [*warehouse_tables.VIEWS, *builds.VIEWS])]
+    target.run(views, name="create views")
+    target.run(builds.seed_statements(SQL), name="seed tables")
+    builds.register(target, SQL, contracts)
+    warehouse_tables.set_copy_job(
+        target,
+        SQL,
+        rows=f"s3://{outputs['Bucket']}/firehose/rows/",
+        role_arn=outputs["CopyRoleArn"],
+        wanted=outputs["DeliveryTo"] == "auto-copy",
+    )
+    if is_ours:
+        warehouse_tables.grant_access(target, SQL)
+
+
+def _administrator(namespace: str) -> str:
+    """Returns the ARN of the secret that Redshift made for the administrator of the namespace.
+
+    An IAM identity without grants may create nothing, so whoever deploys has to be this user.
+    """
+    client = boto3.client("redshift-serverless")
+    return str(client.get_namespace(namespaceName=namespace)["namespace"]["adminPasswordSecretArn"])
 
 
 @app.command()
 def deploy(
-    prefix: Annotated[str, typer.Option(help="What all names derive from.")] = "ecommerce",
+    prefix: Annotated[str, typer.Option(help="Prefix of all names.")] = "ecommerce",
     parameter: Annotated[list[str] | None, typer.Option(help="Template parameter, Key=Value. Repeatable.")] = None,
     workgroup: Annotated[str, typer.Option(help="Redshift Serverless workgroup.")] = "ecommerce",
     database: Annotated[str, typer.Option()] = "ecommerce",
-    without: Annotated[list[str] | None, typer.Option(help=f"One of {', '.join(STACKS)}. Repeatable.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help=f"Stack to leave out, one of {', '.join(STACKS)}. Repeatable.")
+    ] = None,
     outputs_file: Annotated[Path | None, typer.Option(help="Also write the outputs here, as JSON.")] = None,
 ) -> None:
     """Deploy the stacks, the named queries and the warehouse's tables without asking; print the stacks' outputs."""
@@ -427,7 +499,7 @@ def deploy(
         if without:
             err.print(f"not deployed: {', '.join(without)}", highlight=False)
         name_queries(outputs["AthenaWorkgroup"], outputs["LakeDatabase"])
-        create_tables(workgroup, database)
+        create_tables(workgroup, database, outputs)
     except (PermanentError, TransientError, ClientError, BotoCoreError) as error:
         err.print(f"[red]deploy:[/] {error}", highlight=False)
         raise typer.Exit(1) from error

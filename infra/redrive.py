@@ -2,7 +2,8 @@
 
 A mapping that gives records up leaves a message with their shard and sequence numbers; Kinesis keeps the records. They
 are read from there and handed to the same function, in halves where it fails, and a message is deleted once all of its
-records are done. Twice is once, because every consumer knows events by their ids. Works against whatever boto3's variables name.
+records are done. Running it twice changes nothing, because every consumer knows events by their ids. It works against
+whatever boto3's variables name.
 """
 
 from __future__ import annotations
@@ -53,9 +54,11 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     )
     begun = False
     iterator = kinesis.get_shard_iterator(
-        StreamARN=stream, ShardId=shard, ShardIteratorType="AT_SEQUENCE_NUMBER",
+        StreamARN=stream,
+        ShardId=shard,
+        ShardIteratorType="AT_SEQUENCE_NUMBER",
         StartingSequenceNumber=batch["startSequenceNumber"],
-    )["ShardIterator"]  # fmt: skip
+    )["ShardIterator"]
     while iterator:
         answer = kinesis.get_records(ShardIterator=iterator, StreamARN=stream, Limit=10_000)
         for record in answer["Records"]:
@@ -66,13 +69,18 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
             begun = True
             yield {
                 "kinesis": {
-                    "kinesisSchemaVersion": "1.0", "partitionKey": record["PartitionKey"],
-                    "sequenceNumber": record["SequenceNumber"], "data": base64.b64encode(record["Data"]).decode(),
+                    "kinesisSchemaVersion": "1.0",
+                    "partitionKey": record["PartitionKey"],
+                    "sequenceNumber": record["SequenceNumber"],
+                    "data": base64.b64encode(record["Data"]).decode(),
                     "approximateArrivalTimestamp": record["ApproximateArrivalTimestamp"].timestamp(),
                 },
-                "eventSource": "aws:kinesis", "eventVersion": "1.0", "eventName": "aws:kinesis:record",
-                "eventID": f"{shard}:{record['SequenceNumber']}", "eventSourceARN": stream,
-            }  # fmt: skip
+                "eventSource": "aws:kinesis",
+                "eventVersion": "1.0",
+                "eventName": "aws:kinesis:record",
+                "eventID": f"{shard}:{record['SequenceNumber']}",
+                "eventSourceARN": stream,
+            }
             if number == last:
                 return
         if not answer["Records"] and not answer.get("MillisBehindLatest"):
@@ -135,9 +143,11 @@ def redrive(prefix: str, function: str) -> tuple[int, int]:
         what = f"{batch['batchSize']} records of {batch['shardId']} from {batch['startSequenceNumber']}"
         try:
             for part in constrained_batches(
-                list(_records(kinesis, batch)), PAYLOAD_MAX_BYTES, strict=False,
+                list(_records(kinesis, batch)),
+                PAYLOAD_MAX_BYTES,
+                strict=False,
                 get_len=lambda record: len(record["kinesis"]["data"]) + METADATA_BYTES,
-            ):  # fmt: skip
+            ):
                 _invoke(functions, f"{prefix}-{function}", list(part))
         except _LeftOver as error:
             err.print(f"[red]left[/] {what}: {error}", highlight=False, soft_wrap=True)
@@ -151,10 +161,10 @@ def redrive(prefix: str, function: str) -> tuple[int, int]:
 
 @app.command()
 def main(
-    function: Annotated[Consumer, typer.Argument(help="Whose records.")],
-    prefix: Annotated[str, typer.Option(help="What all names derive from.")] = "ecommerce",
+    function: Annotated[Consumer, typer.Argument(help="Function whose records are delivered again.")],
+    prefix: Annotated[str, typer.Option(help="Prefix of all names.")] = "ecommerce",
 ) -> None:
-    """Deliver again what the function's event source mapping gave up. Mend the cause first."""
+    """Deliver the records again on which the function's event source mapping gave up. Fix the cause first."""
     try:
         done, left = redrive(prefix, function)
     except (PermanentError, ClientError, BotoCoreError) as error:

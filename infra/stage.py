@@ -1,6 +1,6 @@
-"""A stage of the product in an AWS account: `python -m infra.stage deploy dev`, `undeploy dev`, `env dev`.
+"""An environment of the product in an AWS account: `python -m infra.stage deploy dev`, `undeploy dev`, `env dev`.
 
-`deploy` checks first, says what it will make and what that costs, and asks. Twice is once.
+`deploy` runs checks, shows the resources and their cost, asks for confirmation, and deploys. It is idempotent.
 """
 
 from __future__ import annotations
@@ -20,11 +20,12 @@ import yaml
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from cfnlint.decode import cfn_yaml
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.settings import PROJECT_DIR
-from pydantic import BaseModel, ValidationError
+from ecommerce_elt.settings import PROJECT_DIR, Settings
+from pydantic import BaseModel, Field, ValidationError
 from rich.console import Console
 from rich.table import Table
 
+from infra import mwaa
 from infra.cost import estimate
 from infra.deploy import (
     STACKS,
@@ -39,14 +40,45 @@ from infra.deploy import (
 
 STAGES = TEMPLATES / "stages"
 DEPLOYED = PROJECT_DIR / ".deployed"  # outputs, a file a stage; git ignores it
-AIRFLOW_NEEDED = (3, 3)
+# What's New, "Amazon Redshift Serverless now supports 4 RPU minimum capacity", June 2025; more have followed since.
+HAS_4_RPUS = {
+    "us-east-1",
+    "us-east-2",
+    "us-west-2",
+    "ap-south-1",
+    "ap-southeast-1",
+    "ap-southeast-2",
+    "ap-northeast-1",
+    "eu-west-1",
+    "eu-north-1",
+}
 API_CONCURRENCY = 50  # of the functions of the HTTP API, at the throttling's default
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
 
 Name = Annotated[str, typer.Argument(metavar="STAGE", help="A file of infra/stages/, without .yaml.")]
-Yes = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
+Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")]
+
+
+class BigQuery(BaseModel, extra="forbid"):
+    """What infra/gcp/setup.sh made, as it prints it."""
+
+    project: str = Field(pattern=r"^[a-z0-9:.-]{6,63}$")
+    bucket: str = Field(pattern=r"^[a-z0-9._-]{3,63}$")
+    dataset: str = Field(default="ecommerce", pattern=r"^[A-Za-z0-9_]{1,100}$")
+    location: str = "EU"
+    provider: str = Field(
+        pattern=r"^projects/\d+/locations/global/workloadIdentityPools/[a-z0-9-]{4,32}/providers/[a-z0-9-]{4,32}$"
+    )
+    service_account: str = Field(pattern=r"^[a-z0-9-]{6,30}@[a-z0-9.-]+\.iam\.gserviceaccount\.com$")
+    # Of Google's Storage Transfer Service in the project; empty has the task copy the files.
+    transfer_subject: str = Field(default="", pattern=r"^[0-9]{0,30}$")
+
+    def outputs(self) -> dict[str, str]:
+        """Returns what the environment of Airflow is made of, as outputs of a stack."""
+        words = self.model_dump()
+        return {f"Bigquery{''.join(word.title() for word in name.split('_'))}": value for name, value in words.items()}
 
 
 class Stage(BaseModel, extra="forbid"):
@@ -56,6 +88,8 @@ class Stage(BaseModel, extra="forbid"):
     without: list[str] = []
     events_per_second: float = 100
     parameters: dict[str, str] = {}
+    settings: dict[str, str] = {}
+    bigquery: BigQuery | None = None
 
     @property
     def stacks(self) -> list[str]:
@@ -91,6 +125,11 @@ def load_stage(name: str) -> Stage:
         stage = Stage(**yaml.safe_load(path.read_text("utf-8")))
     except (ValidationError, TypeError, yaml.YAMLError) as error:
         raise PermanentError(f"{path.relative_to(PROJECT_DIR)}: {error}") from error
+    variables_known = {f"ECOMMERCE_{name.upper()}" for name in Settings.model_fields}
+    if unknown := sorted(set(stage.settings) - variables_known):
+        raise PermanentError(
+            f"{path.relative_to(PROJECT_DIR)}: settings: {', '.join(unknown)}: docs/settings.md has those that there are"
+        )
     if unknown := sorted(set(stage.without) - set(STACKS)):
         raise PermanentError(
             f"{path.relative_to(PROJECT_DIR)}: without: {', '.join(unknown)}: expected {', '.join(STACKS)}"
@@ -119,8 +158,21 @@ def preflight(stage: Stage) -> Iterator[Check]:
     yield _asked("Lambda concurrency", lambda what: _concurrency(session, stage, what))
     if "network" in stage.stacks:
         yield _asked("VPCs", lambda what: _vpcs(session, f"{stage.prefix}-network", what))
+    if stage.bigquery:
+        account = caller["Account"]
+        yield Check(
+            "BigQuery",
+            None,
+            f"project {stage.bigquery.project}, which only Google can say more of",
+            f"infra/gcp/setup.sh must have been run for account {account} and prefix {stage.prefix}",
+        )
+    if "forecast" in stage.stacks:
+        yield _forecast_network(stage)
+        yield _asked("forecast image", lambda what: _forecast_image(session, stage, what))
+    if "warehouse" in stage.stacks:
+        yield _capacity(region, stage.parameters.get("RedshiftBaseCapacity", "8"))
     if "orchestration" in stage.stacks:
-        yield _mwaa_version(session, stage.parameters.get("AirflowVersion", "3.3.2"))
+        yield _mwaa_version(session, stage.parameters.get("AirflowVersion", mwaa.DEFAULT))
 
 
 def _asked(what: str, ask: Callable[[str], Check]) -> Check:
@@ -169,14 +221,77 @@ def _vpcs(session: Any, stack: str, what: str) -> Check:
     return Check(what, True, "the stage's own is there")
 
 
+def _forecast_network(stage: Stage) -> Check:
+    if "network" not in stage.stacks:
+        return Check(
+            "forecast network", False, "the task has no subnets", "take network out of without, or put forecast into it"
+        )
+    if stage.parameters.get("NatGateway", "true") != "true":
+        return Check(
+            "forecast network",
+            None,
+            "there is no NAT gateway by which the task pulls its image",
+            'NatGateway: "true", or endpoints of ECR and logs of your own',
+        )
+    return Check("forecast network", True, "private subnets with a NAT gateway")
+
+
+def _forecast_image(session: Any, stage: Stage, what: str) -> Check:
+    image = stage.parameters.get("ForecastImage", "")
+    if not image:
+        return Check(
+            what, False, "ForecastImage is not set", "build docker/forecast.Dockerfile and push it: docs/forecast.md"
+        )
+    named = re.fullmatch(
+        r"(\d{12})\.dkr\.ecr\.([a-z0-9-]+)\.amazonaws\.com(?:\.cn)?/([^:@]+)(?::([^@]+))?(?:@(.+))?", image
+    )
+    if not named:
+        return Check(
+            what, None, f"{image} is in a registry that nobody here can ask", "see that the execution role may pull it"
+        )
+    account, region, repository, tag, digest = named.groups()
+    ecr = session.client("ecr", region_name=region)
+    wanted = {"imageDigest": digest} if digest else {"imageTag": tag or "latest"}
+    try:
+        ecr.describe_images(registryId=account, repositoryName=repository, imageIds=[wanted])
+    except (ecr.exceptions.ImageNotFoundException, ecr.exceptions.RepositoryNotFoundException):
+        return Check(
+            what, False, f"{image} is not there", "build docker/forecast.Dockerfile and push it: docs/forecast.md"
+        )
+    return Check(what, True, image)
+
+
+def _capacity(region: str, rpus: str) -> Check:
+    """No call says which capacities a region has. CloudFormation takes 4 everywhere, and the workgroup then fails."""
+    if int(rpus) > 4 or region in HAS_4_RPUS:
+        return Check("Redshift", True, f"{rpus} RPUs at least")
+    return Check(
+        "Redshift",
+        None,
+        f"4 RPUs are not known to be there in {region}",
+        "set RedshiftBaseCapacity to 8 if the workgroup cannot be made",
+    )
+
+
 def _mwaa_version(session: Any, wanted: str) -> Check:
-    """MWAA has no call that lists its versions; the model of its API does, in words."""
+    """MWAA has no call that lists its versions; the model of its API does, in words, and later than its images are published."""
     shape = session.client("mwaa").meta.service_model.operation_model("CreateEnvironment").input_shape
     known = re.findall(r"\b\d+\.\d+\.\d+\b", shape.members["AirflowVersion"].documentation)
-    newest = max(tuple(map(int, version.split("."))) for version in known)
-    good = wanted in known and tuple(map(int, wanted.split(".")[:2])) >= AIRFLOW_NEEDED
-    return Check("MWAA", good, f"{wanted} is wanted, {'.'.join(map(str, newest))} is its newest as this boto3 knows it",
-                 "leave it out (without: [orchestration]) and run Airflow as docs/deploy.md says; or take a newer boto3")  # fmt: skip
+    if wanted not in mwaa.REQUIREMENTS:
+        return Check(
+            "MWAA",
+            False,
+            f"Airflow {wanted} is wanted, the DAGs have packages for {', '.join(mwaa.REQUIREMENTS)}",
+            "set AirflowVersion to one of them; or leave MWAA out (without: [orchestration]): docs/deploy.md",
+        )
+    if wanted in known:
+        return Check("MWAA", True, f"has Airflow {wanted}")
+    return Check(
+        "MWAA",
+        None,
+        f"AWS has published an image of Airflow {wanted}; this boto3 does not list it yet",
+        "where MWAA lacks it, leave it out (without: [orchestration]): docs/deploy.md",
+    )
 
 
 # -- what is shown --------------------------------------------------------------------------------------------------
@@ -204,7 +319,8 @@ def _show_plan(stage: Stage) -> None:
         title_justify="left",
     )
     costs.add_column("dollars", justify="right")
-    items = estimate(stage.events_per_second, stage.parameters, stage.stacks)
+    stacks = [*stage.stacks, *(["bigquery"] if stage.bigquery else [])]
+    items = estimate(stage.events_per_second, stage.parameters, stacks, stage.settings)
     for item in items:
         costs.add_row(item.what, item.why, f"{item.dollars:,.0f}")
     costs.add_section()
@@ -217,8 +333,12 @@ def _show_changes(stack: str, changes: list[dict[str, Any]]) -> None:
     colour = {"Add": "green", "Remove": "red"}
     for change in changes:
         replaced = change.get("Replacement", "")
-        table.add_row(f"[{colour.get(change['Action'], 'yellow')}]{change['Action']}[/]", change["LogicalResourceId"],
-                      change["ResourceType"], f"[red]{replaced}[/]" if replaced in {"True", "Conditional"} else "")  # fmt: skip
+        table.add_row(
+            f"[{colour.get(change['Action'], 'yellow')}]{change['Action']}[/]",
+            change["LogicalResourceId"],
+            change["ResourceType"],
+            f"[red]{replaced}[/]" if replaced in {"True", "Conditional"} else "",
+        )
     out.print(table)
 
 
@@ -227,7 +347,7 @@ def _show_changes(stack: str, changes: list[dict[str, Any]]) -> None:
 
 @app.command()
 def deploy(name: Name, yes: Yes = False) -> None:
-    """Check, show, ask, and create or update the stage; then write its outputs for `env`."""
+    """Check, show the changes, ask, create or update the environment, and write its outputs for `env`."""
     try:
         stage = load_stage(name)
         checks = list(preflight(stage))
@@ -243,18 +363,37 @@ def deploy(name: Name, yes: Yes = False) -> None:
         _show_plan(stage)
         if not yes and not typer.confirm(f"Create or update the stacks of {stage.prefix}?"):
             _fail("nothing was changed")
-        outputs = deploy_all(stage.prefix, stage.parameters, stage.stacks, lambda s, c: _approved(s, c, yes=yes))
+        parameters = stage.parameters | _of_transfer(stage)
+        outputs = deploy_all(
+            stage.prefix, parameters, stage.stacks, lambda s, c: _approved(s, c, yes=yes), stage.settings
+        )
         name_queries(outputs["AthenaWorkgroup"], outputs["LakeDatabase"])
         workgroup, database = (stage.parameters.get(k, "ecommerce") for k in ("RedshiftWorkgroup", "RedshiftDatabase"))
-        create_tables(workgroup, database)
+        create_tables(workgroup, database, outputs)
     except (NotApproved, PermanentError, TransientError, ClientError, BotoCoreError) as error:
         _fail(error)
-    outputs |= {"Prefix": stage.prefix, "RedshiftWorkgroup": workgroup, "RedshiftDatabase": database,
-                "Region": boto3.session.Session().region_name}  # fmt: skip
+    outputs |= {
+        "Prefix": stage.prefix,
+        "RedshiftWorkgroup": workgroup,
+        "RedshiftDatabase": database,
+        "Region": boto3.session.Session().region_name,
+        "Settings": json.dumps(stage.settings),
+    }
+    outputs |= stage.bigquery.outputs() if stage.bigquery else {}
     DEPLOYED.mkdir(exist_ok=True)
     _outputs_file(name).write_text(json.dumps(outputs, indent=1, sort_keys=True), "utf-8")
-    out.print(f'deployed; clients: eval "$(make -s env STAGE={name})"; a key of the HTTP API: '
-              f"make -s api-key NAME=... MAY=send,read STAGE={name}", highlight=False, soft_wrap=True)  # fmt: skip
+    out.print(
+        f'deployed; clients: eval "$(make -s env STAGE={name})"; a key of the HTTP API: '
+        f"make -s api-key NAME=... MAY=send,read STAGE={name}",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
+def _of_transfer(stage: Stage) -> dict[str, str]:
+    """Returns the parameter that makes the role of Google's Storage Transfer Service."""
+    subject = stage.bigquery.transfer_subject if stage.bigquery else ""
+    return {"GoogleTransferSubject": subject} if "access" in stage.stacks else {}
 
 
 def _approved(stack: str, changes: list[dict[str, Any]], *, yes: bool) -> bool:
@@ -265,7 +404,7 @@ def _approved(stack: str, changes: list[dict[str, Any]], *, yes: bool) -> bool:
 
 @app.command()
 def undeploy(name: Name, yes: Yes = False) -> None:
-    """Delete the stage's stacks. What holds events stays: lake, stream, tables, warehouse."""
+    """Delete the stacks of the environment. Resources that hold events stay: lake, stream, tables, warehouse."""
     try:
         stage = load_stage(name)
     except PermanentError as error:

@@ -1,8 +1,8 @@
-"""The local cloud's command line; the Makefile calls it: up, down, reset, env, status, logs, demo."""
+"""The local cloud's command line; the Makefile calls it: up, down, reset, env, airflow, status, logs, demo."""
 
 from __future__ import annotations
 
-import shlex
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -12,9 +12,10 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from local import lifecycle
+from local import lifecycle, shell
 from local.demo import DemoFailed, Observer, run_demo
-from local.stack import PREFIX, PROJECT_DIR, Stack
+from local.demo_display import Display
+from local.stack import AIRFLOW_USER, EXTRAS, LOGIN, PREFIX, PROJECT_DIR, Stack
 from local.supervision import Supervisor, SupervisorDown, members
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -30,6 +31,10 @@ FirehosePort = Annotated[int, typer.Option(envvar="FIREHOSE_PORT")]
 DynamodbPort = Annotated[int, typer.Option(envvar="DYNAMODB_PORT")]
 QuicksightPort = Annotated[int, typer.Option(envvar="QUICKSIGHT_PORT")]
 GluePort = Annotated[int, typer.Option(envvar="GLUE_PORT")]
+BigqueryPort = Annotated[int, typer.Option(envvar="BIGQUERY_PORT")]
+CloudStoragePort = Annotated[int, typer.Option(envvar="CLOUD_STORAGE_PORT")]
+RedshiftPgPort = Annotated[int, typer.Option(envvar="REDSHIFT_PG_PORT", help="Of the warehouse's PostgreSQL endpoint.")]
+With = Annotated[str, typer.Option("--with", help=f"What else is started, with commas between: {', '.join(EXTRAS)}.")]
 DEFAULT_STATE = PROJECT_DIR / ".local"
 
 
@@ -45,28 +50,59 @@ def _known(state: Path) -> Stack:
     return stack
 
 
-def _wanted(state: Path, *ports: int) -> Stack:
+def _wanted(state: Path, *ports: int, more: str = "", login: bool = False) -> Stack:
     """The running stack as it runs; else one on the ports that were asked for, in the order in which Stack has them."""
+    extras = tuple(sorted(filter(None, more.split(","))))
+    if unknown := set(extras) - set(EXTRAS):
+        _fail(
+            f"{sorted(unknown)[0]!r} is nothing that can be started; expected {', '.join(EXTRAS)}: make up WITH=bigquery"
+        )
+    extras += (LOGIN,) if login else ()
     running = Stack.load(state)
     if running and Supervisor(running).is_up():
+        if not set(extras) <= set(running.extras):
+            _fail(f"the stack runs without {', '.join(extras)}; run: make down, and then this again")
         return running
-    return Stack(state.resolve(), *ports)
+    return Stack(state.resolve(), *ports, extras=extras)
 
 
 @app.command()
 def up(
-    state: State = DEFAULT_STATE, airflow_port: AirflowPort = 8080, cloud_port: CloudPort = 4566,
-    redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568, dynamodb_port: DynamodbPort = 4569,
-    quicksight_port: QuicksightPort = 4570, glue_port: GluePort = 4571,
-) -> None:  # fmt: skip
+    state: State = DEFAULT_STATE,
+    airflow_port: AirflowPort = 8080,
+    cloud_port: CloudPort = 4566,
+    redshift_port: RedshiftPort = 4567,
+    firehose_port: FirehosePort = 4568,
+    dynamodb_port: DynamodbPort = 4569,
+    quicksight_port: QuicksightPort = 4570,
+    glue_port: GluePort = 4571,
+    bigquery_port: BigqueryPort = 4572,
+    cloud_storage_port: CloudStoragePort = 4573,
+    redshift_pg_port: RedshiftPgPort = 5439,
+    more: With = "",
+    login: Annotated[bool, typer.Option("--login", help="Airflow asks for a password, which is printed.")] = False,
+) -> None:
     """Start everything, or what is missing of it."""
-    ports = (airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port, quicksight_port, glue_port)
-    stack = _wanted(state, *ports)
+    ports = (
+        airflow_port,
+        cloud_port,
+        redshift_port,
+        firehose_port,
+        dynamodb_port,
+        quicksight_port,
+        glue_port,
+        bigquery_port,
+        cloud_storage_port,
+        redshift_pg_port,
+    )
+    stack = _wanted(state, *ports, more=more, login=login)
     try:
         lifecycle.up(stack, out)
     except lifecycle.CannotStart as error:
         _fail(error)
     out.print(f'Airflow: {stack.airflow_url}   clients: eval "$(make -s env)"', highlight=False)
+    if stack.has_login:
+        out.print(f"login: {AIRFLOW_USER}, {stack.secret('airflow_password')}", highlight=False, soft_wrap=True)
 
 
 @app.command()
@@ -93,9 +129,19 @@ def reset(state: State = DEFAULT_STATE) -> None:
 
 @app.command()
 def env(state: State = DEFAULT_STATE) -> None:
-    """Print export lines for AWS clients and the producer, and nothing else."""
-    for name, value in _known(state).user_environment().items():
-        typer.echo(f"export {name}={shlex.quote(value)}")
+    """Print lines for a shell, and nothing else: what makes AWS clients and the producer use the local cloud."""
+    stack = _known(state)
+    for line in shell.lines(stack.user_environment() | stack.warehouse_environment(), os.environ):
+        typer.echo(line)
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def airflow(context: typer.Context, state: State = DEFAULT_STATE) -> None:
+    """Run Airflow's own command line in the environment of the stack, such as: airflow dags test build_marts."""
+    command = [sys.executable, "-m", "airflow", *context.args]
+    # What psql needs for the warehouse would lead Airflow to it, whose metadata is in PostgreSQL.
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
+    raise typer.Exit(subprocess.run(command, env=kept | _known(state).environment(), check=False).returncode)
 
 
 @app.command()
@@ -107,14 +153,22 @@ def status(state: State = DEFAULT_STATE) -> None:
         states, restarts = supervisor.states(), supervisor.restarts()
     except SupervisorDown:
         left = members(stack)
-        _fail(f"down, but {len(left)} processes are left: {[p.pid for p in left]}; run: make down" if left
-              else "down; run: make up")  # fmt: skip
+        _fail(
+            f"down, but {len(left)} processes are left: {[p.pid for p in left]}; run: make down"
+            if left
+            else "down; run: make up"
+        )
     table = Table("part", "state", "pid", "since", "restarts", box=None)
     for part in states:
         good = part["statename"] == "RUNNING"
         since = part["description"].partition("uptime ")[2]
-        table.add_row(part["name"], f"[{'green' if good else 'red'}]{part['statename'].lower()}[/]",
-                      str(part["pid"] or ""), since, str(restarts.get(part["name"], 0)))  # fmt: skip
+        table.add_row(
+            part["name"],
+            f"[{'green' if good else 'red'}]{part['statename'].lower()}[/]",
+            str(part["pid"] or ""),
+            since,
+            str(restarts.get(part["name"], 0)),
+        )
     out.print(table)
     if any(part["statename"] != "RUNNING" for part in states):
         raise typer.Exit(1)
@@ -126,6 +180,9 @@ def _services(stack: Stack) -> Table:
     observer = Observer.of(stack)
     table = Table("service", "name", "holds", box=None)
     table.add_row("HTTP API", stack.api_url, "")
+    table.add_row(
+        "Redshift", f"127.0.0.1:{stack.redshift_pg_port}", "for psql, JDBC, BI tools and dbt; make env says the login"
+    )
     for name in ("invoices", "customers"):
         count = observer.dynamodb.describe_table(TableName=f"{PREFIX}-{name}")["Table"]["ItemCount"]
         table.add_row("DynamoDB", f"{PREFIX}-{name}", f"{count:,} items")
@@ -162,21 +219,44 @@ def logs(
 
 @app.command()
 def demo(
-    state: State = DEFAULT_STATE, airflow_port: AirflowPort = 8080, cloud_port: CloudPort = 4566,
-    redshift_port: RedshiftPort = 4567, firehose_port: FirehosePort = 4568, dynamodb_port: DynamodbPort = 4569,
-    quicksight_port: QuicksightPort = 4570, glue_port: GluePort = 4571,
+    state: State = DEFAULT_STATE,
+    airflow_port: AirflowPort = 8080,
+    cloud_port: CloudPort = 4566,
+    redshift_port: RedshiftPort = 4567,
+    firehose_port: FirehosePort = 4568,
+    dynamodb_port: DynamodbPort = 4569,
+    quicksight_port: QuicksightPort = 4570,
+    glue_port: GluePort = 4571,
+    bigquery_port: BigqueryPort = 4572,
+    cloud_storage_port: CloudStoragePort = 4573,
+    redshift_pg_port: RedshiftPgPort = 5439,
+    more: With = "",
     data: Annotated[Path | None, typer.Option(help="A file to replay instead of simulated events.")] = None,
     rows: Annotated[int, typer.Option(help="Limits the events; 0 is all of the file, 60,000 simulated.")] = 0,
     feed: Annotated[str, typer.Option(help="The feed of the file.")] = "online_retail",
-) -> None:  # fmt: skip
+) -> None:
     """Start everything, send events, wait until they are in the warehouse, and check that none was lost or doubled."""
     if data and not data.is_file():
         _fail(f"{data}: no such file")
-    ports = (airflow_port, cloud_port, redshift_port, firehose_port, dynamodb_port, quicksight_port, glue_port)
-    stack = _wanted(state, *ports)
+    ports = (
+        airflow_port,
+        cloud_port,
+        redshift_port,
+        firehose_port,
+        dynamodb_port,
+        quicksight_port,
+        glue_port,
+        bigquery_port,
+        cloud_storage_port,
+        redshift_pg_port,
+    )
+    stack = _wanted(state, *ports, more=more)
     try:
-        lifecycle.up(stack, out)
-        run_demo(stack, out, data=data, rows=rows or None, feed=feed)
+        with Display(out) as display:
+            display.show("starting", "the local cloud and Airflow")
+            lifecycle.up(stack, out)
+            display.finish("starting", "the local cloud and Airflow run")
+            run_demo(stack, display, data=data, rows=rows or None, feed=feed)
     except (lifecycle.CannotStart, DemoFailed) as error:
         _fail(error)
 

@@ -9,6 +9,7 @@
   stand-in's, because MiniStack's do nothing. A template's resources are created there.
 - The stream and its consumers have the metrics that AWS gives them: IncomingRecords and IteratorAge. Alarms look at the metric
   of their dimensions, period by period; MiniStack's take all metrics of the name together.
+- A page of ListShards is asked for by its token alone, which names the stream; MiniStack wants the stream beside it.
 - The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
 - The stages of HTTP APIs write their access logs, with what the authorizer said; MiniStack keeps the setting alone.
 - JSON is written by orjson where it comes to the same value, and Python looks for cycles a hundredth as often.
@@ -123,6 +124,44 @@ def _lambda_record(record: dict[str, Any], shard_id: str, mapping: dict[str, Any
     }
 
 
+def _paged_by_token(list_shards: Callable[[dict], Answer]) -> Callable[[dict], Answer]:
+    """Returns ListShards, whose token says of which stream it is: Kinesis API reference, ListShards.
+
+    The token of AWS is a text without meaning for clients. So is this one: it holds MiniStack's and the stream's ARN. A stream
+    beside it is refused, so that boto3's paginator fails for more than one page, as on AWS (botocore's issue 2009).
+    """
+
+    def call(data: dict) -> Answer:
+        asked = dict(data)
+        if token := asked.pop("NextToken", None):
+            for name in ("StreamName", "StreamARN", "StreamCreationTimestamp", "ExclusiveStartShardId"):
+                if name in asked:
+                    return _invalid_argument(f"NextToken and {name} cannot be provided together.")
+            try:
+                inner = json.loads(base64.urlsafe_b64decode(token))
+                stream, inner_token = inner["StreamARN"], inner["NextToken"]
+            except (ValueError, TypeError, KeyError):
+                return _invalid_argument("NextToken is invalid: expected the one of an answer of ListShards")
+            asked |= {"StreamARN": stream, "NextToken": inner_token}
+        elif not asked.keys() & {"StreamName", "StreamARN"}:
+            return _invalid_argument("Either NextToken or StreamName should be provided.")
+        status, headers, body = list_shards(asked)
+        found = json.loads(body)
+        if "NextToken" in found:
+            _, stream_found = kinesis._resolve_stream(asked)
+            both = {"StreamARN": stream_found["StreamARN"], "NextToken": found["NextToken"]}
+            found["NextToken"] = base64.urlsafe_b64encode(json.dumps(both).encode()).decode()
+            body = _json_text(found).encode()
+        return status, headers, body
+
+    return call
+
+
+def _invalid_argument(message: str) -> Answer:
+    refused: Answer = responses.error_response_json("InvalidArgumentException", message, 400)
+    return refused
+
+
 def _measured(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
     """Returns PutRecord or PutRecords, followed by the stream's metric."""
 
@@ -235,8 +274,10 @@ def _discard(mapping: dict[str, Any], discarded: Discarded) -> None:
 
     document = {
         "requestContext": {
-            "requestId": lambda_svc.new_uuid(), "functionArn": mapping["FunctionArn"],
-            "condition": discarded.condition, "approximateInvokeCount": discarded.invocations,
+            "requestId": lambda_svc.new_uuid(),
+            "functionArn": mapping["FunctionArn"],
+            "condition": discarded.condition,
+            "approximateInvokeCount": discarded.invocations,
         },
         "responseContext": {"statusCode": 200, "executedVersion": "$LATEST", "functionError": "Unhandled"},
         "version": "1.0",
@@ -250,7 +291,7 @@ def _discard(mapping: dict[str, Any], discarded: Discarded) -> None:
             "batchSize": len(discarded.records),
             "streamArn": mapping["EventSourceArn"],
         },
-    }  # fmt: skip
+    }
     log.error("%s gives up %d records: %s", mapping["FunctionName"], len(discarded.records), document)
     arn = ((mapping.get("DestinationConfig") or {}).get("OnFailure") or {}).get("Destination")
     if arn:
@@ -304,9 +345,11 @@ def _with_access_log(execute: Callable[..., Awaitable[Answer]]) -> Callable[...,
         if settings.get("destinationArn") and settings.get("format"):
             route = apigateway._match_route(api_id, method, "/" + path.lstrip("/"))
             said |= {
-                "routeKey": route["routeKey"] if route else "-", "status": str(answer[0]),
-                "responseLatency": f"{1000 * (time.monotonic() - started):.0f}", "responseLength": str(len(answer[2])),
-            }  # fmt: skip
+                "routeKey": route["routeKey"] if route else "-",
+                "status": str(answer[0]),
+                "responseLatency": f"{1000 * (time.monotonic() - started):.0f}",
+                "responseLength": str(len(answer[2])),
+            }
             _write_access_log(settings, f"{api_id}_{stage.strip('$')}", said)
         return answer
 
@@ -377,14 +420,18 @@ def _delivery_update(
 ) -> tuple[str, dict[str, str]]:
     client = _firehose()
     described = client.describe_delivery_stream(DeliveryStreamName=name)["DeliveryStreamDescription"]
-    change = {k: v for k, v in new["RedshiftDestinationConfiguration"].items() if k != "S3Configuration"}
-    change["S3Update"] = new["RedshiftDestinationConfiguration"]["S3Configuration"]
+    if redshift := new.get("RedshiftDestinationConfiguration"):
+        kind, change = "RedshiftDestinationUpdate", {k: v for k, v in redshift.items() if k != "S3Configuration"}
+        change["S3Update"] = redshift["S3Configuration"]
+    else:
+        kind, change = "ExtendedS3DestinationUpdate", new["ExtendedS3DestinationConfiguration"]
     shape = client.meta.service_model.operation_model("UpdateDestination").input_shape
     client.update_destination(
-        DeliveryStreamName=name, CurrentDeliveryStreamVersionId=described["VersionId"],
+        DeliveryStreamName=name,
+        CurrentDeliveryStreamVersionId=described["VersionId"],
         DestinationId=described["Destinations"][0]["DestinationId"],
-        RedshiftDestinationUpdate=_as_shape(change, shape.members["RedshiftDestinationUpdate"]),
-    )  # fmt: skip
+        **{kind: _as_shape(change, shape.members[kind])},
+    )
     return name, {"Arn": described["DeliveryStreamARN"]}
 
 
@@ -422,8 +469,10 @@ def _table_update(name: str, old: dict[str, Any], new: dict[str, Any], stack_nam
 
 
 def _table_settings(client: Any, name: str, old: dict[str, Any], new: dict[str, Any]) -> None:
-    for key, change in (("TimeToLiveSpecification", client.update_time_to_live),
-                        ("PointInTimeRecoverySpecification", client.update_continuous_backups)):  # fmt: skip
+    for key, change in (
+        ("TimeToLiveSpecification", client.update_time_to_live),
+        ("PointInTimeRecoverySpecification", client.update_continuous_backups),
+    ):
         if key in new and new[key] != old.get(key):
             operation = client.meta.method_to_api_mapping[change.__name__]
             shape = client.meta.service_model.operation_model(operation).input_shape
@@ -562,6 +611,7 @@ def mend() -> None:
     kinesis._get_shard_iterator = _locked(kinesis._get_shard_iterator)
     kinesis._get_records = _locked(kinesis._get_records)
     cloudwatch._evaluate_alarm = _evaluate_alarm
+    kinesis._list_shards = _paged_by_token(kinesis._list_shards)
     kinesis._put_record = _measured(kinesis._put_record)
     kinesis._put_records = _measured(kinesis._put_records)
     lambda_svc._poll_kinesis = lambda: False
@@ -578,11 +628,15 @@ def mend() -> None:
         setattr(dynamodb, name, _remembered(getattr(dynamodb, name)))
     dynamodb._condition_syntax_error = lru_cache(dynamodb._condition_syntax_error)
     provisioners._RESOURCE_HANDLERS["AWS::KinesisFirehose::DeliveryStream"] = {
-        "create": _delivery_create, "update": _delivery_update, "delete": _delivery_delete,
-    }  # fmt: skip
+        "create": _delivery_create,
+        "update": _delivery_update,
+        "delete": _delivery_delete,
+    }
     provisioners._RESOURCE_HANDLERS["AWS::DynamoDB::Table"] = {
-        "create": _table_create, "update": _table_update, "delete": _table_delete,
-    }  # fmt: skip
+        "create": _table_create,
+        "update": _table_update,
+        "delete": _table_delete,
+    }
     provisioners._RESOURCE_HANDLERS["AWS::Glue::Crawler"] = _crawler_handlers()
     provisioners._RESOURCE_HANDLERS["AWS::Glue::Job"] = _job_handlers()
     provisioners._RESOURCE_HANDLERS["AWS::Athena::WorkGroup"] = _workgroup_handlers()

@@ -5,12 +5,15 @@ from __future__ import annotations
 import json
 import os
 import subprocess
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import boto3
 import typer
 from cryptography.fernet import Fernet
 
+from local import google_cloud
 from local.lifecycle import PORT_VARIABLES, dashboards_command, deploy_command, give_api_keys
 from local.stack import Stack
 
@@ -19,9 +22,11 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 
 def _stack() -> Stack:
     """The stack as a client on the host sees it; its state folder is a volume with the secrets alone."""
-    ports = {f"{part}_port": int(os.environ[v]) for part, v in PORT_VARIABLES.items() if v in os.environ}
-    state = Path(os.environ["ECOMMERCE_STATE"])
-    return Stack(state, **ports) if ports else Stack.load(state) or Stack(state)
+    ports: dict[str, Any] = {
+        f"{part.replace('-', '_')}_port": int(os.environ[v]) for part, v in PORT_VARIABLES.items() if v in os.environ
+    }
+    stack = Stack(Path(os.environ["ECOMMERCE_STATE"]))
+    return replace(stack, **ports) if ports else Stack.load(stack.state) or stack
 
 
 @app.command()
@@ -29,7 +34,7 @@ def init() -> None:
     """Make the secrets that are not there, write the login of the UI, and bring Airflow's database up to date."""
     stack = _stack()
     stack.save()
-    for name in ("airflow_api", "airflow_jwt"):
+    for name in ("airflow_api", "airflow_jwt", "warehouse"):
         stack.secret(name)
     fernet = stack.state / "secrets" / "airflow_fernet"
     if not fernet.exists():
@@ -49,6 +54,9 @@ def deploy() -> None:
     for command in (deploy_command(stack), dashboards_command()):
         subprocess.run(command, env=environment, check=True)
     give_api_keys(stack, boto3.client("secretsmanager"))
+    if os.environ.get("ECOMMERCE_BIGQUERY_PROJECT"):
+        urls = (os.environ["BIGQUERY_EMULATOR_HOST"], os.environ["STORAGE_EMULATOR_HOST"])
+        google_cloud.deploy(*google_cloud.clients(*urls), os.environ["ECOMMERCE_BIGQUERY_BUCKET"])
 
 
 if __name__ == "__main__":

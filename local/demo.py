@@ -8,22 +8,24 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from http import HTTPStatus
 from pathlib import Path
 from typing import Any
 
 import httpx
-from ecommerce_elt.batches import OPEN, feed_of_key
-from ecommerce_elt.dashboards import DATA_SETS, utc
-from ecommerce_elt.feeds import Contract, load_contracts
-from ecommerce_elt.warehouse import Warehouse
+from ecommerce_elt.batches.manifests import OPEN, feed_of_key
+from ecommerce_elt.dashboards.data_sets import DATA_SETS, utc
+from ecommerce_elt.feeds.contracts import Contract, load_contracts
+from ecommerce_elt.warehouse.redshift import Warehouse
 from rich.console import Console
-from rich.table import Table
 
 from local import senders
+from local.demo_bigquery import NotExported, export_and_count
+from local.demo_display import Display, Summary, print_events, print_summary
 from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, Stack
 
 SIMULATED_EVENTS = 60_000
@@ -33,7 +35,9 @@ OTHERS_SHARE = 900  # one event of a feed in so many comes in each way in which 
 PRODUCERS = 2  # at a time: while one waits for answers, the other makes events
 POLL_SECONDS = 0.5
 STALLED_SECONDS = 180  # nothing moved for this long: say so and stop waiting
-LAYERS = ("produced", "raw", "clean", "quarantined", "duplicates")
+# The stages as the display names them.
+SENDING, STORING, LOADING = "sending", "stored in S3 raw/", "loaded or quarantined"
+WAYS, MARTS = "DynamoDB, Firehose", "marts and dashboards"
 
 
 class DemoFailed(Exception):  # noqa: N818
@@ -101,9 +105,11 @@ class Observer:
     def ways(self) -> dict[str, tuple[int, Decimal]]:
         """(lines, sum) of the invoice lines as each of the three ways through the stream keeps them."""
         pages = self.dynamodb.get_paginator("scan").paginate(
-            TableName=f"{PREFIX}-customers", ProjectionExpression="LineCount, #total", ConsistentRead=True,
+            TableName=f"{PREFIX}-customers",
+            ProjectionExpression="LineCount, #total",
+            ConsistentRead=True,
             ExpressionAttributeNames={"#total": "Total"},
-        )  # fmt: skip
+        )
         items = [item for page in pages for item in page["Items"]]
         kept = (
             sum(int(i["LineCount"]["N"]) for i in items),
@@ -121,7 +127,9 @@ class Observer:
 
     def stale_marts(self) -> int:
         """How many marts are behind core."""
-        [[behind]] = self.warehouse.query("SELECT COUNT(DISTINCT mart) FROM ops.stale_date")
+        [[behind]] = self.warehouse.query(
+            "SELECT COUNT(DISTINCT mart) FROM ops.stale_date WHERE mart NOT LIKE 'bigquery.%'"
+        )
         return int(behind)
 
     def dashboards(self) -> dict[str, int | None]:
@@ -144,7 +152,7 @@ class Observer:
         return not any(int(attributes[name]) for name in names) and not self.keys(OPEN)
 
 
-def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | None, feed: str) -> None:
+def run_demo(stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str) -> None:
     """Runs the main job once and prints what every layer counted.
 
     Raises:
@@ -153,83 +161,122 @@ def run_demo(stack: Stack, console: Console, *, data: Path | None, rows: int | N
     observer = Observer.of(stack)
     stored_before, audit_before, core_before = observer.stored(), observer.audit(), observer.core()
     started = time.monotonic()
-    produced = _produce(stack, data=data, rows=rows, feed=feed)
-    if not data:
-        produced += _send_as_others(stack, console, rows or SIMULATED_EVENTS, without_ids=not audit_before)
-    _wait(observer, console, stored_before, audit_before, sum(produced.values()))
+    with ThreadPoolExecutor(1) as pool:
+        total = None if data else rows or SIMULATED_EVENTS
+        producing = pool.submit(_produce, stack, display, data=data, rows=rows, feed=feed, first=not audit_before)
+        produced = _wait(observer, display, stored_before, audit_before, producing, total)
     seconds = time.monotonic() - started
 
     raw = observer.lines(observer.stored() - stored_before)
     audit, core = observer.audit(), observer.core()
     counts = {
-        name: {"produced": produced[name], "raw": raw[name], **_change(audit, audit_before, name),
-               "warehouse": core[name][0] if name in core else 0}
+        name: {
+            "produced": produced[name],
+            "raw": raw[name],
+            **_change(audit, audit_before, name),
+            "warehouse": core[name][0] if name in core else 0,
+        }
         for name in sorted(set(produced) | set(raw))
-    }  # fmt: skip
-    _show(console, counts, core, core_before, seconds)
-    with ThreadPoolExecutor(1) as pool:
-        refreshed = pool.submit(refresh_dashboards, stack, observer)
-        _show_ways(console, _wait_for_ways(observer, console, started))
-        with console.status("waiting for the marts and dashboards"):
-            data_set_rows = refreshed.result()
-    _show_dashboards(console, observer, data_set_rows)
-    console.print(f"HTTP API:   {stack.api_url}   (make env has it as ECOMMERCE_API_URL, and its key)", highlight=False)
-    console.print(f"Airflow UI: {stack.airflow_url}/dags/load_events", highlight=False)
-    console.print(f"Figures:    {stack.airflow_url}/plugin/ecommerce", highlight=False)
-    problems = _problems(counts, core, audit)
-    if problems:
+    }
+    added = sum(rows for rows, _ in core.values()) - sum(rows for rows, _ in core_before.values())
+    summary = Summary(counts, added, seconds, {}, (0, 0), (0, 0))
+    if problems := _problems(counts, core, audit):
+        print_events(display.console, summary)
         raise DemoFailed("; ".join(problems))
-    if not any(c["clean"] for c in counts.values()):
-        console.print("Every one of these events was in the warehouse before: nothing was added, nothing is doubled.")
-    console.print("[green]I1 holds[/]: produced = raw = clean + quarantined + duplicates.  "
-                  "[green]I2 holds[/]: one row per event id.", highlight=False)  # fmt: skip
-
-
-def _produce(stack: Stack, *, data: Path | None, rows: int | None, feed: str) -> Counter[str]:
-    """Runs the producer as a user would, and returns what Kinesis confirmed, by feed."""
-    if data:
-        runs = [["replay", str(data.resolve()), "--feed", feed, *(["--rows", str(rows)] if rows else [])]]
-    else:
-        total = rows or SIMULATED_EVENTS
-        names = ("online_retail", "purchases", "product_events")
-        total -= total // OTHERS_SHARE * len(names) * len(senders.WAYS)
-        shares = [total // 3 + (1 if i < total % 3 else 0) for i in range(3)]
-        runs = []
-        for name, share in zip(names, shares, strict=True):
-            by_http = share // HTTP_SHARE
-            runs.append(["simulate", "--feed", name, "--count", str(share - by_http), "--seed", str(SEED),
-                         "--bad-rate", str(BAD_RATE), "--repeat-rate", str(REPEAT_RATE)])  # fmt: skip
-            runs.append(
-                ["simulate", "--feed", name, "--count", str(by_http), "--seed", str(SEED + 1), "--sink", "http"]
-            )
-        runs = [run for run in runs if run[run.index("--count") + 1] != "0"]
-    with ThreadPoolExecutor(PRODUCERS) as pool:
-        sent = pool.map(lambda numbered: _send(stack, *numbered, alone=len(runs) == 1), enumerate(runs))
-        return sum(sent, Counter[str]())
-
-
-def _send_as_others(stack: Stack, console: Console, total: int, *, without_ids: bool) -> Counter[str]:
-    sent = senders.send(stack, total // OTHERS_SHARE, without_ids=without_ids)
-    console.print(
-        f"{sum(sent.values()):,} events came as other senders send them: {', '.join(senders.WAYS if without_ids else senders.WAYS[:-1])}.",
-        highlight=False,
+    with ThreadPoolExecutor(1) as pool:
+        refreshed = pool.submit(_refresh_and_show, stack, observer, display)
+        ways = _wait_for_ways(observer, display, started)
+        data_set_rows = refreshed.result()
+    bigquery = _export(stack, observer, display) if stack.has_bigquery else ""
+    whole = replace(
+        summary,
+        ways=ways,
+        data_sets=(len(data_set_rows), sum(data_set_rows.values())),
+        checks=_checks(observer),
+        bigquery=bigquery,
     )
+    display.close()
+    print_summary(display.console, whole, airflow_url=stack.airflow_url, api_url=stack.api_url)
+
+
+def _export(stack: Stack, observer: Observer, display: Display) -> str:
+    """Exports to BigQuery, and returns in one line what it has then."""
+    try:
+        return export_and_count(stack, observer.warehouse, display, lambda dag_id: _trigger(stack, dag_id))
+    except NotExported as error:
+        raise DemoFailed(str(error)) from error
+
+
+def _produce(
+    stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str, first: bool
+) -> Counter[str]:
+    """Runs the producers as a user would, and returns what Kinesis confirmed, by feed.
+
+    Args:
+        first: nothing was sent before; only then are events sent whose ids another run would not have again.
+    """
+    if data:
+        display.show(SENDING, str(data))
+        arguments = ["replay", str(data.resolve()), "--feed", feed, *(["--rows", str(rows)] if rows else [])]
+        sent = _send(stack, 0, arguments, display.console)
+    else:
+        display.show(SENDING, "simulated events of three feeds")
+        runs = _simulations(rows or SIMULATED_EVENTS)
+        with ThreadPoolExecutor(PRODUCERS) as pool:
+            confirmed = pool.map(lambda run: _send(stack, run[0], run[1], None), enumerate(runs))
+            sent = sum(confirmed, Counter[str]())
+        display.show(SENDING, "events as other senders send them")
+        sent += senders.send(stack, (rows or SIMULATED_EVENTS) // OTHERS_SHARE, without_ids=first)
+    display.finish(SENDING, f"{sum(sent.values()):,} events")
     return sent
 
 
-def _send(stack: Stack, number: int, arguments: list[str], *, alone: bool) -> Counter[str]:
-    """Runs one producer, and returns what Kinesis confirmed, by feed. What it says is shown as it comes only where it is alone."""
+def _simulations(total: int) -> list[list[str]]:
+    """Returns the arguments of the producers, whose events and those of other senders are `total`."""
+    names = ("online_retail", "purchases", "product_events")
+    total -= total // OTHERS_SHARE * len(names) * len(senders.WAYS)
+    shares = [total // 3 + (1 if i < total % 3 else 0) for i in range(3)]
+    runs = []
+    for name, share in zip(names, shares, strict=True):
+        by_http = share // HTTP_SHARE
+        runs.append(
+            [
+                "simulate",
+                "--feed",
+                name,
+                "--count",
+                str(share - by_http),
+                "--seed",
+                str(SEED),
+                "--bad-rate",
+                str(BAD_RATE),
+                "--repeat-rate",
+                str(REPEAT_RATE),
+            ]
+        )
+        runs.append(["simulate", "--feed", name, "--count", str(by_http), "--seed", str(SEED + 1), "--sink", "http"])
+    return [run for run in runs if run[run.index("--count") + 1] != "0"]
+
+
+def _send(stack: Stack, number: int, arguments: list[str], console: Console | None) -> Counter[str]:
+    """Runs one producer, and returns what Kinesis confirmed, by feed.
+
+    Args:
+        console: gets what the producer says about a file; None where that is of no interest.
+
+    Raises:
+        DemoFailed: with what the producer said.
+    """
     report = stack.state / "work" / f"producer-{number}.json"
     report.unlink(missing_ok=True)
     command = [sys.executable, "-m", "producer", *arguments, "--report-file", str(report)]
-    said = None if alone else subprocess.PIPE
     done = subprocess.run(
-        command, cwd=PROJECT_DIR, env=_producer_environment(stack), stderr=said, text=True, check=False
+        command, cwd=PROJECT_DIR, env=_producer_environment(stack), stderr=subprocess.PIPE, text=True, check=False
     )
-    if not alone:
-        sys.stderr.write(done.stderr)
     if done.returncode:
-        raise DemoFailed(f"the producer ended with {done.returncode}")
+        raise DemoFailed(f"the producer ended with {done.returncode}: {done.stderr.strip()}")
+    if console:
+        console.print(done.stderr.rstrip(), highlight=False, markup=False, soft_wrap=True)
     return Counter(json.loads(report.read_text())["sent"])
 
 
@@ -240,39 +287,47 @@ def _producer_environment(stack: Stack) -> dict[str, str]:
 
 def _wait(
     observer: Observer,
-    console: Console,
+    display: Display,
     stored_before: set[str],
     audit_before: dict[str, dict[str, int]],
-    expected: int,
-) -> None:
-    """Returns when all that was produced is audited, and nothing is on its way."""
+    producing: Future[Counter[str]],
+    total: int | None,
+) -> Counter[str]:
+    """Returns what was produced, when all of it is audited and nothing is on its way.
+
+    Args:
+        total: events that will be produced, None where that is not known beforehand.
+    """
     begun = sum(a["accepted"] for a in audit_before.values())
     lines: Counter[str] = Counter()
     counted = set(stored_before)
-    seen, moved, said = -1, time.monotonic(), 0.0
-    with console.status("waiting for the warehouse") as status:
-        while True:
-            new = observer.stored() - counted
-            lines += observer.lines(new)
-            counted |= new
-            loaded = sum(a["accepted"] for a in observer.audit().values()) - begun
-            stored = sum(lines.values())
-            text = f"{expected:,} produced, {stored:,} in raw, {loaded:,} loaded or quarantined"
-            status.update(text)
-            if stored >= expected and loaded >= stored and observer.is_idle():
-                return
-            if stored + loaded != seen:
-                seen, moved = stored + loaded, time.monotonic()
-            if not console.is_terminal and time.monotonic() - said > 5:
-                console.print(text, highlight=False)
-                said = time.monotonic()
-            if time.monotonic() - moved > STALLED_SECONDS:
-                raise DemoFailed(f"nothing moved for {STALLED_SECONDS} s ({text}); look at: make status, make logs, "
-                                 "and the DAG load_events in the UI")  # fmt: skip
-            time.sleep(POLL_SECONDS)
+    seen, moved = -1, time.monotonic()
+    while True:
+        is_produced = producing.done()
+        expected = sum(producing.result().values()) if is_produced else total
+        new = observer.stored() - counted
+        lines += observer.lines(new)
+        counted |= new
+        loaded = sum(a["accepted"] for a in observer.audit().values()) - begun
+        stored = sum(lines.values())
+        of = f" of {expected:,}" if expected else ""
+        display.show(STORING, f"{stored:,}{of} events", stored, expected)
+        display.show(LOADING, f"{loaded:,}{of} events", loaded, expected)
+        if expected is not None and is_produced and stored >= expected and loaded >= stored and observer.is_idle():
+            display.finish(STORING, f"{stored:,} events")
+            display.finish(LOADING, f"{loaded:,} events")
+            return producing.result()
+        if stored + loaded != seen or not is_produced:
+            seen, moved = stored + loaded, time.monotonic()
+        if time.monotonic() - moved > STALLED_SECONDS:
+            raise DemoFailed(
+                f"nothing moved for {STALLED_SECONDS} s ({stored:,}{of} events in raw, {loaded:,} loaded or "
+                "quarantined); look at: make status, make logs, and the DAG load_events in the UI"
+            )
+        time.sleep(POLL_SECONDS)
 
 
-def _wait_for_ways(observer: Observer, console: Console, started: float) -> dict[str, tuple[int, Decimal, float]]:
+def _wait_for_ways(observer: Observer, display: Display, started: float) -> dict[str, tuple[int, Decimal, float]]:
     """Returns (lines, sum, seconds) of each way, when all keep the same lines.
 
     Raises:
@@ -281,41 +336,40 @@ def _wait_for_ways(observer: Observer, console: Console, started: float) -> dict
     done: dict[str, tuple[int, Decimal, float]] = {}
     seen: dict[str, tuple[int, Decimal]] = {}
     moved = time.monotonic()
-    with console.status("waiting for DynamoDB and Firehose") as status:
-        while True:
-            asked = time.monotonic()
-            ways = observer.ways()
-            expected = ways["load_events"]
-            text = ", ".join(f"{name} {lines:,}" for name, (lines, _) in ways.items())
-            status.update(text)
-            for name, found in ways.items():
-                if found == expected and name not in done:
-                    done[name] = (*found, time.monotonic() - started)
-            if len(done) == len(ways):
-                return done
-            if ways != seen:
-                seen, moved = ways, time.monotonic()
-                if not console.is_terminal:
-                    console.print(text, highlight=False)
-            if time.monotonic() - moved > STALLED_SECONDS:
-                raise DemoFailed(f"the ways through the stream differ ({ways}); look at: make status, make logs, and "
-                                 "docs/runbooks")  # fmt: skip
-            time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - asked)))  # counting must not hold up what is counted
+    while True:
+        asked = time.monotonic()
+        ways = observer.ways()
+        expected = ways["load_events"]
+        for name, found in ways.items():
+            if found == expected and name not in done:
+                done[name] = (*found, time.monotonic() - started)
+        slowest = min(lines for lines, _ in ways.values())
+        display.show(WAYS, f"{slowest:,} of {expected[0]:,} lines", slowest, expected[0])
+        if len(done) == len(ways):
+            display.finish(WAYS, f"{expected[0]:,} lines each")
+            return done
+        if ways != seen:
+            seen, moved = ways, time.monotonic()
+        if time.monotonic() - moved > STALLED_SECONDS:
+            raise DemoFailed(
+                f"the ways through the stream differ ({ways}); look at: make status, make logs, and docs/runbooks"
+            )
+        time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - asked)))  # counting must not hold up what is counted
 
 
-def _show_ways(console: Console, ways: dict[str, tuple[int, Decimal, float]]) -> None:
-    table = Table("way", "kept in", title="The invoice lines, by each way through the stream", title_justify="left")
-    for name in ("lines", "sum", "same after s"):
-        table.add_column(name, justify="right")
-    kept = {"load_events": "Redshift core.fact_invoice_line", "dynamodb_writer": "DynamoDB invoices, customers",
-            "Firehose": "Redshift core.firehose_transactions_once"}  # fmt: skip
-    for name, (lines, total, seconds) in ways.items():
-        table.add_row(name, kept[name], f"{lines:,}", f"{total:,.2f}", f"{seconds:.1f}")
-    console.print(table)
+def _refresh_and_show(stack: Stack, observer: Observer, display: Display) -> dict[str, int]:
+    rows = refresh_dashboards(stack, observer, lambda text: display.show(MARTS, text))
+    display.finish(MARTS, f"{len(rows)} data sets are up to date")
+    return rows
 
 
-def refresh_dashboards(stack: Stack, observer: Observer) -> dict[str, int]:
+def refresh_dashboards(
+    stack: Stack, observer: Observer, report: Callable[[str], None] = lambda text: None
+) -> dict[str, int]:
     """Asks for what would come at its turn, and returns data set to rows when all marts are up to core, and all data sets to them.
+
+    Args:
+        report: is called with what is still behind, at each look.
 
     Raises:
         DemoFailed: nothing moved for too long, or the marts' sums are not core's.
@@ -326,18 +380,21 @@ def refresh_dashboards(stack: Stack, observer: Observer) -> dict[str, int]:
         behind = observer.stale_marts()
         rows = observer.dashboards() if not behind else {}
         waiting = [name for name, count in rows.items() if count is None]
+        text = f"{behind} marts behind core" if behind else f"{len(waiting)} data sets behind their marts"
+        report(text)
         if rows and not waiting:
             break
         dag_id = "build_marts" if behind else "refresh_dashboards"
         if dag_id not in asked:
             _trigger(stack, dag_id)
             asked.add(dag_id)
-        text = f"{behind} marts behind core" if behind else f"{len(waiting)} data sets behind their marts"
         if text != seen:
             seen, moved = text, time.monotonic()
         if time.monotonic() - moved > STALLED_SECONDS:
-            raise DemoFailed(f"nothing moved for {STALLED_SECONDS} s ({text}); look at the DAGs build_marts and "
-                             "refresh_dashboards in the UI")  # fmt: skip
+            raise DemoFailed(
+                f"nothing moved for {STALLED_SECONDS} s ({text}); look at the DAGs build_marts and "
+                "refresh_dashboards in the UI"
+            )
         time.sleep(POLL_SECONDS)
     [[mart]] = observer.warehouse.query("SELECT COALESCE(SUM(net_revenue), 0) FROM mart.sales_daily")
     [[core]] = observer.warehouse.query("SELECT COALESCE(SUM(amount), 0) FROM core.fact_invoice_line")
@@ -346,60 +403,26 @@ def refresh_dashboards(stack: Stack, observer: Observer) -> dict[str, int]:
     return {name: count or 0 for name, count in rows.items()}
 
 
-def _trigger(stack: Stack, dag_id: str) -> None:
-    """Triggers a run, as the button in the UI does; it waits for no turn."""
+def _trigger(stack: Stack, dag_id: str) -> str:
+    """Triggers a run, as the button in the UI does, and returns its id; it waits for no turn."""
     url = f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns"
-    answer = httpx.post(url, json={"logical_date": None}, timeout=30)
+    answer = httpx.post(url, json={"logical_date": None}, headers=stack.airflow_headers(), timeout=30)
     if answer.status_code != HTTPStatus.OK:
         raise DemoFailed(f"Airflow does not trigger {dag_id}: {answer.status_code} {answer.text[:200]}")
+    return str(answer.json()["dag_run_id"])
 
 
-def _show_dashboards(console: Console, observer: Observer, rows: dict[str, int]) -> None:
-    table = Table(
-        "data set", "of", title="What the dashboards show (QuickSight data sets, Tableau extract)", title_justify="left"
-    )
-    table.add_column("rows", justify="right")
-    for data_set in DATA_SETS:
-        table.add_row(data_set.title, ", ".join(data_set.marts), f"{rows[data_set.id]:,}")
-    console.print(table)
+def _checks(observer: Observer) -> tuple[int, int]:
+    """Returns how many checks of the published marts passed, and how many warn."""
     sql = """SELECT SUM(CASE WHEN failed_rows = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN failed_rows > 0 THEN 1 ELSE 0 END)
              FROM ops.check_results AS r INNER JOIN ops.mart_build AS b ON r.build_id = b.published_build_id"""
     [[passed, warned]] = observer.warehouse.query(sql)
-    console.print(f"Marts are up to core: {int(passed or 0)} checks passed, {int(warned or 0)} warn.", highlight=False)
+    return int(passed or 0), int(warned or 0)
 
 
 def _change(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]], feed: str) -> dict[str, int]:
     names = ("clean", "quarantined", "duplicates")
     return {n: after.get(feed, {}).get(n, 0) - before.get(feed, {}).get(n, 0) for n in names}
-
-
-def _show(
-    console: Console, counts: dict[str, dict[str, int]], core: dict[str, tuple[int, int]],
-    core_before: dict[str, tuple[int, int]], seconds: float,
-) -> None:  # fmt: skip
-    table = Table("feed", title="Events of this run, and rows in the warehouse", title_justify="left")
-    for name in (*LAYERS, "in warehouse", "added", "seconds", "events/s"):
-        table.add_column(name, justify="right")
-    for feed, count in counts.items():
-        rows = f"{core[feed][0]:,}" if feed in core else "-"
-        more = f"{core[feed][0] - core_before[feed][0]:,}" if feed in core else "-"
-        table.add_row(
-            feed,
-            *(f"{count[n]:,}" for n in LAYERS),
-            rows,
-            more,
-            f"{seconds:.1f}",
-            f"{count['produced'] / seconds:,.0f}",
-        )
-    total = {n: sum(c[n] for c in counts.values()) for n in LAYERS}
-    in_core = sum(rows for rows, _ in core.values())
-    added = in_core - sum(rows for rows, _ in core_before.values())
-    speed = total["produced"] / seconds
-    table.add_section()
-    table.add_row(
-        "all", *(f"{total[n]:,}" for n in LAYERS), f"{in_core:,}", f"{added:,}", f"{seconds:.1f}", f"{speed:,.0f}"
-    )
-    console.print(table)
 
 
 def _problems(
@@ -411,8 +434,10 @@ def _problems(
         if c["produced"] != c["raw"]:
             found.append(f"I1: {feed}: {c['produced']:,} produced, {c['raw']:,} in raw")
         if c["raw"] != c["clean"] + c["quarantined"] + c["duplicates"]:
-            found.append(f"I1: {feed}: {c['raw']:,} in raw, {c['clean']:,} clean + {c['quarantined']:,} quarantined "
-                         f"+ {c['duplicates']:,} duplicates")  # fmt: skip
+            found.append(
+                f"I1: {feed}: {c['raw']:,} in raw, {c['clean']:,} clean + {c['quarantined']:,} quarantined "
+                f"+ {c['duplicates']:,} duplicates"
+            )
     for feed, (rows, ids) in core.items():
         if rows != ids:
             found.append(f"I2: {feed}: {rows:,} rows for {ids:,} event ids")

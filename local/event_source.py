@@ -48,11 +48,13 @@ class Rules:
             return default if value is None else int(value)
 
         return cls(
-            number("BatchSize", 100), number("MaximumRetryAttempts", -1), number("MaximumRecordAgeInSeconds", -1),
+            number("BatchSize", 100),
+            number("MaximumRetryAttempts", -1),
+            number("MaximumRecordAgeInSeconds", -1),
             str(mapping.get("BisectBatchOnFunctionError", "")).lower() == "true",
             "ReportBatchItemFailures" in (mapping.get("FunctionResponseTypes") or []),
             number("ParallelizationFactor", 1),
-        )  # fmt: skip
+        )
 
 
 @dataclass(frozen=True)
@@ -76,9 +78,13 @@ class Delivery:
     """
 
     def __init__(
-        self, rules: Rules, invoke: Invoke, discard: Callable[[Discarded], None],
-        pause: Callable[[int], None] = lambda tries: None, now: Callable[[], float] = lambda: 0.0,
-    ) -> None:  # fmt: skip
+        self,
+        rules: Rules,
+        invoke: Invoke,
+        discard: Callable[[Discarded], None],
+        pause: Callable[[int], None] = lambda tries: None,
+        now: Callable[[], float] = lambda: 0.0,
+    ) -> None:
         self.rules, self.invoke, self.discard, self.pause, self.now = rules, invoke, discard, pause, now
 
     def deliver(self, records: Sequence[Record]) -> None:
@@ -103,9 +109,12 @@ class Delivery:
 
     def _batches(self, records: list[Record]) -> Iterator[tuple[Record, ...]]:
         return constrained_batches(
-            records, PAYLOAD_MAX_BYTES, self.rules.batch_size, strict=False,
+            records,
+            PAYLOAD_MAX_BYTES,
+            self.rules.batch_size,
+            strict=False,
             get_len=lambda record: len(record["kinesis"]["data"]) + METADATA_BYTES,
-        )  # fmt: skip
+        )
 
     def _batch(self, records: list[Record], retries: int, attempts: int) -> None:
         tries = 0

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,7 @@ import psycopg
 from rich.console import Console
 
 from infra.api_keys import know
-from local import postgres
+from local import google_cloud, postgres
 from local.stack import ACCOUNT, API_KEYS, PREFIX, PROJECT_DIR, REGION, Stack
 from local.supervision import NotReady, Supervisor, end, members, wait_for
 
@@ -33,10 +34,13 @@ PORT_VARIABLES = {
     "dynamodb": "DYNAMODB_PORT",
     "quicksight": "QUICKSIGHT_PORT",
     "glue": "GLUE_PORT",
+    "bigquery": "BIGQUERY_PORT",
+    "cloud-storage": "CLOUD_STORAGE_PORT",
+    "redshift-pg": "REDSHIFT_PG_PORT",
 }
 READY_SECONDS = 120
 # Stacks that the local cloud cannot have: it is no network and costs nothing, and its Redshift and Airflow are there already.
-NOT_LOCAL = ("network", "warehouse", "orchestration", "budget")
+NOT_LOCAL = ("network", "warehouse", "forecast", "orchestration", "budget")
 # On a laptop a fresh event matters more than the number of objects and invocations.
 LOCAL_PARAMETERS = {
     "Shards": "2",
@@ -45,8 +49,6 @@ LOCAL_PARAMETERS = {
     "DynamodbWriterParallelization": "1",
     "DynamodbWriterThreads": "4",
     "FirehoseBufferSeconds": "5",
-    "FirehoseCopyRetrySeconds": "300",
-    "FirehoseSecretArn": f"arn:aws:secretsmanager:{REGION}:{ACCOUNT}:secret:{PREFIX}-firehose",
     "RedshiftWorkgroupArn": f"arn:aws:redshift-serverless:{REGION}:{ACCOUNT}:workgroup/ecommerce",
     "ApiRequestsPerSecond": "1000",
     "ApiRequestsBurst": "2000",
@@ -68,10 +70,15 @@ def up(stack: Stack, console: Console, *, airflow: bool = True) -> None:
     """
     supervisor = Supervisor(stack)
     was_up = supervisor.is_up()
+    if stack.has_bigquery and not google_cloud.is_installed():
+        raise CannotStart("BigQuery's emulators are not installed; run: make setup-bigquery")
     if not was_up:
         _clear_leftovers(stack, console)
         _check_ports(stack)
         stack.save()
+        stack.secret("warehouse")
+        if stack.has_login:
+            stack.keep_login()
         for folder in (
             stack.logs,
             stack.airflow_home,
@@ -79,6 +86,7 @@ def up(stack: Stack, console: Console, *, airflow: bool = True) -> None:
             stack.state / "work",
             stack.state / "s3",
             stack.state / "tmp",
+            stack.state / "bigquery",
         ):
             folder.mkdir(parents=True, exist_ok=True)
     try:
@@ -103,27 +111,37 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
 
     running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}
-    supervisor.start(CLOUD_PARTS)
+    google_parts = list(google_cloud.PARTS) if stack.has_bigquery else []
+    supervisor.start([*CLOUD_PARTS, *google_parts])
     _await(stack, supervisor, CLOUD_PARTS, {"postgres": lambda: _has_database(stack)})
     with ThreadPoolExecutor(2) as pool:
         # Airflow needs nothing but its database to start, and its imports take as long as the whole deployment. What runs tasks
         # and watches the queue comes after the deployment.
         is_airflow_new = airflow and not running.issuperset(AIRFLOW_PARTS)
         migrated = pool.submit(_migrate_and_start_airflow, stack, supervisor) if is_airflow_new else None
-        _await(stack, supervisor, CLOUD_PARTS, {
-            "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
-            "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
-            "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
-            "dynamodb": lambda: _answers(f"{stack.dynamodb_url}/_ministack/health"),
-            "quicksight": lambda: _answers(f"{stack.quicksight_url}/health"),
-            "glue": lambda: _answers(f"{stack.glue_url}/health"),
-        })  # fmt: skip
+        _await(
+            stack,
+            supervisor,
+            CLOUD_PARTS,
+            {
+                "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
+                "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
+                "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
+                "dynamodb": lambda: _answers(f"{stack.dynamodb_url}/_ministack/health"),
+                "quicksight": lambda: _answers(f"{stack.quicksight_url}/health"),
+                "glue": lambda: _answers(f"{stack.glue_url}/health"),
+            },
+        )
         step("local cloud: MiniStack, and stand-ins of Redshift, Firehose, QuickSight, Glue and Athena")
         key = {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}  # the same one, also where the emulator lost it
         _run(stack, deploy_command(stack), "deploy", **key)
         give_api_keys(stack, stack.client("secretsmanager"))
         step("streaming stack deployed, warehouse tables created")
         dashboards = pool.submit(_run, stack, dashboards_command(), "deploy-dashboards")
+        if google_parts:
+            _await(stack, supervisor, google_parts, {p: partial(google_cloud.answers, stack, p) for p in google_parts})
+            google_cloud.deploy(*google_cloud.clients(stack.bigquery_url, stack.cloud_storage_url), stack.google_bucket)
+            step("BigQuery and Cloud Storage: data sets and bucket made")
         if migrated:
             migrated.result()
             step("Airflow metadata migrated")
@@ -133,16 +151,23 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         step("QuickSight data sets, analysis and dashboard deployed")
     if not airflow:
         return
-    _await(stack, supervisor, AIRFLOW_PARTS, {
-        "airflow": lambda: _airflow_is_healthy(stack),
-        "the DAGs": lambda: all(_has_dag(stack, dag_id) for dag_id in ("load_events", "build_marts", "refresh_dashboards")),
-    })  # fmt: skip
+    _await(
+        stack,
+        supervisor,
+        AIRFLOW_PARTS,
+        {
+            "airflow": lambda: _airflow_is_healthy(stack),
+            "the DAGs": lambda: all(
+                _has_dag(stack, dag_id) for dag_id in ("load_events", "build_marts", "refresh_dashboards")
+            ),
+        },
+    )
     step("Airflow: api-server, scheduler, dag-processor, triggerer")
 
 
 def _migrate_and_start_airflow(stack: Stack, supervisor: Supervisor) -> None:
     """Brings Airflow's database up to its version, and starts the parts that only need that."""
-    _run(stack, [str(Path(sys.executable).parent / "airflow"), "db", "migrate"], "airflow-migrate")
+    _run(stack, [stack.airflow, "db", "migrate"], "airflow-migrate")
     supervisor.start(EARLY_AIRFLOW_PARTS)
 
 
@@ -209,8 +234,10 @@ def _check_ports(stack: Stack) -> None:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
                 variable = PORT_VARIABLES[name]
-                raise CannotStart(f"port {port} ({name}) is taken{_owner(port)}. Free it, or choose another: "
-                                  f"make up {variable}={port + 1000}") from error  # fmt: skip
+                raise CannotStart(
+                    f"port {port} ({name}) is taken{_owner(port)}. Free it, or choose another: "
+                    f"make up {variable}={port + 1000}"
+                ) from error
 
 
 def _owner(port: int) -> str:
@@ -264,16 +291,17 @@ def _has_database(stack: Stack) -> bool:
     return True
 
 
-def _answers(url: str) -> bool:
+def _answers(url: str, headers: dict[str, str] | None = None) -> bool:
     try:
-        return httpx.get(url, timeout=5).status_code == 200
+        return httpx.get(url, headers=headers, timeout=5).status_code == 200
     except httpx.TransportError:
         return False
 
 
 def _has_dag(stack: Stack, dag_id: str) -> bool:
     try:
-        answer = httpx.get(f"{stack.airflow_url}/api/v2/importErrors", timeout=5)
+        headers = stack.airflow_headers()
+        answer = httpx.get(f"{stack.airflow_url}/api/v2/importErrors", headers=headers, timeout=5)
     except httpx.TransportError:  # the machine is busy: it answers later
         return False
     if answer.status_code != 200:
@@ -282,7 +310,7 @@ def _has_dag(stack: Stack, dag_id: str) -> bool:
         raise CannotStart(
             f"dags/{errors[0]['filename']} cannot be imported: {errors[0]['stack_trace'].strip().splitlines()[-1]}"
         )
-    return _answers(f"{stack.airflow_url}/api/v2/dags/{dag_id}")
+    return _answers(f"{stack.airflow_url}/api/v2/dags/{dag_id}", headers)
 
 
 def _airflow_is_healthy(stack: Stack) -> bool:

@@ -41,7 +41,9 @@ def create_database(sockets: Path, name: str) -> None:
     Raises:
         psycopg.OperationalError: the server does not answer (yet).
     """
-    with psycopg.connect(host=str(sockets), user="postgres", dbname="postgres", autocommit=True) as connection:
+    with psycopg.connect(
+        host=str(sockets), port=5432, user="postgres", dbname="postgres", autocommit=True
+    ) as connection:
         if not connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", [name]).fetchone():
             connection.execute(psycopg.sql.SQL("CREATE DATABASE {}").format(psycopg.sql.Identifier(name)))
 
@@ -59,11 +61,17 @@ def main() -> None:
         os.setuid(user.pw_uid)
     binary = str(server.bin_path / "postgres")
     # No TCP at all: a socket in the state folder. It is metadata of one laptop, so a crash may cost the last second.
-    options = {"listen_addresses": "", "unix_socket_directories": str(sockets), "max_connections": "200",
-               "synchronous_commit": "off", "dynamic_shared_memory_type": "mmap",
-               # The workers of a killed scheduler inherited its connection and keep it open, with its transaction and
-               # its locks, which would stop the next scheduler; in the middle of a statement it is not idle.
-               "idle_in_transaction_session_timeout": "20s", "transaction_timeout": "90s"}  # fmt: skip
+    options = {
+        "listen_addresses": "",
+        "unix_socket_directories": str(sockets),
+        "max_connections": "200",
+        "synchronous_commit": "off",
+        "dynamic_shared_memory_type": "mmap",
+        # The workers of a killed scheduler inherited its connection and keep it open, with its transaction and
+        # its locks, which would stop the next scheduler; in the middle of a statement it is not idle.
+        "idle_in_transaction_session_timeout": "20s",
+        "transaction_timeout": "90s",
+    }
     settings = [word for name, value in options.items() for word in ("-c", f"{name}={value}")]
     os.execv(binary, [binary, "-D", str(data), *settings])  # noqa: S606
 

@@ -11,6 +11,7 @@ import uuid
 from collections.abc import Callable, Mapping, Sequence
 from html import escape
 from typing import Annotated, Any
+from urllib.parse import unquote
 
 import botocore.session
 import typer
@@ -21,6 +22,7 @@ from starlette.middleware import Middleware
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, Response
 from starlette.routing import Route
+from starlette.types import ASGIApp, Receive, Scope, Send
 
 from local.own_pages import OwnPagesOnly
 
@@ -88,6 +90,8 @@ class RestService(JsonService):
         for name, shape in self.model.operation_model(operation).input_shape.members.items():
             where, wire = shape.serialization.get("location"), shape.serialization.get("name", name)
             found = {"uri": path, "querystring": query}.get(where, {}).get(wire)
+            if found is not None and where == "uri":
+                found = unquote(found)
             if found is not None:
                 request[name] = int(found) if shape.type_name in {"integer", "long"} else found
         return self._checked(operation, request, self.invalid)
@@ -120,8 +124,14 @@ class RestService(JsonService):
 
 
 # JSON 1.1 answers every error of the caller with 400, REST with the status of the model.
-_STATUS = {"AccessDeniedException": 403, "ResourceNotFoundException": 404, "ResourceExistsException": 409,
-           "ConflictException": 409, "LimitExceededException": 409, "ThrottlingException": 429}  # fmt: skip
+_STATUS = {
+    "AccessDeniedException": 403,
+    "ResourceNotFoundException": 404,
+    "ResourceExistsException": 409,
+    "ConflictException": 409,
+    "LimitExceededException": 409,
+    "ThrottlingException": 429,
+}
 
 
 def _object(body: bytes) -> dict[str, Any]:
@@ -136,13 +146,26 @@ def _refusal(error: ApiError, statuses: Mapping[str, int] = {}) -> Response:  # 
     return answer(status, {"__type": error.code, "message": error.message, "Message": error.message, **error.members})
 
 
+class _PathAsSent:
+    """Routes by the path as it was sent: `%2F` in a name, such as a QuickSight user's, divides no segments."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        as_sent = {"path": scope["raw_path"].decode("ascii")} if scope["type"] == "http" else {}
+        await self.app({**scope, **as_sent}, receive, send)
+
+
 def rest_application(service: RestService, pages: Sequence[Route] = ()) -> Starlette:
     """Returns the ASGI application: the service's API, GET /health for the supervisor, and pages for people."""
 
     async def health(request: Request) -> Response:
         return answer(200, {"status": "ok"})
 
-    return Starlette(routes=[Route("/health", health), *pages, *service.routes()], middleware=OWN_PAGES)
+    return Starlette(
+        routes=[Route("/health", health), *pages, *service.routes()], middleware=[*OWN_PAGES, Middleware(_PathAsSent)]
+    )
 
 
 def application(

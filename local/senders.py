@@ -18,7 +18,7 @@ from typing import Any
 
 import httpx
 from aws_kinesis_agg.aggregator import RecordAggregator
-from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.feeds.contracts import load_contracts
 from more_itertools import chunked
 
 from local.stack import PROJECT_DIR, Stack
@@ -69,8 +69,14 @@ def _records(feed: str, count: int, seed: int) -> Iterator[Record]:
 
 
 def _envelope(feed: str, version: int, number: int, record: Record) -> bytes:
-    made = {"event_id": str(uuid.uuid5(_NAMESPACE, f"{feed} {number}")), "feed": feed, "schema_version": version,
-            "event_time": None, "sent_at": "2026-01-01T00:00:00Z", "data": record}  # fmt: skip
+    made = {
+        "event_id": str(uuid.uuid5(_NAMESPACE, f"{feed} {number}")),
+        "feed": feed,
+        "schema_version": version,
+        "event_time": None,
+        "sent_at": "2026-01-01T00:00:00Z",
+        "data": record,
+    }
     return json.dumps(made).encode()
 
 

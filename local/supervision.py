@@ -12,13 +12,13 @@ import time
 import xmlrpc.client
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
 import psutil
 from supervisor.xmlrpc import SupervisorTransport
 
-from local.stack import MARKER, PROJECT_DIR, Stack
+from local import google_cloud
+from local.stack import MARKER, PROJECT_DIR, WAREHOUSE_USER, Stack
 
 STOP_SECONDS = 60  # MiniStack writes its state when it stops
 START_SECONDS = 20
@@ -41,30 +41,102 @@ class Part:
 
 
 def parts(stack: Stack) -> list[Part]:
-    python, airflow = sys.executable, str(Path(sys.executable).parent / "airflow")
+    python, airflow = sys.executable, stack.airflow
     return [
         Part("postgres", [python, "-m", "local.postgres", str(stack.postgres_data), str(stack.run)], "INT"),
         Part("cloud", [python, "-m", "local.cloud"]),
-        Part("redshift", [python, "-m", "local.redshift", "--port", str(stack.redshift_port),
-                          "--database-file", str(stack.warehouse)]),
+        Part(
+            "redshift",
+            [
+                python,
+                "-m",
+                "local.redshift",
+                "--port",
+                str(stack.redshift_port),
+                "--database-file",
+                str(stack.warehouse),
+                "--wire-port",
+                str(stack.redshift_pg_port),
+                "--user",
+                WAREHOUSE_USER,
+                "--password-file",
+                str(stack.secrets_folder / "warehouse"),
+                "--tls-folder",
+                str(stack.secrets_folder),
+            ],
+        ),
         # The two ways beside the main job stand back when the processors are busy.
-        Part("dynamodb", ["nice", "-n", "10", python, "-m", "local.cloud"], environment={
-            "GATEWAY_PORT": str(stack.dynamodb_port), "EDGE_PORT": str(stack.dynamodb_port),
-            "STATE_DIR": str(stack.state / "dynamodb"), "S3_PERSIST": "0",
-        }),
-        Part("firehose", ["nice", "-n", "10", python, "-m", "local.firehose", "--port", str(stack.firehose_port),
-                          "--state-file", str(stack.state / "firehose.json")]),
-        Part("quicksight", ["nice", "-n", "10", python, "-m", "local.quicksight", "--port", str(stack.quicksight_port),
-                            "--state-file", str(stack.state / "quicksight.json"), "--refreshes-a-day", "0"]),
-        Part("glue", ["nice", "-n", "10", python, "-m", "local.glue", "--port", str(stack.glue_port),
-                      "--state-folder", str(stack.state / "glue"), "--logs", str(stack.logs),
-                      "--catalog-url", stack.cloud_url]),
+        Part(
+            "dynamodb",
+            ["nice", "-n", "10", python, "-m", "local.cloud"],
+            environment={
+                "GATEWAY_PORT": str(stack.dynamodb_port),
+                "EDGE_PORT": str(stack.dynamodb_port),
+                "STATE_DIR": str(stack.state / "dynamodb"),
+                "S3_PERSIST": "0",
+            },
+        ),
+        Part(
+            "firehose",
+            [
+                "nice",
+                "-n",
+                "10",
+                python,
+                "-m",
+                "local.firehose",
+                "--port",
+                str(stack.firehose_port),
+                "--state-file",
+                str(stack.state / "firehose.json"),
+            ],
+        ),
+        Part(
+            "quicksight",
+            [
+                "nice",
+                "-n",
+                "10",
+                python,
+                "-m",
+                "local.quicksight",
+                "--port",
+                str(stack.quicksight_port),
+                "--state-file",
+                str(stack.state / "quicksight.json"),
+                "--refreshes-a-day",
+                "0",
+            ],
+        ),
+        Part(
+            "glue",
+            [
+                "nice",
+                "-n",
+                "10",
+                python,
+                "-m",
+                "local.glue",
+                "--port",
+                str(stack.glue_port),
+                "--state-folder",
+                str(stack.state / "glue"),
+                "--logs",
+                str(stack.logs),
+                "--catalog-url",
+                stack.cloud_url,
+            ],
+        ),
+        *(
+            Part(name, ["nice", "-n", "10", *command], environment=environment)
+            for name, (command, environment) in (google_cloud.commands(stack) if stack.has_bigquery else {}).items()
+        ),
         # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
         Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),
         Part(SCHEDULER, [airflow, "scheduler", "--skip-serve-logs"]),
         Part("airflow-dag-processor", [airflow, "dag-processor"]),
         Part("airflow-triggerer", [airflow, "triggerer", "--skip-serve-logs"]),
-    ]  # fmt: skip
+    ]
 
 
 def write_config(stack: Stack) -> None:

@@ -24,14 +24,14 @@ import orjson
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
-from ecommerce_elt.batches import UNREADABLE
+from ecommerce_elt.batches.manifests import UNREADABLE
 from ecommerce_elt.errors import PermanentError, TransientError, values_withheld, without_values
-from ecommerce_elt.events import Envelopes, envelope, event_ids
-from ecommerce_elt.feeds import Contract, load_contracts
-from ecommerce_elt.identity import FileIdentity
-from ecommerce_elt.readings import Reading, read_files
+from ecommerce_elt.feeds.contracts import Contract, load_contracts
+from ecommerce_elt.feeds.events import Envelopes, envelope, event_ids
+from ecommerce_elt.landing.identity import FileIdentity
+from ecommerce_elt.landing.readings import Reading, read_files
+from ecommerce_elt.landing.tabular import BLOCK_ROWS, Flags
 from ecommerce_elt.settings import PROJECT_DIR
-from ecommerce_elt.tabular import BLOCK_ROWS, Flags
 from more_itertools import interleave_longest
 from rich.console import Console
 from rich.progress import (
@@ -69,20 +69,20 @@ class Target(StrEnum):
 PACING_SECONDS = 0.005  # shorter waits are not worth a system call
 PLAIN_PROGRESS_SECONDS = 5.0  # where the output is no terminal, one line at a time
 
-Endpoint = Annotated[str | None, typer.Option(help="Of Kinesis; else boto3's own variables, else AWS.")]
+Endpoint = Annotated[str | None, typer.Option(help="Endpoint of Kinesis. By default boto3's own variables, or AWS.")]
 Stream = Annotated[str, typer.Option(envvar="ECOMMERCE_STREAM", help="Name of the Kinesis stream.")]
-SinkKind = Annotated[Target, typer.Option("--sink", help="Kinesis, or the HTTP API in front of it.")]
-Url = Annotated[str, typer.Option(envvar="ECOMMERCE_API_URL", help="Of the HTTP API, without /events.")]
+SinkKind = Annotated[Target, typer.Option("--sink", help="Where to send: Kinesis, or the HTTP API in front of it.")]
+Url = Annotated[str, typer.Option(envvar="ECOMMERCE_API_URL", help="URL of the HTTP API, without /events.")]
 ApiKey = Annotated[
     str,
     typer.Option(
         envvar="ECOMMERCE_API_KEY",
-        help="Of the HTTP API; with --event-version one that may correct.",
+        help="Key of the HTTP API. --event-version needs a key with the right to correct.",
         show_default=False,
     ),
 ]
-InFlight = Annotated[int, typer.Option(min=1, max=64, help="Requests at a time.")]
-Rate = Annotated[float | None, typer.Option(min=0.001, help="At most this many events a second.")]
+InFlight = Annotated[int, typer.Option(min=1, max=64, help="Number of concurrent requests.")]
+Rate = Annotated[float | None, typer.Option(min=0.001, help="Maximum number of events a second.")]
 ReportFile = Annotated[Path | None, typer.Option(help="Also write the report here, as JSON.")]
 
 
@@ -118,8 +118,11 @@ def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
         session = boto3.session.Session()
         asking = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=5)
         session.client("kinesis", endpoint_url=endpoint_url, config=asking).describe_stream_summary(StreamName=stream)
-        sending = Config(max_pool_connections=in_flight + 1, retries={"mode": "standard", "max_attempts": 10},
-                         parameter_validation=False)  # the sink makes the requests, record by record  # fmt: skip
+        sending = Config(
+            max_pool_connections=in_flight + 1,
+            retries={"mode": "standard", "max_attempts": 10},
+            parameter_validation=False,
+        )  # the sink makes the requests, record by record
         return session.client("kinesis", endpoint_url=endpoint_url, config=sending)
     except (BotoCoreError, ClientError) as error:
         _fail(f'stream {stream}: {without_values(error)}. For the local cloud: make up, then eval "$(make -s env)"')
@@ -129,8 +132,15 @@ OpenSink = Callable[[Callable[[int], None]], Sink]
 
 
 def _sink(
-    target: Target, *, stream: str, endpoint_url: str | None, url: str, api_key: str, in_flight: int, correcting: bool = False
-) -> OpenSink:  # fmt: skip
+    target: Target,
+    *,
+    stream: str,
+    endpoint_url: str | None,
+    url: str,
+    api_key: str,
+    in_flight: int,
+    correcting: bool = False,
+) -> OpenSink:
     """Returns what opens the sink, once it has been found to answer: before a large file is read."""
     if target is Target.KINESIS:
         client = _client(stream, endpoint_url, in_flight)
@@ -146,9 +156,15 @@ def _sink(
 
 
 def _send(
-    records: Iterator[Record], total: int | None, *, open_sink: OpenSink, rate: float | None,
-    report_file: Path | None, what: str, may_be_refused: bool,
-) -> None:  # fmt: skip
+    records: Iterator[Record],
+    total: int | None,
+    *,
+    open_sink: OpenSink,
+    rate: float | None,
+    report_file: Path | None,
+    what: str,
+    may_be_refused: bool,
+) -> None:
     stopped = threading.Event()  # then the queue is flushed and the report is printed
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda signum, frame: stopped.set())
@@ -173,8 +189,15 @@ def _send(
 @contextlib.contextmanager
 def _progress(what: str, total: int | None) -> Iterator[Callable[[int], None]]:
     if err.is_terminal:
-        columns = (SpinnerColumn(), TextColumn(what), BarColumn(), MofNCompleteColumn(), TextColumn("{task.fields[speed]}"),
-                   TimeElapsedColumn(), TimeRemainingColumn())  # fmt: skip
+        columns = (
+            SpinnerColumn(),
+            TextColumn(what),
+            BarColumn(),
+            MofNCompleteColumn(),
+            TextColumn("{task.fields[speed]}"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+        )
         with Progress(*columns, console=err) as bar:
             task = bar.add_task(what, total=total, speed="")
             started = time.monotonic()
@@ -204,8 +227,11 @@ def _report(report: Report, report_file: Path | None, *, finished: bool) -> None
     speed = total / report.seconds if report.seconds else 0.0
     by_feed = ", ".join(f"{feed} {count:,}" for feed, count in sorted(report.sent.items())) or "nothing"
     state = "sent" if finished else "stopped after"
-    err.print(f"{state} {total:,} events ({by_feed}) in {report.seconds:.1f} s, {speed:,.0f}/s, {report.resent:,} resent",
-              highlight=False, soft_wrap=True)  # fmt: skip
+    err.print(
+        f"{state} {total:,} events ({by_feed}) in {report.seconds:.1f} s, {speed:,.0f}/s, {report.resent:,} resent",
+        highlight=False,
+        soft_wrap=True,
+    )
     if report.refused:
         by_feed = ", ".join(f"{feed} {count:,}" for feed, count in sorted(report.refused.items()))
         err.print(f"[yellow]refused {sum(report.refused.values()):,}[/] ({by_feed}), the first for:", highlight=False)
@@ -219,8 +245,14 @@ def _report(report: Report, report_file: Path | None, *, finished: bool) -> None
         for reason in report.warnings:
             err.print(f"  {reason}", highlight=False, markup=False, soft_wrap=True)
     if report_file:
-        kept = {"sent": dict(report.sent), "refused": dict(report.refused), "warned": report.warned, "resent": report.resent,
-                "seconds": report.seconds, "finished": finished}  # fmt: skip
+        kept = {
+            "sent": dict(report.sent),
+            "refused": dict(report.refused),
+            "warned": report.warned,
+            "resent": report.resent,
+            "seconds": report.seconds,
+            "finished": finished,
+        }
         report_file.write_text(json.dumps(kept), "utf-8")
 
 
@@ -237,20 +269,23 @@ def _key(value: object) -> str:
 @app.command()
 def replay(
     file: Annotated[
-        Path, typer.Argument(help="CSV of any spelling, JSON, Parquet, a workbook, packed or not, or a zip of them.")
+        Path,
+        typer.Argument(help="CSV of any dialect, JSON, Parquet or a workbook, compressed or not, or a zip of them."),
     ],
     feed: Annotated[str, typer.Option(help="The contract that the records follow.")] = "online_retail",
-    rows: Annotated[int | None, typer.Option(min=1, help="Only the first rows.")] = None,
+    rows: Annotated[int | None, typer.Option(min=1, help="Send only this many rows from the start.")] = None,
     dataset: Annotated[
         str | None,
         typer.Option(
-            help="Names the data. By default the SHA-256 of the unpacked file: "
+            help="Name of the data. By default the SHA-256 of the uncompressed file: "
             "the same data sent again changes nothing."
         ),
     ] = None,
-    encoding: Annotated[str | None, typer.Option(help="Of a file that is not UTF-8 or UTF-16.")] = None,
-    delimiter: Annotated[str | None, typer.Option(help="If none of , ; tab | splits the header.")] = None,
-    date_order: Annotated[str | None, typer.Option(help="mdy, dmy or ymd, where the dates fit several.")] = None,
+    encoding: Annotated[str | None, typer.Option(help="Encoding of a file that is neither UTF-8 nor UTF-16.")] = None,
+    delimiter: Annotated[
+        str | None, typer.Option(help="Delimiter, if the header is not separated by , ; tab or |.")
+    ] = None,
+    date_order: Annotated[str | None, typer.Option(help="mdy, dmy or ymd, if the dates fit several of these.")] = None,
     decimal_comma: Annotated[
         bool | None,
         typer.Option(
@@ -259,18 +294,22 @@ def replay(
             show_default="by the file",
         ),
     ] = None,
-    sheet: Annotated[str | None, typer.Option(help="Of a workbook with several that fit.")] = None,
-    column: Annotated[list[str] | None, typer.Option(help="InvoiceNo='Header of the file'. Repeatable.")] = None,
+    sheet: Annotated[str | None, typer.Option(help="Sheet, if several of the workbook have the columns.")] = None,
+    column: Annotated[
+        list[str] | None,
+        typer.Option(help="Column of the contract and header of the file: InvoiceNo='Header of the file'. Repeatable."),
+    ] = None,
     event_version: Annotated[
         int,
         typer.Option(
-            min=1, help="Above 1: corrects, line by line, what was sent of the same --dataset by --identity file."
+            min=1,
+            help="Above 1: corrects, line by line, the events of the same --dataset that were sent with --identity file.",
         ),
     ] = 1,
     identity: Annotated[
         Identity | None,
         typer.Option(
-            help="What tells rows apart: rows, the values of the contract's identity columns; file, the data set and the line.",
+            help="How rows are identified: rows (values of the contract's identity columns) or file (data set and line).",
             show_default="by the contract",
         ),
     ] = None,
@@ -283,7 +322,7 @@ def replay(
     in_flight: InFlight = 4,
     report_file: ReportFile = None,
 ) -> None:
-    """Send a file. Its format is detected from the whole file; what that leaves open is asked for, never guessed."""
+    """Send a file. Its format is detected from the whole file. If the file is ambiguous, the command asks for a flag and does not guess."""
     contract = _contract(feed)
     if date_order and date_order not in {"mdy", "dmy", "ymd"}:
         _fail(f"--date-order {date_order}: expected mdy, dmy or ymd")
@@ -297,11 +336,19 @@ def replay(
             f"--event-version {event_version} corrects a data set: name it with --dataset, as it was named when it was first sent"
         )
     flags = Flags(encoding, delimiter, date_order, decimal_comma, sheet, named, dataset, event_version, identity)
-    open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight,
-                      correcting=event_version > 1)  # fmt: skip
+    open_sink = _sink(
+        sink,
+        stream=stream,
+        endpoint_url=endpoint_url,
+        url=url,
+        api_key=api_key,
+        in_flight=in_flight,
+        correcting=event_version > 1,
+    )
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         try:
-            readings, skipped = read_files(file, contract, flags, Path(folder))
+            # Who sends is there to mend a file of a zip that cannot be read, and nothing is sent yet.
+            readings, skipped, _ = read_files(file, contract, flags, Path(folder)).whole(file)
             identities = [FileIdentity(reading.file, reading.survey, Path(folder)) for reading in readings]
         except PermanentError as error:
             _fail(error)
@@ -313,8 +360,15 @@ def replay(
             _print_reading(file, reading)
         found = sum(reading.survey.rows for reading in readings)
         records = itertools.chain.from_iterable(_records(file, each, event_version, rate) for each in identities)
-        _send(itertools.islice(records, rows), min(found, rows) if rows else found, open_sink=open_sink, rate=rate,
-              report_file=report_file, what=f"replay {file.name}", may_be_refused=False)  # fmt: skip
+        _send(
+            itertools.islice(records, rows),
+            min(found, rows) if rows else found,
+            open_sink=open_sink,
+            rate=rate,
+            report_file=report_file,
+            what=f"replay {file.name}",
+            may_be_refused=False,
+        )
 
 
 def _print_reading(file: Path, reading: Reading) -> None:
@@ -324,15 +378,30 @@ def _print_reading(file: Path, reading: Reading) -> None:
         f"{', ...' if of.rows > LINES_SHOWN else ''})"
         for kind, of in survey.left_out.items()
     )
-    err.print(f"{f'{file}, {reading.name}' if reading.name else file}: {survey.rows:,} rows, left out: {left_out or 'nothing'}, "
-              f"{reading.file.layout(survey)}, dates {survey.date_order}, data set {survey.data_set[:20]}",
-              highlight=False, markup=False, soft_wrap=True)  # fmt: skip
+    err.print(
+        f"{f'{file}, {reading.name}' if reading.name else file}: {survey.rows:,} rows, left out: {left_out or 'nothing'}, "
+        f"{reading.file.layout(survey)}, dates {survey.date_order}, data set {survey.data_set[:20]}",
+        highlight=False,
+        markup=False,
+        soft_wrap=True,
+    )
+    if survey.filled_down:
+        filled = ", ".join(f"{key} {count:,}" for key, count in survey.filled_down.items())
+        err.print(f"filled down from an order's first row: {filled}", highlight=False, markup=False, soft_wrap=True)
     if survey.uneven_rows:
-        err.print(f"[yellow]{survey.uneven_rows:,} rows have not the header's number of fields[/]; they will be quarantined "
-                  "if they break the contract", highlight=False, soft_wrap=True)  # fmt: skip
+        err.print(
+            f"[yellow]{survey.uneven_rows:,} rows have not the header's number of fields[/]; they will be quarantined "
+            "if they break the contract",
+            highlight=False,
+            soft_wrap=True,
+        )
     if survey.formulas_without_value:
-        err.print(f"[yellow]{survey.formulas_without_value:,} cells have a formula without a value[/]; save the workbook in a "
-                  "spreadsheet program to have them", highlight=False, soft_wrap=True)  # fmt: skip
+        err.print(
+            f"[yellow]{survey.formulas_without_value:,} cells have a formula without a value[/]; save the workbook in a "
+            "spreadsheet program to have them",
+            highlight=False,
+            soft_wrap=True,
+        )
 
 
 def _records(path: Path, found: FileIdentity, event_version: int, rate: float | None) -> Iterator[Record]:
@@ -347,8 +416,10 @@ def _records(path: Path, found: FileIdentity, event_version: int, rate: float | 
         for block, ids in found.blocks(max(1, int(rate / 10)) if rate else BLOCK_ROWS):
             lines = source.encoded(block, ids, envelopes, _now()).split(b"\n")[:-1]
             if block.records is None:
-                entities: list[object] = [values[key_at] if key_at < len(values) <= len(keys) else line
-                                          for line, values in zip(block.lines, block.values, strict=True)]  # fmt: skip
+                entities: list[object] = [
+                    values[key_at] if key_at < len(values) <= len(keys) else line
+                    for line, values in zip(block.lines, block.values, strict=True)
+                ]
             else:
                 entities = [
                     _as_text(record.get(key_of, line)) for line, record in zip(block.lines, block.records, strict=True)
@@ -366,11 +437,13 @@ def _as_text(value: object) -> object:
 def simulate(
     feed: Annotated[list[str], typer.Option(help=f"One of {', '.join(SHOPS)}. Repeatable: the feeds take turns.")],
     count: Annotated[int | None, typer.Option(min=1, help="Events of each feed.", show_default="1000")] = None,
-    live: Annotated[bool, typer.Option("--live", help="Without end, each event at the present.")] = False,
+    live: Annotated[
+        bool, typer.Option("--live", help="Send without end, with the current time in each event.")
+    ] = False,
     seed: Annotated[
         int,
         typer.Option(
-            min=1, help="Each seed is a shop of its own, with the same events each time, but for those of --live."
+            min=1, help="Each seed is a different shop, which has the same events each time, except with --live."
         ),
     ] = 1,
     bad_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are broken on purpose.")] = 0.0,
@@ -384,7 +457,7 @@ def simulate(
     in_flight: InFlight = 4,
     report_file: ReportFile = None,
 ) -> None:
-    """Send simulated events: plausible catalogues, people and a daily rhythm."""
+    """Send simulated events, with plausible catalogues, persons and a daily rhythm."""
     if live and count:
         _fail("--live has no end, so it takes no --count")
     contracts = {name: _contract(name) for name in feed}
@@ -402,8 +475,14 @@ def simulate(
             entity = _key(data[key_of])
             time_lost = bool(broken and broken.time_is_lost)
             sent = broken.data(data) if broken and broken.data else data
-            line = envelope(event_id=identify(number), feed=name, version=contract.version,
-                            event_time=None if time_lost else moment, sent_at=_now(), data=sent)  # fmt: skip
+            line = envelope(
+                event_id=identify(number),
+                feed=name,
+                version=contract.version,
+                event_time=None if time_lost else moment,
+                sent_at=_now(),
+                data=sent,
+            )
             record = Record(line, entity, name)
             if broken and broken.line:
                 record = Record(broken.line(line), entity, UNREADABLE)
@@ -412,8 +491,15 @@ def simulate(
                 yield record
 
     open_sink = _sink(sink, stream=stream, endpoint_url=endpoint_url, url=url, api_key=api_key, in_flight=in_flight)
-    _send(interleave_longest(*map(records, contracts.values())), each and each * len(contracts), open_sink=open_sink, rate=rate,
-          report_file=report_file, what=f"simulate {', '.join(contracts)}", may_be_refused=bad_rate > 0)  # fmt: skip
+    _send(
+        interleave_longest(*map(records, contracts.values())),
+        each and each * len(contracts),
+        open_sink=open_sink,
+        rate=rate,
+        report_file=report_file,
+        what=f"simulate {', '.join(contracts)}",
+        may_be_refused=bad_rate > 0,
+    )
 
 
 if __name__ == "__main__":

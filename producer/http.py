@@ -32,15 +32,23 @@ class HttpSink(Sink):
     record_max_bytes, takes = RECORD_MAX_BYTES, "the API"
 
     def __init__(
-        self, url: str, api_key: str, *, alone: frozenset[str] = frozenset(),
-        transport: httpx.BaseTransport | None = None, in_flight: int = 4, **more: Any,
-    ) -> None:  # fmt: skip
+        self,
+        url: str,
+        api_key: str,
+        *,
+        alone: frozenset[str] = frozenset(),
+        transport: httpx.BaseTransport | None = None,
+        in_flight: int = 4,
+        **more: Any,
+    ) -> None:
         super().__init__(in_flight=in_flight, **more)
         self.url, self.alone = f"{url.rstrip('/')}/events", alone
         self.client = httpx.Client(
-            headers={"x-api-key": api_key, "Content-Type": "application/json"}, timeout=TIMEOUT_SECONDS,
-            limits=httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight), transport=transport,
-        )  # fmt: skip
+            headers={"x-api-key": api_key, "Content-Type": "application/json"},
+            timeout=TIMEOUT_SECONDS,
+            limits=httpx.Limits(max_connections=in_flight, max_keepalive_connections=in_flight),
+            transport=transport,
+        )
 
     def __exit__(self, *exc: object) -> None:
         try:

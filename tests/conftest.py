@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import signal
 import socket
 import tempfile
 import uuid
 from pathlib import Path
 
 import pytest
-from rich.console import Console
 
 PROJECT = Path(__file__).resolve().parents[1]
 ONLINE_RETAIL = Path(os.environ.get("ONLINE_RETAIL_CSV", PROJECT.parent / "shared" / "data" / "online_retail.csv.gz"))
@@ -21,11 +22,9 @@ os.environ.setdefault("AWS_DEFAULT_REGION", "us-east-1")
 os.environ.setdefault("ECOMMERCE_BUCKET", "ecommerce-lake-000000000000")
 os.environ.setdefault("ECOMMERCE_PII_HMAC_KEY", "a key that only the tests have")
 
-from ecommerce_elt.feeds import load_contracts  # noqa: E402
+from ecommerce_elt.feeds.contracts import load_contracts  # noqa: E402
 from ecommerce_elt.settings import Settings, settings  # noqa: E402
 
-from local import lifecycle  # noqa: E402
-from local.demo import Observer  # noqa: E402
 from local.stack import Stack  # noqa: E402
 
 
@@ -58,22 +57,49 @@ def free_ports(count: int) -> list[int]:
             probe.close()
 
 
-def new_stack(folder: Path) -> Stack:
-    return Stack(folder, *free_ports(7))
+def discard(stack: Stack) -> None:
+    """Ends a stack whose state nobody reads again: only the database, which would leave shared memory, is not just killed.
+
+    `down` stops each part in its turn and lets it write its state. It is a subject of tests/local/test_lifecycle.py and tests/e2e.
+    """
+    # Not at the top: what the local cloud needs is not where the package alone is tested, with MWAA's packages.
+    import psutil
+
+    from local.supervision import members
+
+    for _ in range(10):  # what was being started meanwhile is found by the next look
+        left = members(stack)
+        if not left:
+            return
+        for process in left:
+            with contextlib.suppress(psutil.NoSuchProcess):
+                process.send_signal(signal.SIGQUIT if "postgres" in process.name() else signal.SIGKILL)
+        psutil.wait_procs(left, timeout=10)
+    raise AssertionError(f"{left} of {stack.state} do not end")
+
+
+def new_stack(folder: Path, airflow_command: str = "") -> Stack:
+    return Stack(folder, *free_ports(10), airflow_command=airflow_command)
 
 
 @pytest.fixture(scope="session")
 def cloud(tmp_path_factory):
-    """The local cloud without Airflow, deployed: (stack, observer)."""
+    """The local cloud without Airflow, deployed."""
+    from rich.console import Console
+
+    from local import lifecycle
+
     stack = new_stack(tmp_path_factory.mktemp("cloud"))
     console = Console(quiet=True)
     lifecycle.up(stack, console, airflow=False)
     yield stack
-    lifecycle.down(stack, console)
+    discard(stack)
 
 
 @pytest.fixture(scope="session")
-def observer(cloud) -> Observer:
+def observer(cloud):
+    from local.demo import Observer
+
     return Observer.of(cloud)
 
 

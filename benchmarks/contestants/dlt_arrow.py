@@ -12,9 +12,16 @@ from pyarrow import csv
 from benchmarks.contestants.dlt_rows import run
 
 KEPT = "typed by Arrow; a bad value ends the load; no reasons; repeats kept by line number"
-TYPES = {"InvoiceNo": pa.string(), "StockCode": pa.string(), "Description": pa.string(), "Quantity": pa.int32(),
-         "InvoiceDate": pa.timestamp("us"), "UnitPrice": pa.decimal128(12, 3), "CustomerID": pa.string(),
-         "Country": pa.string()}  # fmt: skip
+TYPES = {
+    "InvoiceNo": pa.string(),
+    "StockCode": pa.string(),
+    "Description": pa.string(),
+    "Quantity": pa.int32(),
+    "InvoiceDate": pa.timestamp("us"),
+    "UnitPrice": pa.decimal128(12, 3),
+    "CustomerID": pa.string(),
+    "Country": pa.string(),
+}
 
 
 def prepare(folder: Path) -> None:
@@ -28,6 +35,10 @@ def _table(data: Path) -> Iterator[pa.Table]:
 
 
 def load(data: Path, folder: Path) -> dict[str, int]:
-    resource = dlt.resource(_table, name="invoice_line", primary_key="line",
-                            write_disposition={"disposition": "merge", "strategy": "upsert"})  # fmt: skip
+    resource = dlt.resource(
+        _table,
+        name="invoice_line",
+        primary_key="line",
+        write_disposition={"disposition": "merge", "strategy": "upsert"},
+    )
     return run(resource(data), folder)

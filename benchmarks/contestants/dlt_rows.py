@@ -14,8 +14,11 @@ import dlt
 
 KEPT = "typed by hints; a bad value goes to a column of its own (`quantity__v_text`); no reasons; repeats kept by line number"
 ROWS_A_PAGE = 10_000
-COLUMNS = {"Quantity": {"data_type": "bigint"}, "UnitPrice": {"data_type": "decimal", "precision": 12, "scale": 3},
-           "InvoiceDate": {"data_type": "timestamp", "timezone": False}}  # fmt: skip
+COLUMNS = {
+    "Quantity": {"data_type": "bigint"},
+    "UnitPrice": {"data_type": "decimal", "precision": 12, "scale": 3},
+    "InvoiceDate": {"data_type": "timestamp", "timezone": False},
+}
 
 
 def prepare(folder: Path) -> None:
@@ -40,8 +43,12 @@ def _time(text: str) -> datetime | str:
 
 def run(resource: Any, folder: Path) -> dict[str, int]:
     """Runs a pipeline with the resource, and returns the rows of its table."""
-    pipeline = dlt.pipeline("rival", pipelines_dir=str(folder / "pipelines"), dataset_name="retail",
-                            destination=dlt.destinations.duckdb(str(folder / "table.duckdb")))  # fmt: skip
+    pipeline = dlt.pipeline(
+        "rival",
+        pipelines_dir=str(folder / "pipelines"),
+        dataset_name="retail",
+        destination=dlt.destinations.duckdb(str(folder / "table.duckdb")),
+    )
     pipeline.run(resource)
     with pipeline.sql_client() as client:
         rows = client.execute_sql("SELECT COUNT(*) FROM invoice_line")[0][0]
@@ -51,6 +58,11 @@ def run(resource: Any, folder: Path) -> dict[str, int]:
 
 
 def load(data: Path, folder: Path) -> dict[str, int]:
-    resource = dlt.resource(_rows, name="invoice_line", primary_key="line", columns=COLUMNS,
-                            write_disposition={"disposition": "merge", "strategy": "upsert"})  # fmt: skip
+    resource = dlt.resource(
+        _rows,
+        name="invoice_line",
+        primary_key="line",
+        columns=COLUMNS,
+        write_disposition={"disposition": "merge", "strategy": "upsert"},
+    )
     return run(resource(data), folder)

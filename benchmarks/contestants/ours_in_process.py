@@ -6,14 +6,21 @@ import uuid
 from pathlib import Path
 
 import boto3
-from ecommerce_elt import batches, cleaning, history, lake, warehouse
-from ecommerce_elt.feeds import load_contracts
+from ecommerce_elt.batches import manifests
+from ecommerce_elt.cleaning import cleaner
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.landing import history
+from ecommerce_elt.landing.tabular import Flags
+from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.settings import settings
-from ecommerce_elt.tabular import Flags
+from ecommerce_elt.warehouse import redshift
 
 FEED = "online_retail"
-KEPT = ("typed by the contract; a bad row is in quarantine with all its reasons, its line in the report; "
-        "repeats kept, by an id that survives longer and re-sorted files; audit, lake and marks for marts")  # fmt: skip
+KEPT = (
+    "typed by the contract; a bad row is in quarantine with all its reasons, its line in the report; "
+    "repeats kept, by an id that survives longer and re-sorted files; audit, lake and marks for marts"
+)
 
 
 def prepare(folder: Path) -> None:
@@ -22,17 +29,17 @@ def prepare(folder: Path) -> None:
 
 def load(data: Path, folder: Path) -> dict[str, int]:
     config, s3 = settings(), boto3.client("s3")
-    target = warehouse.warehouse(boto3.client("redshift-data"), config)
+    target = redshift.warehouse(boto3.client("redshift-data"), config)
     key = f"landing/{FEED}/{uuid.uuid4().hex[:8]}-{data.name}"
     s3.upload_file(str(data), config.bucket, key)
     landed = history.land_files(s3, [(key, None)], load_contracts(config.include_dir / "feeds"), Flags(), config)
     loaded = {}
     for batch_id in landed.batches:
-        batch = cleaning.clean_batch(s3, batches.read_manifest(s3, config.bucket, batch_id), config)
-        counts = loaded[batch_id] = warehouse.load_batch(target, batch, config)
+        batch = cleaner.clean_batch(s3, manifests.read_manifest(s3, config.bucket, batch_id), config)
+        counts = loaded[batch_id] = load_transaction.load_batch(target, batch, config)
         if batch.clean:
             overlaps = counts["duplicates"] > batch.duplicates
-            lake.publish_batch(s3, target, batch, config, overlaps=overlaps, again=False)
+            lake_lists.publish_batch(s3, target, batch, config, overlaps=overlaps, again=False)
     [report] = history.report_loaded(s3, landed, loaded, config)
     [[rows]] = target.query("SELECT COUNT(*) FROM core.fact_invoice_line")
     return {"rows": int(rows), "quarantined": report["quarantined"], "duplicates": report["duplicates"]}

@@ -10,7 +10,7 @@ from typing import Annotated
 from urllib.parse import urlencode
 
 import typer
-from ecommerce_elt.dashboards import DATA_SETS
+from ecommerce_elt.dashboards.data_sets import DATA_SETS
 
 CREATE = "https://lookerstudio.google.com/reporting/create"
 
@@ -21,8 +21,14 @@ def link(project: str, dataset: str, report: str) -> str:
     """Returns the URL that opens a new report with each data set's table as a data source."""
     parameters = {"c.mode": "edit", "r.reportName": report}
     for number, data_set in enumerate(DATA_SETS):
-        source = {"connector": "bigQuery", "type": "TABLE", "projectId": project, "datasetId": dataset,
-                  "tableId": data_set.id, "datasourceName": data_set.title}  # fmt: skip
+        source = {
+            "connector": "bigQuery",
+            "type": "TABLE",
+            "projectId": project,
+            "datasetId": dataset,
+            "tableId": data_set.id,
+            "datasourceName": data_set.title,
+        }
         parameters |= {f"ds.ds{number}.{key}": value for key, value in source.items()}
     return f"{CREATE}?{urlencode(parameters)}"
 
@@ -30,7 +36,7 @@ def link(project: str, dataset: str, report: str) -> str:
 @app.command()
 def show(
     project: Annotated[str, typer.Option(help="Google Cloud project with the BigQuery data set.")],
-    dataset: Annotated[str, typer.Option(help="BigQuery data set with one table for each data set.")] = "ecommerce",
+    dataset: Annotated[str, typer.Option(help="BigQuery data set with a view for each data set.")] = "ecommerce_bi",
     report: Annotated[str, typer.Option(help="Name of the new report.")] = "E-commerce",
 ) -> None:
     """Print the link."""

@@ -12,10 +12,10 @@ from typing import Annotated, Any
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from ecommerce_elt.dashboards import DATA_SETS, DataSet
+from ecommerce_elt.dashboards.data_sets import DATA_SETS, DataSet
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.settings import PROJECT_DIR
-from ecommerce_elt.warehouse import Warehouse
+from ecommerce_elt.warehouse.redshift import Warehouse
 from rich.console import Console
 from tenacity import RetryError, Retrying, retry_if_result, stop_after_delay, wait_fixed
 
@@ -24,17 +24,41 @@ from bi.quicksight.definition import definition
 SQL_DIR = PROJECT_DIR / "include" / "sql"
 READY_SECONDS = 120
 # Types of the Data API to those of a data set's columns (QuickSight API reference, InputColumn).
-TYPES = {"varchar": "STRING", "bpchar": "STRING", "int2": "INTEGER", "int4": "INTEGER", "int8": "INTEGER",
-         "numeric": "DECIMAL", "float4": "DECIMAL", "float8": "DECIMAL", "date": "DATETIME", "timestamp": "DATETIME"}  # fmt: skip
+TYPES = {
+    "varchar": "STRING",
+    "bpchar": "STRING",
+    "int2": "INTEGER",
+    "int4": "INTEGER",
+    "int8": "INTEGER",
+    "numeric": "DECIMAL",
+    "float4": "DECIMAL",
+    "float8": "DECIMAL",
+    "date": "DATETIME",
+    "timestamp": "DATETIME",
+}
 # What a user of the dashboard may do: QuickSight user guide, Permissions by resource.
 ACTIONS = {
     "source": ["DescribeDataSource", "DescribeDataSourcePermissions", "PassDataSource"],
-    "set": ["DescribeDataSet", "DescribeDataSetPermissions", "PassDataSet", "DescribeIngestion", "ListIngestions",
-            "CreateIngestion", "CancelIngestion"],
-    "analysis": ["DescribeAnalysis", "QueryAnalysis", "UpdateAnalysis", "RestoreAnalysis", "DeleteAnalysis",
-                 "DescribeAnalysisPermissions", "UpdateAnalysisPermissions"],
+    "set": [
+        "DescribeDataSet",
+        "DescribeDataSetPermissions",
+        "PassDataSet",
+        "DescribeIngestion",
+        "ListIngestions",
+        "CreateIngestion",
+        "CancelIngestion",
+    ],
+    "analysis": [
+        "DescribeAnalysis",
+        "QueryAnalysis",
+        "UpdateAnalysis",
+        "RestoreAnalysis",
+        "DeleteAnalysis",
+        "DescribeAnalysisPermissions",
+        "UpdateAnalysisPermissions",
+    ],
     "dashboard": ["DescribeDashboard", "ListDashboardVersions", "QueryDashboard"],
-}  # fmt: skip
+}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
@@ -62,10 +86,13 @@ class Deployment:
         """Returns (ARN, created | updated)."""
         name = {"DataSourceId": f"{self.prefix}-redshift"}
         wanted: dict[str, Any] = {
-            "Name": f"{self.prefix} Redshift", "Credentials": credentials,
-            "DataSourceParameters": {"RedshiftParameters": {"Host": host, "Port": port, "Database": self.warehouse.database}},
+            "Name": f"{self.prefix} Redshift",
+            "Credentials": credentials,
+            "DataSourceParameters": {
+                "RedshiftParameters": {"Host": host, "Port": port, "Database": self.warehouse.database}
+            },
             "SslProperties": {"DisableSsl": False},
-        }  # fmt: skip
+        }
         if vpc_connection:
             wanted["VpcConnectionProperties"] = {"VpcConnectionArn": vpc_connection}
         # Credentials cannot be read back, so a source is always written.
@@ -90,8 +117,9 @@ class Deployment:
         """
         attempts = Retrying(
             retry=retry_if_result(lambda found: found["Status"].endswith("IN_PROGRESS")),
-            wait=wait_fixed(1), stop=stop_after_delay(READY_SECONDS),
-        )  # fmt: skip
+            wait=wait_fixed(1),
+            stop=stop_after_delay(READY_SECONDS),
+        )
         try:
             found = attempts(describe)
         except RetryError as error:
@@ -114,12 +142,19 @@ class Deployment:
         """Returns (ARN, created | updated | unchanged). Creation and update start an ingestion."""
         name = {"DataSetId": data_set.physical_id(self.prefix)}
         wanted = {
-            "Name": data_set.title, "ImportMode": "SPICE",
-            "PhysicalTableMap": {data_set.id.replace("_", "-"): {"CustomSql": {
-                "DataSourceArn": source_arn, "Name": data_set.id, "SqlQuery": data_set.sql(SQL_DIR),
-                "Columns": self.columns(data_set),
-            }}},
-        }  # fmt: skip
+            "Name": data_set.title,
+            "ImportMode": "SPICE",
+            "PhysicalTableMap": {
+                data_set.id.replace("_", "-"): {
+                    "CustomSql": {
+                        "DataSourceArn": source_arn,
+                        "Name": data_set.id,
+                        "SqlQuery": data_set.sql(SQL_DIR),
+                        "Columns": self.columns(data_set),
+                    }
+                }
+            },
+        }
         found = self._find(self.client.describe_data_set, **name)
         if not found:
             made = self.client.create_data_set(AwsAccountId=self.account, **name, **wanted, **self._permissions("set"))
@@ -168,15 +203,17 @@ class Deployment:
 
 @app.command()
 def deploy(
-    prefix: Annotated[str, typer.Option(help="What all ids derive from.")] = "ecommerce",
+    prefix: Annotated[str, typer.Option(help="Prefix of all ids.")] = "ecommerce",
     workgroup: Annotated[str, typer.Option(help="Redshift Serverless workgroup.")] = "ecommerce",
     database: Annotated[str, typer.Option()] = "ecommerce",
-    host: Annotated[str, typer.Option(help="Redshift's endpoint; by default that of the workgroup.")] = "",
+    host: Annotated[str, typer.Option(help="Redshift endpoint. By default that of the workgroup.")] = "",
     port: Annotated[int, typer.Option()] = 5439,
-    secret_arn: Annotated[str, typer.Option(help="Secret with user and password that QuickSight connects with.")] = "",
+    secret_arn: Annotated[
+        str, typer.Option(help="Secret with the user and password with which QuickSight connects.")
+    ] = "",
     vpc_connection_arn: Annotated[str, typer.Option(help="QuickSight VPC connection; Redshift is not public.")] = "",
     principal: Annotated[
-        list[str] | None, typer.Option(help="ARN of a QuickSight user or group that sees it all.")
+        list[str] | None, typer.Option(help="ARN of a QuickSight user or group that may see everything.")
     ] = None,
 ) -> None:
     """Create or update data source, data sets, analysis and dashboard; print what was done."""

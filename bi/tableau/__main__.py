@@ -13,22 +13,26 @@ from typing import Annotated
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
-from ecommerce_elt.dashboards import DATA_SETS, DataSet
+from ecommerce_elt.dashboards.data_sets import DATA_SETS, DataSet
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.settings import PROJECT_DIR
-from ecommerce_elt.warehouse import Column, Warehouse
+from ecommerce_elt.warehouse.redshift import Column, Warehouse
 from rich.console import Console
 
 SQL_DIR = PROJECT_DIR / "include" / "sql"
 VERSION = "18.1"  # the format since Tableau 2018.1
 # Type of the Data API to Tableau's (datatype, role, type).
 TYPES = {
-    "varchar": ("string", "dimension", "nominal"), "bpchar": ("string", "dimension", "nominal"),
-    "bool": ("boolean", "dimension", "nominal"), "date": ("date", "dimension", "ordinal"),
-    "timestamp": ("datetime", "dimension", "ordinal"), "numeric": ("real", "measure", "quantitative"),
-    "int2": ("integer", "measure", "quantitative"), "int4": ("integer", "measure", "quantitative"),
+    "varchar": ("string", "dimension", "nominal"),
+    "bpchar": ("string", "dimension", "nominal"),
+    "bool": ("boolean", "dimension", "nominal"),
+    "date": ("date", "dimension", "ordinal"),
+    "timestamp": ("datetime", "dimension", "ordinal"),
+    "numeric": ("real", "measure", "quantitative"),
+    "int2": ("integer", "measure", "quantitative"),
+    "int4": ("integer", "measure", "quantitative"),
     "int8": ("integer", "measure", "quantitative"),
-}  # fmt: skip
+}
 # Numbers that are places on a scale, which nobody adds up.
 DIMENSIONS = {"months_since_first", "recency_score", "frequency_score", "monetary_score", "revenue_rank", "unit_rank"}
 
@@ -40,12 +44,26 @@ def data_source(data_set: DataSet, columns: list[Column], *, host: str, port: in
     """Returns the .tds file of one data set."""
     root = ET.Element("datasource", {"formatted-name": data_set.title, "inline": "true", "version": VERSION})
     federated = ET.SubElement(root, "connection", {"class": "federated"})
-    named = ET.SubElement(ET.SubElement(federated, "named-connections"), "named-connection",
-                          {"caption": host, "name": "redshift.ecommerce"})  # fmt: skip
-    ET.SubElement(named, "connection", {
-        "class": "redshift", "server": host, "port": str(port), "dbname": database, "schema": "mart", "username": "",
-        "authentication": "auth-user-pass", "sslmode": "require", "single-node": "no",
-    })  # fmt: skip
+    named = ET.SubElement(
+        ET.SubElement(federated, "named-connections"),
+        "named-connection",
+        {"caption": host, "name": "redshift.ecommerce"},
+    )
+    ET.SubElement(
+        named,
+        "connection",
+        {
+            "class": "redshift",
+            "server": host,
+            "port": str(port),
+            "dbname": database,
+            "schema": "mart",
+            "username": "",
+            "authentication": "auth-user-pass",
+            "sslmode": "require",
+            "single-node": "no",
+        },
+    )
     relation = ET.SubElement(
         federated, "relation", {"connection": "redshift.ecommerce", "name": data_set.id, "type": "text"}
     )
@@ -54,18 +72,29 @@ def data_source(data_set: DataSet, columns: list[Column], *, host: str, port: in
         datatype, role, kind = TYPES[column.type_name]
         if column.name in DIMENSIONS:
             role, kind = "dimension", "ordinal"
-        ET.SubElement(root, "column", {"caption": column.name.replace("_", " ").capitalize(), "datatype": datatype,
-                                       "name": f"[{column.name}]", "role": role, "type": kind})  # fmt: skip
+        ET.SubElement(
+            root,
+            "column",
+            {
+                "caption": column.name.replace("_", " ").capitalize(),
+                "datatype": datatype,
+                "name": f"[{column.name}]",
+                "role": role,
+                "type": kind,
+            },
+        )
     ET.indent(root)
     return bytes(ET.tostring(root, "utf-8", xml_declaration=True))
 
 
 @app.command()
 def write(
-    host: Annotated[str, typer.Option(help="Redshift's endpoint, as Tableau reaches it.")],
-    output: Annotated[Path, typer.Option(help="Folder of the files.")] = Path("tableau"),
+    host: Annotated[str, typer.Option(help="Redshift endpoint that Tableau connects to.")],
+    output: Annotated[Path, typer.Option(help="Folder for the files.")] = Path("tableau"),
     port: Annotated[int, typer.Option()] = 5439,
-    workgroup: Annotated[str, typer.Option(help="Where the columns are read, by the Data API.")] = "ecommerce",
+    workgroup: Annotated[
+        str, typer.Option(help="Workgroup from which the columns are read, with the Data API.")
+    ] = "ecommerce",
     database: Annotated[str, typer.Option()] = "ecommerce",
 ) -> None:
     """Write one .tds file for each data set."""

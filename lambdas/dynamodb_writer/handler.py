@@ -34,12 +34,23 @@ LINES_A_TRANSACTION = 85  # each needs an item, and each invoice among them a su
 ATTEMPTS = 10
 ANSWER_SECONDS = 5.0
 # What another attempt, on what is there by then, can cure. The rest, such as an item over 400 KB, it cannot.
-CURABLE = {"ConditionalCheckFailed", "TransactionConflict", "ThrottlingError", "ProvisionedThroughputExceeded",
-           "RequestLimitExceeded", "None"}  # fmt: skip
+CURABLE = {
+    "ConditionalCheckFailed",
+    "TransactionConflict",
+    "ThrottlingError",
+    "ProvisionedThroughputExceeded",
+    "RequestLimitExceeded",
+    "None",
+}
 # The requests are built from typed values, and boto3's check of each of them costs a third of the time.
-dynamodb = boto3.client("dynamodb", config=Config(
-    retries={"mode": "standard", "max_attempts": 3}, max_pool_connections=THREADS, parameter_validation=False,
-))  # fmt: skip
+dynamodb = boto3.client(
+    "dynamodb",
+    config=Config(
+        retries={"mode": "standard", "max_attempts": 3},
+        max_pool_connections=THREADS,
+        parameter_validation=False,
+    ),
+)
 collect_seldom()
 
 

@@ -20,6 +20,7 @@ from ecommerce_events.records import parts_of
 FEED = "online_retail"
 UNKNOWN = "unknown"  # the warehouse's name for a customer whom the shop did not know
 INVOICES, CUSTOMERS = "invoices", "customers"
+WITHDRAWN = "withdrawn"  # beside `kinesis` in a record of load_history, and in a line that an item only remembers
 KEYS = {INVOICES: ("InvoiceNo", "StockCode"), CUSTOMERS: ("CustomerID", "InvoiceNo")}
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -44,6 +45,7 @@ class Line:
     customer_id: str
     invoice_date: str  # ISO 8601, UTC
     country: str
+    is_withdrawn: bool = False  # it takes the event out of its item
 
     @property
     def amount(self) -> Decimal:
@@ -73,8 +75,11 @@ class Write:
     corrections_before: int
 
 
-def line_of(envelope: Mapping[str, Any], kinesis: Mapping[str, Any]) -> Line:
+def line_of(envelope: Mapping[str, Any], kinesis: Mapping[str, Any], *, is_withdrawn: bool = False) -> Line:
     """Returns the invoice line in an envelope of FEED that came in a Kinesis record.
+
+    Args:
+        is_withdrawn: the event is no line any more; of a record that load_history made, never of one of the stream.
 
     Raises:
         BreaksContract: says why the event is no invoice line.
@@ -93,6 +98,7 @@ def line_of(envelope: Mapping[str, Any], kinesis: Mapping[str, Any]) -> Line:
         customer_id=values["customer_id"] or UNKNOWN,
         invoice_date=values["invoice_date"].isoformat().replace("+00:00", "Z"),
         country=values["country"],
+        is_withdrawn=is_withdrawn,
     )
 
 
@@ -113,7 +119,7 @@ def lines_of(records: Iterable[Mapping[str, Any]]) -> tuple[list[Line], int]:
             if part.envelope["feed"] != FEED:
                 continue
             try:
-                line = line_of(part.envelope, kinesis)
+                line = line_of(part.envelope, kinesis, is_withdrawn=record.get(WITHDRAWN) is True)
             except BreaksContract:
                 rejected += 1
                 continue
@@ -143,6 +149,8 @@ def _replaced(line: Line, existing: Mapping[Key, Item]) -> _Replaced | None:
     if not 0 < _kept_version(line.event_id, item) < line.version:
         return None
     kept = json.loads(item["Lines"]["M"][line.event_id]["S"])
+    if WITHDRAWN in kept:
+        return None  # it counts nowhere
     amount = kept["quantity"] * Decimal(kept["unit_price"])
     return _Replaced(line.event_id, kept["quantity"], amount, kept["customer_id"])
 
@@ -155,7 +163,7 @@ def summaries_left(lines: Iterable[Line], existing: Mapping[Key, Item]) -> set[K
 
 
 def writes_of(lines: Iterable[Line], existing: Mapping[Key, Item], retention_days: int) -> list[Write]:
-    """Returns the writes for those lines that are new or correct one: their items, then the summaries of customers.
+    """Returns the writes for those lines that are new, correct one or take one out: their items, then the summaries of customers.
 
     A correction finds the line that it replaces by the invoice and the stock code, which it must keep.
 
@@ -177,15 +185,21 @@ def writes_of(lines: Iterable[Line], existing: Mapping[Key, Item], retention_day
         change(line.item, line, replaced.get(line.event_id))
     for line in fresh:
         old = replaced.get(line.event_id)
-        stays = old is not None and old.customer_id == line.customer_id
-        change(line.summary, line, old if stays else None)
+        stays = old is not None and old.customer_id == line.customer_id and not line.is_withdrawn
+        if not line.is_withdrawn:
+            change(line.summary, line, old if stays else None)
         if old and not stays:
             change((CUSTOMERS, old.customer_id, line.invoice_no), None, old)
     return [_write(key, new, old, existing.get(key, {}), retention_days) for key, (new, old) in by_key.items()]
 
 
-def _write(key: Key, new: list[Line], replaced: list[_Replaced], old: Item, retention_days: int) -> Write:
+def _write(key: Key, lines: list[Line], replaced: list[_Replaced], old: Item, retention_days: int) -> Write:
     table, partition, sort = key
+    new = [line for line in lines if not line.is_withdrawn]
+    # What is taken out before it came is a change, too: the item remembers it.
+    changes = len(replaced) + sum(
+        line.is_withdrawn and line.event_id not in {r.event_id for r in replaced} for line in lines
+    )
     before = int(old["LineCount"]["N"]) if old else 0
     corrections = int(old.get("Corrections", {"N": "0"})["N"])
     # A summary whose last line went to another customer stays for a while, with none: one that is deleted and made again
@@ -199,14 +213,14 @@ def _write(key: Key, new: list[Line], replaced: list[_Replaced], old: Item, rete
         "Quantity": {"N": str(quantity + sum(line.quantity for line in new) - sum(r.quantity for r in replaced))},
         "Total": {"N": _number(total + sum(line.amount for line in new) - sum(r.amount for r in replaced))},
         "LineCount": {"N": str(count)},
-        **_described(table, new, replaced, old if before else {}, old),
+        **_described(table, new, replaced, old if before else {}, old or _described(table, lines, [], {}, {})),
     }
-    if corrections + len(replaced):
-        item["Corrections"] = {"N": str(corrections + len(replaced))}
+    if corrections + changes:
+        item["Corrections"] = {"N": str(corrections + changes)}
     if table == INVOICES:
-        item["Lines"] = {"M": {**old.get("Lines", {}).get("M", {}), **{line.event_id: _kept(line) for line in new}}}
-    if retention_days and new:
-        ends = datetime.fromtimestamp(max(line.arrived for line in new), UTC) + timedelta(days=retention_days)
+        item["Lines"] = {"M": {**old.get("Lines", {}).get("M", {}), **{line.event_id: _kept(line) for line in lines}}}
+    if retention_days and lines:
+        ends = datetime.fromtimestamp(max(line.arrived for line in lines), UTC) + timedelta(days=retention_days)
         expires = max(int(ends.timestamp()), int(old.get("ExpiresAt", {"N": "0"})["N"]))
         item["ExpiresAt"] = {"N": str(expires)}
     elif "ExpiresAt" in old:
@@ -226,7 +240,7 @@ def _described(table: str, new: list[Line], replaced: list[_Replaced], old: Item
         was = None
         if table == INVOICES:
             kept = {event: json.loads(value["S"]) for event, value in old["Lines"]["M"].items() if event not in gone}
-            others = [((line["invoice_date"], event), line) for event, line in kept.items()]
+            others = [((line["invoice_date"], event), line) for event, line in kept.items() if WITHDRAWN not in line]
     first = min(new, key=_order, default=None)
     names = [
         "InvoiceDate",
@@ -236,13 +250,25 @@ def _described(table: str, new: list[Line], replaced: list[_Replaced], old: Item
     ]
     if others and (first is None or min(others)[0] < _order(first)):
         order, line = min(others)
-        values = [{"S": line["invoice_date"]}, {"S": line["country"]}, {"S": " ".join(order)}, _optional(line["description"]),
-                  {"N": line["unit_price"]}, {"S": line["customer_id"]}]  # fmt: skip
+        values = [
+            {"S": line["invoice_date"]},
+            {"S": line["country"]},
+            {"S": " ".join(order)},
+            _optional(line["description"]),
+            {"N": line["unit_price"]},
+            {"S": line["customer_id"]},
+        ]
     elif first is None or (was is not None and was <= " ".join(_order(first))):
         return {name: (old or otherwise)[name] for name in names}
     else:
-        values = [{"S": first.invoice_date}, {"S": first.country}, {"S": " ".join(_order(first))}, _optional(first.description),
-                  {"N": _number(first.unit_price)}, {"S": first.customer_id}]  # fmt: skip
+        values = [
+            {"S": first.invoice_date},
+            {"S": first.country},
+            {"S": " ".join(_order(first))},
+            _optional(first.description),
+            {"N": _number(first.unit_price)},
+            {"S": first.customer_id},
+        ]
     return dict(zip(names, values, strict=False))
 
 
@@ -251,7 +277,12 @@ def _order(line: Line) -> tuple[str, str]:
 
 
 def _kept(line: Line) -> dict[str, str]:
-    """The line as JSON text: nobody asks DynamoDB for a part of it, and as a map it would double the attributes."""
+    """The line as JSON text: nobody asks DynamoDB for a part of it, and as a map it would double the attributes.
+
+    Of one that was taken out the version alone: only a higher one brings it back.
+    """
+    if line.is_withdrawn:
+        return {"S": _encode({WITHDRAWN: True, "event_version": line.version})}
     kept = {
         "description": line.description,
         "quantity": line.quantity,

@@ -95,8 +95,11 @@ def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
     throttled = any(code in THROTTLED for code in failed.values())
     if len(failed) == len(events):
         message = "the stream is throttled" if throttled else "the stream does not answer"
-        return _answer(429 if throttled else 503, {"message": f"{message}; nothing was accepted. Send the same again",
-                                                   "event_ids": ids}, **{"Retry-After": "1"})  # fmt: skip
+        return _answer(
+            429 if throttled else 503,
+            {"message": f"{message}; nothing was accepted. Send the same again", "event_ids": ids},
+            **{"Retry-After": "1"},
+        )
     results = [
         {"index": i, "event_id": ids[i], "status": 202 if i not in failed else 429 if failed[i] in THROTTLED else 503}
         for i in range(len(events))

@@ -32,9 +32,17 @@ _CSV_TYPE = re.compile(r"(text|application)/csv", re.IGNORECASE)
 _PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
 # Names of charsets, as IANA registers them, to Python's; other codecs of Python's are no charsets.
 _CHARSETS = {
-    "utf-8": "utf-8", "utf8": "utf-8", "us-ascii": "utf-8", "utf-16": "utf-16", "utf-16le": "utf-16-le", "utf-16be": "utf-16-be",
-    "iso-8859-1": "latin-1", "iso-8859-15": "iso8859-15", "windows-1250": "cp1250", "windows-1252": "cp1252",
-}  # fmt: skip
+    "utf-8": "utf-8",
+    "utf8": "utf-8",
+    "us-ascii": "utf-8",
+    "utf-16": "utf-16",
+    "utf-16le": "utf-16-le",
+    "utf-16be": "utf-16-be",
+    "iso-8859-1": "latin-1",
+    "iso-8859-15": "iso8859-15",
+    "windows-1250": "cp1250",
+    "windows-1252": "cp1252",
+}
 _TRUTH = {"true": True, "1": True, "": True, "false": False, "0": False}
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
 _QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # a string of RFC 9651, as the draft of the header wants it
@@ -180,8 +188,11 @@ def body_of(request: Mapping[str, Any], max_bytes: int) -> tuple[str, bool]:
 def _check_text(body: str, raw: bytes, headers: Mapping[str, str], charset: str | None) -> None:
     """API Gateway reads text/* and application/json as UTF-8, whatever their charset, and replaces what is none by U+FFFD."""
     if charset != "utf-8" and not body.isascii():
-        raise Refused(415, "charset: API Gateway hands text/csv on in UTF-8 alone. Send UTF-8, or the same bytes as application/csv "
-                           "with their charset")  # fmt: skip
+        raise Refused(
+            415,
+            "charset: API Gateway hands text/csv on in UTF-8 alone. Send UTF-8, or the same bytes as application/csv "
+            "with their charset",
+        )
     if "\ufffd" in body and headers.get("content-length", str(len(raw))) != str(len(raw)):
         raise Refused(400, "the body is not UTF-8")
 

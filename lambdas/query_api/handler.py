@@ -12,7 +12,18 @@ from botocore.exceptions import ClientError
 from ecommerce_events.callers import READ, caller_of
 from ecommerce_events.contracts import capitals
 from ecommerce_events.failures import values_withheld
-from logic import BadRequest, cursor_of, invoice, invoice_item, page_size, path_key, start_of, summary, to_json
+from logic import (
+    BadRequest,
+    cursor_of,
+    has_lines,
+    invoice,
+    invoice_item,
+    page_size,
+    path_key,
+    start_of,
+    summary,
+    to_json,
+)
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
@@ -30,10 +41,11 @@ class NotFound(Exception):  # noqa: N818
 def _invoice(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
     number = path_key(path, "InvoiceNo")
     pages = dynamodb.get_paginator("query").paginate(
-        TableName=INVOICES, KeyConditionExpression="InvoiceNo = :number",
+        TableName=INVOICES,
+        KeyConditionExpression="InvoiceNo = :number",
         ExpressionAttributeValues={":number": {"S": number}},
-    )  # fmt: skip
-    items = [item for page in pages for item in page["Items"]]
+    )
+    items = [item for page in pages for item in page["Items"] if has_lines(item)]
     if not items:
         raise NotFound(f"no invoice {number}")
     return invoice(items)
@@ -43,7 +55,7 @@ def _item(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
     number, code = path_key(path, "InvoiceNo"), capitals(path_key(path, "StockCode"))
     key = {"InvoiceNo": {"S": number}, "StockCode": {"S": code}}
     item = dynamodb.get_item(TableName=INVOICES, Key=key).get("Item")
-    if not item:
+    if not item or not has_lines(item):
         raise NotFound(f"no item {code} in invoice {number}")
     return invoice_item(item)
 
@@ -52,15 +64,23 @@ def _customer(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
     customer, limit = path_key(path, "CustomerID"), page_size(query)
     start = {"ExclusiveStartKey": start_of(query["cursor"], customer)} if "cursor" in query else {}
     page = dynamodb.query(
-        TableName=CUSTOMERS, IndexName=BY_DATE, KeyConditionExpression="CustomerID = :customer",
-        ExpressionAttributeValues={":customer": {"S": customer}}, ScanIndexForward=False, Limit=limit, **start,
-    )  # fmt: skip
-    # One without lines is left by a correction that gave the invoice to another customer.
-    found = [item for item in page["Items"] if item["LineCount"]["N"] != "0"]
+        TableName=CUSTOMERS,
+        IndexName=BY_DATE,
+        KeyConditionExpression="CustomerID = :customer",
+        ExpressionAttributeValues={":customer": {"S": customer}},
+        ScanIndexForward=False,
+        Limit=limit,
+        **start,
+    )
+    # One without lines is left by a correction that gave the invoice to another customer, and by withdrawals.
+    found = [item for item in page["Items"] if has_lines(item)]
     if not found and not start and "LastEvaluatedKey" not in page:
         raise NotFound(f"no customer {customer}")
-    return {"customer_id": customer, "invoices": [summary(item) for item in found],
-            "next_cursor": cursor_of(page.get("LastEvaluatedKey"))}  # fmt: skip
+    return {
+        "customer_id": customer,
+        "invoices": [summary(item) for item in found],
+        "next_cursor": cursor_of(page.get("LastEvaluatedKey")),
+    }
 
 
 ROUTES = {

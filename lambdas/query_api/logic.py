@@ -86,9 +86,15 @@ def line(event_id: str, kept: str) -> dict[str, Any]:
     return {"event_id": event_id, **values, "unit_price": Decimal(values["unit_price"])}
 
 
+def has_lines(item: Mapping[str, Any]) -> bool:
+    """Returns whether the item still has a line: corrections and withdrawals may leave one without."""
+    return bool(item["LineCount"]["N"] != "0")
+
+
 def invoice_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one item of the table `invoices`, its lines in the order of their dates."""
-    lines = [line(event_id, kept["S"]) for event_id, kept in item["Lines"]["M"].items()]
+    """Returns one item of the table `invoices`, its lines in the order of their dates, without those that were taken out."""
+    kept = {event_id: text["S"] for event_id, text in item["Lines"]["M"].items()}
+    lines = [line(event_id, text) for event_id, text in kept.items() if "withdrawn" not in json.loads(text)]
     return {
         "invoice_no": item["InvoiceNo"]["S"],
         "stock_code": item["StockCode"]["S"],

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import logging
+import re
 import tempfile
 import threading
 import time
@@ -24,8 +25,14 @@ from local.protocol import ApiError, JsonService
 log = logging.getLogger("athena")
 
 ENGINE = {"SelectedEngineVersion": "AUTO", "EffectiveEngineVersion": "Athena engine version 3"}
-DEFAULTS = {"EnforceWorkGroupConfiguration": False, "PublishCloudWatchMetricsEnabled": False, "RequesterPaysEnabled": False,
-            "EngineVersion": ENGINE}  # fmt: skip
+DEFAULTS = {
+    "EnforceWorkGroupConfiguration": False,
+    "PublishCloudWatchMetricsEnabled": False,
+    "RequesterPaysEnabled": False,
+    "EngineVersion": ENGINE,
+}
+CATALOG = "AwsDataCatalog"
+CATALOG_PAGE = 50  # what ListDatabases and ListTableMetadata give at most at a time: Athena API reference
 ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
 PAGE = 1000  # GetQueryResults gives no more at a time: Athena API reference
 KEPT_QUERIES = 1000
@@ -55,11 +62,30 @@ class Athena(JsonService):
         self.queries: dict[str, dict[str, Any]] = {}
         self.results: dict[str, Result] = {}
         names = [
-            "CreateWorkGroup", "UpdateWorkGroup", "DeleteWorkGroup", "GetWorkGroup", "ListWorkGroups", "CreateNamedQuery",
-            "UpdateNamedQuery", "DeleteNamedQuery", "GetNamedQuery", "BatchGetNamedQuery", "ListNamedQueries",
-            "StartQueryExecution", "GetQueryExecution", "BatchGetQueryExecution", "ListQueryExecutions",
-            "GetQueryResults", "StopQueryExecution", "GetTableMetadata",
-        ]  # fmt: skip
+            "CreateWorkGroup",
+            "UpdateWorkGroup",
+            "DeleteWorkGroup",
+            "GetWorkGroup",
+            "ListWorkGroups",
+            "CreateNamedQuery",
+            "UpdateNamedQuery",
+            "DeleteNamedQuery",
+            "GetNamedQuery",
+            "BatchGetNamedQuery",
+            "ListNamedQueries",
+            "StartQueryExecution",
+            "GetQueryExecution",
+            "BatchGetQueryExecution",
+            "ListQueryExecutions",
+            "GetQueryResults",
+            "StopQueryExecution",
+            "GetTableMetadata",
+            "ListTableMetadata",
+            "ListDatabases",
+            "GetDatabase",
+            "ListDataCatalogs",
+            "GetDataCatalog",
+        ]
         self.operations = {name: getattr(self, xform_name(name)) for name in names}
 
     def close(self) -> None:
@@ -72,21 +98,51 @@ class Athena(JsonService):
 
     # -- the catalog ----------------------------------------------------------------------------------------------
 
+    def get_data_catalog(self, r: dict[str, Any]) -> dict[str, Any]:
+        self._check_catalog(r["Name"])
+        return {"DataCatalog": {"Name": CATALOG, "Type": "GLUE"}}
+
+    def list_data_catalogs(self, r: dict[str, Any]) -> dict[str, Any]:
+        return {"DataCatalogsSummary": [{"CatalogName": CATALOG, "Type": "GLUE"}]}
+
+    def get_database(self, r: dict[str, Any]) -> dict[str, Any]:
+        self._check_catalog(r["CatalogName"])
+        return {"Database": _database(self._from_glue("get_database", Name=r["DatabaseName"])["Database"])}
+
+    def list_databases(self, r: dict[str, Any]) -> dict[str, Any]:
+        self._check_catalog(r["CatalogName"])
+        pages = self.glue.get_paginator("get_databases").paginate()
+        found = [_database(database) for page in pages for database in page["DatabaseList"]]
+        return _page("DatabaseList", sorted(found, key=lambda d: d["Name"]), r)
+
     def get_table_metadata(self, r: dict[str, Any]) -> dict[str, Any]:
+        self._check_catalog(r["CatalogName"])
+        found = self._from_glue("get_table", DatabaseName=r["DatabaseName"], Name=r["TableName"])
+        return {"TableMetadata": _metadata(found["Table"])}
+
+    def list_table_metadata(self, r: dict[str, Any]) -> dict[str, Any]:
+        """Lists the tables whose names the expression fits; without one, or with an empty one, all."""
+        self._check_catalog(r["CatalogName"])
+        self._from_glue("get_database", Name=r["DatabaseName"])
+        pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=r["DatabaseName"])
         try:
-            table = self.glue.get_table(DatabaseName=r["DatabaseName"], Name=r["TableName"])["Table"]
+            fits = re.compile(r.get("Expression") or ".*")
+        except re.error as error:
+            raise ApiError("InvalidRequestException", f"Expression {r['Expression']!r}: {error}") from error
+        tables = [table for page in pages for table in page["TableList"] if fits.fullmatch(table["Name"])]
+        return _page("TableMetadataList", [_metadata(t) for t in sorted(tables, key=lambda t: t["Name"])], r)
+
+    def _from_glue(self, operation: str, **request: Any) -> dict[str, Any]:
+        try:
+            found: dict[str, Any] = getattr(self.glue, operation)(**request)
         except self.glue.exceptions.EntityNotFoundException as error:
             raise ApiError("MetadataException", error.response["Error"]["Message"]) from error
-        storage = table["StorageDescriptor"]
-        parameters = table.get("Parameters", {}) | {
-            "location": storage["Location"],
-            "inputformat": storage["InputFormat"],
-            "outputformat": storage["OutputFormat"],
-            "serde.serialization.lib": storage["SerdeInfo"]["SerializationLibrary"],
-        }
-        kept = {"Name": table["Name"], "TableType": table["TableType"], "CreateTime": table["CreateTime"].timestamp()}
-        columns = {"Columns": storage["Columns"], "PartitionKeys": table.get("PartitionKeys", [])}
-        return {"TableMetadata": kept | columns | {"Parameters": parameters}}
+        return found
+
+    @staticmethod
+    def _check_catalog(name: str) -> None:
+        if name.lower() != CATALOG.lower():
+            raise ApiError("InvalidRequestException", f"Data catalog {name} is not found: the stand-in has {CATALOG}")
 
     # -- workgroups -----------------------------------------------------------------------------------------------
 
@@ -154,8 +210,9 @@ class Athena(JsonService):
             self._workgroup(workgroup)
             query_id = str(uuid.uuid4())
             self.named[query_id] = {k: v for k, v in r.items() if k != "ClientRequestToken"} | {
-                "NamedQueryId": query_id, "WorkGroup": workgroup,
-            }  # fmt: skip
+                "NamedQueryId": query_id,
+                "WorkGroup": workgroup,
+            }
             self._save()
         return {"NamedQueryId": query_id}
 
@@ -196,16 +253,30 @@ class Athena(JsonService):
             forced = workgroup["Configuration"].get("EnforceWorkGroupConfiguration", False)
             location = own if forced or not given else given
             if not location:
-                raise ApiError("InvalidRequestException", "No output location provided. An output location is required either "
-                               "through the Workgroup result configuration setting or as an API input.")  # fmt: skip
+                raise ApiError(
+                    "InvalidRequestException",
+                    "No output location provided. An output location is required either "
+                    "through the Workgroup result configuration setting or as an API input.",
+                )
+            context = dict(r.get("QueryExecutionContext", {}))
+            self._check_catalog(context.get("Catalog", CATALOG))
             query_id = str(uuid.uuid4())
+            kind = _statement_type(r["QueryString"])
             self.queries[query_id] = {
-                "QueryExecutionId": query_id, "Query": r["QueryString"], "StatementType": "DML", "Token": token,
+                "QueryExecutionId": query_id,
+                "Query": r["QueryString"],
+                "StatementType": kind,
+                "Token": token,
                 "Parameters": r.get("ExecutionParameters", []),
-                "ResultConfiguration": {"OutputLocation": f"{location.rstrip('/')}/{query_id}.csv"},
-                "QueryExecutionContext": r.get("QueryExecutionContext", {}), "WorkGroup": workgroup["Name"],
-                "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()}, "Statistics": {}, "EngineVersion": ENGINE,
-            }  # fmt: skip
+                "ResultConfiguration": {
+                    "OutputLocation": f"{location.rstrip('/')}/{query_id}.{'txt' if kind == 'UTILITY' else 'csv'}"
+                },
+                "QueryExecutionContext": context,
+                "WorkGroup": workgroup["Name"],
+                "Status": {"State": "QUEUED", "SubmissionDateTime": time.time()},
+                "Statistics": {},
+                "EngineVersion": ENGINE,
+            }
             for oldest in list(self.queries)[:-KEPT_QUERIES]:
                 if self.queries[oldest]["Status"]["State"] in ENDED:
                     del self.queries[oldest]
@@ -223,32 +294,49 @@ class Athena(JsonService):
         statistics: dict[str, Any] = {}
         try:
             with tempfile.TemporaryDirectory(prefix="athena-") as work:
-                database = query["QueryExecutionContext"].get("Database", "default")
-                result = Query(self.s3, self.glue, Path(work)).run(query["Query"], database, query["Parameters"])
+                database = query["QueryExecutionContext"].get("Database", "default").strip("`")
+                result = Query(self.s3, self.glue, Path(work)).run(
+                    query["Query"], database, query["Parameters"], query["ResultConfiguration"]["OutputLocation"]
+                )
             statistics = {"DataScannedInBytes": result.scanned_bytes}
-            self._write(query, result)
+            if result.manifest:
+                statistics["DataManifestLocation"] = result.manifest
+            else:
+                self._write(query, result)
         except QueryFailed as error:
-            ended = {"State": "FAILED", "StateChangeReason": str(error),
-                     "AthenaError": {"ErrorCategory": 2, "ErrorMessage": str(error)}}  # fmt: skip
+            ended = {
+                "State": "FAILED",
+                "StateChangeReason": str(error),
+                "AthenaError": {"ErrorCategory": 2, "ErrorMessage": str(error)},
+            }
         except Exception as error:
             log.exception("query=%s", query["QueryExecutionId"])
-            ended = {"State": "FAILED", "StateChangeReason": f"GENERIC_INTERNAL_ERROR: {error!r}",
-                     "AthenaError": {"ErrorCategory": 1, "ErrorMessage": repr(error)}}  # fmt: skip
+            ended = {
+                "State": "FAILED",
+                "StateChangeReason": f"GENERIC_INTERNAL_ERROR: {error!r}",
+                "AthenaError": {"ErrorCategory": 1, "ErrorMessage": repr(error)},
+            }
         milliseconds = int((time.monotonic() - began) * 1000)
         with self.lock:
-            query["Statistics"] = {"DataScannedInBytes": 0, "EngineExecutionTimeInMillis": milliseconds,
-                                   "TotalExecutionTimeInMillis": milliseconds} | statistics  # fmt: skip
+            query["Statistics"] = {
+                "DataScannedInBytes": 0,
+                "EngineExecutionTimeInMillis": milliseconds,
+                "TotalExecutionTimeInMillis": milliseconds,
+            } | statistics
             if query["Status"]["State"] != "CANCELLED":
                 if ended["State"] == "SUCCEEDED":
                     self.results[query["QueryExecutionId"]] = result
                 query["Status"] |= ended | {"CompletionDateTime": time.time()}
 
     def _write(self, query: dict[str, Any], result: Result) -> None:
-        """Writes the result where Athena writes it: every value quoted, NULL as nothing."""
+        """Writes the result where Athena writes it: every value quoted, NULL as nothing; lines of SHOW and DESCRIBE as they are."""
         out = io.StringIO()
         quoted = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
-        quoted.writerow([name for name, _ in result.columns])
-        for row in result.rows:
+        if result.has_header:
+            quoted.writerow([name for name, _ in result.columns])
+        else:
+            out.write("\n".join(str(line) for (line,) in result.rows))
+        for row in result.rows if result.has_header else []:
             cells = ("" if value is None else '"' + value.replace('"', '""') + '"' for value in row)
             out.write(",".join(cells) + "\n")
         bucket, _, key = query["ResultConfiguration"]["OutputLocation"].removeprefix("s3://").partition("/")
@@ -280,34 +368,97 @@ class Athena(JsonService):
     def get_query_results(self, r: dict[str, Any]) -> dict[str, Any]:
         query = self._query(r["QueryExecutionId"])
         if query["Status"]["State"] != "SUCCEEDED":
-            raise ApiError("InvalidRequestException", f"Query has not yet finished. Current state: {query['Status']['State']}"
-                           if query["Status"]["State"] not in ENDED else "Query did not finish successfully. Final query state: "
-                           f"{query['Status']['State']}")  # fmt: skip
+            raise ApiError(
+                "InvalidRequestException",
+                f"Query has not yet finished. Current state: {query['Status']['State']}"
+                if query["Status"]["State"] not in ENDED
+                else f"Query did not finish successfully. Final query state: {query['Status']['State']}",
+            )
         result = self.results[r["QueryExecutionId"]]
         header: list[str | None] = [name for name, _ in result.columns]
         start, size = int(r.get("NextToken", 0)), r.get("MaxResults", PAGE)
-        rows = [header, *result.rows][start : start + size]
+        lines = [header, *result.rows] if result.has_header else result.rows
+        rows = lines[start : start + size]
         info = [
-            {"CatalogName": "hive", "SchemaName": "", "TableName": "", "Name": name, "Label": name,
-             "Type": kind.partition("(")[0], "Nullable": "UNKNOWN", "CaseSensitive": kind == "varchar", **_digits(kind)}
+            {
+                "CatalogName": "hive",
+                "SchemaName": "",
+                "TableName": "",
+                "Name": name,
+                "Label": name,
+                "Type": kind.partition("(")[0],
+                "Nullable": "UNKNOWN",
+                "CaseSensitive": kind == "varchar",
+                **_digits(kind),
+            }
             for name, kind in result.columns
-        ]  # fmt: skip
-        out = {"ResultSet": {"Rows": [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in rows],
-                             "ResultSetMetadata": {"ColumnInfo": info}}, "UpdateCount": 0}  # fmt: skip
-        return out | ({"NextToken": str(start + size)} if start + size < len(result.rows) + 1 else {})
+        ]
+        out = {
+            "ResultSet": {
+                "Rows": [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in rows],
+                "ResultSetMetadata": {"ColumnInfo": info},
+            },
+            "UpdateCount": 0,
+        }
+        return out | ({"NextToken": str(start + size)} if start + size < len(lines) else {})
 
     def stop_query_execution(self, r: dict[str, Any]) -> dict[str, Any]:
         with self.lock:
             query = self._query(r["QueryExecutionId"])
             if query["Status"]["State"] not in ENDED:
-                query["Status"] |= {"State": "CANCELLED", "CompletionDateTime": time.time(),
-                                    "StateChangeReason": "Query cancelled by user"}  # fmt: skip
+                query["Status"] |= {
+                    "State": "CANCELLED",
+                    "CompletionDateTime": time.time(),
+                    "StateChangeReason": "Query cancelled by user",
+                }
         return {}
 
     def shown(self, query_id: str) -> dict[str, Any]:
         """What a person sees of a query."""
         query = self._shown(query_id)
         return {"SQL": query.pop("Query"), **query}
+
+
+def _statement_type(sql: str) -> str:
+    """DDL for CREATE TABLE AS and UTILITY for SHOW and DESCRIBE, as Athena says it, else DML."""
+    if re.match(r"(\s|--[^\n]*\n|/\*.*?\*/)*(SHOW|DESC|DESCRIBE)\b", sql, re.IGNORECASE | re.DOTALL):
+        return "UTILITY"
+    return "DDL" if re.match(r"\s*CREATE\b", sql, re.IGNORECASE) else "DML"
+
+
+def _database(found: dict[str, Any]) -> dict[str, Any]:
+    """Returns Athena's Database of Glue's."""
+    return {name: found[name] for name in ("Name", "Description", "Parameters") if found.get(name)}
+
+
+def _metadata(table: dict[str, Any]) -> dict[str, Any]:
+    """Returns Athena's TableMetadata of Glue's table."""
+    storage = table["StorageDescriptor"]
+    serde = storage.get("SerdeInfo", {})
+    known = {
+        "location": storage.get("Location"),
+        "inputformat": storage.get("InputFormat"),
+        "outputformat": storage.get("OutputFormat"),
+        "serde.serialization.lib": serde.get("SerializationLibrary"),
+    }
+    known |= {f"serde.param.{name}": value for name, value in serde.get("Parameters", {}).items()}
+    return {
+        "Name": table["Name"],
+        "TableType": table.get("TableType", "EXTERNAL_TABLE"),
+        "CreateTime": table["CreateTime"].timestamp(),
+        "Columns": storage.get("Columns", []),
+        "PartitionKeys": table.get("PartitionKeys", []),
+        "Parameters": table.get("Parameters", {}) | {name: value for name, value in known.items() if value},
+    }
+
+
+def _page(member: str, found: list[dict[str, Any]], r: dict[str, Any]) -> dict[str, Any]:
+    token, size = r.get("NextToken", "0"), r.get("MaxResults", CATALOG_PAGE)
+    if not token.isdecimal():
+        raise ApiError("InvalidRequestException", "NextToken: expected the one of the answer before")
+    start = int(token)
+    rest = {"NextToken": str(start + size)} if start + size < len(found) else {}
+    return {member: found[start : start + size]} | rest
 
 
 def _digits(kind: str) -> dict[str, int]:

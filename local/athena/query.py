@@ -6,6 +6,7 @@ What is followed of Athena (user guide, "Partitioning data", "Querying hidden fi
   "$path" satisfies the conditions on it. Conditions reach a table through subqueries and WITH.
 - A table's partitions are those that the catalog has registered, each at its own location; objects beside them are not seen.
 - SymlinkTextInputFormat: the objects under a location are lists of the URLs that hold the rows.
+- Text is read as local/athena/text_tables.py says.
 - Parquet columns are matched by name; what a file lacks is NULL. Objects whose name begins with _ or . are not read.
 
 Not followed: DataScannedInBytes counts whole objects, where Athena counts the columns that a query reads of Parquet.
@@ -14,6 +15,7 @@ Not followed: DataScannedInBytes counts whole objects, where Athena counts the c
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -23,6 +25,7 @@ from typing import Any, ClassVar
 from urllib.parse import urlparse
 
 import duckdb
+import pyarrow as pa
 import sqlglot
 from sqlglot import exp
 from sqlglot.dialects.athena import Athena
@@ -30,6 +33,11 @@ from sqlglot.errors import SqlglotError
 from sqlglot.optimizer.pushdown_predicates import pushdown_predicates
 from sqlglot.optimizer.qualify import qualify
 from sqlglot.optimizer.scope import traverse_scope
+
+from local.athena.catalog_statements import CatalogStatements, StatementRefused
+from local.athena.meaning import MACROS, NotKnown, as_trino, named
+from local.athena.text_tables import TextTable, Unreadable, text_table
+from local.athena.writes import Write, Writer, WriteRefused, parsed
 
 S3_THREADS = 16
 PATH = "$path"
@@ -54,6 +62,9 @@ class Result:
     rows: list[list[str | None]]
     scanned_bytes: int
     scanned_objects: list[str]
+    written_rows: int = -1  # of CREATE TABLE AS and UNLOAD
+    manifest: str = ""  # the URL of the list of files that were written
+    has_header: bool = True  # what SHOW and DESCRIBE answer has none
 
 
 @dataclass(frozen=True)
@@ -69,7 +80,7 @@ class _Object:
 
 
 class Query:
-    """One SELECT.
+    """One SELECT, alone or within CREATE TABLE AS or UNLOAD; or SHOW or DESCRIBE.
 
     Args:
         s3, glue: boto3 clients.
@@ -81,30 +92,53 @@ class Query:
         self.tables: dict[tuple[str, str], dict[str, Any]] = {}
         self.read: list[_Object] = []
 
-    def run(self, sql: str, database: str, parameters: Sequence[str] = ()) -> Result:
+    def run(self, sql: str, database: str, parameters: Sequence[str] = (), output: str = "") -> Result:
         """Returns the result.
 
         Args:
             parameters: SQL literals, in the place of the question marks.
+            output: the URL of the query's own result, beside which CREATE TABLE AS and UNLOAD list what they write.
 
         Raises:
             QueryFailed: as Athena's StateChangeReason says it.
         """
-        tree = self._parsed(sql, database, parameters)
+        try:
+            shown = CatalogStatements(self.glue, database).run(sql)
+            write = parsed(sql, Hive)
+        except (WriteRefused, StatementRefused) as error:
+            raise QueryFailed(str(error)) from error
+        if shown:
+            return Result(
+                [(name, "string") for name in shown.columns], [[line] for line in shown.lines], 0, [], has_header=False
+            )
+        tree = self._parsed(write.select if write else sql, database, parameters)
         with duckdb.connect(
             config={"threads": 2, "memory_limit": "1GiB", "temp_directory": str(self.work / "spill")}
         ) as engine:
             engine.execute("SET TimeZone = 'UTC'")
+            engine.execute(MACROS)
             try:
                 self._replace_tables(tree, engine)
+                if write:
+                    return self._written(
+                        engine, tree.sql("duckdb"), write, Writer(self.s3, self.glue, output, database)
+                    )
                 cursor = engine.execute(tree.sql("duckdb"))
                 rows = cursor.fetchall()
                 described = cursor.description
+            except WriteRefused as error:
+                raise QueryFailed(str(error)) from error
             except duckdb.Error as error:
                 raise QueryFailed(_named(str(error), {str(self._local(o)): o.url for o in self.read})) from error
         columns = [(name, _athena_type(str(kind))) for name, kind, *_ in described]
         texts = [[_text(value, kind) for value, (_, kind) in zip(row, columns, strict=True)] for row in rows]
         return Result(columns, texts, sum(o.size for o in self.read), [o.url for o in self.read])
+
+    def _written(self, engine: duckdb.DuckDBPyConnection, sql: str, write: Write, writer: Writer) -> Result:
+        described = engine.execute(f"DESCRIBE {sql}").fetchall()
+        columns = [(row[0], _athena_type(str(row[1]))) for row in described]
+        rows, manifest = writer.write(engine, sql, write, self.work, columns)
+        return Result([], [], sum(o.size for o in self.read), [o.url for o in self.read], rows, manifest)
 
     # -- SQL ----------------------------------------------------------------------------------------------------
 
@@ -114,11 +148,16 @@ class Query:
         except SqlglotError as error:
             raise QueryFailed(f"SYNTAX_ERROR: {error}") from error
         if not isinstance(tree, exp.Query):
-            raise QueryFailed(f"NOT_SUPPORTED: {tree.key.upper()}: the stand-in runs SELECT")
+            raise QueryFailed(
+                f"NOT_SUPPORTED: {tree.key.upper()}: the stand-in runs SELECT, CREATE TABLE AS, UNLOAD, SHOW and DESCRIBE"
+            )
+        named(tree)
         marks = [node for node in tree.find_all(exp.Placeholder, bfs=False) if not node.this]
         if len(marks) != len(parameters):
-            raise QueryFailed(f"INVALID_PARAMETER_USAGE: Incorrect number of parameters: expected {len(marks)} but found "
-                              f"{len(parameters)}")  # fmt: skip
+            raise QueryFailed(
+                f"INVALID_PARAMETER_USAGE: Incorrect number of parameters: expected {len(marks)} but found "
+                f"{len(parameters)}"
+            )
         for mark, value in zip(marks, parameters, strict=True):
             mark.replace(sqlglot.parse_one(value, read=Hive))
         schema: dict[str, dict[str, dict[str, str]]] = {}
@@ -134,7 +173,9 @@ class Query:
             qualified = qualify(
                 tree, dialect=Hive, db=database, schema=schema, expand_stars=True, validate_qualify_columns=True
             )
-            return pushdown_predicates(qualified, dialect=Hive)
+            return as_trino(pushdown_predicates(qualified, dialect=Hive), schema, Hive)
+        except NotKnown as error:
+            raise QueryFailed(f"NOT_SUPPORTED: {error} is not supported by the local Athena stand-in") from error
         except SqlglotError as error:
             raise QueryFailed(f"COLUMN_NOT_FOUND: {error}") from error
 
@@ -245,22 +286,42 @@ class Query:
         with ThreadPoolExecutor(S3_THREADS) as pool:
             list(pool.map(self._fetch, [o for o in objects if o not in self.read]))
         self.read += [o for o in objects if o not in self.read]
+        try:
+            text = text_table(table)
+            rows = self._text_rows(text, objects) if text else None
+        except Unreadable as error:
+            raise QueryFailed(str(error)) from error
         engine.execute(f"CREATE TABLE {view}_files (local VARCHAR, url VARCHAR, key_values VARCHAR[])")
         engine.executemany(
             f"INSERT INTO {view}_files VALUES ($1, $2, $3)",
             [(str(self._local(o)), o.url, list(o.values)) for o in objects],
         )
         files = [str(self._local(o)) for o in objects]
+        if text and rows is not None:
+            engine.register(f"{view}_rows", rows)
+            columns = [f'{cast.replace("{0}", _of_row(name))} AS "{name}"' for name, cast in text.casts.items()]
+            columns += [f'CAST(files.key_values[{i}] AS {key_types[key]}) AS "{key}"' for i, key in enumerate(keys, 1)]
+            engine.execute(
+                f'CREATE VIEW {view} AS SELECT {", ".join(columns)}, files.url AS "{PATH}" '
+                f"FROM {view}_rows AS read JOIN {view}_files AS files ON read._file = files.local"
+            )
+            return
         if "parquet" in storage["SerdeInfo"]["SerializationLibrary"].lower():
             reader = "read_parquet($files, filename = true, union_by_name = true, hive_partitioning = false)"
             found = {
                 row[0].lower()
                 for row in engine.execute("DESCRIBE SELECT * FROM " + reader, {"files": files}).fetchall()
             }
+        elif "json" not in storage["SerdeInfo"]["SerializationLibrary"].lower():
+            raise QueryFailed(
+                f"NOT_SUPPORTED: {storage['SerdeInfo']['SerializationLibrary']} is not supported by the local Athena stand-in"
+            )
         else:
             wanted = ", ".join(f"'{name}': '{kind}'" for name, kind in types.items())
-            reader = ("read_json($files, format = 'newline_delimited', filename = true, hive_partitioning = false, "
-                      f"columns = {{{wanted}}})")  # fmt: skip
+            reader = (
+                "read_json($files, format = 'newline_delimited', filename = true, hive_partitioning = false, "
+                f"columns = {{{wanted}}})"
+            )
             found = set(types)
         columns = [
             f'CAST(read."{name}" AS {kind}) AS "{name}"' if name in found else f'CAST(NULL AS {kind}) AS "{name}"'
@@ -272,6 +333,20 @@ class Query:
             f'CREATE VIEW {view} AS SELECT {", ".join(columns)}, COALESCE(files.url, error(read.filename)) AS "{PATH}" '
             f"FROM {reader.replace('$files', listed)} AS read LEFT JOIN {view}_files AS files ON read.filename = files.local"
         )
+
+    def _text_rows(self, text: TextTable, objects: list[_Object]) -> pa.Table:
+        """Returns the rows as texts, a column each, and the file of each in `_file`."""
+        names = [name for name, _ in text.columns]
+        found: list[list[str | None]] = []
+        for each in objects:
+            local = self._local(each)
+            found += [[str(local), *row] for row in text.rows(local.read_bytes(), each.url)]
+        columns = list(zip(*found, strict=True)) or [()] * (len(names) + 1)
+        return pa.table([pa.array(column, pa.string()) for column in columns], names=["_file", *names])
+
+
+def _of_row(name: str) -> str:
+    return f'read."{name}"'
 
 
 def _conditions(select: exp.Expr, aliases: set[str], columns: set[str]) -> Iterator[exp.Expr]:
@@ -317,10 +392,20 @@ def _duckdb_type(kind: str) -> str:
 
 
 _ATHENA = {
-    "BOOLEAN": "boolean", "TINYINT": "tinyint", "SMALLINT": "smallint", "INTEGER": "integer", "BIGINT": "bigint",
-    "HUGEINT": "bigint", "FLOAT": "float", "DOUBLE": "double", "VARCHAR": "varchar", "BLOB": "varbinary", "DATE": "date",
-    "TIMESTAMP": "timestamp", "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
-}  # fmt: skip
+    "BOOLEAN": "boolean",
+    "TINYINT": "tinyint",
+    "SMALLINT": "smallint",
+    "INTEGER": "integer",
+    "BIGINT": "bigint",
+    "HUGEINT": "bigint",
+    "FLOAT": "float",
+    "DOUBLE": "double",
+    "VARCHAR": "varchar",
+    "BLOB": "varbinary",
+    "DATE": "date",
+    "TIMESTAMP": "timestamp",
+    "TIMESTAMP WITH TIME ZONE": "timestamp with time zone",
+}
 
 
 def _athena_type(kind: str) -> str:
@@ -339,6 +424,8 @@ def _text(value: Any, kind: str) -> str | None:
         return str(value.strftime("%Y-%m-%d %H:%M:%S.") + f"{value.microsecond // 1000:03d}")
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{k}={_text(v, '')}" for k, v in value.items()) + "}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""One delivery stream at work: Kinesis to buffer, to the Lambda, to S3, to COPY."""
+"""One delivery stream at work: its source to a buffer, to the Lambda, to S3, and where Redshift is the destination to COPY."""
 
 from __future__ import annotations
 
@@ -19,13 +19,14 @@ from typing import Any
 
 import boto3
 import orjson
-from aws_kinesis_agg.deaggregator import iter_deaggregate_records
 from botocore.exceptions import BotoCoreError, ClientError
 from botocore.utils import parse_timestamp
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.warehouse import Warehouse
+from ecommerce_elt.warehouse.redshift import Warehouse
 from more_itertools import constrained_batches
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
+
+from local.firehose.sources import Source, Taken
 
 log = logging.getLogger("firehose")
 
@@ -60,18 +61,6 @@ class Clients:
         return cls(*(session.client(name) for name in names))
 
 
-@dataclass(frozen=True)
-class Taken:
-    """One record from the stream, or one of those that the Kinesis Producer Library aggregated to it."""
-
-    shard_id: str
-    sequence_number: str
-    subsequence_number: int
-    partition_key: str
-    arrived: datetime
-    data: bytes
-
-
 class Stopped(Exception):  # noqa: N818
     """The delivery stream is being stopped; what is not delivered is read again."""
 
@@ -81,23 +70,26 @@ class Delivery(threading.Thread):
 
     Args:
         stream: its definition: name, version, source, destination, places (shard to the last delivered record).
+        source: its records after these places.
         clients: of the services.
-        keep: saves the places; called when all up to them is in Redshift, or given up and listed under `errors/`.
+        keep: saves the places; called when all up to them is delivered, or given up and listed under `errors/`.
     """
 
-    def __init__(self, stream: dict[str, Any], clients: Clients, keep: Callable[[dict[str, str]], None]) -> None:
+    def __init__(
+        self, stream: dict[str, Any], source: Source, clients: Clients, keep: Callable[[dict[str, str]], None]
+    ) -> None:
         super().__init__(name=f"delivery-{stream['name']}", daemon=True)
-        self.stream, self.clients, self.keep = stream, clients, keep
+        self.stream, self.source, self.clients, self.keep = stream, source, clients, keep
         self.destination = stream["destination"]
         self.places: dict[str, str] = dict(stream["places"])
-        self.s3_config = self.destination["S3Configuration"]
+        self.stream_arn = (stream["source"] or {}).get("KinesisStreamARN")  # None where records are put directly
+        self.copies = "CopyCommand" in self.destination
+        self.s3_config = self.destination["S3Configuration"] if self.copies else self.destination
         self.bucket = self.s3_config["BucketARN"].rsplit(":", 1)[-1]
         hints = self.s3_config.get("BufferingHints") or {}
         self.buffer_seconds = float(hints.get("IntervalInSeconds", 300))
         self.buffer_bytes = int(hints.get("SizeInMBs", 5)) * 1024**2
         self._stopping = threading.Event()
-        self._iterators: dict[str, str] = {}
-        self._read_up_to = dict(self.places)
 
     def stop(self) -> None:
         """Returns when the thread has ended; what it had in the buffer comes again."""
@@ -123,10 +115,10 @@ class Delivery(threading.Thread):
         size, since = 0, 0.0
         while size < self.buffer_bytes and not (buffer and time.monotonic() - since >= self.buffer_seconds):
             began = time.monotonic()
-            for shard_id in self._shards():
+            for shard_id in self.source.shards():
                 if size >= self.buffer_bytes:
                     break
-                for taken in self._read(shard_id):
+                for taken in self.source.read(shard_id):
                     since = since if buffer else time.monotonic()
                     buffer.append(taken)
                     size += len(taken.data)
@@ -139,51 +131,6 @@ class Delivery(threading.Thread):
         if self._stopping.wait(seconds):
             raise Stopped
 
-    def _shards(self) -> list[str]:
-        try:
-            stream_arn = self.stream["source"]["KinesisStreamARN"]
-            shards = self.clients.kinesis.list_shards(StreamARN=stream_arn)["Shards"]
-            return [shard["ShardId"] for shard in shards]
-        except (ClientError, BotoCoreError) as error:
-            log.warning("stream=%s cannot list shards: %s", self.stream["name"], error)
-            return []
-
-    def _read(self, shard_id: str) -> list[Taken]:
-        source, kinesis = self.stream["source"]["KinesisStreamARN"], self.clients.kinesis
-        try:
-            if shard_id not in self._iterators:
-                place = self._read_up_to.get(shard_id)
-                start = (
-                    {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": place}
-                    if place
-                    else {"ShardIteratorType": "TRIM_HORIZON"}
-                )
-                found = kinesis.get_shard_iterator(StreamARN=source, ShardId=shard_id, **start)
-                self._iterators[shard_id] = found["ShardIterator"]
-            answer = kinesis.get_records(ShardIterator=self._iterators[shard_id], Limit=10_000)
-        except (ClientError, BotoCoreError) as error:
-            log.warning("stream=%s shard=%s cannot be read: %s", self.stream["name"], shard_id, error)
-            self._iterators.pop(shard_id, None)  # it may have expired: go on after the last record that was read
-            return []
-        if answer.get("NextShardIterator"):
-            self._iterators[shard_id] = answer["NextShardIterator"]
-        if answer["Records"]:
-            self._read_up_to[shard_id] = answer["Records"][-1]["SequenceNumber"]
-        # Firehose takes aggregated records apart before it transforms them: Kinesis Data Streams Developer Guide, "Use the KPL
-        # with Amazon Data Firehose".
-        user_records = (r["kinesis"] for r in iter_deaggregate_records(answer["Records"], data_format="Boto3"))
-        return [
-            Taken(
-                shard_id,
-                r["sequenceNumber"],
-                r.get("subSequenceNumber", 0),
-                r["partitionKey"],
-                r["approximateArrivalTimestamp"],
-                base64.b64decode(r["data"]) if r.get("aggregated") else r["data"],
-            )
-            for r in user_records
-        ]
-
     # -- delivering ---------------------------------------------------------------------------------------------
 
     def _deliver(self, buffer: list[Taken]) -> None:
@@ -191,12 +138,17 @@ class Delivery(threading.Thread):
         delivered = 1.0
         if rows:
             key = self._object(buffer[0].arrived, rows)
-            delivered = self._copied(key)
+            delivered = self._copied(key) if self.copies else 1.0
         for taken in buffer:
             self.places[taken.shard_id] = taken.sequence_number
         self.keep(dict(self.places))
-        self._measure({"DataReadFromKinesisStream.Records": len(buffer), "DeliveryToS3.Bytes": len(rows),
-                       "DeliveryToRedshift.Success": delivered, "DeliveryToRedshift.Records": rows.count(b"\n")})  # fmt: skip
+        self.source.delivered(self.places)
+        measured = {"DeliveryToS3.Bytes": len(rows), "DeliveryToS3.Success": 1.0}
+        if self.stream_arn:
+            measured["DataReadFromKinesisStream.Records"] = len(buffer)
+        if self.copies:
+            measured |= {"DeliveryToRedshift.Success": delivered, "DeliveryToRedshift.Records": rows.count(b"\n")}
+        self._measure(measured)
 
     def _transformed(self, buffer: list[Taken]) -> Iterator[bytes]:
         """Yields the rows; what the Lambda fails goes to the error prefix."""
@@ -205,9 +157,11 @@ class Delivery(threading.Thread):
             yield from (taken.data for taken in buffer)
             return
         for part in constrained_batches(
-            enumerate(buffer), TRANSFORM_MAX_BYTES, strict=False,
+            enumerate(buffer),
+            TRANSFORM_MAX_BYTES,
+            strict=False,
             get_len=lambda numbered: len(numbered[1].data) + METADATA_BYTES,
-        ):  # fmt: skip
+        ):
             yield from self._invoked(arn, retries, {f"{number:012d}": taken for number, taken in part})
 
     def _processor(self) -> tuple[str | None, int]:
@@ -222,22 +176,11 @@ class Delivery(threading.Thread):
         event = {
             "invocationId": str(uuid.uuid4()),
             "deliveryStreamArn": self.stream["arn"],
-            "sourceKinesisStreamArn": self.stream["source"]["KinesisStreamARN"],
             "region": self.stream["arn"].split(":")[3],
-            "records": [
-                {
-                    "recordId": record_id,
-                    "approximateArrivalTimestamp": int(taken.arrived.timestamp() * 1000),
-                    "data": base64.b64encode(taken.data).decode(),
-                    "kinesisRecordMetadata": {
-                        "sequenceNumber": taken.sequence_number, "subsequenceNumber": taken.subsequence_number, "shardId": taken.shard_id,
-                        "partitionKey": taken.partition_key,
-                        "approximateArrivalTimestamp": int(taken.arrived.timestamp() * 1000),
-                    },
-                }
-                for record_id, taken in part.items()
-            ],
-        }  # fmt: skip
+            "records": [_event_record(record_id, taken) for record_id, taken in part.items()],
+        }
+        if self.stream_arn:
+            event["sourceKinesisStreamArn"] = self.stream_arn
         error = ("Lambda.FunctionError", "")
         for attempt in range(retries + 1):
             if attempt:
@@ -272,13 +215,19 @@ class Delivery(threading.Thread):
             return
         now = datetime.now(UTC)
         lines = [
-            json.dumps({
-                "attemptsMade": attempts, "arrivalTimestamp": int(taken.arrived.timestamp() * 1000),
-                "errorCode": error[0], "errorMessage": error[1], "attemptEndingTimestamp": int(now.timestamp() * 1000),
-                "rawData": base64.b64encode(taken.data).decode(), "lambdaArn": arn,
-            })
+            json.dumps(
+                {
+                    "attemptsMade": attempts,
+                    "arrivalTimestamp": int(taken.arrived.timestamp() * 1000),
+                    "errorCode": error[0],
+                    "errorMessage": error[1],
+                    "attemptEndingTimestamp": int(now.timestamp() * 1000),
+                    "rawData": base64.b64encode(taken.data).decode(),
+                    "lambdaArn": arn,
+                }
+            )
             for taken in records.values()
-        ]  # fmt: skip
+        ]
         prefix = self.s3_config.get("ErrorOutputPrefix") or ""
         self._put(f"{prefix}processing-failed/{self._key(now)}", "\n".join(lines).encode() + b"\n")
 
@@ -323,8 +272,10 @@ class Delivery(threading.Thread):
         duration = float((self.destination.get("RetryOptions") or {}).get("DurationInSeconds", 3600))
         retrying = Retrying(
             retry=retry_if_exception_type((PermanentError, TransientError, ClientError, BotoCoreError)),
-            wait=wait_exponential(0.5, RETRY_MAX_SECONDS), stop=stop_after_delay(duration), sleep=self._wait,
-        )  # fmt: skip
+            wait=wait_exponential(0.5, RETRY_MAX_SECONDS),
+            stop=stop_after_delay(duration),
+            sleep=self._wait,
+        )
         try:
             retrying(target.run, [sql], name=f"firehose {self.stream['name']}")
         except RetryError as error:
@@ -343,3 +294,24 @@ class Delivery(threading.Thread):
             self.clients.cloudwatch.put_metric_data(Namespace="AWS/Firehose", MetricData=data)
         except (ClientError, BotoCoreError) as error:
             log.warning("stream=%s metrics are lost: %s", self.stream["name"], error)
+
+
+def _event_record(record_id: str, taken: Taken) -> dict[str, Any]:
+    """Returns a record of the Lambda's event; what Kinesis says of it is there where it comes from Kinesis."""
+    arrived = int(taken.arrived.timestamp() * 1000)
+    record = {
+        "recordId": record_id,
+        "approximateArrivalTimestamp": arrived,
+        "data": base64.b64encode(taken.data).decode(),
+    }
+    if taken.partition_key is None:
+        return record
+    return record | {
+        "kinesisRecordMetadata": {
+            "sequenceNumber": taken.sequence_number,
+            "subsequenceNumber": taken.subsequence_number,
+            "shardId": taken.shard_id,
+            "partitionKey": taken.partition_key,
+            "approximateArrivalTimestamp": arrived,
+        }
+    }

@@ -22,6 +22,7 @@ from botocore.exceptions import ClientError
 
 from local.glue.crawler import Counts, Crawl, CrawlFailed
 from local.glue.jobs import JobFailed, JobProcess, JobStopped, now
+from local.glue.search import search
 from local.protocol import ApiError, JsonService
 
 log = logging.getLogger("glue")
@@ -55,13 +56,30 @@ class Glue(JsonService):
         self.runs: dict[str, dict[str, dict[str, Any]]] = kept.get("runs", {})
         self._end_lost()
         names = [
-            "CreateCrawler", "UpdateCrawler", "DeleteCrawler", "GetCrawler", "GetCrawlers", "ListCrawlers", "StartCrawler",
-            "GetCrawlerMetrics", "ListCrawls", "CreateJob", "UpdateJob", "DeleteJob", "GetJob", "GetJobs", "ListJobs",
-            "StartJobRun", "GetJobRun", "GetJobRuns", "BatchStopJobRun",
-        ]  # fmt: skip
-        self.operations = {name: getattr(self, xform_name(name)) for name in names} | {
+            "CreateCrawler",
+            "UpdateCrawler",
+            "DeleteCrawler",
+            "GetCrawler",
+            "GetCrawlers",
+            "ListCrawlers",
+            "StartCrawler",
+            "GetCrawlerMetrics",
+            "ListCrawls",
+            "CreateJob",
+            "UpdateJob",
+            "DeleteJob",
+            "GetJob",
+            "GetJobs",
+            "ListJobs",
+            "StartJobRun",
+            "GetJobRun",
+            "GetJobRuns",
+            "BatchStopJobRun",
+            "SearchTables",
+        ]
+        self.operations = {
             name: self._forwarded(name) for name in self.model.operation_names if CATALOG.search(name)
-        }
+        } | {name: getattr(self, xform_name(name)) for name in names}
 
     def close(self) -> None:
         """Ends the runs of jobs; they are FAILED when the stand-in starts again."""
@@ -73,8 +91,11 @@ class Glue(JsonService):
         for crawler in self.crawlers.values():
             if crawler["State"] != "READY":
                 crawler["State"] = "READY"
-                crawler["LastCrawl"] = {**crawler.get("LastCrawl", {}), "Status": "FAILED",
-                                        "ErrorMessage": "the local Glue was restarted"}  # fmt: skip
+                crawler["LastCrawl"] = {
+                    **crawler.get("LastCrawl", {}),
+                    "Status": "FAILED",
+                    "ErrorMessage": "the local Glue was restarted",
+                }
         for runs in self.runs.values():
             for run in runs.values():
                 if run["JobRunState"] not in ENDED:
@@ -103,6 +124,11 @@ class Glue(JsonService):
             return dict(json.loads(json.dumps(found, default=_seconds)))
 
         return forward
+
+    def search_tables(self, r: dict[str, Any]) -> dict[str, Any]:
+        databases = self._forwarded("GetDatabases")({})["DatabaseList"]
+        tables = self._forwarded("GetTables")
+        return search([t for database in databases for t in tables({"DatabaseName": database["Name"]})["TableList"]], r)
 
     # -- crawlers -------------------------------------------------------------------------------------------------
 
@@ -173,8 +199,13 @@ class Glue(JsonService):
     def _crawl(self, name: str) -> None:
         crawler, began = self.crawlers[name], now()
         crawl = Crawl(crawler, self.s3, self.catalog)
-        last: dict[str, Any] = {"StartTime": began, "Status": "SUCCEEDED", "LogGroup": "/aws-glue/crawlers",
-                                "LogStream": name, "MessagePrefix": str(uuid.uuid4())}  # fmt: skip
+        last: dict[str, Any] = {
+            "StartTime": began,
+            "Status": "SUCCEEDED",
+            "LogGroup": "/aws-glue/crawlers",
+            "LogStream": name,
+            "MessagePrefix": str(uuid.uuid4()),
+        }
         try:
             crawl.run()
         except CrawlFailed as error:
@@ -182,9 +213,16 @@ class Glue(JsonService):
         except Exception as error:
             log.exception("crawler=%s", name)
             last |= {"Status": "FAILED", "ErrorMessage": f"Internal Service Exception: {error!r}"}
-        log.info("crawler=%s status=%s objects=%s tables=%s partitions=%s seconds=%.1f %s", name, last["Status"],
-                 crawl.counts.objects, crawl.counts.tables, crawl.counts.partitions, now() - began,
-                 last.get("ErrorMessage", ""))  # fmt: skip
+        log.info(
+            "crawler=%s status=%s objects=%s tables=%s partitions=%s seconds=%.1f %s",
+            name,
+            last["Status"],
+            crawl.counts.objects,
+            crawl.counts.tables,
+            crawl.counts.partitions,
+            now() - began,
+            last.get("ErrorMessage", ""),
+        )
         with self.lock:
             self.crawls.setdefault(name, []).append(_history(last, crawl.counts, now()))
             crawler |= {"State": "READY", "LastCrawl": last}
@@ -201,13 +239,18 @@ class Glue(JsonService):
             state, past = self._crawler(name)["State"], self.crawls.get(name, [])
             seconds = [crawl["EndTime"] - crawl["StartTime"] for crawl in past]
             tables = json.loads(past[-1]["Summary"])["TABLE"] if past else {}
-            found.append({
-                "CrawlerName": name, "TimeLeftSeconds": 0.0, "StillEstimating": state != "READY",
-                "LastRuntimeSeconds": seconds[-1] if seconds else 0.0,
-                "MedianRuntimeSeconds": statistics.median(seconds) if seconds else 0.0,
-                "TablesCreated": tables.get("ADD", 0), "TablesUpdated": tables.get("UPDATE", 0),
-                "TablesDeleted": tables.get("DELETE", 0),
-            })  # fmt: skip
+            found.append(
+                {
+                    "CrawlerName": name,
+                    "TimeLeftSeconds": 0.0,
+                    "StillEstimating": state != "READY",
+                    "LastRuntimeSeconds": seconds[-1] if seconds else 0.0,
+                    "MedianRuntimeSeconds": statistics.median(seconds) if seconds else 0.0,
+                    "TablesCreated": tables.get("ADD", 0),
+                    "TablesUpdated": tables.get("UPDATE", 0),
+                    "TablesDeleted": tables.get("DELETE", 0),
+                }
+            )
         return {"CrawlerMetricsList": found}
 
     # -- jobs -----------------------------------------------------------------------------------------------------
@@ -260,11 +303,19 @@ class Glue(JsonService):
                 raise ApiError("ConcurrentRunsExceededException", f"Concurrent runs exceeded for {r['JobName']}")
             run_id = f"jr_{uuid.uuid4().hex}"
             run = {
-                "Id": run_id, "Attempt": 0, "JobName": r["JobName"], "StartedOn": now(), "LastModifiedOn": now(),
-                "JobRunState": "STARTING", "Arguments": r.get("Arguments", {}), "PredecessorRuns": [],
-                "Timeout": r.get("Timeout") or job.get("Timeout") or TIMEOUT_MINUTES, "LogGroupName": "/aws-glue/jobs",
-                "GlueVersion": job.get("GlueVersion", "5.0"), "ExecutionTime": 0,
-            }  # fmt: skip
+                "Id": run_id,
+                "Attempt": 0,
+                "JobName": r["JobName"],
+                "StartedOn": now(),
+                "LastModifiedOn": now(),
+                "JobRunState": "STARTING",
+                "Arguments": r.get("Arguments", {}),
+                "PredecessorRuns": [],
+                "Timeout": r.get("Timeout") or job.get("Timeout") or TIMEOUT_MINUTES,
+                "LogGroupName": "/aws-glue/jobs",
+                "GlueVersion": job.get("GlueVersion", "5.0"),
+                "ExecutionTime": 0,
+            }
             for key in ("WorkerType", "NumberOfWorkers"):
                 if key in {*r, *job}:
                     run[key] = r.get(key, job.get(key))
@@ -276,8 +327,12 @@ class Glue(JsonService):
 
     def _run_job(self, job: dict[str, Any], run: dict[str, Any]) -> None:
         run["JobRunState"] = "RUNNING"
-        arguments = {"--JOB_NAME": job["Name"], "--JOB_RUN_ID": run["Id"], **job.get("DefaultArguments", {}),
-                     **run["Arguments"]}  # fmt: skip
+        arguments = {
+            "--JOB_NAME": job["Name"],
+            "--JOB_RUN_ID": run["Id"],
+            **job.get("DefaultArguments", {}),
+            **run["Arguments"],
+        }
         ended: dict[str, Any] = {"JobRunState": "SUCCEEDED"}
         try:
             self.processes[run["Id"]].run(job["Command"]["ScriptLocation"], arguments, run["Timeout"] * 60)
@@ -355,8 +410,14 @@ def _history(last: dict[str, Any], counts: Counts, ended: float) -> dict[str, An
     state = "COMPLETED" if last["Status"] == "SUCCEEDED" else last["Status"]
     message = {"ErrorMessage": last["ErrorMessage"]} if "ErrorMessage" in last else {}
     summary = json.dumps({"TABLE": counts.tables, "PARTITION": counts.partitions, "OBJECTS": counts.objects})
-    return {"CrawlId": str(uuid.uuid4()), "State": state, "StartTime": last["StartTime"], "EndTime": ended,
-            "Summary": summary, **message}  # fmt: skip
+    return {
+        "CrawlId": str(uuid.uuid4()),
+        "State": state,
+        "StartTime": last["StartTime"],
+        "EndTime": ended,
+        "Summary": summary,
+        **message,
+    }
 
 
 def _seconds(value: Any) -> float:

@@ -203,11 +203,17 @@ class Crawl:
         self.counts.objects += len(found)
         name = re.sub(r"[^a-z0-9_]", "_", path.rpartition("/")[2].lower() or first.bucket)
         return Folder(
-            name=f"{self.crawler.get('TablePrefix') or ''}{name}", location=f"s3://{first.bucket}/{path}/",
-            format=first.format, keys=keys or (), columns=columns, partitions=partitions, objects=len(found),
-            size=sum(each.size for each in found), records=sum(records for _, records in schemas.values()),
+            name=f"{self.crawler.get('TablePrefix') or ''}{name}",
+            location=f"s3://{first.bucket}/{path}/",
+            format=first.format,
+            keys=keys or (),
+            columns=columns,
+            partitions=partitions,
+            objects=len(found),
+            size=sum(each.size for each in found),
+            records=sum(records for _, records in schemas.values()),
             packed=first.packed,
-        )  # fmt: skip
+        )
 
     def _look(self, found: Found) -> tuple[Columns, int]:
         try:
@@ -225,10 +231,15 @@ class Crawl:
         read, write, serde = FORMATS[folder.format]
         paths = {"paths": ",".join(c["Name"] for c in columns)} if folder.format == "json" else {}
         return {
-            "Columns": columns, "Location": location, "InputFormat": read, "OutputFormat": write,
-            "Compressed": folder.packed, "NumberOfBuckets": -1, "StoredAsSubDirectories": False,
+            "Columns": columns,
+            "Location": location,
+            "InputFormat": read,
+            "OutputFormat": write,
+            "Compressed": folder.packed,
+            "NumberOfBuckets": -1,
+            "StoredAsSubDirectories": False,
             "SerdeInfo": {"SerializationLibrary": serde, "Parameters": paths or {"serialization.format": "1"}},
-        }  # fmt: skip
+        }
 
     def _publish(self, folder: Folder) -> None:
         columns = [{"Name": name.lower(), "Type": written(kind)} for name, kind in folder.columns.items()]
@@ -238,11 +249,15 @@ class Crawl:
             "PartitionKeys": [{"Name": key, "Type": "string"} for key in folder.keys],
             "StorageDescriptor": self._storage(folder, folder.location, columns),
             "Parameters": {
-                "classification": folder.format, "compressionType": "gzip" if folder.packed else "none",
-                "typeOfData": "file", "UPDATED_BY_CRAWLER": self.crawler["Name"], "objectCount": str(folder.objects),
-                "sizeKey": str(folder.size), "recordCount": str(folder.records),
+                "classification": folder.format,
+                "compressionType": "gzip" if folder.packed else "none",
+                "typeOfData": "file",
+                "UPDATED_BY_CRAWLER": self.crawler["Name"],
+                "objectCount": str(folder.objects),
+                "sizeKey": str(folder.size),
+                "recordCount": str(folder.records),
             },
-        }  # fmt: skip
+        }
         try:
             old = self.glue.get_table(DatabaseName=self.database, Name=folder.name)["Table"]
         except self.glue.exceptions.EntityNotFoundException:
@@ -288,8 +303,11 @@ class Crawl:
         wanted = {}
         for values, (location, own) in folder.partitions.items():
             its = columns if inherits else [{"Name": n.lower(), "Type": written(kind)} for n, kind in own.items()]
-            wanted[values] = {"Values": list(values), "StorageDescriptor": self._storage(folder, location, its),
-                              "Parameters": {"classification": folder.format}}  # fmt: skip
+            wanted[values] = {
+                "Values": list(values),
+                "StorageDescriptor": self._storage(folder, location, its),
+                "Parameters": {"classification": folder.format},
+            }
         had = {
             tuple(p["Values"]): p["StorageDescriptor"]
             for page in self.glue.get_paginator("get_partitions").paginate(

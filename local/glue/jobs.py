@@ -21,9 +21,20 @@ log = logging.getLogger("glue-jobs")
 
 # Arguments that Glue takes for itself: "AWS Glue job parameters", Glue developer guide.
 EXTRA_PY_FILES = "--extra-py-files"
-OWN = {EXTRA_PY_FILES, "--extra-jars", "--extra-files", "--enable-metrics", "--enable-auto-scaling", "--job-language",
-       "--enable-continuous-cloudwatch-log", "--enable-observability-metrics", "--job-bookmark-option", "--TempDir",
-       "--additional-python-modules", "--conf"}  # fmt: skip
+OWN = {
+    EXTRA_PY_FILES,
+    "--extra-jars",
+    "--extra-files",
+    "--enable-metrics",
+    "--enable-auto-scaling",
+    "--job-language",
+    "--enable-continuous-cloudwatch-log",
+    "--enable-observability-metrics",
+    "--job-bookmark-option",
+    "--TempDir",
+    "--additional-python-modules",
+    "--conf",
+}
 MESSAGE_MAX = 3000
 
 
@@ -56,8 +67,10 @@ class JobProcess:
             JobStopped: it was stopped, or took too long.
         """
         if importlib.util.find_spec("pyspark") is None or not shutil.which("java"):
-            raise JobFailed("the local Glue needs PySpark and Java 17: make setup-spark, and install a JRE "
-                            "(on Debian: apt install openjdk-17-jre-headless)")  # fmt: skip
+            raise JobFailed(
+                "the local Glue needs PySpark and Java 17: make setup-spark, and install a JRE "
+                "(on Debian: apt install openjdk-17-jre-headless)"
+            )
         with tempfile.TemporaryDirectory(prefix="glue-") as name:
             folder = Path(name)
             paths = [self._fetch(url, folder) for url in arguments.get(EXTRA_PY_FILES, "").split(",") if url]

@@ -45,10 +45,19 @@ def _hive(kind: pa.DataType) -> Any:
     if t.is_decimal(kind):
         return f"decimal({kind.precision},{kind.scale})"
     for is_kind, name in (
-        (t.is_boolean, "boolean"), (t.is_int8, "tinyint"), (t.is_int16, "smallint"), (t.is_int32, "int"),
-        (t.is_int64, "bigint"), (t.is_float32, "float"), (t.is_float64, "double"), (t.is_timestamp, "timestamp"),
-        (t.is_date, "date"), (t.is_string, "string"), (t.is_large_string, "string"), (t.is_binary, "binary"),
-    ):  # fmt: skip
+        (t.is_boolean, "boolean"),
+        (t.is_int8, "tinyint"),
+        (t.is_int16, "smallint"),
+        (t.is_int32, "int"),
+        (t.is_int64, "bigint"),
+        (t.is_float32, "float"),
+        (t.is_float64, "double"),
+        (t.is_timestamp, "timestamp"),
+        (t.is_date, "date"),
+        (t.is_string, "string"),
+        (t.is_large_string, "string"),
+        (t.is_binary, "binary"),
+    ):
         if is_kind(kind):
             return name
     raise Unreadable(f"the stand-in knows no type of the catalog for {kind}")

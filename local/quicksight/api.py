@@ -1,4 +1,4 @@
-"""The operations of QuickSight that the product uses: sources, data sets, ingestions, analyses, dashboards.
+"""The operations of QuickSight that the product uses: sources, data sets, ingestions, analyses, dashboards; and users.
 
 An ingestion really runs the data set's SQL on Redshift, and fails with QuickSight's error types. A definition is checked as
 QuickSight checks it: its data sets must exist and have the columns that its visuals name.
@@ -24,10 +24,21 @@ log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
 KINDS = ("data-source", "data-set", "analysis", "dashboard")
+NAMESPACE = "default"  # the one that an account has of itself
 # Data types of the Data API's column metadata to those of a data set's input columns.
-TYPES = {"varchar": "STRING", "bpchar": "STRING", "int2": "INTEGER", "int4": "INTEGER", "int8": "INTEGER",
-         "numeric": "DECIMAL", "float4": "DECIMAL", "float8": "DECIMAL", "date": "DATETIME", "timestamp": "DATETIME",
-         "bool": "BOOLEAN"}  # fmt: skip
+TYPES = {
+    "varchar": "STRING",
+    "bpchar": "STRING",
+    "int2": "INTEGER",
+    "int4": "INTEGER",
+    "int8": "INTEGER",
+    "numeric": "DECIMAL",
+    "float4": "DECIMAL",
+    "float8": "DECIMAL",
+    "date": "DATETIME",
+    "timestamp": "DATETIME",
+    "bool": "BOOLEAN",
+}
 
 
 class _Failed(Exception):  # noqa: N818  # the ErrorInfo of an ingestion
@@ -46,26 +57,42 @@ class QuickSight(RestService):
         self.lock = threading.RLock()
         self.kept: dict[str, dict[str, Any]] = {kind: {} for kind in KINDS}
         self.ingestions: dict[str, dict[str, Any]] = {}
+        self.users: dict[str, dict[str, Any]] = {}
         if state_file.exists():
             state = json.loads(state_file.read_text())
-            self.kept, self.ingestions = state["kept"], state["ingestions"]
+            self.kept, self.ingestions, self.users = state["kept"], state["ingestions"], state.get("users", {})
             for ingestion in self._all_ingestions():
                 if ingestion["IngestionStatus"] in {"INITIALIZED", "QUEUED", "RUNNING"}:
                     self._fail(ingestion, "INTERNAL_SERVICE_ERROR", "the service restarted")
         self.pool = ThreadPoolExecutor(2)
         self.operations = {
-            "CreateDataSource": self.create_data_source, "UpdateDataSource": self.update_data_source,
-            "DescribeDataSource": self.describe_data_source, "CreateDataSet": self.create_data_set,
-            "UpdateDataSet": self.update_data_set, "DescribeDataSet": self.describe_data_set,
-            "DeleteDataSet": self.delete_data_set, "ListDataSets": self.list_data_sets,
-            "CreateIngestion": self.create_ingestion, "DescribeIngestion": self.describe_ingestion,
-            "ListIngestions": self.list_ingestions, "CreateAnalysis": self.create_analysis,
-            "UpdateAnalysis": self.update_analysis, "DescribeAnalysis": self.describe_analysis,
-            "CreateDashboard": self.create_dashboard, "UpdateDashboard": self.update_dashboard,
-            "UpdateDashboardPublishedVersion": self.publish_dashboard, "DescribeDashboard": self.describe_dashboard,
+            "CreateDataSource": self.create_data_source,
+            "UpdateDataSource": self.update_data_source,
+            "DescribeDataSource": self.describe_data_source,
+            "CreateDataSet": self.create_data_set,
+            "UpdateDataSet": self.update_data_set,
+            "DescribeDataSet": self.describe_data_set,
+            "DeleteDataSet": self.delete_data_set,
+            "ListDataSets": self.list_data_sets,
+            "CreateIngestion": self.create_ingestion,
+            "DescribeIngestion": self.describe_ingestion,
+            "ListIngestions": self.list_ingestions,
+            "CreateAnalysis": self.create_analysis,
+            "UpdateAnalysis": self.update_analysis,
+            "DescribeAnalysis": self.describe_analysis,
+            "CreateDashboard": self.create_dashboard,
+            "UpdateDashboard": self.update_dashboard,
+            "UpdateDashboardPublishedVersion": self.publish_dashboard,
+            "DescribeDashboard": self.describe_dashboard,
             "DescribeDashboardDefinition": self.describe_dashboard_definition,
             "ListDashboards": self.list_dashboards,
-        }  # fmt: skip
+            "ListDataSources": self.list_data_sources,
+            "ListAnalyses": self.list_analyses,
+            "RegisterUser": self.register_user,
+            "DescribeUser": self.describe_user,
+            "DeleteUser": self.delete_user,
+            "ListUsers": self.list_users,
+        }
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -74,7 +101,7 @@ class QuickSight(RestService):
 
     def _save(self) -> None:
         part = self.state_file.with_suffix(".part")
-        part.write_text(json.dumps({"kept": self.kept, "ingestions": self.ingestions}))
+        part.write_text(json.dumps({"kept": self.kept, "ingestions": self.ingestions, "users": self.users}))
         part.replace(self.state_file)
 
     def _arn(self, kind: str, name: str) -> str:
@@ -100,8 +127,11 @@ class QuickSight(RestService):
             before = {} if new else self._get(kind, name)
             now = time.time()
             kept = {k: v for k, v in r.items() if k != "AwsAccountId"}
-            self.kept[kind][name] = before | kept | {"Arn": self._arn(kind, name), "LastUpdatedTime": now,
-                                                     "CreatedTime": before.get("CreatedTime", now)}  # fmt: skip
+            self.kept[kind][name] = (
+                before
+                | kept
+                | {"Arn": self._arn(kind, name), "LastUpdatedTime": now, "CreatedTime": before.get("CreatedTime", now)}
+            )
             self._save()
         return {"Arn": self._arn(kind, name), member: name, "RequestId": str(uuid.uuid4())}
 
@@ -121,12 +151,16 @@ class QuickSight(RestService):
     def create_data_source(self, r: dict[str, Any]) -> dict[str, Any]:
         self._check_source(r)
         return self._put("data-source", "DataSourceId", r, new=True) | {
-            "CreationStatus": "CREATION_SUCCESSFUL", "Status": 202}  # fmt: skip
+            "CreationStatus": "CREATION_SUCCESSFUL",
+            "Status": 202,
+        }
 
     def update_data_source(self, r: dict[str, Any]) -> dict[str, Any]:
         self._check_source(r | {"Type": self._get("data-source", r["DataSourceId"])["Type"]})
         return self._put("data-source", "DataSourceId", r, new=False) | {
-            "UpdateStatus": "UPDATE_SUCCESSFUL", "Status": 202}  # fmt: skip
+            "UpdateStatus": "UPDATE_SUCCESSFUL",
+            "Status": 202,
+        }
 
     def describe_data_source(self, r: dict[str, Any]) -> dict[str, Any]:
         self._check_account(r)
@@ -134,10 +168,18 @@ class QuickSight(RestService):
         kept.pop("Credentials", None)  # QuickSight does not show them
         return self._described("DataSource", self._members("DataSource", kept) | {"Status": "CREATION_SUCCESSFUL"})
 
+    def list_data_sources(self, r: dict[str, Any]) -> dict[str, Any]:
+        self._check_account(r)
+        status = {"Status": "CREATION_SUCCESSFUL"}
+        rows = [self._members("DataSource", kept) | status for kept in self.kept["data-source"].values()]
+        return self._described("DataSources", rows)
+
     def _check_source(self, r: dict[str, Any]) -> None:
         if r["Type"] != "REDSHIFT" or "RedshiftParameters" not in r.get("DataSourceParameters", {}):
-            raise ApiError("InvalidParameterValueException", "the stand-in has data sources of Type REDSHIFT alone, "
-                           "with RedshiftParameters")  # fmt: skip
+            raise ApiError(
+                "InvalidParameterValueException",
+                "the stand-in has data sources of Type REDSHIFT alone, with RedshiftParameters",
+            )
         if not r.get("Credentials"):
             raise ApiError("InvalidParameterValueException", "Credentials: needed to connect to REDSHIFT")
         try:
@@ -203,9 +245,12 @@ class QuickSight(RestService):
                 "InvalidParameterValueException", f"data set {r['DataSetId']} has no incremental refresh set up"
             )
         return self._begin(r["DataSetId"], r["IngestionId"], by_hand=True) | {
-            "Arn": f"{kept['Arn']}/ingestion/{r['IngestionId']}", "IngestionId": r["IngestionId"],
-            "IngestionStatus": "INITIALIZED", "Status": 201, "RequestId": str(uuid.uuid4()),
-        }  # fmt: skip
+            "Arn": f"{kept['Arn']}/ingestion/{r['IngestionId']}",
+            "IngestionId": r["IngestionId"],
+            "IngestionStatus": "INITIALIZED",
+            "Status": 201,
+            "RequestId": str(uuid.uuid4()),
+        }
 
     def _begin(self, data_set: str, ingestion_id: str, *, by_hand: bool = False) -> dict[str, Any]:
         with self.lock:
@@ -215,14 +260,20 @@ class QuickSight(RestService):
             since = time.time() - DAY_SECONDS
             today = sum(i["CreatedTime"] > since and i["RequestSource"] == "MANUAL" for i in past.values())
             if by_hand and self.refreshes_a_day and today >= self.refreshes_a_day:
-                raise ApiError("LimitExceededException", f"data set {data_set} was refreshed {today} times in 24 hours",
-                               ResourceType="INGESTION")  # fmt: skip
+                raise ApiError(
+                    "LimitExceededException",
+                    f"data set {data_set} was refreshed {today} times in 24 hours",
+                    ResourceType="INGESTION",
+                )
             arn = f"{self._arn('data-set', data_set)}/ingestion/{ingestion_id}"
             past[ingestion_id] = {
-                "Arn": arn, "IngestionId": ingestion_id, "IngestionStatus": "INITIALIZED", "CreatedTime": time.time(),
+                "Arn": arn,
+                "IngestionId": ingestion_id,
+                "IngestionStatus": "INITIALIZED",
+                "CreatedTime": time.time(),
                 "RequestSource": "MANUAL" if by_hand else "SCHEDULED",
                 "RequestType": "FULL_REFRESH" if by_hand else "INITIAL_INGESTION",
-            }  # fmt: skip
+            }
             self._save()
         self.pool.submit(self._ingest, data_set, ingestion_id)
         return {"IngestionArn": arn, "IngestionId": ingestion_id} if not by_hand else {}
@@ -242,9 +293,10 @@ class QuickSight(RestService):
         else:
             with self.lock:
                 ingestion |= {
-                    "IngestionStatus": "COMPLETED", "IngestionTimeInSeconds": int(time.monotonic() - began),
+                    "IngestionStatus": "COMPLETED",
+                    "IngestionTimeInSeconds": int(time.monotonic() - began),
                     "RowInfo": {"RowsIngested": rows, "RowsDropped": 0, "TotalRowsInDataset": rows},
-                }  # fmt: skip
+                }
                 self._save()
 
     def _fail(self, ingestion: dict[str, Any], kind: str, message: str) -> None:
@@ -278,8 +330,10 @@ class QuickSight(RestService):
         try:
             submitted = self.redshift.execute_statement(Sql=sql, WorkgroupName=workgroup, Database=source["Database"])
             while (state := self.redshift.describe_statement(Id=submitted["Id"], WaitTimeSeconds=20))["Status"] not in {
-                "FINISHED", "FAILED", "ABORTED",
-            }:  # fmt: skip
+                "FINISHED",
+                "FAILED",
+                "ABORTED",
+            }:
                 continue
             if state["Status"] != "FINISHED":
                 missing = "does not exist" in state.get("Error", "")
@@ -377,17 +431,27 @@ class QuickSight(RestService):
     def describe_dashboard(self, r: dict[str, Any]) -> dict[str, Any]:
         self._check_account(r)
         kept = self._get("dashboard", r["DashboardId"])
-        version = {"VersionNumber": kept["Version"], "Status": kept["Status"], "Errors": kept["Errors"],
-                   "CreatedTime": kept["LastUpdatedTime"]}  # fmt: skip
+        version = {
+            "VersionNumber": kept["Version"],
+            "Status": kept["Status"],
+            "Errors": kept["Errors"],
+            "CreatedTime": kept["LastUpdatedTime"],
+        }
         shown = self._members("Dashboard", {k: v for k, v in kept.items() if k != "Version"})
         return self._described("Dashboard", shown | {"Version": version})
 
     def describe_dashboard_definition(self, r: dict[str, Any]) -> dict[str, Any]:
         self._check_account(r)
         kept = self._get("dashboard", r["DashboardId"])
-        return {"DashboardId": r["DashboardId"], "Name": kept["Name"], "ResourceStatus": kept["Status"],
-                "Errors": kept["Errors"], "Definition": kept["Definition"], "Status": 200,
-                "RequestId": str(uuid.uuid4())}  # fmt: skip
+        return {
+            "DashboardId": r["DashboardId"],
+            "Name": kept["Name"],
+            "ResourceStatus": kept["Status"],
+            "Errors": kept["Errors"],
+            "Definition": kept["Definition"],
+            "Status": 200,
+            "RequestId": str(uuid.uuid4()),
+        }
 
     def publish_dashboard(self, r: dict[str, Any]) -> dict[str, Any]:
         self._check_account(r)
@@ -398,8 +462,77 @@ class QuickSight(RestService):
             self.kept["dashboard"][r["DashboardId"]]["PublishedVersionNumber"] = r["VersionNumber"]
             self.kept["dashboard"][r["DashboardId"]]["LastPublishedTime"] = time.time()
             self._save()
-        return {"DashboardId": r["DashboardId"], "DashboardArn": kept["Arn"], "Status": 200,
-                "RequestId": str(uuid.uuid4())}  # fmt: skip
+        return {
+            "DashboardId": r["DashboardId"],
+            "DashboardArn": kept["Arn"],
+            "Status": 200,
+            "RequestId": str(uuid.uuid4()),
+        }
+
+    def list_analyses(self, r: dict[str, Any]) -> dict[str, Any]:
+        return self._summaries("analysis", "AnalysisSummary", "AnalysisSummaryList", r)
+
+    # -- users --------------------------------------------------------------------------------------------------
+
+    def register_user(self, r: dict[str, Any]) -> dict[str, Any]:
+        self._check_namespace(r)
+        if r["IdentityType"] != "IAM" or "IamArn" not in r:
+            raise ApiError(
+                "InvalidParameterValueException",
+                "the stand-in registers users of IdentityType IAM with an IamArn; others are invited by mail",
+            )
+        kind, _, identity = r["IamArn"].rpartition(":")[2].partition("/")
+        if kind == "role" and "SessionName" not in r:
+            raise ApiError("InvalidParameterValueException", "SessionName: expected with the ARN of a role")
+        name = f"{identity.rpartition('/')[2]}/{r['SessionName']}" if kind == "role" else identity.rpartition("/")[2]
+        user = {
+            "Arn": f"arn:aws:quicksight:us-east-1:{self.account}:user/{NAMESPACE}/{name}",
+            "UserName": name,
+            "Email": r["Email"],
+            "Role": r["UserRole"],
+            "IdentityType": "IAM",
+            "Active": True,
+        }
+        with self.lock:
+            if name in self.users:
+                raise ApiError("ResourceExistsException", f"user {name} exists already", ResourceType="USER")
+            self.users[name] = user
+            self._save()
+        return self._described("User", user) | {"Status": 201}
+
+    def describe_user(self, r: dict[str, Any]) -> dict[str, Any]:
+        return self._described("User", self._user(r))
+
+    def delete_user(self, r: dict[str, Any]) -> dict[str, Any]:
+        with self.lock:
+            del self.users[self._user(r)["UserName"]]
+            self._save()
+        return {"RequestId": str(uuid.uuid4()), "Status": 200}
+
+    def list_users(self, r: dict[str, Any]) -> dict[str, Any]:
+        """Lists who was registered. Whoever subscribed to QuickSight is a user on AWS; nobody subscribes to the local one."""
+        self._check_namespace(r)
+        token, size = r.get("NextToken", "0"), r.get("MaxResults", 100)
+        if not token.isdecimal():
+            raise ApiError("InvalidNextTokenException", "NextToken: expected the one of an answer of ListUsers")
+        start, names = int(token), sorted(self.users)
+        out = self._described("UserList", [self.users[name] for name in names[start : start + size]])
+        return out | ({"NextToken": str(start + size)} if start + size < len(names) else {})
+
+    def _check_namespace(self, r: dict[str, Any]) -> None:
+        self._check_account(r)
+        if r["Namespace"] != NAMESPACE:
+            raise ApiError(
+                "ResourceNotFoundException",
+                f"namespace {r['Namespace']} is not found: the stand-in has {NAMESPACE}",
+                ResourceType="NAMESPACE",
+            )
+
+    def _user(self, r: dict[str, Any]) -> dict[str, Any]:
+        self._check_namespace(r)
+        if r["UserName"] not in self.users:
+            raise ApiError("ResourceNotFoundException", f"user {r['UserName']} is not found", ResourceType="USER")
+        return self.users[r["UserName"]]
 
     def list_dashboards(self, r: dict[str, Any]) -> dict[str, Any]:
         return self._summaries("dashboard", "DashboardSummary", "DashboardSummaryList", r)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import base64
 import csv
-import fnmatch
 import io
 import json
 import logging
+import re
 import uuid
 from datetime import UTC, date, datetime, time
 from decimal import Decimal
@@ -15,8 +15,9 @@ from typing import Any
 
 from local.protocol import ApiError, JsonService
 from local.redshift.catalog import SYSTEM_SCHEMA, Column
-from local.redshift.engine import Engine, Result
+from local.redshift.engine import Engine
 from local.redshift.errors import SqlError
+from local.redshift.results import Result
 from local.redshift.statements import Part, Statement, Statements
 
 log = logging.getLogger(__name__)
@@ -34,12 +35,19 @@ class DataApi(JsonService):
         self.statements = Statements(engine)
         self.workgroup, self.database = workgroup, database
         self.operations = {
-            "ExecuteStatement": self.execute, "BatchExecuteStatement": self.batch, "DescribeStatement": self.describe,
-            "GetStatementResult": self.result, "GetStatementResultV2": self.result_csv, "CancelStatement": self.cancel,
-            "ListStatements": self.list_statements, "ListSessions": self.list_sessions,
-            "ListDatabases": self.list_databases, "ListSchemas": self.list_schemas, "ListTables": self.list_tables,
+            "ExecuteStatement": self.execute,
+            "BatchExecuteStatement": self.batch,
+            "DescribeStatement": self.describe,
+            "GetStatementResult": self.result,
+            "GetStatementResultV2": self.result_csv,
+            "CancelStatement": self.cancel,
+            "ListStatements": self.list_statements,
+            "ListSessions": self.list_sessions,
+            "ListDatabases": self.list_databases,
+            "ListSchemas": self.list_schemas,
+            "ListTables": self.list_tables,
             "DescribeTable": self.describe_table,
-        }  # fmt: skip
+        }
 
     def call(self, operation: str, body: bytes) -> dict[str, Any]:
         try:
@@ -68,25 +76,38 @@ class DataApi(JsonService):
         if sum(len(s) for s in sqls) > 100_000:
             raise ApiError("ValidationException", "The SQL text is longer than 100 KB")
         statement = self.statements.submit(
-            sqls, {p["name"]: p["value"] for p in r.get("Parameters", [])}, is_batch=is_batch, mode=mode,
-            name=r.get("StatementName", ""), result_format=r.get("ResultFormat", "JSON"), workgroup=self.workgroup,
-            database=self.database, session_id=r.get("SessionId"), keep_alive_seconds=r.get("SessionKeepAliveSeconds"),
+            sqls,
+            {p["name"]: p["value"] for p in r.get("Parameters", [])},
+            is_batch=is_batch,
+            mode=mode,
+            name=r.get("StatementName", ""),
+            result_format=r.get("ResultFormat", "JSON"),
+            workgroup=self.workgroup,
+            database=self.database,
+            session_id=r.get("SessionId"),
+            keep_alive_seconds=r.get("SessionKeepAliveSeconds"),
             client_token=r.get("ClientToken"),
-        )  # fmt: skip
+        )
         self._wait(statement, r)
         out: dict[str, Any] = {
-            "Id": statement.id, "CreatedAt": _epoch(statement.created), "Database": self.database,
-            "DbUser": "IAM:local", "WorkgroupName": self.workgroup, "Status": statement.status,
+            "Id": statement.id,
+            "CreatedAt": _epoch(statement.created),
+            "Database": self.database,
+            "DbUser": "IAM:local",
+            "WorkgroupName": self.workgroup,
+            "Status": statement.status,
             "HasResultSet": _has_rows(statement),
-        }  # fmt: skip
+        }
         if statement.session_id:
             out["SessionId"] = statement.session_id
         return out
 
     def _check_target(self, r: dict[str, Any]) -> None:
         if r.get("ClusterIdentifier"):
-            raise ApiError("ValidationException", f"Cluster {r['ClusterIdentifier']} does not exist; "
-                           f"this is the serverless workgroup {self.workgroup}")  # fmt: skip
+            raise ApiError(
+                "ValidationException",
+                f"Cluster {r['ClusterIdentifier']} does not exist; this is the serverless workgroup {self.workgroup}",
+            )
         if not r.get("WorkgroupName"):
             raise ApiError("ValidationException", "Either ClusterIdentifier or WorkgroupName must be specified")
         if r["WorkgroupName"].rsplit("/", 1)[-1] != self.workgroup:
@@ -110,14 +131,22 @@ class DataApi(JsonService):
             return self._described_part(part) | {"WorkgroupName": statement.workgroup, "Database": statement.database}
         results = [p.result for p in statement.parts if p.result]
         out: dict[str, Any] = {
-            "Id": statement.id, "Status": statement.status, "CreatedAt": _epoch(statement.created),
-            "UpdatedAt": _epoch(statement.updated), "Duration": statement.duration_ns, "Database": statement.database,
-            "DbUser": "IAM:local", "WorkgroupName": statement.workgroup, "HasResultSet": _has_rows(statement),
-            "ResultFormat": statement.result_format, "RedshiftPid": 1, "ExecutionMode": statement.mode,
+            "Id": statement.id,
+            "Status": statement.status,
+            "CreatedAt": _epoch(statement.created),
+            "UpdatedAt": _epoch(statement.updated),
+            "Duration": statement.duration_ns,
+            "Database": statement.database,
+            "DbUser": "IAM:local",
+            "WorkgroupName": statement.workgroup,
+            "HasResultSet": _has_rows(statement),
+            "ResultFormat": statement.result_format,
+            "RedshiftPid": 1,
+            "ExecutionMode": statement.mode,
             "ResultRows": sum(max(x.row_count, 0) for x in results) if results else -1,
             "ResultSize": sum(max(x.size_bytes, 0) for x in results) if results else -1,
             "RedshiftQueryId": 0 if statement.is_batch else RS_QUERY_ID,
-        }  # fmt: skip
+        }
         if statement.error:
             out["Error"] = statement.error
         if statement.session_id:
@@ -140,16 +169,21 @@ class DataApi(JsonService):
             "Began": datetime.fromtimestamp(described["CreatedAt"], UTC).isoformat(sep=" ", timespec="seconds"),
             "Seconds": f"{described['Duration'] / 1e9:.3f}",
             **{f"{p['Id'].rpartition(':')[2]} {p['Status']}, {p['ResultRows']} rows": p["QueryString"] for p in parts},
-        }  # fmt: skip
+        }
 
     def _described_part(self, part: Part) -> dict[str, Any]:
         out = {
-            "Id": part.id, "Status": part.status, "QueryString": part.sql, "CreatedAt": _epoch(part.created),
-            "UpdatedAt": _epoch(part.updated), "Duration": part.duration_ns, "RedshiftQueryId": RS_QUERY_ID,
+            "Id": part.id,
+            "Status": part.status,
+            "QueryString": part.sql,
+            "CreatedAt": _epoch(part.created),
+            "UpdatedAt": _epoch(part.updated),
+            "Duration": part.duration_ns,
+            "RedshiftQueryId": RS_QUERY_ID,
             "HasResultSet": bool(part.result and part.result.has_rows),
             "ResultRows": part.result.row_count if part.result else -1,
             "ResultSize": part.result.size_bytes if part.result else -1,
-        }  # fmt: skip
+        }
         return out | ({"Error": part.error} if part.error else {})
 
     def cancel(self, r: dict[str, Any]) -> dict[str, Any]:
@@ -171,7 +205,7 @@ class DataApi(JsonService):
         if start == 0:
             writer.writerow([c.name for c in result.columns])
         for row in result.rows[start : start + PAGE_ROWS]:
-            writer.writerow(["" if v is None else _text(v) for v in row])
+            writer.writerow(["" if v is None else as_text(v) for v in row])
         return self._paged(result, start, {"Records": [{"CSVRecords": text.getvalue()}], "ResultFormat": "CSV"})
 
     def _page(self, r: dict[str, Any], wanted: str) -> tuple[Result, int]:
@@ -190,7 +224,11 @@ class DataApi(JsonService):
                 "ResourceNotFoundException", f"Query is in {chosen.status} state and has no result.", ResourceId=r["Id"]
             )
         if not chosen.result or not chosen.result.has_rows:
-            raise ApiError("ResourceNotFoundException", "Query does not have result. Please check query status with DescribeStatement.", ResourceId=r["Id"])  # fmt: skip  # noqa: E501
+            raise ApiError(
+                "ResourceNotFoundException",
+                "Query does not have result. Please check query status with DescribeStatement.",
+                ResourceId=r["Id"],
+            )
         try:
             start = int(base64.b64decode(r["NextToken"], validate=True)) if r.get("NextToken") else 0
         except ValueError as error:
@@ -210,12 +248,17 @@ class DataApi(JsonService):
         found = [s for s in self.statements.listed() if wanted in {"ALL", s.status} and s.name.startswith(prefix)]
         rows = [
             {
-                "Id": s.id, "Status": s.status, "CreatedAt": _epoch(s.created), "UpdatedAt": _epoch(s.updated),
-                "IsBatchStatement": s.is_batch, "StatementName": s.name, "ResultFormat": s.result_format,
+                "Id": s.id,
+                "Status": s.status,
+                "CreatedAt": _epoch(s.created),
+                "UpdatedAt": _epoch(s.updated),
+                "IsBatchStatement": s.is_batch,
+                "StatementName": s.name,
+                "ResultFormat": s.result_format,
                 **({"QueryStrings": [p.sql for p in s.parts]} if s.is_batch else {"QueryString": s.parts[0].sql}),
             }
             for s in found
-        ]  # fmt: skip
+        ]
         return _window(rows, "Statements", r, 100)
 
     def list_sessions(self, r: dict[str, Any]) -> dict[str, Any]:
@@ -236,12 +279,13 @@ class DataApi(JsonService):
             [SYSTEM_SCHEMA],
         )
         pattern = r.get("SchemaPattern", "%")
-        return _window(sorted({n for (n,) in rows if _like(n, pattern)} | {"pg_catalog"}), "Schemas", r, 1000)
+        names = {name for (name,) in rows} - {"main"} | {"information_schema", "pg_catalog"}
+        return _window(sorted(name for name in names if _like(name, pattern)), "Schemas", r, 1000)
 
     def list_tables(self, r: dict[str, Any]) -> dict[str, Any]:
         self._check_target(r)
         rows = self.engine.rows(
-            "SELECT table_schema, table_name, table_type FROM svv_tables WHERE table_schema NOT IN ('main', 'pg_catalog') ORDER BY ALL"
+            f"SELECT table_schema, table_name, table_type FROM {SYSTEM_SCHEMA}.svv_tables ORDER BY ALL"
         )
         tables = [
             {"schema": schema, "name": name, "type": "VIEW" if kind == "VIEW" else "TABLE"}
@@ -265,7 +309,13 @@ class DataApi(JsonService):
 
 
 def _like(text: str, pattern: str) -> bool:
-    return fnmatch.fnmatchcase(text, pattern.replace("%", "*").replace("_", "?"))
+    """Whether the text fits a pattern of LIKE: % and _, with a backslash before one that stands for itself."""
+    parts = re.findall(r"\\(.)|(.)", pattern, re.DOTALL)
+    made = "".join(
+        re.escape(escaped) if escaped else {"%": ".*", "_": "."}.get(letter, re.escape(letter))
+        for escaped, letter in parts
+    )
+    return re.fullmatch(made, text, re.DOTALL) is not None
 
 
 def _window(rows: list[Any], member: str, r: dict[str, Any], most: int) -> dict[str, Any]:
@@ -294,12 +344,20 @@ def _metadata(column: Column) -> dict[str, Any]:
     number = column.kind in {"SMALLINT", "INT", "BIGINT", "DECIMAL", "FLOAT", "DOUBLE"}
     width = {"SMALLINT": 5, "INT": 10, "BIGINT": 19, "FLOAT": 8, "DOUBLE": 17}.get(column.kind, 0)
     return {
-        "name": column.name, "label": column.name, "typeName": column.type_name, "nullable": int(column.nullable),
-        "isSigned": number, "isCurrency": False, "isCaseSensitive": column.kind in {"VARCHAR", "CHAR"},
-        "precision": column.precision or column.length or width, "scale": column.scale or 0,
-        "length": column.length or 0, "schemaName": "", "tableName": "",
+        "name": column.name,
+        "label": column.name,
+        "typeName": column.type_name,
+        "nullable": int(column.nullable),
+        "isSigned": number,
+        "isCurrency": False,
+        "isCaseSensitive": column.kind in {"VARCHAR", "CHAR"},
+        "precision": column.precision or column.length or width,
+        "scale": column.scale or 0,
+        "length": column.length or 0,
+        "schemaName": "",
+        "tableName": "",
         **({"columnDefault": column.default_sql} if column.default_sql else {}),
-    }  # fmt: skip
+    }
 
 
 def _field(value: Any, column: Column) -> dict[str, Any]:
@@ -315,10 +373,11 @@ def _field(value: Any, column: Column) -> dict[str, Any]:
         case bytes():
             return {"blobValue": base64.b64encode(value).decode()}
         case _:
-            return {"stringValue": _text(value)}
+            return {"stringValue": as_text(value)}
 
 
-def _text(value: Any) -> str:
+def as_text(value: Any) -> str:
+    """A value as the Data API writes it in a stringValue and in CSV."""
     match value:
         case datetime():
             moment = value.astimezone(UTC) if value.tzinfo else value

@@ -22,37 +22,50 @@ CREATE TABLE IF NOT EXISTS {SYSTEM_SCHEMA}.columns (
     table_schema VARCHAR, table_name VARCHAR, position INTEGER, name VARCHAR, kind VARCHAR, length INTEGER,
     precision INTEGER, scale INTEGER, nullable BOOLEAN, default_sql VARCHAR, identity_of VARCHAR
 );
+ALTER TABLE {SYSTEM_SCHEMA}.columns ADD COLUMN IF NOT EXISTS has_blanks BOOLEAN DEFAULT FALSE;
 CREATE TABLE IF NOT EXISTS main.sys_load_error_detail (
     user_id INTEGER, query_id BIGINT, transaction_id BIGINT, session_id INTEGER, database_name VARCHAR, table_id INTEGER,
     start_time TIMESTAMP, file_name VARCHAR, line_number BIGINT, column_name VARCHAR, column_type VARCHAR,
     column_length VARCHAR, position INTEGER, error_code INTEGER, error_message VARCHAR
 );
-CREATE OR REPLACE VIEW main.svv_tables AS
-    SELECT current_database() AS table_catalog, table_schema, table_name, table_type
-    FROM information_schema.tables WHERE table_schema NOT IN ('{SYSTEM_SCHEMA}');
-CREATE OR REPLACE VIEW main.svv_columns AS
-    SELECT table_schema, table_name, name AS column_name, position AS ordinal_position,
-        CASE WHEN nullable THEN 'YES' ELSE 'NO' END AS is_nullable,
-        CASE kind WHEN 'VARCHAR' THEN 'character varying' WHEN 'CHAR' THEN 'character' WHEN 'INT' THEN 'integer'
-            WHEN 'DECIMAL' THEN 'numeric' WHEN 'DOUBLE' THEN 'double precision' WHEN 'FLOAT' THEN 'real'
-            WHEN 'TIMESTAMP' THEN 'timestamp without time zone' WHEN 'TIMESTAMPTZ' THEN 'timestamp with time zone'
-            WHEN 'VARBINARY' THEN 'binary varying' ELSE lower(kind) END AS data_type,
-        length AS character_maximum_length, precision AS numeric_precision, scale AS numeric_scale
-    FROM {SYSTEM_SCHEMA}.columns;
+CREATE TABLE IF NOT EXISTS {SYSTEM_SCHEMA}.isolation (level VARCHAR);
+INSERT INTO {SYSTEM_SCHEMA}.isolation SELECT 'SNAPSHOT' WHERE NOT EXISTS (FROM {SYSTEM_SCHEMA}.isolation);
 """
 
 # Redshift's words for a type, to DuckDB's type and the Data API's typeName.
 KINDS = {
-    "SMALLINT": ("SMALLINT", "int2"), "INT": ("INTEGER", "int4"), "BIGINT": ("BIGINT", "int8"),
-    "DECIMAL": ("DECIMAL", "numeric"), "FLOAT": ("FLOAT", "float4"), "DOUBLE": ("DOUBLE", "float8"),
-    "BOOLEAN": ("BOOLEAN", "bool"), "CHAR": ("VARCHAR", "bpchar"), "VARCHAR": ("VARCHAR", "varchar"),
-    "DATE": ("DATE", "date"), "TIME": ("TIME", "time"), "TIMETZ": ("TIMETZ", "timetz"),
-    "TIMESTAMP": ("TIMESTAMP", "timestamp"), "TIMESTAMPTZ": ("TIMESTAMPTZ", "timestamptz"), "SUPER": ("JSON", "super"),
+    "SMALLINT": ("SMALLINT", "int2"),
+    "INT": ("INTEGER", "int4"),
+    "BIGINT": ("BIGINT", "int8"),
+    "DECIMAL": ("DECIMAL", "numeric"),
+    "FLOAT": ("FLOAT", "float4"),
+    "DOUBLE": ("DOUBLE", "float8"),
+    "BOOLEAN": ("BOOLEAN", "bool"),
+    "CHAR": ("VARCHAR", "bpchar"),
+    "VARCHAR": ("VARCHAR", "varchar"),
+    "DATE": ("DATE", "date"),
+    "TIME": ("TIME", "time"),
+    "TIMETZ": ("TIMETZ", "timetz"),
+    "TIMESTAMP": ("TIMESTAMP", "timestamp"),
+    "TIMESTAMPTZ": ("TIMESTAMPTZ", "timestamptz"),
+    "SUPER": ("JSON", "super"),
     "VARBINARY": ("BLOB", "varbyte"),
-}  # fmt: skip
-_SAME = {"TEXT": "VARCHAR", "NVARCHAR": "VARCHAR", "NCHAR": "CHAR", "BPCHAR": "CHAR", "TIMESTAMPNTZ": "TIMESTAMP",
-         "JSON": "SUPER", "NUMERIC": "DECIMAL", "HUGEINT": "DECIMAL", "INT128": "DECIMAL", "INTEGER": "INT", "BLOB": "VARBINARY",
-         "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ"}  # fmt: skip
+}
+_SAME = {
+    "TEXT": "VARCHAR",
+    "NVARCHAR": "VARCHAR",
+    "NCHAR": "CHAR",
+    "BPCHAR": "CHAR",
+    "TIMESTAMPNTZ": "TIMESTAMP",
+    "JSON": "SUPER",
+    "DATETIME": "TIMESTAMP",
+    "NUMERIC": "DECIMAL",
+    "HUGEINT": "DECIMAL",
+    "INT128": "DECIMAL",
+    "INTEGER": "INT",
+    "BLOB": "VARBINARY",
+    "TIMESTAMP WITH TIME ZONE": "TIMESTAMPTZ",
+}
 
 
 @dataclass(frozen=True)
@@ -67,6 +80,7 @@ class Column:
     nullable: bool = True
     default_sql: str | None = None
     identity_of: str | None = None
+    has_blanks: bool = False  # a text that may end with blanks was stored
 
     @property
     def sql_type(self) -> str:
@@ -103,13 +117,15 @@ def column_type(kind: exp.DataType) -> Column:
     Raises:
         SqlError: Redshift has no such type, or the length is out of its bounds.
     """
-    word = kind.this.name if isinstance(kind.this, exp.DataType.Type) else str(kind.this)
+    word = kind.this.name if isinstance(kind.this, exp.DType) else str(kind.this)
+    if not isinstance(kind, exp.DataType) or word in {"INTERVAL", "USERDEFINED", "OBJECT_IDENTIFIER"}:
+        raise unsupported(f"the type {kind.sql('redshift')}")
     name = _SAME.get(word, word)
     if name not in KINDS:
         raise SqlError(f'ERROR: type "{word.lower()}" does not exist')
-    sizes = [p.name.upper() for p in kind.expressions]
+    sizes = [str(getattr(p, "name", p)).upper() for p in kind.expressions]
     if name in {"VARCHAR", "CHAR"}:
-        largest, default = (65535, 256) if name == "VARCHAR" else (4096, 1)
+        largest, default = (65535, 256) if name == "VARCHAR" else (4096, 256 if word == "BPCHAR" else 1)
         length = default if not sizes else largest if sizes[0] == "MAX" else int(sizes[0])
         if not 1 <= length <= largest:
             raise SqlError(f"ERROR: length for type {name.lower()} cannot exceed {largest}")
@@ -127,8 +143,16 @@ def from_duckdb_type(name: str, kind: str) -> Column:
     """Returns the column that a query's result column of DuckDB type `kind` is in Redshift."""
     if found := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind):
         return Column(name, "DECIMAL", precision=int(found[1]), scale=int(found[2]))
-    word = {"INTEGER": "INT", "HUGEINT": "BIGINT", "UBIGINT": "BIGINT", "UINTEGER": "BIGINT", "TINYINT": "SMALLINT",
-            '"NULL"': "VARCHAR", "UUID": "VARCHAR", "INTERVAL": "VARCHAR"}.get(kind, _SAME.get(kind, kind))  # fmt: skip
+    word = {
+        "INTEGER": "INT",
+        "HUGEINT": "BIGINT",
+        "UBIGINT": "BIGINT",
+        "UINTEGER": "BIGINT",
+        "TINYINT": "SMALLINT",
+        '"NULL"': "VARCHAR",
+        "UUID": "VARCHAR",
+        "INTERVAL": "VARCHAR",
+    }.get(kind, _SAME.get(kind, kind))
     if word not in KINDS:
         raise unsupported(f"a result of type {kind}")
     return Column(name, word, length=65535 if word == "VARCHAR" else None)
@@ -144,13 +168,18 @@ class Catalog:
         """Returns the columns in order; raises SqlError where there is no such table."""
         if not schema and table in self.temporary:
             return self.temporary[table]
-        rows = con.execute(
-            f"SELECT name, kind, length, precision, scale, nullable, default_sql, identity_of "
-            f"FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ? ORDER BY position",
-            [schema or "public", table],
-        ).fetchall()
-        if not rows:
+        found = self.find(con, schema or "public", table)
+        if not found:
             raise SqlError(f'ERROR: relation "{schema + "." if schema else ""}{table}" does not exist')
+        return found
+
+    def find(self, con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[Column]:
+        """Returns the columns of a table or view, none where there is no such one."""
+        rows = con.execute(
+            "SELECT name, kind, length, precision, scale, nullable, default_sql, identity_of, has_blanks "
+            f"FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ? ORDER BY position",
+            [schema, table],
+        ).fetchall()
         return [Column(*row) for row in rows]
 
     def keep(self, con: duckdb.DuckDBPyConnection, schema: str, table: str, columns: Iterable[Column]) -> None:
@@ -170,19 +199,21 @@ class Catalog:
             [schema, table],
         )
 
-    def types(self, con: duckdb.DuckDBPyConnection) -> dict[str, dict[str, str]]:
-        """Returns every table's columns and types, as sqlglot's optimizer takes them."""
-        found: dict[str, dict[str, str]] = {
-            name: {c.name: c.sql_type for c in columns} for name, columns in self.temporary.items()
-        }
-        rows = con.execute(
-            "SELECT table_schema, table_name, name, kind, length, precision, scale "
-            f"FROM {SYSTEM_SCHEMA}.columns ORDER BY ALL"
-        ).fetchall()
-        for schema, table, name, kind, length, precision, scale in rows:
-            column = Column(name, kind, length, precision, scale)
-            found.setdefault(f"{schema}.{table}", {})[name] = column.sql_type
-        return found
+    def mark_blanks(
+        self, con: duckdb.DuckDBPyConnection, schema: str, table: str, columns: list[Column], names: Iterable[str]
+    ) -> None:
+        """Notes that texts which end with blanks were stored in these columns."""
+        new = {c.name for c in columns if c.name in set(names) and not c.has_blanks}
+        if not new:
+            return
+        if not schema:
+            self.temporary[table] = [replace(c, has_blanks=c.has_blanks or c.name in new) for c in columns]
+            return
+        for name in new:
+            con.execute(
+                f"UPDATE {SYSTEM_SCHEMA}.columns SET has_blanks = TRUE WHERE table_schema = ? AND table_name = ? AND name = ?",
+                [schema, table, name],
+            )
 
 
 def renamed(column: Column, name: str) -> Column:

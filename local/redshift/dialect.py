@@ -5,42 +5,71 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
-from datetime import datetime
-from typing import Any
+from functools import lru_cache
+from typing import Any, ClassVar
 
 import sqlglot
 from sqlglot import exp
-from sqlglot.errors import OptimizeError, ParseError, TokenError
-from sqlglot.optimizer.annotate_types import annotate_types
-from sqlglot.optimizer.qualify import qualify
+from sqlglot.dialects.redshift import Redshift
+from sqlglot.errors import ParseError, TokenError
 from sqlglot.tokenizer_core import Token, TokenType
 
 from local.redshift.errors import SqlError, syntax_error, unsupported
 
-INTEGERS = {exp.DataType.Type.SMALLINT, exp.DataType.Type.INT, exp.DataType.Type.BIGINT}
-TYPES_REFUSED = {"UUID", "JSON", "JSONB", "TINYINT", "UTINYINT", "INT128", "HUGEINT", "ARRAY", "LIST", "STRUCT", "MAP",
-                 "ENUM", "BLOB", "UINT", "UBIGINT", "USMALLINT"}  # fmt: skip
-FUNCTIONS_REFUSED = (exp.ArrayAgg, exp.GenerateSeries, exp.ExplodingGenerateSeries, exp.Array, exp.Struct)
-# Aggregates that take OVER: with ORDER BY they need a frame. Ranking functions do not.
-FRAMED = (exp.Sum, exp.Avg, exp.Count, exp.Min, exp.Max, exp.FirstValue, exp.LastValue, exp.NthValue)
+TYPES_REFUSED = {
+    "UUID",
+    "JSON",
+    "JSONB",
+    "TINYINT",
+    "UTINYINT",
+    "INT128",
+    "HUGEINT",
+    "ARRAY",
+    "LIST",
+    "STRUCT",
+    "MAP",
+    "ENUM",
+    "BLOB",
+    "UINT",
+    "UBIGINT",
+    "USMALLINT",
+}
 
-Types = Mapping[str, Mapping[str, str]]  # table (schema.name or name) to column to SQL type
+KEPT_TOKENS = 256  # texts of which words and placeholders are kept
+_SYNTAX_OF_THEIR_OWN = {"CAST", "CONVERT", "EXTRACT", "TRIM", "POSITION", "SUBSTRING"}
 
 
-def tokens(sql: str) -> list[Token]:
+class Warehouse(Redshift):
+    """Redshift, with functions left as they are written: what they mean is in local/redshift/functions."""
+
+    class Parser(Redshift.Parser):
+        FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
+        FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+            name: parse for name, parse in Redshift.Parser.FUNCTION_PARSERS.items() if name in _SYNTAX_OF_THEIR_OWN
+        }
+        NO_PAREN_FUNCTION_PARSERS: ClassVar[dict[str, Callable[..., Any]]] = {
+            name: parse
+            for name, parse in Redshift.Parser.NO_PAREN_FUNCTION_PARSERS.items()
+            if name in {"ANY", "CASE", "SYSDATE"}
+        }
+
+
+@lru_cache(KEPT_TOKENS)
+def tokens(sql: str) -> tuple[Token, ...]:
     try:
-        return list(sqlglot.tokenize(sql, read="redshift"))
+        return tuple(sqlglot.tokenize(sql, read="redshift"))
     except TokenError as error:
         raise SqlError(f"ERROR: unterminated quoted string: {error}") from error
 
 
-def words(sql: str) -> list[str]:
+@lru_cache(KEPT_TOKENS)
+def words(sql: str) -> tuple[str, ...]:
     """Returns the first words of the statement in upper case, comments left out."""
-    return [t.text.upper() for t in tokens(sql)[:4]]
+    return tuple(t.text.upper() for t in tokens(sql)[:4])
 
 
-def split_placeholders(sql: str) -> list[tuple[int, int, str]]:
+@lru_cache(KEPT_TOKENS)
+def split_placeholders(sql: str) -> tuple[tuple[int, int, str], ...]:
     """Returns (start, end, name) of each `:name`, outside of strings and comments."""
     found: list[tuple[int, int, str]] = []
     stream = tokens(sql)
@@ -48,7 +77,7 @@ def split_placeholders(sql: str) -> list[tuple[int, int, str]]:
         adjacent = colon.end + 1 == name.start
         if colon.token_type is TokenType.COLON and adjacent and re.fullmatch(r"\w+", name.text):
             found.append((colon.start, name.end + 1, name.text))
-    return found
+    return tuple(found)
 
 
 def bind(sql: str, parameters: Mapping[str, str]) -> str:
@@ -94,18 +123,41 @@ def parse(sql: str) -> exp.Expr:
     Raises:
         SqlError: Redshift would not parse it; names what it stumbled over and the position.
     """
-    text = strip_table_attributes(sql) if words(sql)[:1] == ["CREATE"] else sql
+    tree = _read(sql, Warehouse)
+    refuse(tree, sql)
+    return tree
+
+
+def read(sql: str) -> exp.Expr:
+    """As `parse`, and takes what other dialects have, with sqlglot's own functions: for queries of the catalog."""
+    return _read(sql, Redshift)
+
+
+def _read(sql: str, grammar: type[Redshift]) -> exp.Expr:
+    first = words(sql)
+    text = strip_table_attributes(sql) if first[:1] == ("CREATE",) else sql
+    stream = tokens(text)
+    for word, following in itertools.pairwise(stream):  # an exact count lies within the error of an approximate one
+        if word.text.upper() == "APPROXIMATE" and following.text.upper() == "COUNT":
+            text = f"{text[: word.start]}{' ' * len(word.text)}{text[word.end + 1 :]}"
+    if first[:1] == ("DELETE",) and first[1:2] != ("FROM",):  # FROM may be left out
+        start = tokens(sql)[0].end + 1
+        text = f"{sql[:start]} FROM{sql[start:]}"
     try:
-        trees = [tree for tree in sqlglot.parse(text, read="redshift") if tree is not None]
+        trees = [tree for tree in sqlglot.parse(text, read=grammar) if tree is not None]
     except ParseError as error:
         detail = error.errors[0] if error.errors else {}
         near = str(detail.get("highlight") or "").strip() or "end of input"
         raise syntax_error(sql, near) from error
     if len(trees) != 1:
         raise SqlError("ERROR: cannot insert multiple commands into a prepared statement")
-    tree = trees[0]
-    refuse(tree, sql)
-    return tree
+    return trees[0].transform(_unqualified, copy=False)
+
+
+def _unqualified(node: exp.Expr) -> exp.Expr:
+    """pg_catalog.version() is version(): built-in functions lie in that schema."""
+    is_built_in = isinstance(node, exp.Dot) and node.this.name.lower() == "pg_catalog"
+    return node.expression if is_built_in and isinstance(node.expression, exp.Func) else node
 
 
 def refuse(tree: exp.Expr, sql: str) -> None:
@@ -126,8 +178,7 @@ _REFUSED_WORDS = [
     (r"\bON\s+CONFLICT\b", "ON"),
     (r"\bINSERT\s+OR\s+(REPLACE|IGNORE)\b", "OR"),
     (r"\bRETURNING\b", "RETURNING"),
-    (r"\bBY\s+NAME\b", "BY"),
-    (r"\bBY\s+SOURCE\b", "BY"),
+    (r"\bNOT\s+MATCHED\s+BY\s+SOURCE\b", "BY"),
     (r"\bIS\s+(NOT\s+)?DISTINCT\s+FROM\b", "DISTINCT"),
     (r"\bSELECT\s+DISTINCT\s+ON\b", "ON"),
     (r"\b(INTERSECT|EXCEPT|MINUS)\s+ALL\b", "ALL"),
@@ -142,9 +193,9 @@ _REFUSED_WORDS = [
 
 
 def _blank_literals(sql: str) -> str:
-    """Strings and comments as blanks, so that words inside them are not taken for SQL."""
+    """Strings, quoted names and comments as blanks, so that words inside them are not taken for SQL."""
     blank = lambda found: " " * len(found[0])  # noqa: E731
-    return re.sub(r"'(?:[^']|'')*'|--[^\n]*|/\*.*?\*/", blank, sql, flags=re.DOTALL)
+    return re.sub(r"'(?:[^'\\]|''|\\.)*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", blank, sql, flags=re.DOTALL)
 
 
 def _problem(node: exp.Expr) -> tuple[str, str] | None:
@@ -156,13 +207,13 @@ def _problem(node: exp.Expr) -> tuple[str, str] | None:
             return "FILTER", r"\bFILTER\b"
         case exp.CheckColumnConstraint():
             return "CHECK", r"\bCHECK\b"
-        case exp.DataType() if node.this.name in TYPES_REFUSED:
+        case exp.DataType() if isinstance(node.this, exp.DType) and node.this.name in TYPES_REFUSED:
             return node.this.name, rf"\b{node.this.name}\b|\["
-        case exp.Window() if isinstance(node.this, FRAMED) and node.args.get("order") and not node.args.get("spec"):
-            return "ORDER", r"\bOVER\s*\("
         case exp.WindowSpec() if str(node.args.get("kind")).upper() != "ROWS" or node.args.get("exclude"):
             return str(node.args.get("kind")), r"\b(RANGE|GROUPS|EXCLUDE)\b"
-        case exp.Subquery() if isinstance(node.parent, exp.From | exp.Join) and not node.alias:
+        case exp.Subquery() if (
+            isinstance(node.parent, exp.From | exp.Join) and not node.alias and not node.args.get("pivots")
+        ):
             return ")", r"\)"
         case exp.With() if node.recursive:
             for cte in node.expressions:
@@ -173,16 +224,12 @@ def _problem(node: exp.Expr) -> tuple[str, str] | None:
                         return "UNION", r"\bUNION\b"
         case exp.Update() if any(j.side for j in node.find_all(exp.Join)):
             return "JOIN", r"\b(LEFT|RIGHT|FULL)\b"
-        case exp.Concat() if len(node.expressions) != 2:
-            return "CONCAT", r"\bCONCAT\b"
         case exp.Create() if (
             node.kind == "TABLE" and node.args.get("exists") and isinstance(node.expression, exp.Query)
         ):
             return "AS", r"\bAS\b"
         case exp.Table() if isinstance(node.this, exp.Func):
             return node.this.name or node.this.sql_name().lower(), r"\bFROM\b|\bJOIN\b"
-        case _ if isinstance(node, FUNCTIONS_REFUSED):
-            return node.sql_name().lower(), r"ARRAY|GENERATE_SERIES|STRUCT|\[|\{"
     return None
 
 
@@ -206,171 +253,6 @@ def _refuse_merge(tree: exp.Merge, sql: str) -> None:
     insert = whens[1].args["then"]
     if not isinstance(insert.expression or insert.this, exp.Tuple):
         raise syntax_error(sql, "SELECT")
-
-
-@dataclass(frozen=True)
-class Clock:
-    """GETDATE() and SYSDATE: start of the statement and of the transaction, in UTC."""
-
-    statement: datetime
-    transaction: datetime
-
-
-def translate(tree: exp.Expr, types: Callable[[], Types], clock: Clock) -> str:
-    """Returns DuckDB SQL with Redshift's meaning for a query or DML tree."""
-    root = exp.Tuple(expressions=[_typed(tree, types).copy()])
-    for node in reversed(list(root.walk(bfs=True))):  # children first: a parent's rewrite moves them
-        if rewriter := _REWRITERS.get(type(node)):
-            place = exp.Placeholder()
-            node.replace(place)
-            rewritten = rewriter(node, clock)
-            rewritten.type = node.type
-            place.replace(rewritten)
-    return str(root.expressions[0].sql("duckdb"))
-
-
-def _typed(tree: exp.Expr, types: Callable[[], Types]) -> exp.Expr:
-    """Returns the tree with types where sqlglot can tell them; division and averages depend on them."""
-    if isinstance(tree, exp.Insert) and isinstance(tree.expression, exp.Query):
-        tree = tree.copy()
-        tree.set("expression", _typed(tree.expression, types))
-        return tree
-    if not isinstance(tree, exp.Query) or not tree.find(exp.Div, exp.Avg, exp.Sum):
-        return tree
-    nested: dict[str, Any] = {}
-    for name, columns in types().items():
-        schema, _, table = name.rpartition(".")
-        nested.setdefault(schema or "pg_temp", {})[table] = columns
-    try:
-        qualified = qualify(
-            tree.copy(), schema=nested, dialect="redshift", validate_qualify_columns=False,
-            identify=False, quote_identifiers=False, expand_stars=False,
-        )  # fmt: skip
-        return annotate_types(qualified, schema=nested, dialect="redshift")
-    except OptimizeError:
-        # Then rs_div() decides by the values' types when it runs.
-        return tree
-
-
-def _is(node: exp.Expr | None, kinds: set[Any]) -> bool:
-    return node is not None and node.type is not None and node.type.this in kinds
-
-
-_DECIMAL = {exp.DataType.Type.DECIMAL}
-
-
-def _scale(node: exp.Expr) -> tuple[int, int]:
-    sizes = [int(p.name) for p in node.type.expressions] if node.type else []
-    if len(sizes) == 2:
-        return sizes[0], sizes[1]
-    digits = {exp.DataType.Type.SMALLINT: 5, exp.DataType.Type.INT: 10}
-    return (digits.get(node.type.this, 19) if node.type else 19), 0
-
-
-def _cast(node: exp.Expr, kind: str) -> exp.Expr:
-    return exp.cast(node, exp.DataType.build(kind, dialect="duckdb"))
-
-
-def _now(node: exp.Expr, clock: Clock) -> exp.Expr:
-    moment = clock.transaction if node.args.get("sysdate") else clock.statement
-    return _cast(exp.Literal.string(moment.strftime("%Y-%m-%d %H:%M:%S.%f")), "TIMESTAMP")
-
-
-def _divide(node: exp.Expr, clock: Clock) -> exp.Expr:
-    left, right = node.this, node.expression
-    if _is(left, INTEGERS) and _is(right, INTEGERS):
-        return exp.IntDiv(this=left, expression=right)
-    if _is(left, _DECIMAL | INTEGERS) and _is(right, _DECIMAL | INTEGERS):
-        (_, s1), (p2, s2) = _scale(left), _scale(right)
-        scale = min(max(4, s1 + p2 - s2 + 1), 18)
-        return _cast(exp.func("rs_div", left, right), f"DECIMAL(38,{scale})")
-    return exp.func("rs_div", left, right)
-
-
-def _average(node: exp.Expr, clock: Clock) -> exp.Expr:
-    if _is(node.this, INTEGERS):
-        return _cast(exp.func("trunc", exp.Avg(this=node.this)), "BIGINT")
-    if _is(node.this, _DECIMAL):
-        return _cast(exp.Avg(this=node.this), f"DECIMAL(38,{_scale(node.this)[1]})")
-    return node
-
-
-def _total(node: exp.Expr, clock: Clock) -> exp.Expr:
-    if _is(node.this, INTEGERS):
-        return _cast(
-            exp.Sum(this=node.this), "DECIMAL(38,0)" if _is(node.this, {exp.DataType.Type.BIGINT}) else "BIGINT"
-        )
-    return node
-
-
-def _window(node: exp.Expr, clock: Clock) -> exp.Expr:
-    """What was put around an aggregate belongs around its window."""
-    around = node.this
-    aggregate = around.find(exp.Sum, exp.Avg) if isinstance(around, exp.Cast) else None
-    if aggregate is None:
-        return node
-    place = exp.Placeholder()
-    aggregate.replace(place)
-    node.set("this", aggregate)
-    place.replace(node)
-    return around
-
-
-def _string_cast(node: exp.Expr, clock: Clock) -> exp.Expr:
-    kind = node.args["to"]
-    if kind.this in {exp.DataType.Type.SUPER}:
-        return _cast(node.this, "JSON")
-    if kind.this in {exp.DataType.Type.VARCHAR, exp.DataType.Type.CHAR, exp.DataType.Type.TEXT} and kind.expressions:
-        size = kind.expressions[0].name
-        if size.isdigit():  # an explicit cast cuts what is too long
-            return exp.func("rs_cut", _cast(node.this, "VARCHAR"), exp.Literal.number(size))
-    return node
-
-
-def _plus(node: exp.Expr, clock: Clock) -> exp.Expr:
-    left, right = node.expressions
-    return exp.DPipe(this=left, expression=right, safe=False)
-
-
-def _truncate_time(node: exp.Expr, clock: Clock) -> exp.Expr:
-    if isinstance(node.this, exp.CurrentTimestamp) or _is(node.this, {exp.DataType.Type.TIMESTAMP}):
-        return _cast(node.this, "DATE")
-    return node
-
-
-def _from_base(node: exp.Expr, clock: Clock) -> exp.Expr:
-    if node.expression.name != "16":
-        raise unsupported(f"STRTOL with base {node.expression.name}")
-    return _cast(exp.DPipe(this=exp.Literal.string("0x"), expression=node.this), "BIGINT")
-
-
-def _identifier(node: exp.Expr, clock: Clock) -> exp.Expr:
-    name = node.name.lower()  # Redshift folds quoted names too
-    return exp.to_identifier(name, quoted=not re.fullmatch(r"[a-z_]\w*", name) or bool(node.args.get("quoted")))
-
-
-_REWRITERS: dict[type, Callable[[exp.Expr, Clock], exp.Expr]] = {
-    exp.CurrentTimestamp: _now,
-    exp.Div: _divide,
-    exp.Avg: _average,
-    exp.Sum: _total,
-    exp.Window: _window,
-    exp.Cast: _string_cast,
-    exp.Concat: _plus,
-    exp.Trunc: _truncate_time,
-    exp.FromBase: _from_base,
-    exp.Identifier: _identifier,
-}
-
-MACROS = """
-CREATE OR REPLACE MACRO rs_div(a, b) AS
-    CASE WHEN typeof(a) IN ('SMALLINT', 'INTEGER', 'BIGINT') AND typeof(b) IN ('SMALLINT', 'INTEGER', 'BIGINT')
-        THEN trunc(a / b) ELSE a / b END;
-CREATE OR REPLACE MACRO json_serialize(v) AS CAST(v AS VARCHAR);
-CREATE OR REPLACE MACRO rs_cut(s, n) AS
-    CASE WHEN strlen(s) <= n THEN s
-        ELSE left(s, list_max(list_filter(range(0, n + 1), lambda i: strlen(left(s, i)) <= n))::BIGINT) END;
-"""
 
 
 def tables_of(tree: exp.Expr) -> Iterator[str]:

@@ -1,42 +1,115 @@
 """Table locks. A writer holds its tables until its transaction ends; LOCK holds readers up too.
 
-And what conflicts: rows that a transaction changes must be as they were when its snapshot was taken. Redshift looks at rows,
-this at tables of which a committed transaction changed or deleted some (insertions conflict with nothing).
+And what conflicts, at the two isolation levels of a database. SNAPSHOT: rows that a transaction changes must be as they were
+when its snapshot was taken. SERIALIZABLE: besides, there must be an order in which the transactions, one after the other, would
+have read what they did. Redshift looks at rows, this at tables: of those of which a committed transaction changed or deleted
+some (insertions conflict with nothing), and of those that a transaction read and another wrote meanwhile.
+Source: Redshift Database Developer Guide, "Isolation levels in Amazon Redshift".
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from local.redshift.errors import SqlError
 
 WAKE_SECONDS = 0.2  # how soon a waiter sees that it was cancelled
 
 
+SNAPSHOT, SERIALIZABLE = "SNAPSHOT", "SERIALIZABLE"  # a workgroup's default, and what a database may be altered to
+
+
+def conflict(table: str) -> SqlError:
+    return SqlError(f"ERROR:1023 DETAIL: Serializable isolation violation on table - {table}, in Redshift")
+
+
+@dataclass(eq=False)
+class Transaction:
+    """What a transaction read and wrote, by table."""
+
+    snapshot: int
+    reads: set[str] = field(default_factory=set)
+    writes: set[str] = field(default_factory=set)
+    committed: int | None = None  # the number of its commit
+
+    def is_before(self, other: Transaction) -> bool:
+        """Returns whether each order of the two has this one first: the other saw it, or it read what the other then wrote."""
+        if self.committed is not None and self.committed <= other.snapshot:
+            return bool(self.writes & (other.reads | other.writes) or self.reads & other.writes)
+        return bool(self.reads & other.writes)
+
+
 class Locks:
     def __init__(self) -> None:
         self._changed = threading.Condition()
+        self.conflicts: dict[str, int] = {}  # table to how many transactions were refused there
+        self._transactions: list[Transaction] = []  # those that are open, and those that they overlap with
         self._writer: dict[str, object] = {}
         self._exclusive: dict[str, object] = {}
         self._waits_for: dict[object, object] = {}
         self._commits = 0
         self._changed_by: dict[str, int] = {}  # table to the number of the last commit that changed rows of it
 
-    def snapshot(self) -> int:
-        """Returns the number of the last commit: what a transaction that begins now can see."""
+    def begin(self) -> Transaction:
+        """Returns a transaction that sees what is committed."""
         with self._changed:
-            return self._commits
+            transaction = Transaction(self._commits)
+            self._transactions.append(transaction)
+            return transaction
 
-    def is_changed_since(self, table: str, snapshot: int) -> bool:
-        with self._changed:
-            return self._changed_by.get(table, 0) > snapshot
+    def note(
+        self, transaction: Transaction, *, isolation: str, reads: Iterable[str] = (), writes: Iterable[str] = ()
+    ) -> None:
+        """Notes what a statement reads and writes.
 
-    def committed(self, tables: Iterable[str]) -> None:
-        """Notes a commit, and the tables of which it changed or deleted rows."""
+        Raises:
+            SqlError: there is no order of the transactions that are open any more, and the database is SERIALIZABLE.
+        """
         with self._changed:
-            self._commits += 1
-            self._changed_by |= dict.fromkeys(tables, self._commits)
+            transaction.reads |= set(reads)
+            transaction.writes |= set(writes)
+            if isolation == SERIALIZABLE and self._is_in_circle(transaction):
+                raise self._refused(min(transaction.writes | transaction.reads))
+
+    def change(self, transaction: Transaction, table: str) -> None:
+        """Checks that nobody changed rows of the table since the snapshot.
+
+        Raises:
+            SqlError: somebody did.
+        """
+        with self._changed:
+            if self._changed_by.get(table, 0) > transaction.snapshot:
+                raise self._refused(table)
+
+    def _refused(self, table: str) -> SqlError:
+        self.conflicts[table] = self.conflicts.get(table, 0) + 1
+        return conflict(table)
+
+    def _is_in_circle(self, transaction: Transaction) -> bool:
+        seen: list[Transaction] = []
+        later = [other for other in self._transactions if other is not transaction and transaction.is_before(other)]
+        while later:
+            other = later.pop()
+            if other is transaction:
+                return True
+            if other not in seen:
+                seen.append(other)
+                later += [third for third in self._transactions if third is not other and other.is_before(third)]
+        return False
+
+    def end(self, transaction: Transaction, changed: Iterable[str], *, is_committed: bool) -> None:
+        """Notes the end, and with a commit the tables of which rows were changed or deleted."""
+        with self._changed:
+            if is_committed:
+                self._commits += 1
+                transaction.committed = self._commits
+                self._changed_by |= dict.fromkeys(changed, self._commits)
+            else:
+                self._transactions.remove(transaction)
+            oldest = min((t.snapshot for t in self._transactions if t.committed is None), default=self._commits)
+            self._transactions = [t for t in self._transactions if t.committed is None or t.committed > oldest]
 
     def write(self, owner: object, tables: Iterable[str], cancelled: Callable[[], bool]) -> None:
         """Waits until no other transaction writes the tables, then holds them.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import threading
 import time
 import uuid
@@ -13,14 +14,17 @@ from datetime import UTC, datetime, timedelta
 
 from local.protocol import ApiError
 from local.redshift import engine as engine_module
-from local.redshift.engine import Engine, Result, Session
+from local.redshift.engine import Engine
 from local.redshift.errors import SqlError
+from local.redshift.results import Result
+from local.redshift.session import Session
 
 ACTIVE_MAX = 200  # active statements of a cluster: Data API quotas
 SESSIONS_MAX = 500
 KEPT = timedelta(hours=24)  # how long results live
 CLIENT_TOKENS_KEPT = timedelta(hours=8)
 CANCEL_AGAIN_SECONDS = 0.05
+ID_PATTERN = r"[a-z0-9]{8}(-[a-z0-9]{4}){3}-[a-z0-9]{12}(:\d+)?"  # the service model's
 DONE = {"FINISHED", "FAILED", "ABORTED"}
 
 
@@ -78,10 +82,20 @@ class Statements:
         self._pool = ThreadPoolExecutor(ACTIVE_MAX, thread_name_prefix="statement")
 
     def submit(
-        self, sqls: Sequence[str], parameters: Mapping[str, str], *, is_batch: bool, mode: str, name: str,
-        result_format: str, workgroup: str, database: str, session_id: str | None, keep_alive_seconds: int | None,
+        self,
+        sqls: Sequence[str],
+        parameters: Mapping[str, str],
+        *,
+        is_batch: bool,
+        mode: str,
+        name: str,
+        result_format: str,
+        workgroup: str,
+        database: str,
+        session_id: str | None,
+        keep_alive_seconds: int | None,
         client_token: str | None,
-    ) -> Statement:  # fmt: skip
+    ) -> Statement:
         """Queues the statements and returns at once.
 
         Raises:
@@ -105,8 +119,19 @@ class Statements:
             session, kept_id = self._session(session_id, keep_alive_seconds)
             statement_id = str(uuid.uuid4())
             parts = [Part(f"{statement_id}:{i}" if is_batch else statement_id, sql) for i, sql in enumerate(sqls, 1)]
-            statement = Statement(statement_id, parts, is_batch, mode, dict(parameters), name, result_format, workgroup,
-                                  database, kept_id, session)  # fmt: skip
+            statement = Statement(
+                statement_id,
+                parts,
+                is_batch,
+                mode,
+                dict(parameters),
+                name,
+                result_format,
+                workgroup,
+                database,
+                kept_id,
+                session,
+            )
             self._all[statement_id] = statement
             if client_token:
                 self._tokens[client_token] = (statement.created, statement_id)
@@ -115,6 +140,10 @@ class Statements:
 
     def get(self, statement_id: str) -> tuple[Statement, Part | None]:
         """Returns the statement, and its part where the id is `<id>:<n>`."""
+        if not re.fullmatch(ID_PATTERN, statement_id):
+            raise ApiError(
+                "ValidationException", f"id must satisfy regex pattern: ^{ID_PATTERN}$, and '{statement_id}' does not"
+            )
         base, _, number = statement_id.partition(":")
         statement = self._all.get(base)
         if not statement or (number and not 1 <= int(number) <= len(statement.parts)):
@@ -133,8 +162,12 @@ class Statements:
         statement, _ = self.get(statement_id)
         with self._lock:
             if statement.status in DONE:
-                raise ApiError("ValidationException", "Could not cancel a query that is already in FINISHED state."
-                               if statement.status == "FINISHED" else f"Could not cancel a query in {statement.status} state.")  # fmt: skip
+                raise ApiError(
+                    "ValidationException",
+                    "Could not cancel a query that is already in FINISHED state."
+                    if statement.status == "FINISHED"
+                    else f"Could not cancel a query in {statement.status} state.",
+                )
             statement.status = "ABORTED"
             statement.updated = datetime.now(UTC)
         # A statement that is between two calls of the engine does not feel the interrupt, so it is sent until it ends.
@@ -176,7 +209,7 @@ class Statements:
                 if statement.status == "ABORTED":
                     return
                 statement.status = "STARTED"
-            sqls = engine_module.bound([p.sql for p in statement.parts], statement.parameters)
+            sqls = [part.sql for part in statement.parts]
             mark = time.monotonic_ns()
 
             def report(index: int, outcome: Result | SqlError) -> None:
@@ -189,7 +222,9 @@ class Statements:
                 else:
                     part.status, part.result = "FINISHED", outcome
 
-            statement.session.run(sqls, one_transaction=statement.mode == "TRANSACTION", on_result=report)
+            statement.session.run(
+                sqls, statement.parameters, one_transaction=statement.mode == "TRANSACTION", on_result=report
+            )
             self._finish(statement, "FINISHED", "", started)
         except SqlError as error:
             failed = next((p for p in statement.parts if p.status == "FAILED"), None)

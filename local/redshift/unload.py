@@ -1,4 +1,4 @@
-"""UNLOAD to S3 as Parquet, with Hive partitions and a manifest. Source: Redshift Developer Guide, UNLOAD."""
+"""UNLOAD to S3 as Parquet, with Hive partitions, as CSV or delimited text, and a manifest. Source: Redshift Developer Guide, UNLOAD."""
 
 from __future__ import annotations
 
@@ -15,11 +15,13 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from local.redshift import dialect
 from local.redshift.errors import SqlError, syntax_error, unsupported
+from local.redshift.translation import Compiled
+from local.redshift.unload_text import write_text
 
 ROWS_PER_READ = 100_000
 NO_PARTITION_VALUE = "__HIVE_DEFAULT_PARTITION__"
-PARQUET_REFUSED = r"\b(DELIMITER|FIXEDWIDTH|ADDQUOTES|ESCAPE|NULL\s+AS|HEADER|GZIP|BZIP2|ZSTD)\b"
 
 
 @dataclass(frozen=True)
@@ -27,50 +29,124 @@ class Unload:
     query: str
     bucket: str
     prefix: str
+    format: str
+    options: dict[str, str]
     partition_by: tuple[str, ...]
     include: bool
-    manifest: bool
-    verbose: bool
-    allow_overwrite: bool
-    clean_path: bool
+
+    def has(self, option: str) -> bool:
+        return option in self.options
+
+
+# word: does a value follow
+OPTIONS = {
+    "HEADER": False,
+    "GZIP": False,
+    "BZIP2": False,
+    "ZSTD": False,
+    "ESCAPE": False,
+    "ALLOWOVERWRITE": False,
+    "CLEANPATH": False,
+    "DELIMITER": True,
+    "NULL": True,
+    "REGION": True,
+    "EXTENSION": True,
+}
+NOT_DONE = {"ADDQUOTES", "FIXEDWIDTH", "ENCRYPTED", "KMS_KEY_ID", "MASTER_SYMMETRIC_KEY", "MAXFILESIZE", "ROWGROUPSIZE"}
+PARQUET_REFUSED = {"DELIMITER", "ESCAPE", "NULL", "HEADER", "GZIP", "BZIP2", "ZSTD", "ADDQUOTES", "FIXEDWIDTH"}
 
 
 def parse_unload(sql: str) -> Unload:
+    """Returns the statement.
+
+    Raises:
+        SqlError: it is wrong, or names what is not done here.
+    """
+    bare = re.sub(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)+", "", sql, flags=re.DOTALL)
     head = re.match(
-        r"\s*(?:--[^\n]*\n\s*)*UNLOAD\s*\(\s*'((?:[^']|'')*)'\s*\)\s*TO\s*'s3://([^/']+)/([^']*)'(.*)$", sql,
+        r"UNLOAD\s*\(\s*(?:'((?:[^'\\]|''|\\.)*)'|\$\$(.*?)\$\$)\s*\)\s*TO\s*'s3://([^/']+)/([^']*)'(.*)\Z",
+        bare,
         re.IGNORECASE | re.DOTALL,
-    )  # fmt: skip
+    )
     if not head:
         raise syntax_error(sql, "UNLOAD")
-    rest = head[4]
-    if not re.search(r"\b(IAM_ROLE|CREDENTIALS|ACCESS_KEY_ID)\b", rest, re.IGNORECASE):
-        raise SqlError("ERROR: Must specify an IAM role or credentials")
-    if not re.search(r"\b(FORMAT\s+(AS\s+)?)?PARQUET\b", rest, re.IGNORECASE):
-        raise unsupported("UNLOAD in another format than PARQUET")
-    if refused := re.search(PARQUET_REFUSED, rest, re.IGNORECASE):
-        raise SqlError(f"ERROR: {refused[1].upper()} is not supported for UNLOAD to PARQUET")
+    quoted = head[2] if head[2] is not None else re.sub(r"''|\\(.)", lambda m: m[1] or "'", head[1], flags=re.DOTALL)
+    rest = head[5]
     partition = re.search(r"\bPARTITION\s+BY\s*\(([^)]*)\)(\s*INCLUDE)?", rest, re.IGNORECASE)
-    clean, overwrite = (bool(re.search(rf"\b{w}\b", rest, re.IGNORECASE)) for w in ("CLEANPATH", "ALLOWOVERWRITE"))
-    if clean and overwrite:
+    if partition:
+        rest = rest.replace(partition[0], " ")
+    kind, options = _options(sql, rest)
+    if kind == "PARQUET" and (refused := sorted(PARQUET_REFUSED & options.keys())):
+        raise SqlError(f"ERROR: {refused[0]} is not supported for UNLOAD to PARQUET")
+    if not_done := sorted(NOT_DONE & options.keys()):
+        raise unsupported(f"UNLOAD with {not_done[0]}")
+    if {"CLEANPATH", "ALLOWOVERWRITE"} <= options.keys():
         raise SqlError("ERROR: CLEANPATH and ALLOWOVERWRITE cannot be used together")
+    if kind == "JSON":
+        raise unsupported("UNLOAD FORMAT JSON")
+    if partition and kind != "PARQUET":
+        raise unsupported(f"UNLOAD {kind} with PARTITION BY")
     return Unload(
-        head[1].replace("''", "'"), head[2], head[3],
+        quoted,
+        head[3],
+        head[4],
+        kind,
+        options,
         tuple(c.strip().lower() for c in partition[1].split(",")) if partition else (),
         bool(partition and partition[2]),
-        bool(re.search(r"\bMANIFEST\b", rest, re.IGNORECASE)),
-        bool(re.search(r"\bMANIFEST\s+VERBOSE\b", rest, re.IGNORECASE)),
-        overwrite, clean,
-    )  # fmt: skip
+    )
 
 
-def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, translated: Callable[[str], str]) -> int:
+def _options(sql: str, rest: str) -> tuple[str, dict[str, str]]:
+    stream = [t.text for t in dialect.tokens(rest) if t.text not in {";"}]
+    kind, options, has_credentials, at = "TEXT", {}, False, 0
+    while at < len(stream):
+        word = stream[at].upper()
+        at += 1
+        if word in {"AS", "WITH"}:
+            continue
+        following = [w for w in stream[at : at + 2] if w.upper() != "AS"]
+        if word in {"IAM_ROLE", "CREDENTIALS", "ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "SESSION_TOKEN"}:
+            has_credentials = True
+            at += 1 + (stream[at : at + 1] == ["AS"])
+        elif word == "FORMAT":
+            continue
+        elif word in {"PARQUET", "CSV", "JSON"}:
+            kind = word
+        elif word == "MANIFEST":
+            options[word] = "VERBOSE" if following and following[0].upper() == "VERBOSE" else ""
+            at += bool(options[word])
+        elif word == "PARALLEL":
+            options[word] = "ON"
+            if following and following[0].upper() in {"ON", "OFF", "TRUE", "FALSE"}:
+                options[word] = "OFF" if following[0].upper() in {"OFF", "FALSE"} else "ON"
+                at += 1
+        elif OPTIONS.get(word):
+            at += stream[at : at + 1] in (["AS"], ["as"])
+            if at >= len(stream):
+                raise syntax_error(sql, "end of input", r"$")
+            options[word] = stream[at]
+            at += 1
+        elif word in OPTIONS or word in NOT_DONE:
+            options[word] = ""
+            if word == "MAXFILESIZE":
+                raise unsupported("UNLOAD with MAXFILESIZE")
+        else:
+            raise syntax_error(sql, word)
+    if not has_credentials:
+        raise SqlError("ERROR: Must specify an IAM role or credentials")
+    return kind, options
+
+
+def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, compiled: Callable[[str], Compiled]) -> int:
     """Runs an UNLOAD and returns the rows written.
 
     Raises:
         SqlError: the statement is wrong, or files lie there already.
     """
     unload = parse_unload(sql)
-    relation = con.sql(translated(unload.query))
+    query = compiled(unload.query)
+    relation = con.sql(query.sql)
     names = [name.lower() for name in relation.columns]
     if missing := [c for c in unload.partition_by if c not in names]:
         raise SqlError(f'ERROR: partition column "{missing[0]}" is not in the SELECT')
@@ -79,22 +155,28 @@ def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, translated: Ca
     _make_room(s3, unload)
     reader = relation.to_arrow_reader(ROWS_PER_READ)
     with tempfile.TemporaryDirectory(prefix="unload-") as directory:
-        written = _write(reader, unload, Path(directory))
+        if unload.format == "PARQUET":
+            written = _write(reader, unload, Path(directory))
+        else:
+            written = write_text(reader, query.columns, unload.prefix, unload.format, unload.options, Path(directory))
         entries: list[dict[str, Any]] = []
         for key, (path, rows) in sorted(written.items()):
             s3.upload_file(str(path), unload.bucket, key)
             meta: dict[str, int] = {"content_length": path.stat().st_size}
-            if unload.verbose:
+            if unload.options.get("MANIFEST"):
                 meta["record_count"] = rows
             entries.append({"url": f"s3://{unload.bucket}/{key}", "meta": meta})
     total = sum(rows for _, rows in written.values())
-    if unload.manifest:
+    if unload.has("MANIFEST"):
         manifest: dict[str, Any] = {"entries": entries}
-        if unload.verbose:
+        if unload.options["MANIFEST"]:
             fields = [{"name": f.name.lower(), "type": {"base": str(f.type)}} for f in reader.schema]
             size = sum(e["meta"]["content_length"] for e in entries)
-            manifest |= {"schema": {"elements": fields}, "meta": {"content_length": size, "record_count": total},
-                         "author": {"name": "Amazon Redshift", "version": "1.0"}}  # fmt: skip
+            manifest |= {
+                "schema": {"elements": fields},
+                "meta": {"content_length": size, "record_count": total},
+                "author": {"name": "Amazon Redshift", "version": "1.0"},
+            }
         s3.put_object(Bucket=unload.bucket, Key=f"{unload.prefix}manifest", Body=json.dumps(manifest).encode())
     return total
 
@@ -102,11 +184,11 @@ def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, translated: Ca
 def _make_room(s3: Any, unload: Unload) -> None:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=unload.bucket, Prefix=unload.prefix)
     keys = [o["Key"] for page in pages for o in page.get("Contents", [])]
-    if unload.clean_path:
+    if unload.has("CLEANPATH"):
         for start in range(0, len(keys), 1000):
             objects = [{"Key": key} for key in keys[start : start + 1000]]
             s3.delete_objects(Bucket=unload.bucket, Delete={"Objects": objects})
-    elif keys and not unload.allow_overwrite:
+    elif keys and not unload.has("ALLOWOVERWRITE"):
         raise SqlError(
             "ERROR: Specified unload destination on S3 is not empty. Consider using a different bucket / prefix, "
             "manually removing the target files in S3, or using the ALLOWOVERWRITE option."

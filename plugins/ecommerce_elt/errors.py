@@ -15,8 +15,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 # Their texts are of names, types and paths, or fixed. Exactly these: a subclass may say more.
-_PLAIN = {AttributeError, EOFError, ImportError, MemoryError, ModuleNotFoundError, NameError, NotImplementedError,
-          RecursionError, TimeoutError, TypeError, csv.Error, zlib.error}  # fmt: skip
+_PLAIN = {
+    AttributeError,
+    EOFError,
+    ImportError,
+    MemoryError,
+    ModuleNotFoundError,
+    NameError,
+    NotImplementedError,
+    RecursionError,
+    TimeoutError,
+    TypeError,
+    csv.Error,
+    zlib.error,
+}
 # Their errors have texts that they wrote themselves: ours by the rule above, Airflow's of tasks, runs and services.
 _OWN = {"ecommerce_elt", "producer", "airflow"}
 # What AWS says of rights, names and limits. Of a request that it finds invalid it may quote the values.
@@ -60,6 +72,8 @@ def without_values(error: BaseException) -> str:
             return str(error)
         return f"AWS answered {code} to {getattr(error, 'operation_name', 'a call')}"
     module = type(error).__module__.partition(".")[0]
+    if kind == "OutOfMemoryException":  # of DuckDB
+        return f"{kind}: more than ECOMMERCE_CLEAN_MEMORY_BYTES in memory and ECOMMERCE_SPILL_MAX_BYTES in ECOMMERCE_WORK_DIR"
     if module in {"duckdb", "_duckdb"}:
         return " ".join([kind, *(found[0] for found in _DUCKDB_PLACE.finditer(str(error)))])
     if module in {"pyspark", "py4j"}:

@@ -1,11 +1,15 @@
-"""The listings of the lake: S3 gives a thousand keys a page, so everything that lists goes through here."""
+"""What is done with many objects of the lake: S3 lists and deletes a thousand keys a call, so all of it goes through here."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any
+
+from ecommerce_elt.errors import PermanentError
+
+DELETED_AT_ONCE = 1000  # S3 API reference, DeleteObjects
 
 # Where keys that differ after the stem alone are in the order of the day in them.
 _DATED = re.compile(r"^(?P<stem>.*?[-/=])(?P<year>\d{4})[-/]?(?P<month>[01]\d)[-/]?(?P<day>[0-3]\d)(?!\d)")
@@ -50,3 +54,16 @@ async def objects_async(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any
     """Returns what `objects` yields, by a client of aiobotocore."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [entry async for page in pages for entry in page.get("Contents", [])]
+
+
+def delete(s3: Any, bucket: str, keys: Sequence[str]) -> None:
+    """Deletes the objects; what is not there is no error.
+
+    Raises:
+        PermanentError: S3 refused one.
+    """
+    for start in range(0, len(keys), DELETED_AT_ONCE):
+        objects = [{"Key": key} for key in keys[start : start + DELETED_AT_ONCE]]
+        errors = s3.delete_objects(Bucket=bucket, Delete={"Objects": objects, "Quiet": True}).get("Errors", [])
+        if errors:
+            raise PermanentError(f"s3://{bucket}/{errors[0]['Key']} cannot be deleted: {errors[0].get('Message')}")

@@ -14,11 +14,36 @@ PRODUCTS = 800
 CUSTOMERS = 900
 # Shares of the UCI data set: a quarter of the lines without a customer, 91 % from the United Kingdom, 2 % cancelled.
 UNKNOWN_CUSTOMER, CANCELLED, POSTAGE = 0.25, 0.02, 0.03
-COUNTRIES = (("United Kingdom", 910), ("Germany", 18), ("France", 16), ("EIRE", 15), ("Spain", 5), ("Netherlands", 4),
-             ("Belgium", 4), ("Switzerland", 4), ("Portugal", 3), ("Australia", 2))  # fmt: skip
+COUNTRIES = (
+    ("United Kingdom", 910),
+    ("Germany", 18),
+    ("France", 16),
+    ("EIRE", 15),
+    ("Spain", 5),
+    ("Netherlands", 4),
+    ("Belgium", 4),
+    ("Switzerland", 4),
+    ("Portugal", 3),
+    ("Australia", 2),
+)
 COLOURS = ["RED", "WHITE", "BLUE", "PINK", "GREEN", "IVORY", "BLACK", "RETRO", "VINTAGE", "WOODEN"]
-THINGS = ("HANGING HEART", "T-LIGHT HOLDER", "CAKE CASES", "LUNCH BAG", "ALARM CLOCK", "BUNTING", "MUG", "PHOTO FRAME",
-          "TEA TOWEL", "DOORMAT", "STORAGE TIN", "GIFT WRAP", "JUMBO BAG", "COASTERS", "UMBRELLA")  # fmt: skip
+THINGS = (
+    "HANGING HEART",
+    "T-LIGHT HOLDER",
+    "CAKE CASES",
+    "LUNCH BAG",
+    "ALARM CLOCK",
+    "BUNTING",
+    "MUG",
+    "PHOTO FRAME",
+    "TEA TOWEL",
+    "DOORMAT",
+    "STORAGE TIN",
+    "GIFT WRAP",
+    "JUMBO BAG",
+    "COASTERS",
+    "UMBRELLA",
+)
 
 
 def records(
@@ -27,10 +52,13 @@ def records(
     """Yields (event time, record) of `count` invoice lines, values as the data set writes them."""
     random = Random(f"online_retail/{seed}")
     products = [
-        (f"{random.randint(10000, 99999)}{random.choice(['', '', 'A', 'B'])}",
-         f"{random.choice(COLOURS)} {random.choice(THINGS)}", f"{random.randint(19, 1295) / 100:.2f}")
+        (
+            f"{random.randint(10000, 99999)}{random.choice(['', '', 'A', 'B'])}",
+            f"{random.choice(COLOURS)} {random.choice(THINGS)}",
+            f"{random.randint(19, 1295) / 100:.2f}",
+        )
         for _ in range(PRODUCTS)
-    ]  # fmt: skip
+    ]
     popularity = [1 / rank for rank in range(1, PRODUCTS + 1)]
     names, weights = zip(*COUNTRIES, strict=True)
     customers = [(str(12346 + i), random.choices(names, weights)[0]) for i in range(CUSTOMERS)]
@@ -49,11 +77,19 @@ def records(
             if random.random() < POSTAGE:
                 code, description, price = "POST", "POSTAGE", "18.00"
             quantity = random.choice((1, 1, 2, 3, 4, 6, 6, 8, 12, 12, 24, 48))
-            yield to_the_minute, {
-                "InvoiceNo": number, "StockCode": code, "Description": description,
-                "Quantity": str(-quantity if cancelled else quantity), "InvoiceDate": written, "UnitPrice": price,
-                "CustomerID": customer, "Country": country,
-            }  # fmt: skip
+            yield (
+                to_the_minute,
+                {
+                    "InvoiceNo": number,
+                    "StockCode": code,
+                    "Description": description,
+                    "Quantity": str(-quantity if cancelled else quantity),
+                    "InvoiceDate": written,
+                    "UnitPrice": price,
+                    "CustomerID": customer,
+                    "Country": country,
+                },
+            )
             sent += 1
             if sent == count:
                 return

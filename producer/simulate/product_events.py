@@ -29,9 +29,12 @@ def records(
 
     def record(moment: datetime, product: str, event_type: str, quantity: int) -> tuple[datetime, dict[str, object]]:
         return moment, {
-            "event_time": moment.isoformat().replace("+00:00", "Z"), "product_id": product, "quantity": quantity,
-            "price": price[product], "event_type": event_type,
-        }  # fmt: skip
+            "event_time": moment.isoformat().replace("+00:00", "Z"),
+            "product_id": product,
+            "quantity": quantity,
+            "price": price[product],
+            "event_type": event_type,
+        }
 
     names = list(shelf)
     for product in names[:count]:

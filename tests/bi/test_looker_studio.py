@@ -2,7 +2,7 @@
 
 from urllib.parse import parse_qs, urlsplit
 
-from ecommerce_elt.dashboards import DATA_SETS
+from ecommerce_elt.dashboards.data_sets import DATA_SETS
 
 from bi.looker_studio.__main__ import link
 

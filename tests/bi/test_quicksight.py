@@ -7,7 +7,7 @@ import sys
 import botocore.session
 import pytest
 from botocore.validate import ParamValidator
-from ecommerce_elt.dashboards import DATA_SETS
+from ecommerce_elt.dashboards.data_sets import DATA_SETS
 
 from bi.quicksight.definition import definition, sheets
 from local.supervision import wait_for
@@ -37,6 +37,7 @@ def test_sheets_answer_what_the_shop_asks():
         "demographics",
         "consumption",
         "inventory",
+        "forecast",
     ]
     visuals = [next(iter(v.values()))["VisualId"] for s in sheets() for v in s.visuals]
     assert len(set(visuals)) == len(visuals)

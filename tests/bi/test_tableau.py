@@ -11,8 +11,8 @@ from decimal import Decimal
 
 import pytest
 import tableauserverclient
-from ecommerce_elt import tableau
-from ecommerce_elt.dashboards import DATA_SETS, DataSet
+from ecommerce_elt.dashboards import tableau
+from ecommerce_elt.dashboards.data_sets import DATA_SETS, DataSet
 from ecommerce_elt.errors import PermanentError
 from pydantic import SecretStr
 
@@ -99,9 +99,15 @@ class TableauServer(http.server.BaseHTTPRequestHandler):
 def server(config):
     httpd = http.server.ThreadingHTTPServer(("127.0.0.1", 0), TableauServer)
     threading.Thread(target=httpd.serve_forever, daemon=True).start()
-    yield config.model_copy(update={
-        "tableau_server": f"http://127.0.0.1:{httpd.server_port}", "tableau_site": "shop", "tableau_token_name": "elt",
-        "tableau_token": SecretStr("secret"), "tableau_project": "E-commerce"})  # fmt: skip
+    yield config.model_copy(
+        update={
+            "tableau_server": f"http://127.0.0.1:{httpd.server_port}",
+            "tableau_site": "shop",
+            "tableau_token_name": "elt",
+            "tableau_token": SecretStr("secret"),
+            "tableau_project": "E-commerce",
+        }
+    )
     httpd.shutdown()
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import httpx
-from ecommerce_elt.batches import UNREADABLE
+from ecommerce_elt.batches.manifests import UNREADABLE
 from rich.console import Console
 from rich.table import Table
 
@@ -28,9 +28,16 @@ LOAD_RATE = 40
 # MiniStack keeps streams and tables in memory until it is asked to stop; of AWS only AWS can be killed.
 STOPPED = ["cloud", "dynamodb"]
 KILLED = [
-    "redshift", "airflow-scheduler", "airflow-triggerer", "airflow-dag-processor", "airflow-api-server", "postgres",
-    "firehose", "glue", "quicksight",
-]  # fmt: skip
+    "redshift",
+    "airflow-scheduler",
+    "airflow-triggerer",
+    "airflow-dag-processor",
+    "airflow-api-server",
+    "postgres",
+    "firehose",
+    "glue",
+    "quicksight",
+]
 out = Console(width=120)
 
 
@@ -83,8 +90,11 @@ class Airflow:
     """Airflow's REST API, with the login of .env."""
 
     def __init__(self, url: str) -> None:
-        login = dict(line.split("=", 1) for line in (PROJECT_DIR / ".env").read_text().splitlines()
-                     if line.startswith("AIRFLOW_"))  # fmt: skip
+        login = dict(
+            line.split("=", 1)
+            for line in (PROJECT_DIR / ".env").read_text().splitlines()
+            if line.startswith("AIRFLOW_")
+        )
         login |= {key: value for key, value in os.environ.items() if key in login}
         self.client = httpx.Client(base_url=url, timeout=30)
         assert self.client.get("/api/v2/dags").status_code == 401, "the API answers without a login"
@@ -187,8 +197,16 @@ def main() -> None:
         since = time.monotonic()
         services = KILLED + STOPPED
         count = int(LOAD_RATE * 25 * len(services))
-        load = simulate(report, *["--feed", "online_retail", "--feed", "purchases", "--feed", "product_events"],
-                        "--count", str(count // 3), "--rate", str(LOAD_RATE), "--seed", "78")  # fmt: skip
+        load = simulate(
+            report,
+            *["--feed", "online_retail", "--feed", "purchases", "--feed", "product_events"],
+            "--count",
+            str(count // 3),
+            "--rate",
+            str(LOAD_RATE),
+            "--seed",
+            "78",
+        )
         for service in services:
             assert load.poll() is None, "the load ended before the kills"
             done(

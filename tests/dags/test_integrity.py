@@ -1,13 +1,18 @@
 """What holds for every DAG: CI trusts it."""
 
+import os
 import subprocess
 import sys
 from datetime import timedelta
 
 import pytest
+from airflow import __version__ as VERSION  # noqa: N812
 from airflow.dag_processing.dagbag import DagBag
-from ecommerce_elt.dag_defaults import Stage, Tag
-from ecommerce_elt.sensors import RawObjectsTrigger
+from airflow.sdk.exceptions import AirflowSkipException
+from ecommerce_elt.airflow.defaults import Stage, Tag
+from ecommerce_elt.landing import tasks as landing_tasks
+from ecommerce_elt.load import tasks as load_tasks
+from ecommerce_elt.load.triggers import RawObjectsTrigger
 
 from local.stack import STAGES
 from tests.conftest import PROJECT
@@ -23,12 +28,44 @@ DAGS = {
     "erase_customer",
     "replay_quarantine",
     "reconcile_layers",
+    "export_features",
+    "export_bigquery",
+    "forecast_demand",
 }
 # What works on whole files, or on the whole lake.
-LONG = {"check_known_rows", "load_batch", "load_file", "land_files", "crawl_raw", "crawl_clean", "crawl_quarantine", "publish_tables", "has_quarantine",
-        "summarise_quarantine", "find_feeds", "compact_feed", "remove_superseded_files", "apply_retention",
-        "vacuum_and_analyze", "find_customer", "is_to_be_erased", "erase_from_lake", "erase_from_dynamodb", "erase_from_warehouse",
-        "build_marts", "prove_erasure", "reconcile_feed", "judge"}  # fmt: skip
+LONG = {
+    "clean_batch",
+    "check_known_rows",
+    "replace_rows",
+    "load_batch",
+    "load_file",
+    "land_files",
+    "crawl_raw",
+    "crawl_clean",
+    "crawl_quarantine",
+    "publish_tables",
+    "has_quarantine",
+    "summarise_quarantine",
+    "find_feeds",
+    "compact_feed",
+    "remove_superseded_files",
+    "apply_retention",
+    "vacuum_and_analyze",
+    "find_customer",
+    "is_to_be_erased",
+    "erase_from_lake",
+    "erase_from_dynamodb",
+    "erase_from_warehouse",
+    "build_marts",
+    "prove_erasure",
+    "reconcile_feed",
+    "reconcile_bigquery",
+    "judge",
+    "choose_cut_offs",
+    "export_version",
+    "remove_old_versions",
+    "export_features",
+}
 
 
 @pytest.fixture(scope="module")
@@ -62,7 +99,16 @@ def test_owner_tags_retries_timeouts_and_page(bag, dag_id):
         assert task.retries == 3
         assert task.retry_delay >= timedelta(seconds=1)
         assert task.execution_timeout <= timedelta(minutes=30) or "wait_for" in task.task_id or task.task_id in LONG
-        assert task.retry_policy is not None
+        # ecommerce_elt.airflow.versions has what each version gets.
+        assert (getattr(task, "retry_policy", None) is not None) == (VERSION != "3.2.1")
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAGS))
+def test_no_task_holds_a_worker_for_longer_than_the_broker_of_mwaa_lets_it(bag, dag_id):
+    """Its queue gives a message to another worker after 12 hours, and MWAA has no remote control to end the first one."""
+    for task in bag.dags[dag_id].tasks:
+        defers = getattr(task, "deferrable", None) or (getattr(task, "partial_kwargs", None) or {}).get("deferrable")
+        assert defers or task.execution_timeout < timedelta(hours=12), task.task_id
 
 
 @pytest.mark.parametrize("dag_id", sorted(DAGS))
@@ -96,12 +142,34 @@ def test_load_events_claims_what_arrives_and_loads_a_task_a_feed(bag):
     assert watcher.trigger.aws_conn_id == "aws_load"
 
 
+def test_a_run_that_finds_nothing_to_claim_is_skipped(bag, monkeypatch):
+    claim = bag.dags["load_events"].task_dict["claim_batches"].python_callable
+    monkeypatch.setattr(load_tasks, "claim_batches", lambda: ["purchases-1"])
+    assert claim() == ["purchases-1"]
+    monkeypatch.setattr(load_tasks, "claim_batches", list)
+    with pytest.raises(AirflowSkipException):
+        claim()
+
+
+def test_a_run_that_waited_for_no_landed_file_is_skipped(bag, monkeypatch):
+    settle = bag.dags["watch_landing"].task_dict["settle"].python_callable
+    monkeypatch.setattr(landing_tasks, "settle_landed_files", len)
+    assert settle([{"conf": {}}]) == 1
+    for nothing in (None, []):
+        with pytest.raises(AirflowSkipException):
+            settle(nothing)
+
+
 def test_load_history_reports_whatever_happened(bag):
     dag = bag.dags["load_history"]
     assert dag.task_dict["report_files"].trigger_rule == "all_done"
     assert dag.leaves == [dag.task_dict["report_files"]]
-    assert dag.task_dict["report_files"].upstream_task_ids == {"load_batch"}
-    assert dag.task_dict["load_batch"].upstream_task_ids == {"land_files", "check_known_rows"}
+    assert dag.task_dict["report_files"].upstream_task_ids == {"replace_rows"}
+    assert dag.task_dict["replace_rows"].upstream_task_ids == {"load_batch"}
+    assert dag.task_dict["clean_batch"].upstream_task_ids == {"land_files"}
+    assert dag.task_dict["check_known_rows"].upstream_task_ids == {"clean_batch"}
+    assert dag.task_dict["check_known_rows"].trigger_rule == "none_failed"  # a single batch has no clean_batch
+    assert dag.task_dict["load_batch"].upstream_task_ids == {"check_known_rows"}
     assert dag.params["on_known"] == "stop"
     assert dag.schedule is None
 
@@ -110,7 +178,6 @@ def test_watch_landing_starts_one_run_a_file_and_settles(bag):
     dag = bag.dags["watch_landing"]
     assert [t.task_id for t in dag.topological_sort()] == [
         "wait_for_landed_files",
-        "find_files",
         "load_file",
         "settle",
     ]
@@ -150,20 +217,24 @@ def test_erase_customer_is_a_dry_run_until_told_and_proves_itself_last(bag):
     order = [t.task_id for t in dag.topological_sort()]
     assert order[:3] == ["find_customer", "is_to_be_erased", "erase_from_lake"]
     assert dag.task_dict["build_marts"].upstream_task_ids == {"erase_from_dynamodb", "erase_from_warehouse"}
-    assert order[-2:] == ["build_marts", "prove_erasure"]
+    assert order[-3:] == ["build_marts", "export_features", "prove_erasure"]
+    assert dag.task_dict["export_features"].conf == {"remove_others": True}
 
 
 def test_sinks_of_refresh_dashboards_do_not_wait_for_each_other(bag):
     dag = bag.dags["refresh_dashboards"]
     assert {t.task_id: t.downstream_task_ids for t in dag.tasks} == {
-        "choose_data_sets": {"ingest_data_set"}, "ingest_data_set": set(), "extract_for_tableau": set()}  # fmt: skip
+        "choose_data_sets": {"ingest_data_set"},
+        "ingest_data_set": set(),
+        "extract_for_tableau": set(),
+    }
     ingest = dag.task_dict["ingest_data_set"].partial_kwargs
-    assert ingest["deferrable"] is True
+    assert ingest.get("deferrable", False) is (VERSION not in {"3.2.1", "3.3.1"})
     assert ingest["ingestion_id"] == "{{ macros.uuid.uuid4() }}"  # each try is an ingestion of its own
 
 
 def test_parsing_imports_nothing_heavy():
-    code = "import sys, runpy; [runpy.run_path(p) for p in sys.argv[1:]]; print(*sorted({'duckdb', 'pandas', 'pyarrow', 'sqlglot'} & set(sys.modules)))"
+    code = "import sys, runpy; [runpy.run_path(p) for p in sys.argv[1:]]; print(*sorted({'duckdb', 'google.cloud.bigquery', 'google.cloud.storage', 'pandas', 'pyarrow', 'sqlglot'} & set(sys.modules)))"
     files = [str(path) for path in (PROJECT / "dags").glob("*.py")]
     done = subprocess.run([sys.executable, "-c", code, *files], capture_output=True, text=True, check=True)
     assert done.stdout.split() == []
@@ -201,12 +272,42 @@ def test_product_code_does_not_know_where_it_runs():
 
 def test_tasks_of_marts_and_dashboards_import_no_engine():
     """A task is a process: DuckDB, sqlglot and openpyxl are a second of each, and these tasks use the warehouse alone."""
-    code = "import sys, ecommerce_elt.mart_steps; print(*sorted({'duckdb', 'openpyxl', 'pandas', 'sqlglot', 'tableauhyperapi'} & set(sys.modules)))"
+    code = "import sys, ecommerce_elt.bigquery.tasks, ecommerce_elt.marts.tasks; print(*sorted({'duckdb', 'openpyxl', 'pandas', 'sqlglot', 'tableauhyperapi'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == []
 
 
+def test_export_bigquery_has_no_schedule_where_no_project_is_set(bag):
+    dag = bag.dags["export_bigquery"]
+    assert dag.schedule is None
+    order = ["find_tables", "unload_tables", "copy_files", "load_tables", "swap_in"]
+    assert [t.task_id for t in dag.topological_sort()][:5] == order
+    assert dag.task_dict["swap_in"].downstream_task_ids == {"compare_tables", "remove_files"}
+    assert "export_bigquery" not in bag.dags["erase_customer"].task_dict
+
+
+def test_with_a_project_bigquery_follows_the_marts_and_erasures(tmp_path):
+    code = (
+        "from airflow.dag_processing.dagbag import DagBag; import sys; bag = DagBag(sys.argv[1], safe_mode=False); "
+        "export, erase = bag.dags['export_bigquery'], bag.dags['erase_customer']; "
+        "print(type(export.schedule).__name__, export.start_date, sorted(erase.task_dict['prove_erasure'].upstream_task_ids))"
+    )
+    env = os.environ | {"ECOMMERCE_BIGQUERY_PROJECT": "my-project-1"}
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(PROJECT / "dags")], capture_output=True, text=True, check=True, env=env
+    )
+    expected = "AssetOrTimeSchedule None ['erase_from_exports', 'erase_from_warehouse', 'export_features']"
+    assert done.stdout.splitlines()[-1] == expected
+
+
 def test_what_runs_by_the_clock_waits_for_its_time(bag):
     """With a start date in the past Airflow begins a run at once, in the rush of a new installation."""
-    by_the_clock = {"catalog_lake", "maintain_lake", "reconcile_layers", "refresh_dashboards"}
+    by_the_clock = {
+        "catalog_lake",
+        "export_features",
+        "forecast_demand",
+        "maintain_lake",
+        "reconcile_layers",
+        "refresh_dashboards",
+    }
     assert {dag_id for dag_id in by_the_clock if bag.dags[dag_id].start_date is not None} == set()

@@ -8,7 +8,6 @@ import sys
 from contextlib import contextmanager
 from pathlib import Path
 
-import httpx
 import psutil
 import pytest
 from playwright.sync_api import sync_playwright
@@ -16,10 +15,18 @@ from playwright.sync_api import sync_playwright
 from local.lifecycle import _answers
 from local.supervision import end, wait_for
 from tests.conftest import PROJECT, free_ports
+from tests.support import http
 
 USER, PASSWORD = "analyst", "correct horse battery staple"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]  # fmt: skip
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 
 
 @contextmanager
@@ -67,7 +74,7 @@ def sign_in(page, url, where="/"):
 
 
 def token(url):
-    answer = httpx.post(f"{url}/auth/token", json={"username": USER, "password": PASSWORD})
+    answer = http.post(f"{url}/auth/token", json={"username": USER, "password": PASSWORD})
     return answer.raise_for_status().json()["access_token"]
 
 

@@ -11,16 +11,18 @@ import pandas as pd
 class KnownAnswers:
     def __init__(self, path):
         raw = pd.read_csv(path, dtype=str, keep_default_na=False)
-        lines = pd.DataFrame({
-            "invoice": raw["InvoiceNo"].str.strip(),
-            "product": raw["StockCode"].str.strip().str.upper(),
-            "quantity": raw["Quantity"].astype(int),
-            "at": pd.to_datetime(raw["InvoiceDate"], format="%m/%d/%Y %H:%M"),
-            # In thousandths of a pound, so that sums are exact.
-            "price": raw["UnitPrice"].map(lambda text: int(Decimal(text) * 1000)),
-            "customer": raw["CustomerID"].str.strip().str.removesuffix(".0"),
-            "country": raw["Country"].str.strip(),
-        })  # fmt: skip
+        lines = pd.DataFrame(
+            {
+                "invoice": raw["InvoiceNo"].str.strip(),
+                "product": raw["StockCode"].str.strip().str.upper(),
+                "quantity": raw["Quantity"].astype(int),
+                "at": pd.to_datetime(raw["InvoiceDate"], format="%m/%d/%Y %H:%M"),
+                # In thousandths of a pound, so that sums are exact.
+                "price": raw["UnitPrice"].map(lambda text: int(Decimal(text) * 1000)),
+                "customer": raw["CustomerID"].str.strip().str.removesuffix(".0"),
+                "country": raw["Country"].str.strip(),
+            }
+        )
         lines["amount"] = lines["quantity"] * lines["price"]
         lines["day"] = lines["at"].dt.normalize()
         lines["is_product"] = lines["product"].str.match(r"\d{5}")
@@ -54,8 +56,10 @@ class KnownAnswers:
         sums = goods.groupby([quarter.dt.strftime("%Y-%m-%d"), "product"])["amount"].sum().reset_index(name="amount")
         sums.columns = ["season", "product", "amount"]
         sums = sums.sort_values(["season", "amount", "product"], ascending=[True, False, True])
-        return {s: list(zip(g["product"][:count], [Decimal(int(a)) / 1000 for a in g["amount"][:count]], strict=True))
-                for s, g in sums.groupby("season")}  # fmt: skip
+        return {
+            s: list(zip(g["product"][:count], [Decimal(int(a)) / 1000 for a in g["amount"][:count]], strict=True))
+            for s, g in sums.groupby("season")
+        }
 
     def top_countries(self, count=10):
         sums = self.lines.groupby("country")["amount"].sum().sort_values(ascending=False)[:count]
@@ -66,12 +70,14 @@ class KnownAnswers:
         known = self.lines[self.lines["customer"] != ""]
         charged = known[known["is_charged"]]
         first = charged.groupby("customer")["day"].min()
-        frame = pd.DataFrame({
-            "first": first,
-            "last": charged.groupby("customer")["day"].max(),
-            # An invoice is counted on each day that it has lines on.
-            "invoices": charged.drop_duplicates(["customer", "day", "invoice"]).groupby("customer").size(),
-        })  # fmt: skip
+        frame = pd.DataFrame(
+            {
+                "first": first,
+                "last": charged.groupby("customer")["day"].max(),
+                # An invoice is counted on each day that it has lines on.
+                "invoices": charged.drop_duplicates(["customer", "day", "invoice"]).groupby("customer").size(),
+            }
+        )
         frame["net"] = known.groupby("customer")["amount"].sum()
         number = len(frame)
 
@@ -92,7 +98,13 @@ class KnownAnswers:
             return "fading" if row["r"] == 3 else "lost"
 
         return {
-            customer: (row["first"].strftime("%Y-%m-%d"), row["last"].strftime("%Y-%m-%d"), int(row["invoices"]),
-                       Decimal(int(row["net"])) / 1000, (int(row["r"]), int(row["f"]), int(row["m"])), segment(row))
+            customer: (
+                row["first"].strftime("%Y-%m-%d"),
+                row["last"].strftime("%Y-%m-%d"),
+                int(row["invoices"]),
+                Decimal(int(row["net"])) / 1000,
+                (int(row["r"]), int(row["f"]), int(row["m"])),
+                segment(row),
+            )
             for customer, row in frame.iterrows()
-        }  # fmt: skip
+        }

@@ -65,8 +65,12 @@ def in_dynamodb(observer, marks):
 
 def in_files(folders, marks):
     """Files with a mark: logs, states, what a task left behind."""
-    return {path for folder in folders for path in folder.rglob("*") if path.is_file() and not path.is_symlink()
-            and any(mark.encode() in path.read_bytes() for mark in marks)}  # fmt: skip
+    return {
+        path
+        for folder in folders
+        for path in folder.rglob("*")
+        if path.is_file() and not path.is_symlink() and any(mark.encode() in path.read_bytes() for mark in marks)
+    }
 
 
 def in_metadata(stack, marks):

@@ -20,6 +20,7 @@ from pathlib import Path
 
 import psutil
 import psycopg
+from ecommerce_elt.batches.manifests import OPEN
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -30,20 +31,43 @@ from producer.simulate import simulated
 from tests.conftest import new_stack
 from tests.e2e import search
 from tests.faults.world import MARK, World
-from tests.plugins.test_cleaning import PERSON
+from tests.plugins.cleaning.test_cleaning import PERSON
 
 FEEDS = "online_retail", "product_events", "purchases"
 # What is done, and how often in relation to the others.
 ACTIONS = {
-    "task": 25, "lambda": 40, "redshift": 12, "stopped task": 3, "airflow-triggerer": 2, "airflow-dag-processor": 2,
-    "airflow-scheduler": 1, "airflow-api-server": 1, "postgres": 1, "firehose": 5, "quicksight": 3, "glue": 3,
-    "notifications again": 3, "events again": 3,
-}  # fmt: skip
+    "task": 25,
+    "lambda": 40,
+    "redshift": 12,
+    "stopped task": 3,
+    "airflow-triggerer": 2,
+    "airflow-dag-processor": 2,
+    "airflow-scheduler": 1,
+    "airflow-api-server": 1,
+    "postgres": 1,
+    "firehose": 5,
+    "quicksight": 3,
+    "glue": 3,
+    "notifications again": 3,
+    "events again": 3,
+}
 PAUSE_SECONDS = 0.5  # between two steps of the plan, on average
 TASK_SECONDS = 1.0  # how long a step waits for a task to run
 PUT_EVERY_SECONDS = 1.0
 STOPPED_SECONDS = 4.0
 DRAIN_SECONDS = 1200
+AIRFLOW_STATE = {
+    "runs": "SELECT dag_id, state, COUNT(*), MAX(run_after), MAX(start_date) FROM dag_run GROUP BY 1, 2 ORDER BY 1, 2",
+    "task": """SELECT dag_id, run_id, task_id, map_index, t.state, try_number, pid, t.queued_dttm, t.start_date, last_heartbeat_at
+        FROM task_instance t JOIN dag_run USING (dag_id, run_id)
+        WHERE dag_run.state = 'running' AND (t.state IS NULL OR t.state <> 'success')""",
+    "trigger": "SELECT trigger.id, classpath, triggerer_id, latest_heartbeat FROM trigger LEFT JOIN job ON job.id = triggerer_id",
+    "job": "SELECT id, job_type, state, latest_heartbeat FROM job WHERE state = 'running' ORDER BY id",
+    "DAG": "SELECT dag_id, is_stale, is_paused, has_import_errors, last_parsed_time FROM dag WHERE dag_id = 'load_events'",
+    "import error": "SELECT filename, stacktrace FROM import_error",
+    "asset event": "SELECT asset_id, COUNT(*), MAX(timestamp) FROM asset_event GROUP BY 1",
+    "asset run to come": "SELECT target_dag_id, COUNT(*), MAX(created_at) FROM asset_dag_run_queue GROUP BY 1",
+}
 
 
 @dataclass(frozen=True)
@@ -105,10 +129,17 @@ class Chaos:
                 self.sent += payloads
 
     def event(self, feed, event, data, moment, version=1) -> bytes:
-        from ecommerce_elt.events import envelope
+        from ecommerce_elt.feeds.events import envelope
 
-        return envelope(event_id=event, feed=feed, version=1, event_time=moment, sent_at="2026-01-01T00:00:00Z", data=data,
-                        event_version=version)  # fmt: skip
+        return envelope(
+            event_id=event,
+            feed=feed,
+            version=1,
+            event_time=moment,
+            sent_at="2026-01-01T00:00:00Z",
+            data=data,
+            event_version=version,
+        )
 
     # -- faults -----------------------------------------------------------------------------------------------------
 
@@ -168,8 +199,8 @@ class Chaos:
         keys = sorted(self.world.observer.stored())
         if not keys:
             return False
-        from ecommerce_elt import reconcile
-        from ecommerce_elt.batches import RawObject
+        from ecommerce_elt.batches.manifests import RawObject
+        from ecommerce_elt.reconcile import compare as reconcile_compare
 
         chosen = keys[int(step.choice * len(keys)) :][:10]
         heads = [self.world.s3.head_object(Bucket=self.world.observer.bucket, Key=key) for key in chosen]
@@ -177,7 +208,7 @@ class Chaos:
             RawObject(k, h["ETag"].strip('"'), h["ContentLength"], self.world.observer.bucket)
             for k, h in zip(chosen, heads, strict=True)
         ]
-        for body in map(reconcile.notification, raws):
+        for body in map(reconcile_compare.notification, raws):
             self.world.sqs.send_message(QueueUrl=self.world.observer.queue_url, MessageBody=body)
         return True
 
@@ -232,12 +263,29 @@ def drain(world: World) -> None:
     """Waits until all parts run, all events are in raw/, and Airflow has loaded them."""
     wait_for(lambda: all(p["statename"] == "RUNNING" for p in Supervisor(world.stack).states()), 120, "all parts", 1)
     wait_for(world.has_arrived, 300, "all events in raw/", 2)
-    wait_for(
-        lambda: world.redshift_answers() and world.observer.is_idle(),
-        DRAIN_SECONDS,
-        "an empty queue and no open batch",
-        2,
-    )
+    try:
+        wait_for(
+            lambda: world.redshift_answers() and world.observer.is_idle(),
+            DRAIN_SECONDS,
+            "an empty queue and no open batch",
+            2,
+        )
+    except NotReady as error:
+        raise NotReady(f"{error}: {unfinished(world)}") from None
+
+
+def unfinished(world: World) -> str:
+    """Returns what the queue, the lake and Airflow's database say is still to do, a line each."""
+    attributes = world.sqs.get_queue_attributes(QueueUrl=world.observer.queue_url, AttributeNames=["All"])["Attributes"]
+    found = [f"queue: { {k: v for k, v in attributes.items() if k.startswith('Approximate')} }"]
+    found += [f"open batch: {key}" for key in world.observer.keys(OPEN)]
+    found += [
+        f"{part['name']}: {part['statename']}, {part['description']}" for part in Supervisor(world.stack).states()
+    ]
+    with psycopg.connect(host=str(world.stack.run), user="postgres", dbname="airflow") as metadata:
+        for title, query in AIRFLOW_STATE.items():
+            found += [f"{title}: {', '.join(map(str, row))}" for row in metadata.execute(query)]
+    return "\n".join(found)
 
 
 def kills(done: Counter[str]) -> int:

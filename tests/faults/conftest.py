@@ -2,7 +2,7 @@ import pytest
 from rich.console import Console
 
 from local import lifecycle
-from tests.conftest import new_stack
+from tests.conftest import discard, new_stack
 from tests.faults.world import World
 
 
@@ -21,4 +21,4 @@ def world(tmp_path_factory):
     made = World.of(stack, tmp_path_factory.mktemp("world"))
     yield made
     made.runner.close()
-    lifecycle.down(stack, console)
+    discard(stack)

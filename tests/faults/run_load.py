@@ -23,7 +23,11 @@ from pathlib import Path
 
 import boto3
 from botocore.awsrequest import AWSResponse
-from ecommerce_elt import alerts, batches, steps, task_clients
+from ecommerce_elt.airflow import alerts
+from ecommerce_elt.airflow import clients as airflow_clients
+from ecommerce_elt.batches import manifests
+from ecommerce_elt.cleaning import task_cleaning
+from ecommerce_elt.load import tasks as load_tasks
 
 SLOW_SECONDS = 0.5
 READS = ("Get", "List", "Head", "Describe")
@@ -109,9 +113,9 @@ def faulty(client, service, faults):
 
 def load(order: dict, log: Path) -> None:
     faults = Faults(order, log)
-    steps.client = task_clients.client = client_with(faults)
-    steps.lineage.moved = lambda *_: None
-    steps.touched_object = steps.touched_table = task_clients.touched_statement = lambda *_: None
+    task_cleaning.client = load_tasks.client = airflow_clients.client = client_with(faults)
+    task_cleaning.lineage.moved = lambda *_: None
+    load_tasks.touched_object = load_tasks.touched_table = airflow_clients.touched_statement = lambda *_: None
     alerts.begins, alerts.told, alerts.ends = (lambda cause: True), (lambda cause: None), (lambda cause: None)
     if jump := order.get("clock_seconds"):
 
@@ -120,12 +124,12 @@ def load(order: dict, log: Path) -> None:
             def now(cls, tz=None):
                 return datetime.now(tz or UTC) + timedelta(seconds=jump)
 
-        batches.datetime = Jumped
+        manifests.datetime = Jumped
     if size := order.get("file_bytes"):  # the disk is full
         signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
         resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
-    for batch_id in order.get("batches") or steps.claim_batches():
-        steps.load_batch(batch_id)
+    for batch_id in order.get("batches") or load_tasks.claim_batches():
+        load_tasks.load_batch(batch_id)
 
 
 def warm_up() -> None:

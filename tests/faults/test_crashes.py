@@ -7,7 +7,7 @@ import pytest
 
 from local.supervision import wait_for
 from tests.faults.world import Runner
-from tests.plugins.test_cleaning import MOVE
+from tests.plugins.cleaning.test_cleaning import MOVE
 
 pytestmark = pytest.mark.timeout(1200)  # a test has some fifty runs, each broken at another call
 EVENTS = [MOVE | {"event_time": f"2026-01-0{1 + n % 2}T00:00:00Z", "product_id": f"P{n}"} for n in range(5)]

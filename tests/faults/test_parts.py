@@ -7,12 +7,21 @@ from rich.console import Console
 
 from local import lifecycle
 from local.supervision import wait_for
-from tests.conftest import new_stack
+from tests.conftest import discard, new_stack
 from tests.faults.chaos import Chaos, Step, drain
 from tests.faults.world import World
 
-PARTS = ["airflow-scheduler", "airflow-dag-processor", "airflow-triggerer", "airflow-api-server", "postgres", "redshift",
-         "firehose", "lambda", "task"]  # fmt: skip
+PARTS = [
+    "airflow-scheduler",
+    "airflow-dag-processor",
+    "airflow-triggerer",
+    "airflow-api-server",
+    "postgres",
+    "redshift",
+    "firehose",
+    "lambda",
+    "task",
+]
 KILLS = 3  # of each part, as soon as it runs again
 
 
@@ -22,7 +31,7 @@ def world(tmp_path_factory):
     console = Console(quiet=True)
     lifecycle.up(stack, console)
     yield World.of(stack, tmp_path_factory.mktemp("world"))
-    lifecycle.down(stack, console)
+    discard(stack)
 
 
 @pytest.mark.timeout(600)

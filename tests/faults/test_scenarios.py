@@ -9,9 +9,12 @@ from datetime import UTC, datetime, timedelta
 
 import psutil
 import pytest
-from ecommerce_elt import history, lake, reconcile, warehouse
-from ecommerce_elt.batches import objects_in_notification
-from ecommerce_elt.tabular import Flags
+from ecommerce_elt.batches.manifests import objects_in_notification
+from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.landing import history
+from ecommerce_elt.landing.tabular import Flags
+from ecommerce_elt.load import transaction as load_transaction
+from ecommerce_elt.reconcile import compare as reconcile_compare
 
 from local.supervision import members, wait_for
 from producer import sink
@@ -19,7 +22,7 @@ from producer.kinesis import KinesisSink
 from producer.simulate import simulated
 from producer.sink import Record
 from tests.faults.world import MARK
-from tests.plugins.test_cleaning import LINE, MOVE, PERSON
+from tests.plugins.cleaning.test_cleaning import LINE, MOVE, PERSON
 
 SALE = LINE | {"InvoiceDate": "2010-12-01 08:26:00"}
 
@@ -67,8 +70,12 @@ def test_partial_put_records_failures_and_throttling(world, monkeypatch):
             taken = [r for r, fate in zip(Records, fates, strict=True) if fate != "refused"]
             if taken:
                 world.kinesis.put_records(StreamName=StreamName, Records=taken)
-            answer = [{"SequenceNumber": "1", "ShardId": "s"} if fate == "taken" else
-                      {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded"} for fate in fates]  # fmt: skip
+            answer = [
+                {"SequenceNumber": "1", "ShardId": "s"}
+                if fate == "taken"
+                else {"ErrorCode": "ProvisionedThroughputExceededException", "ErrorMessage": "Rate exceeded"}
+                for fate in fates
+            ]
             return {"FailedRecordCount": sum("ErrorCode" in a for a in answer), "Records": answer}
 
     payloads = world.events("product_events", moves(1000))
@@ -108,8 +115,11 @@ def test_a_poison_record_among_10_000_for_each_consumer(world):
     def items():
         found = 0
         pages = world.observer.dynamodb.get_paginator("scan").paginate(
-            TableName="ecommerce-invoices", ProjectionExpression="LineCount", FilterExpression="begins_with(InvoiceNo, :p)",
-            ExpressionAttributeValues={":p": {"S": prefix[:6]}})  # fmt: skip
+            TableName="ecommerce-invoices",
+            ProjectionExpression="LineCount",
+            FilterExpression="begins_with(InvoiceNo, :p)",
+            ExpressionAttributeValues={":p": {"S": prefix[:6]}},
+        )
         for page in pages:
             found += sum(int(item["LineCount"]["N"]) for item in page["Items"])
         return found == 10_000
@@ -143,8 +153,10 @@ def test_lambdas_killed_while_they_write(world):
 
     def is_whole():
         pages = world.observer.dynamodb.get_paginator("scan").paginate(
-            TableName="ecommerce-customers", FilterExpression="begins_with(InvoiceNo, :p)",
-            ExpressionAttributeValues={":p": {"S": prefix[:6]}})  # fmt: skip
+            TableName="ecommerce-customers",
+            FilterExpression="begins_with(InvoiceNo, :p)",
+            ExpressionAttributeValues={":p": {"S": prefix[:6]}},
+        )
         items = [item for page in pages for item in page["Items"]]
         return (
             sum(int(i["LineCount"]["N"]) for i in items) == 4000
@@ -198,9 +210,38 @@ def test_a_raw_object_that_is_damaged_is_red_and_holds_no_other_feed_up(world, d
 
 # -- values -----------------------------------------------------------------------------------------------------------
 
-HOSTILE = ["x" * 70_000, "é" * 600, "\ud83d\ude00" * 30, "NaN", "nan", "Infinity", "1e400", str(2**63), str(-(2**63) - 1), "0001-01-01",
-           "9999-12-31T23:59:59.999999Z", "12345-01-01", "a\u0000b", "1,234.50", "1.234,50", "1,5", " 5 ", "５", "+5", "5.0", "5.5",
-           "'; DROP TABLE core.fact_product_event; --", "=HYPERLINK(1)", "{{ 7*7 }}", "\u202eabc", "\\N", "null", "true", "", " "]  # fmt: skip
+HOSTILE = [
+    "x" * 70_000,
+    "é" * 600,
+    "\ud83d\ude00" * 30,
+    "NaN",
+    "nan",
+    "Infinity",
+    "1e400",
+    str(2**63),
+    str(-(2**63) - 1),
+    "0001-01-01",
+    "9999-12-31T23:59:59.999999Z",
+    "12345-01-01",
+    "a\u0000b",
+    "1,234.50",
+    "1.234,50",
+    "1,5",
+    " 5 ",
+    "５",
+    "+5",
+    "5.0",
+    "5.5",
+    "'; DROP TABLE core.fact_product_event; --",
+    "=HYPERLINK(1)",
+    "{{ 7*7 }}",
+    "\u202eabc",
+    "\\N",
+    "null",
+    "true",
+    "",
+    " ",
+]
 
 
 def test_hostile_values_in_every_column(world):
@@ -210,8 +251,15 @@ def test_hostile_values_in_every_column(world):
             good | {column: value} for column in good for value in (None, True, 0.1 + 0.2, 10**30, [], {"a": 1})
         ]
         world.put(world.events(feed, records))
-    broken = [b"\x00", b"[]", b"null", b'{"event_id":"a"}', '{"event_id":"\ud800"}'.encode("utf-8", "surrogatepass"),
-              b'{"event_id":"a","feed":"f","data":{"x":NaN}}', b"{" * 5000]  # fmt: skip
+    broken = [
+        b"\x00",
+        b"[]",
+        b"null",
+        b'{"event_id":"a"}',
+        '{"event_id":"\ud800"}'.encode("utf-8", "surrogatepass"),
+        b'{"event_id":"a","feed":"f","data":{"x":NaN}}',
+        b"{" * 5000,
+    ]
     world.put(broken, broken=broken)
     world.drain(seconds=180)
     world.check()
@@ -220,11 +268,18 @@ def test_hostile_values_in_every_column(world):
 
 
 def test_schema_drift(world):
-    world.put(world.events("product_events", [
-        *(MOVE | {f"new_{n}": {"deep": [n, None]}} for n in range(20)),
-        *({k: v for k, v in MOVE.items() if k != "price"} for _ in range(3)),
-        {"SKU": "P1", "Qty": "5", "Unit Price": "1.00", "timestamp": "2026-01-01"}, {}, {"something": "else"},
-    ]))  # fmt: skip
+    world.put(
+        world.events(
+            "product_events",
+            [
+                *(MOVE | {f"new_{n}": {"deep": [n, None]}} for n in range(20)),
+                *({k: v for k, v in MOVE.items() if k != "price"} for _ in range(3)),
+                {"SKU": "P1", "Qty": "5", "Unit Price": "1.00", "timestamp": "2026-01-01"},
+                {},
+                {"something": "else"},
+            ],
+        )
+    )
     world.put(world.events("purchases", [PERSON | {"Name": MARK, "Email": f"{MARK}@example.org"}]))
     world.put(world.events("a_feed_that_nobody_knows", [{"x": 1}]))
     world.drain()
@@ -238,8 +293,14 @@ def test_redshift_killed_between_copy_and_merge(world):
     for _ in range(3):
         world.land("product_events", world.events("product_events", moves(3000)))
         world.runner.start()
-        wait_for(lambda: "redshift-data.BatchExecuteStatement" in world.runner.calls
-                 or not psutil.pid_exists(world.runner.pid), 60, "a load in its transaction", 0.005)  # fmt: skip
+        wait_for(
+            lambda: (
+                "redshift-data.BatchExecuteStatement" in world.runner.calls or not psutil.pid_exists(world.runner.pid)
+            ),
+            60,
+            "a load in its transaction",
+            0.005,
+        )
         world.kill(lambda: redshift(world))
         assert world.runner.end() in {0, 1}
         wait_for(lambda: redshift(world) is not None and world.redshift_answers(), 60, "Redshift", 0.2)
@@ -257,10 +318,18 @@ def test_a_write_conflict_is_1023_and_the_load_is_begun_again_in_its_task(world)
         session.run(["BEGIN"])
         session.run([f"UPDATE core.fact_product_event SET price = price WHERE event_id = '{event}'"])
         outcome = []
-        load = threading.Thread(target=lambda: outcome.append(warehouse.load_batch(world.target, batch, world.config)))
+        load = threading.Thread(
+            target=lambda: outcome.append(load_transaction.load_batch(world.target, batch, world.config))
+        )
         load.start()
-        wait_for(lambda: world.target.client.list_statements(Status="STARTED", StatementName=f"load {batch.batch_id}")["Statements"],
-                 20, "a load that waits", 0.05)  # fmt: skip
+        wait_for(
+            lambda: world.target.client.list_statements(Status="STARTED", StatementName=f"load {batch.batch_id}")[
+                "Statements"
+            ],
+            20,
+            "a load that waits",
+            0.05,
+        )
         threading.Event().wait(0.5)  # it has its snapshot by its second statement
         session.run(["COMMIT"])
     load.join()
@@ -269,7 +338,7 @@ def test_a_write_conflict_is_1023_and_the_load_is_begun_again_in_its_task(world)
     tries = world.target.client.list_statements(Status="ALL", StatementName=f"load {batch.batch_id}")["Statements"]
     assert [one["Status"] for one in tries] == ["FINISHED", "FAILED"]  # the last one first
     assert "1023" in world.target.client.describe_statement(Id=tries[1]["Id"])["Error"]
-    lake.publish_batch(world.s3, world.target, batch, world.config, overlaps=True, again=False)
+    lake_lists.publish_batch(world.s3, world.target, batch, world.config, overlaps=True, again=False)
     world.check()
 
 
@@ -289,11 +358,13 @@ def test_notifications_twice_out_of_order_and_lost(world):
     )
 
     def unclaimed():
-        _, _, found = reconcile.reconcile_hours(world.s3, world.target, "product_events", config, datetime.now(UTC))
+        _, _, found = reconcile_compare.reconcile_hours(
+            world.s3, world.target, "product_events", config, datetime.now(UTC)
+        )
         return {raw.key: raw for raw in found}
 
     wait_for(lambda: lost <= set(unclaimed()), 30, "the lost objects to be missed", 1)
-    assert reconcile.announce(world.sqs, unclaimed().values(), config) >= len(lost)
+    assert reconcile_compare.announce(world.sqs, unclaimed().values(), config) >= len(lost)
     world.finish()
     assert unclaimed() == {}
     world.check()
@@ -349,7 +420,7 @@ def test_a_25_hour_outage_and_catching_up(world):
         world.land("product_events", world.events("product_events", moves(40)), hour=now - timedelta(hours=hour))
     world.finish(seconds=120)
     config = world.config.model_copy(update={"reconcile_settle_minutes": 0})
-    _, differences, unclaimed = reconcile.reconcile_hours(
+    _, differences, unclaimed = reconcile_compare.reconcile_hours(
         world.s3, world.target, "product_events", config, datetime.now(UTC)
     )
     assert (differences, unclaimed) == ([], [])
@@ -379,9 +450,11 @@ def test_a_row_of_core_changed_by_hand_turns_reconciliation_red(world, change):
     world.land("product_events", world.events("product_events", moves(1, event_time=f"{day}T00:00:00Z"), [event]))
     world.finish()
     where = f"WHERE event_id = '{event}'"
-    sql = {"deleted": f"DELETE FROM core.fact_product_event {where}",
-           "doubled": f"INSERT INTO core.fact_product_event SELECT * FROM core.fact_product_event {where}",
-           "altered": f"UPDATE core.fact_product_event SET price = price + 1 {where}"}[change]  # fmt: skip
+    sql = {
+        "deleted": f"DELETE FROM core.fact_product_event {where}",
+        "doubled": f"INSERT INTO core.fact_product_event SELECT * FROM core.fact_product_event {where}",
+        "altered": f"UPDATE core.fact_product_event SET price = price + 1 {where}",
+    }[change]
     world.target.run(["CREATE TABLE IF NOT EXISTS public.kept (LIKE core.fact_product_event)"])
     world.target.run(
         ["DELETE FROM public.kept", f"INSERT INTO public.kept SELECT * FROM core.fact_product_event {where}"]
@@ -391,7 +464,7 @@ def test_a_row_of_core_changed_by_hand_turns_reconciliation_red(world, change):
 
     def differences():
         now = datetime.now(UTC) + timedelta(seconds=1)
-        _, found = reconcile.reconcile_days(
+        _, found = reconcile_compare.reconcile_days(
             world.s3, world.observer.dynamodb, world.target, contract, world.config, now
         )
         return [d for d in found if d.where == day]

@@ -20,9 +20,12 @@ from pathlib import Path
 import duckdb
 import psutil
 from botocore.exceptions import BotoCoreError, ClientError
-from ecommerce_elt import batches, lake, reconcile, warehouse
-from ecommerce_elt.cleaning import SELECT_CLEAN, clean_batch, run_cleaning
+from ecommerce_elt.batches import manifests
+from ecommerce_elt.cleaning.cleaner import SELECT_CLEAN, clean_batch, run_cleaning
 from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.load import transaction as load_transaction
+from ecommerce_elt.reconcile import compare as reconcile_compare
 from ecommerce_elt.settings import Settings, settings
 from pydantic import SecretStr
 
@@ -31,7 +34,7 @@ from local.stack import Stack
 from local.supervision import wait_for
 from tests.conftest import PROJECT
 from tests.e2e import search
-from tests.plugins.cleaning_bench import line
+from tests.support.cleaning_bench import line
 
 NOT_COMPARED = {"source_object", "source_line", "extra"}
 TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d+")
@@ -46,14 +49,22 @@ class Runner:
     def __init__(self, stack: Stack, folder: Path) -> None:
         folder.mkdir(exist_ok=True)
         self.log, self.errors = folder / "calls.log", folder / "errors.log"
-        settings = {"ECOMMERCE_OPEN_BATCH_RETRY_SECONDS": "0", "AWS_RETRY_MODE": "standard", "AWS_MAX_ATTEMPTS": "5",
-                    "ECOMMERCE_PII_HMAC_KEY": stack.user_environment()["ECOMMERCE_PII_HMAC_KEY"]}  # fmt: skip
+        settings = {
+            "ECOMMERCE_OPEN_BATCH_RETRY_SECONDS": "0",
+            "AWS_RETRY_MODE": "standard",
+            "AWS_MAX_ATTEMPTS": "5",
+            "ECOMMERCE_PII_HMAC_KEY": stack.user_environment()["ECOMMERCE_PII_HMAC_KEY"],
+        }
         plugins = os.pathsep.join([str(PROJECT / "plugins"), str(PROJECT)])
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "tests.faults.run_load"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-            env=stack.environment() | settings | {"PYTHONPATH": plugins}, cwd=PROJECT,
+            [sys.executable, "-m", "tests.faults.run_load"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=stack.environment() | settings | {"PYTHONPATH": plugins},
+            cwd=PROJECT,
             stderr=(folder / "runs.log").open("w"),
-        )  # fmt: skip
+        )
 
     def start(self, **order) -> int:
         """Begins a run and returns its process id."""
@@ -111,9 +122,13 @@ class World:
     @classmethod
     def of(cls, stack: Stack, folder: Path) -> World:
         observer = Observer.of(stack)
-        config = settings().model_copy(update={
-            "work_dir": folder, "bucket": observer.bucket,
-            "pii_hmac_key": SecretStr(stack.user_environment()["ECOMMERCE_PII_HMAC_KEY"])})  # fmt: skip
+        config = settings().model_copy(
+            update={
+                "work_dir": folder,
+                "bucket": observer.bucket,
+                "pii_hmac_key": SecretStr(stack.user_environment()["ECOMMERCE_PII_HMAC_KEY"]),
+            }
+        )
         return cls(stack, observer, config, folder)
 
     @cached_property
@@ -146,7 +161,7 @@ class World:
     def land(self, feed, payloads, hour=None, name=None) -> str:
         """Writes a raw object, as raw_writer does, and returns its key."""
         hour = hour or datetime.now(UTC)
-        key = f"{reconcile.folder_of(feed, hour)}landed-{name or uuid.uuid4().hex}.jsonl.gz"
+        key = f"{reconcile_compare.folder_of(feed, hour)}landed-{name or uuid.uuid4().hex}.jsonl.gz"
         body = gzip.compress(b"".join(p + b"\n" for p in payloads), 1, mtime=0)
         self.s3.put_object(Bucket=self.observer.bucket, Key=key, Body=body)
         for payload in payloads:
@@ -218,22 +233,29 @@ class World:
 
     def claim(self) -> list[str]:
         """Claims what waits, and returns the ids of the batches that are open now."""
-        claimed = batches.claim(
-            self.s3, self.sqs, bucket=self.observer.bucket, queue_url=self.observer.queue_url, max_objects=1000,
-            max_bytes=2**30, retry_after=timedelta(0),
-            loaded_keys=lambda feed, first, last: warehouse.loaded_keys(self.target, self.config.sql_dir, feed, first, last),
-        )  # fmt: skip
+        claimed = manifests.claim(
+            self.s3,
+            self.sqs,
+            bucket=self.observer.bucket,
+            queue_url=self.observer.queue_url,
+            max_objects=1000,
+            max_bytes=2**30,
+            retry_after=timedelta(0),
+            loaded_keys=lambda feed, first, last: load_transaction.loaded_keys(
+                self.target, self.config.sql_dir, feed, first, last
+            ),
+        )
         return list(claimed.batches)
 
     def cleaned(self, feed, payloads):
         """A batch of its own of the events, claimed and cleaned."""
         key = self.land(feed, payloads)
         wait_for(lambda: any(key in self.objects(b) for b in self.claim()), 20, "the claim", 0.1)
-        [batch_id] = [b for b in batches.open_batches(self.s3, self.observer.bucket) if key in self.objects(b)]
-        return clean_batch(self.s3, batches.read_manifest(self.s3, self.observer.bucket, batch_id), self.config)
+        [batch_id] = [b for b in manifests.open_batches(self.s3, self.observer.bucket) if key in self.objects(b)]
+        return clean_batch(self.s3, manifests.read_manifest(self.s3, self.observer.bucket, batch_id), self.config)
 
     def objects(self, batch_id) -> set[str]:
-        return {raw.key for raw in batches.read_manifest(self.s3, self.observer.bucket, batch_id).objects}
+        return {raw.key for raw in manifests.read_manifest(self.s3, self.observer.bucket, batch_id).objects}
 
     def redshift_answers(self) -> bool:
         try:
@@ -266,8 +288,8 @@ class World:
         return [tuple(map(_plain, row)) for row in rows]
 
     def listed(self, feed) -> Counter:
-        urls = lake.files(self.s3, self.observer.bucket, feed)
-        return Counter(i for url in urls for i in lake._read(self.s3, url, ["event_id"])["event_id"].to_pylist())
+        urls = lake_lists.files(self.s3, self.observer.bucket, feed)
+        return Counter(i for url in urls for i in lake_lists._read(self.s3, url, ["event_id"])["event_id"].to_pylist())
 
     def arrived(self) -> dict[str, int]:
         """Events of the objects that committed batches have, by feed; an object that two batches have arrived once."""

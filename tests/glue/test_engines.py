@@ -6,6 +6,7 @@ import json
 import shutil
 import time
 import uuid
+from datetime import UTC, datetime
 from importlib.util import find_spec
 from itertools import islice
 from pathlib import Path
@@ -14,17 +15,17 @@ from random import Random
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from ecommerce_elt.batches import Manifest, RawObject
-from ecommerce_elt.cleaning import clean_batch
-from ecommerce_elt.events import envelope, event_ids
-from ecommerce_elt.raw_records import EVENTS, _events_of
-from ecommerce_elt.spark_sql import BLANKS, spark_cleaning
-from ecommerce_elt.tabular import Flags, TabularFile
+from ecommerce_elt.batches.manifests import Manifest, RawObject
+from ecommerce_elt.batches.raw_records import EVENTS, _events_of
+from ecommerce_elt.cleaning.cleaner import clean_batch
+from ecommerce_elt.cleaning.spark_sql import BLANKS, spark_cleaning
+from ecommerce_elt.feeds.events import envelope, event_ids
+from ecommerce_elt.landing.tabular import Flags, TabularFile
 
 from local.supervision import wait_for
 from producer.simulate import simulated
 from tests.lambdas.test_shared import VALUES
-from tests.plugins import dialect_cases
+from tests.support import dialect_cases
 
 pytestmark = [
     pytest.mark.slow,
@@ -38,16 +39,103 @@ SPARK_TYPES = {"event_version": "int", "schema_version": "int", "source_line": "
 JOB = "ecommerce-clean-events"
 # What sources write that engines like to read each in its own way.
 ODD = [
-    *VALUES, *BLANKS, f"{BLANKS}6{BLANKS}", "\t", "\u200b6", "6\u0000", "ß", "ŉ", "ſ", "İ", "é 1", "𝟔", "c1", "a1", "C536365", "\n",
-    1.10, 1e5, 1e-8, 1e22, 123456789.123456789, 0.1 + 0.2, -0.0, 1e16, 2**63, -(2**63) - 1, 10**30, [], {}, [1.50, "x\n", None, True],
-    {"a": {"b": [1e5]}, "ü": "\u001f\""}, "0", "00", "007", "+.5", "5.", "-", "+", ".", "1e5", "0.1" + "0" * 50, "9" * 50 + ".5",
-    "2010-12-01T08:26:59Z", "2010-12-01 08:26 UTC", "2010-12-01 8:6", "2010-12-01T08:26:59.1234567891", "2010-12-01T23:59:60",
-    "2010-12-01 24:00:00", "0000-01-01", "9999-12-31 23:59:59", "2010-12-01T08:26+14:59", "2010-12-01T08:26+15:00", "2010-1-1",
-    "2010-12-01T08:26:59.", "2010-12-01T08:26 +01:00", "2010-12-01T08", "2010", "2010-12", " 2010-12-01", "2010-12-01Z",
-    "1900-01-01T00:00:00+01:00", "2199-12-31T23:59:59-01:00", "12345-01-01", "-2010-12-01", "now", "2012-02-29", "2011-02-29",
-    "sale", "return", "restock", "adjustment", -3, "Female", "female", "Other", "City, ST 12345", "City, APO AE 12345-6789", "X\nST 12345\n", "éST 12345", "_ST 12345", "ST 12345",
-    "(555) 123-4567", "+1-555-123-4567x89", "٣٤٥", "17", "18", "24", "25", "64", "65", "130", "131", "-1", "1.999", "1000000", "1000000.01",
-]  # fmt: skip
+    *VALUES,
+    *BLANKS,
+    f"{BLANKS}6{BLANKS}",
+    "\t",
+    "\u200b6",
+    "6\u0000",
+    "ß",
+    "ŉ",
+    "ſ",
+    "İ",
+    "é 1",
+    "𝟔",
+    "c1",
+    "a1",
+    "C536365",
+    "\n",
+    1.10,
+    1e5,
+    1e-8,
+    1e22,
+    123456789.123456789,
+    0.1 + 0.2,
+    -0.0,
+    1e16,
+    2**63,
+    -(2**63) - 1,
+    10**30,
+    [],
+    {},
+    [1.50, "x\n", None, True],
+    {"a": {"b": [1e5]}, "ü": '\u001f"'},
+    "0",
+    "00",
+    "007",
+    "+.5",
+    "5.",
+    "-",
+    "+",
+    ".",
+    "1e5",
+    "0.1" + "0" * 50,
+    "9" * 50 + ".5",
+    "2010-12-01T08:26:59Z",
+    "2010-12-01 08:26 UTC",
+    "2010-12-01 8:6",
+    "2010-12-01T08:26:59.1234567891",
+    "2010-12-01T23:59:60",
+    "2010-12-01 24:00:00",
+    "0000-01-01",
+    "9999-12-31 23:59:59",
+    "2010-12-01T08:26+14:59",
+    "2010-12-01T08:26+15:00",
+    "2010-1-1",
+    "2010-12-01T08:26:59.",
+    "2010-12-01T08:26 +01:00",
+    "2010-12-01T08",
+    "2010",
+    "2010-12",
+    " 2010-12-01",
+    "2010-12-01Z",
+    "1900-01-01T00:00:00+01:00",
+    "2199-12-31T23:59:59-01:00",
+    "12345-01-01",
+    "-2010-12-01",
+    "now",
+    "2012-02-29",
+    "2011-02-29",
+    "sale",
+    "return",
+    "restock",
+    "adjustment",
+    -3,
+    "Female",
+    "female",
+    "Other",
+    "City, ST 12345",
+    "City, APO AE 12345-6789",
+    "X\nST 12345\n",
+    "éST 12345",
+    "_ST 12345",
+    "ST 12345",
+    "(555) 123-4567",
+    "+1-555-123-4567x89",
+    "٣٤٥",
+    "17",
+    "18",
+    "24",
+    "25",
+    "64",
+    "65",
+    "130",
+    "131",
+    "-1",
+    "1.999",
+    "1000000",
+    "1000000.01",
+]
 
 
 def _mutated(contract, good, seed):
@@ -87,16 +175,35 @@ def _fuzzed(contract, good):
     times = [t for t in times if t is None or isinstance(t, str)]
     for number, record in enumerate(_mutated(contract, good, 3)):
         moment = random.choice(times) if number % 3 else None
-        made = {"event_id": f"e{random.randrange(number + 1) if number % 20 == 7 else number}", "feed": contract.feed,
-                "schema_version": random.choice([1, 1, 2, 3]), "event_time": moment, "sent_at": "2026-01-01T00:00:00Z", "data": record}  # fmt: skip
+        made = {
+            "event_id": f"e{random.randrange(number + 1) if number % 20 == 7 else number}",
+            "feed": contract.feed,
+            "schema_version": random.choice([1, 1, 2, 3]),
+            "event_time": moment,
+            "sent_at": "2026-01-01T00:00:00Z",
+            "data": record,
+        }
         if number % 5 == 2:
             made["event_version"] = random.randint(1, 3)
         yield json.dumps(made, ensure_ascii=bool(number % 2)).encode()
     # Bytes that Python's own encoder would not write.
-    for number, data in enumerate((
-        b'{"%s": 1.10, "%s": 2}', b'{"%s": -0}', b'{"%s": 1E400}', b'{"%s": 0.00001}', b'{ "%s" : [ 1 , 2.50 ] }', b'{"%s": 1e-7}',
-        b'{"%s": 12345678901234567890123}', b'{"%s": 123456789012345680.0}', b'{"%s": "\\u00e9\\u2003"}', b'[1]', b'"x"', b'3', b'null',
-    )):  # fmt: skip
+    for number, data in enumerate(
+        (
+            b'{"%s": 1.10, "%s": 2}',
+            b'{"%s": -0}',
+            b'{"%s": 1E400}',
+            b'{"%s": 0.00001}',
+            b'{ "%s" : [ 1 , 2.50 ] }',
+            b'{"%s": 1e-7}',
+            b'{"%s": 12345678901234567890123}',
+            b'{"%s": 123456789012345680.0}',
+            b'{"%s": "\\u00e9\\u2003"}',
+            b"[1]",
+            b'"x"',
+            b"3",
+            b"null",
+        )
+    ):
         for column in contract.columns:
             filled = data.replace(b"%s", column.header.encode())
             yield b'{"event_id": "b%d-%s", "event_time": null, "data": %s}' % (number, column.name.encode(), filled)
@@ -229,10 +336,16 @@ def test_no_difference_on_the_whole_real_file(lake, glue, stack_config, contract
     survey = file.survey()
     identify = event_ids(survey.data_set)
     rows = (
-        envelope(event_id=identify(row.line), feed="online_retail", version=1, event_time=row.event_time,
-                 sent_at="2026-01-01T00:00:00Z", data=row.data)
+        envelope(
+            event_id=identify(row.line),
+            feed="online_retail",
+            version=1,
+            event_time=row.event_time,
+            sent_at="2026-01-01T00:00:00Z",
+            data=row.data,
+        )
         for row in file.rows(survey)
-    )  # fmt: skip
+    )
     objects = []
     while lines := list(islice(rows, 50_000)):
         objects.append(_put(s3, bucket, "online_retail", f"real-{len(objects):03}", lines))
@@ -249,8 +362,17 @@ def test_failures_are_reported_as_glue_reports_them_and_a_prefix_becomes_a_batch
     s3, bucket = lake
     torn = _put(s3, bucket, "online_retail", "torn", [b'{"event_id": "1", "data": {}}', b"no json"])
     _, manifest = _manifests(s3, bucket, "online_retail", [torn])
-    lines = [envelope(event_id=f"p{i}", feed="product_events", version=1, event_time=None, sent_at="2026-01-01T00:00:00Z",
-                      data=data) for i, (_, data, _) in enumerate(simulated("product_events", 20, 4, 0.0))]  # fmt: skip
+    lines = [
+        envelope(
+            event_id=f"p{i}",
+            feed="product_events",
+            version=1,
+            event_time=None,
+            sent_at="2026-01-01T00:00:00Z",
+            data=data,
+        )
+        for i, (_, data, _) in enumerate(simulated("product_events", 20, 4, 0.0))
+    ]
     raw = _put(s3, bucket, "product_events", "of-a-prefix", lines)
     prefix = raw.key.rpartition("/")[0] + "/of-a-prefix"
     failed, unknown, good = run_jobs(
@@ -271,6 +393,46 @@ def test_failures_are_reported_as_glue_reports_them_and_a_prefix_becomes_a_batch
     batch_id = opened[0].rpartition("/")[2]
     s3.delete_object(Bucket=bucket, Key=opened[0])
     assert sum(table.num_rows for table in _files(s3, bucket, batch_id).values()) == 20
+
+
+@pytest.mark.timeout(600)
+def test_withdrawals_are_no_rows_in_either_engine(lake, glue, stack_config):
+    s3, bucket = lake
+
+    def lines(ids, version, records):
+        return [
+            envelope(
+                event_id=f"w{i}",
+                feed="product_events",
+                version=2,
+                event_time=datetime(2026, 1, 2, tzinfo=UTC),
+                sent_at="2026-01-01T00:00:00Z",
+                data=data,
+                event_version=version,
+            )
+            for i, data in zip(ids, records, strict=True)
+        ]
+
+    records = [data for _, data, _ in simulated("product_events", 10, 4, 0.0)]
+    objects = [
+        _put(s3, bucket, "product_events", "landed-20260103T000000Z-rows", lines(range(10), 1, records)),
+        _put(s3, bucket, "product_events", "landed-20260104T000000Z-withdrawn-a", lines([1, 3, 77], 2, [{}] * 3)),
+    ]
+    one, other = _manifests(s3, bucket, "product_events", objects)
+    ours = clean_batch(s3, one, stack_config)
+    assert (ours.accepted, ours.clean, ours.duplicates, ours.withdrawn, ours.rows) == (13, 11, 2, 3, 8)
+    [run] = run_jobs(glue, {"batch_id": other.batch_id})
+    assert run["JobRunState"] == "SUCCEEDED", run.get("ErrorMessage")
+    assert _assert_same(s3, bucket, one, other) == (8, 0)
+    found = []
+    for manifest in (one, other):
+        key = f"manifests/{manifest.batch_id}/withdrawn/events.jsonl"
+        body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
+        found.append(sorted((json.loads(row) for row in body.splitlines()), key=lambda row: row["event_id"]))
+    assert found[0] == found[1]
+    assert [(row["event_id"], row["event_version"], row["landed_at"]) for row in found[0]] == [
+        (f"w{i}", 2, "2026-01-04 00:00:00") for i in (1, 3, 77)
+    ]
 
 
 def test_what_senders_write_for_a_value_is_read_as_the_cleaning_reads_it(monkeypatch):

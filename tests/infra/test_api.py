@@ -67,9 +67,10 @@ def test_any_request_is_answered_as_the_document_says(case, cloud):
     headers = {"x-api-key": env["ECOMMERCE_API_KEY_CORRECT"]}
     answer = case.call(base_url=env["ECOMMERCE_API_URL"], headers=headers)
     case.validate_response(
-        answer, headers=headers,
+        answer,
+        headers=headers,
         checks=(schemathesis.checks.not_a_server_error, schemathesis.checks.response_schema_conformance),
-    )  # fmt: skip
+    )
     if answer.status_code == 202:
         accepted.update(dict.fromkeys(answer.json()["event_ids"]))
 
@@ -89,8 +90,14 @@ def test_every_event_that_was_accepted_is_in_raw(observer, api):
 
 def test_repeating_a_request_changes_nothing_but_raw(api, observer):
     ids = [str(uuid.uuid4()) for _ in range(3)]
-    line = {"InvoiceNo": f"T{ids[0][:8]}", "StockCode": "A1", "Quantity": 2, "InvoiceDate": "2026-01-02 03:04",
-            "UnitPrice": "16.13", "Country": "France"}  # fmt: skip
+    line = {
+        "InvoiceNo": f"T{ids[0][:8]}",
+        "StockCode": "A1",
+        "Quantity": 2,
+        "InvoiceDate": "2026-01-02 03:04",
+        "UnitPrice": "16.13",
+        "Country": "France",
+    }
     body = [{"feed": "online_retail", "event_id": i, "data": line} for i in ids]
     for _ in range(3):
         answer = api.post("/events", json=body)
@@ -145,8 +152,9 @@ def test_csv_goes_the_whole_way(api, observer):
 
 
 @pytest.mark.parametrize(
-    ("content_type", "status"), [("text/csv", 400), ("application/csv; charset=windows-1252", 202), ("text/csv; charset=windows-1252", 415)]
-)  # fmt: skip
+    ("content_type", "status"),
+    [("text/csv", 400), ("application/csv; charset=windows-1252", 202), ("text/csv; charset=windows-1252", 415)],
+)
 def test_bytes_that_are_no_utf_8_are_never_taken_for_other_characters(api, content_type, status):
     body = "event_time,product_id,quantity,price,note\n2026-01-02T03:04:05Z,P-1,-2,9.95,MÜLLER\n".encode("cp1252")
     answer = api.post("/events?feed=product_events", content=body, headers={"Content-Type": content_type})

@@ -70,11 +70,13 @@ def test_a_key_from_its_making_to_its_end(client, prefix):
 @pytest.mark.parametrize(
     ("words", "says"),
     [
-        (("create", "A Shop"), "lower-case"), (("create", "shop", "--may", "all"), "send, read, correct"),
-        (("rotate", "nobody"), "no key 'nobody'"), (("create", "shop", "--prefix", "nowhere"), "deploy first"),
+        (("create", "A Shop"), "lower-case"),
+        (("create", "shop", "--may", "all"), "send, read, correct"),
+        (("rotate", "nobody"), "no key 'nobody'"),
+        (("create", "shop", "--prefix", "nowhere"), "deploy first"),
         (("create", "shop", "--stage", "nowhere"), "no stage 'nowhere'"),
     ],
-)  # fmt: skip
+)
 def test_what_cannot_be_is_said(client, prefix, words, says):
     chosen = () if {"--prefix", "--stage"} & set(words) else ("--prefix", prefix)
     answer = run(*words, *chosen)
@@ -142,9 +144,10 @@ def test_the_digests_of_the_template_before_are_found(client):
     }
     assert _deployed_before(prefix, "ApiKeySha256") == []
     boto3.client("cloudformation").create_stack(
-        StackName=f"{prefix}-streaming", TemplateBody=json.dumps(template),
+        StackName=f"{prefix}-streaming",
+        TemplateBody=json.dumps(template),
         Parameters=[{"ParameterKey": "ApiKeySha256", "ParameterValue": "ab,cd"}],
-    )  # fmt: skip
+    )
     assert _deployed_before(prefix, "ApiKeySha256") == ["ab", "cd"]
     assert _deployed_before(prefix, "ApiKeysSecretArn") == []
 
@@ -176,8 +179,10 @@ def test_a_new_key_is_taken_and_named_in_the_access_log_and_a_revoked_one_is_out
     lines = [json.loads(event["message"]) for page in pages for event in page["events"]]
     access = [line for line in lines if line["key"] == name]
     assert {(line["key"], line["route"], line["status"]) for line in access} == {
-        (name, "POST /events", "202"), (name, "POST /events", "403"), (name, "GET /invoices/{InvoiceNo}", "403"),
-    }  # fmt: skip
+        (name, "POST /events", "202"),
+        (name, "POST /events", "403"),
+        (name, "GET /invoices/{InvoiceNo}", "403"),
+    }
 
     assert run("revoke", name).exit_code == 0
     wait_for(lambda: post().status_code == 403, 65, "the revocation", 1)
@@ -185,7 +190,12 @@ def test_a_new_key_is_taken_and_named_in_the_access_log_and_a_revoked_one_is_out
 
 def test_the_makefile_has_the_commands():
     makefile = (PROJECT / "Makefile").read_text()
-    for target, command in (("api-key", "create"), ("api-key-rotate", "rotate"), ("api-key-retire", "retire"),
-                            ("api-key-revoke", "revoke"), ("api-keys", "list")):  # fmt: skip
+    for target, command in (
+        ("api-key", "create"),
+        ("api-key-rotate", "rotate"),
+        ("api-key-retire", "retire"),
+        ("api-key-revoke", "revoke"),
+        ("api-keys", "list"),
+    ):
         assert f"{target}: $(READY)" in makefile
         assert f"$(API_KEYS) {command}" in makefile

@@ -34,7 +34,7 @@ def test_every_service_is_watched_restarted_and_pinned(services):
 
 def test_every_port_is_on_loopback(services):
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 7
+    assert len(ports) == 10
     assert all(port.startswith("127.0.0.1:") for port in ports)
 
 
@@ -46,6 +46,7 @@ def test_profiles(services):
     assert by_profile["celery"] == {"redis", "airflow-worker"}
     assert by_profile["producer"] == by_profile["local-producer"] == {"producer"}
     assert "aws-producer" not in by_profile  # no simulated shop sends to AWS by itself
+    assert by_profile["bigquery"] == {"bigquery", "cloud-storage"}
     assert not by_profile["always"] & by_profile["local"]
     assert "COMPOSE_PROFILES=${CLOUD},${CLOUD}-producer" in (PROJECT / ".env").read_text().splitlines()
 
@@ -64,8 +65,14 @@ def test_airflow_is_set_as_in_the_local_cloud(services, tmp_path):
     lines = (PROJECT / "docker" / "local.env").read_text().splitlines()
     local = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
     for name, value in ours.items():
-        if name.startswith(("ECOMMERCE_", "AWS_")) and name not in {"ECOMMERCE_LOCAL_STATE", "ECOMMERCE_WORK_DIR", "ECOMMERCE_API_URL", "ECOMMERCE_API_KEY", "ECOMMERCE_API_KEY_CORRECT",
-                                                                   "ECOMMERCE_TASK_RETRY_DELAY_SECONDS"}:  # fmt: skip
+        if name.startswith(("ECOMMERCE_", "AWS_")) and name not in {
+            "ECOMMERCE_LOCAL_STATE",
+            "ECOMMERCE_WORK_DIR",
+            "ECOMMERCE_API_URL",
+            "ECOMMERCE_API_KEY",
+            "ECOMMERCE_API_KEY_CORRECT",
+            "ECOMMERCE_TASK_RETRY_DELAY_SECONDS",
+        }:
             assert name in local, name
             if "127.0.0.1" not in value:
                 assert local[name] == value, name
@@ -110,3 +117,21 @@ def httpserver_of():
     for server in servers:
         server.shutdown()
         server.server_close()
+
+
+@pytest.mark.parametrize(
+    "file", [PROJECT / "Dockerfile", *sorted((PROJECT / "docker").glob("*.Dockerfile"))], ids=lambda f: f.name
+)
+def test_what_an_image_copies_is_sent_to_the_build(file):
+    sent = {line.removeprefix("!") for line in (PROJECT / ".dockerignore").read_text().splitlines() if line[:1] == "!"}
+    copied = [
+        word
+        for line in file.read_text().splitlines()
+        if line.startswith("COPY ")
+        for word in line.split()[1:-1]
+        if not word.startswith("--")
+    ]
+    assert copied
+    for name in copied:
+        assert list(PROJECT.glob(name)), name
+        assert any(name == path or name.startswith(f"{path}/") for path in sent), name

@@ -40,9 +40,13 @@ def given_up(cloud, bucket, monkeypatch, tmp_path):
     ]
     (tmp_path / "handler.py").write_text(HANDLER)
     functions.create_function(
-        FunctionName=f"{prefix}-writer", Runtime="python3.13", Role="arn:aws:iam::000000000000:role/x", Handler="handler.handler",
-        Code={"ZipFile": package(tmp_path)[1]}, Environment={"Variables": {"BUCKET": bucket, "FAILING": "15,17"}},
-    )  # fmt: skip
+        FunctionName=f"{prefix}-writer",
+        Runtime="python3.13",
+        Role="arn:aws:iam::000000000000:role/x",
+        Handler="handler.handler",
+        Code={"ZipFile": package(tmp_path)[1]},
+        Environment={"Variables": {"BUCKET": bucket, "FAILING": "15,17"}},
+    )
     queue = sqs.create_queue(QueueName=f"{prefix}-writer-failures")["QueueUrl"]
     shard = kinesis.list_shards(StreamARN=arn)["Shards"][0]["ShardId"]
     batch = {

@@ -38,8 +38,12 @@ def test_the_lake_is_closed(resources):
     block = resources["Lake"]["Properties"]["PublicAccessBlockConfiguration"]
     assert set(block) == {"BlockPublicAcls", "BlockPublicPolicy", "IgnorePublicAcls", "RestrictPublicBuckets"}
     assert all(block.values())
-    [statement] = resources["LakePolicy"]["Properties"]["PolicyDocument"]["Statement"]
-    assert (statement["Effect"], statement["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    closed, told = resources["LakePolicy"]["Properties"]["PolicyDocument"]["Statement"]
+    assert (closed["Effect"], closed["Condition"]) == ("Deny", {"Bool": {"aws:SecureTransport": "false"}})
+    condition, statement, _ = told["Fn::If"]  # the event integration of a COPY job: no object is read or written by it
+    assert (condition, statement["Principal"]) == ("AutoCopies", {"Service": "redshift.amazonaws.com"})
+    assert {action for action in statement["Action"] if "Object" in action} == set()
+    assert statement["Condition"] == {"StringEquals": {"aws:SourceAccount": {"Ref": "AWS::AccountId"}}}
 
 
 def test_raw_writer_may_write_and_nothing_more(resources):
@@ -58,7 +62,16 @@ def test_personal_data_in_raw_ends(resources):
         for r in resources["Lake"]["Properties"]["LifecycleConfiguration"]["Rules"]
         if "ExpirationInDays" in r
     }
-    assert rules == {"raw/", "landing/", "quarantine/unreadable/", "firehose/errors/", "athena/"}
+    assert rules == {
+        "raw/",
+        "landing/",
+        "quarantine/unreadable/",
+        "firehose/errors/",
+        "athena/",
+        "bigquery/",
+        "forecast/",
+        "models/",
+    }
 
 
 def test_the_same_code_gives_the_same_package():

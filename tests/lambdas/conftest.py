@@ -74,15 +74,22 @@ def tables(on_cloud):
     def create(name, partition, sort, **more):
         attributes = [partition, sort, *(["InvoiceDate"] if more else [])]
         client.create_table(
-            TableName=name, BillingMode="PAY_PER_REQUEST",
+            TableName=name,
+            BillingMode="PAY_PER_REQUEST",
             KeySchema=[{"AttributeName": partition, "KeyType": "HASH"}, {"AttributeName": sort, "KeyType": "RANGE"}],
-            AttributeDefinitions=[{"AttributeName": a, "AttributeType": "S"} for a in attributes], **more,
-        )  # fmt: skip
+            AttributeDefinitions=[{"AttributeName": a, "AttributeType": "S"} for a in attributes],
+            **more,
+        )
         return name
 
-    index = {"IndexName": "by-date", "Projection": {"ProjectionType": "ALL"}, "KeySchema": [
-        {"AttributeName": "CustomerID", "KeyType": "HASH"}, {"AttributeName": "InvoiceDate", "KeyType": "RANGE"},
-    ]}  # fmt: skip
+    index = {
+        "IndexName": "by-date",
+        "Projection": {"ProjectionType": "ALL"},
+        "KeySchema": [
+            {"AttributeName": "CustomerID", "KeyType": "HASH"},
+            {"AttributeName": "InvoiceDate", "KeyType": "RANGE"},
+        ],
+    }
     found = (
         create(f"invoices-{suffix}", "InvoiceNo", "StockCode"),
         create(f"customers-{suffix}", "CustomerID", "InvoiceNo", GlobalSecondaryIndexes=[index]),

@@ -14,10 +14,17 @@ def kinesis_record(
 ) -> dict[str, Any]:
     number = f"4960000000000000000000000000{sequence:012d}"
     return {
-        "kinesis": {"partitionKey": key, "sequenceNumber": number, "data": base64.b64encode(payload).decode(),
-                    "approximateArrivalTimestamp": arrived + sequence / 1000, "kinesisSchemaVersion": "1.0"},
-        "eventSource": "aws:kinesis", "eventID": f"{shard}:{number}", "eventName": "aws:kinesis:record",
-    }  # fmt: skip
+        "kinesis": {
+            "partitionKey": key,
+            "sequenceNumber": number,
+            "data": base64.b64encode(payload).decode(),
+            "approximateArrivalTimestamp": arrived + sequence / 1000,
+            "kinesisSchemaVersion": "1.0",
+        },
+        "eventSource": "aws:kinesis",
+        "eventID": f"{shard}:{number}",
+        "eventName": "aws:kinesis:record",
+    }
 
 
 class Mapping:
@@ -25,9 +32,11 @@ class Mapping:
 
     def __init__(self, function: Any, **settings: Any) -> None:
         template = {
-            "batch_size": 10_000, "maximum_retry_attempts": 100, "bisect_batch_on_function_error": True,
+            "batch_size": 10_000,
+            "maximum_retry_attempts": 100,
+            "bisect_batch_on_function_error": True,
             "report_batch_item_failures": True,
-        }  # fmt: skip
+        }
         self.function = function
         self.discarded: list[Discarded] = []
         self.invocations = 0

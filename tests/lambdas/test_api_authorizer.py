@@ -55,11 +55,15 @@ def ask(authorizer, key):
 @pytest.mark.parametrize(
     ("key", "context"),
     [
-        ("a key", {"key": "shop", "may": "send,read"}), ("the next key", {"key": "shop", "may": "send,read"}),
-        ("desk", {"key": "desk", "may": "correct"}), ("a kez", None), ("", None), ("é", None),
+        ("a key", {"key": "shop", "may": "send,read"}),
+        ("the next key", {"key": "shop", "may": "send,read"}),
+        ("desk", {"key": "desk", "may": "correct"}),
+        ("a kez", None),
+        ("", None),
+        ("é", None),
         (sha256(b"a key").hexdigest(), None),
     ],
-)  # fmt: skip
+)
 def test_only_known_keys_get_in_with_their_name_and_rights(authorizer, key, context):
     expected = {"isAuthorized": True, "context": context} if context else {"isAuthorized": False}
     assert ask(authorizer, key) == expected

@@ -11,15 +11,31 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.lambdas.event_source import Mapping, kinesis_record
-from tests.plugins.cleaning_bench import line
+from tests.support.cleaning_bench import line
 
 
 def event(
-    number, invoice="536365", code="85123A", quantity=6, price="2.55", customer="17850", time="2010-12-01 08:26",
-    version=1, **more,
-):  # fmt: skip
-    data = {"InvoiceNo": invoice, "StockCode": code, "Description": "LANTERN", "Quantity": str(quantity),
-            "InvoiceDate": time, "UnitPrice": price, "CustomerID": customer, "Country": "United Kingdom", **more}  # fmt: skip
+    number,
+    invoice="536365",
+    code="85123A",
+    quantity=6,
+    price="2.55",
+    customer="17850",
+    time="2010-12-01 08:26",
+    version=1,
+    **more,
+):
+    data = {
+        "InvoiceNo": invoice,
+        "StockCode": code,
+        "Description": "LANTERN",
+        "Quantity": str(quantity),
+        "InvoiceDate": time,
+        "UnitPrice": price,
+        "CustomerID": customer,
+        "Country": "United Kingdom",
+        **more,
+    }
     return line("online_retail", data, f"e{number}", None, version)
 
 
@@ -31,11 +47,17 @@ def a_shop(count, seed=1):
     """Lines of a few invoices with repeated products, several customers and several times each."""
     random = Random(seed)
     return [
-        event(i, invoice=f"{500000 + random.randrange(count // 10 + 1)}", code=random.choice(["A", "b", "B", "C1", "D"]),
-              quantity=random.randint(-3, 9), price=f"{random.randint(0, 999) / 100:.2f}",
-              customer=random.choice(["1", "2", ""]), time=f"2010-12-{random.randint(1, 28):02d} 08:{random.randint(0, 59):02d}")
+        event(
+            i,
+            invoice=f"{500000 + random.randrange(count // 10 + 1)}",
+            code=random.choice(["A", "b", "B", "C1", "D"]),
+            quantity=random.randint(-3, 9),
+            price=f"{random.randint(0, 999) / 100:.2f}",
+            customer=random.choice(["1", "2", ""]),
+            time=f"2010-12-{random.randint(1, 28):02d} 08:{random.randint(0, 59):02d}",
+        )
         for i in range(count)
-    ]  # fmt: skip
+    ]
 
 
 def expected(events):
@@ -203,10 +225,20 @@ def test_what_stays_throttled_is_reported_and_comes_again(writer, tables, monkey
 
 def test_a_poison_record_among_two_thousand_lets_the_others_land(writer, tables):
     """An item at DynamoDB's limit of 400 KB takes no further line."""
-    full = {"InvoiceNo": {"S": "full"}, "StockCode": {"S": "F"}, "LineCount": {"N": "1"}, "FirstLine": {"S": "2010"},
-            "InvoiceDate": {"S": "2010-01-01T00:00:00Z"}, "Country": {"S": "France"}, "Quantity": {"N": "1"},
-            "Total": {"N": "1"}, "UnitPrice": {"N": "1"}, "CustomerID": {"S": "9"}, "Description": {"NULL": True},
-            "Lines": {"M": {"old": {"S": "x" * 409_350}}}}  # fmt: skip
+    full = {
+        "InvoiceNo": {"S": "full"},
+        "StockCode": {"S": "F"},
+        "LineCount": {"N": "1"},
+        "FirstLine": {"S": "2010"},
+        "InvoiceDate": {"S": "2010-01-01T00:00:00Z"},
+        "Country": {"S": "France"},
+        "Quantity": {"N": "1"},
+        "Total": {"N": "1"},
+        "UnitPrice": {"N": "1"},
+        "CustomerID": {"S": "9"},
+        "Description": {"NULL": True},
+        "Lines": {"M": {"old": {"S": "x" * 409_350}}},
+    }
     boto3.client("dynamodb").put_item(TableName=tables[0], Item=full)
     events = [event(i, invoice=f"{600000 + i // 20}", code=f"S{i % 20}") for i in range(2000)]
     events[1234] = event(1234, invoice="full", code="F", customer="9")
@@ -241,12 +273,14 @@ def test_retention_counts_from_the_newest_arrival(logic):
 
 
 CORRECTED = [
-    event(0), event(1, quantity=2), event(2, code="B"),
+    event(0),
+    event(1, quantity=2),
+    event(2, code="B"),
     event(0, version=2, quantity=7, price="1.10", time="2010-12-03 08:26"),
     event(0, version=3, quantity=8, price="3.00", time="2010-12-02 08:26", Description="LAMP"),
     event(1, version=2, customer="99"),  # the summary of the first customer loses it
     event(2, version=2, customer="", code="b"),
-]  # fmt: skip
+]
 LATEST = [CORRECTED[4], CORRECTED[5], CORRECTED[6]]
 
 
@@ -286,3 +320,84 @@ def test_corrections_by_parallel_writers_are_not_lost(writer, tables):
     [item] = scan(tables[0])
     assert int(item["Quantity"]["N"]) == sum(range(count))
     assert int(item["LineCount"]["N"]) == count
+
+
+# -- withdrawals --------------------------------------------------------------------------------------------------------
+
+
+def withdrawn(records, numbers):
+    """The records as load_history gives them: those of the numbers take their line out."""
+    return [record | {"withdrawn": True} if number in numbers else record for number, record in enumerate(records)]
+
+
+def test_a_line_that_is_taken_out_leaves_the_totals_and_a_higher_version_brings_it_back(writer, tables):
+    lines = [event(1), event(2, quantity=4, time="2010-12-01 07:00"), event(3, code="B")]
+    writer.handler({"Records": shard(lines)}, None)
+    out = event(2, quantity=4, time="2010-12-01 07:00", version=2)
+    for _ in range(2):  # idempotent
+        assert writer.handler({"Records": withdrawn(shard([out]), {0})}, None) == {"batchItemFailures": []}
+    for again in (lines, [out]):  # lower, and the same: a line of the stream, which is no withdrawal
+        writer.handler({"Records": shard(again)}, None)
+    found = {item["StockCode"]["S"]: item for item in scan(tables[0])}
+    check_totals(found["85123A"], [("e1", 6, 6 * Decimal("2.55"), "2010-12-01T08:26:00Z")])
+    assert json.loads(found["85123A"]["Lines"]["M"]["e2"]["S"]) == {"withdrawn": True, "event_version": 2}
+    [summary] = scan(tables[1])
+    assert (summary["LineCount"]["N"], summary["Quantity"]["N"]) == ("2", "12")
+    back = event(2, quantity=4, time="2010-12-01 07:00", version=3)
+    writer.handler({"Records": shard([back])}, None)
+    [item] = [item for item in scan(tables[0]) if item["StockCode"]["S"] == "85123A"]
+    assert (item["LineCount"]["N"], item["Quantity"]["N"], item["InvoiceDate"]["S"]) == (
+        "2",
+        "10",
+        "2010-12-01T07:00:00Z",
+    )
+    assert [summary["LineCount"]["N"] for summary in scan(tables[1])] == ["3"]
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_withdrawals_in_any_order_split_and_repetition_end_in_the_highest_version(writer, tables, seed):
+    random = Random(seed)
+    versions = {n: random.randint(1, 4) for n in range(40)}
+    takes_out = {(n, v): random.random() < 0.4 for n, highest in versions.items() for v in range(1, highest + 1)}
+    records = []
+    for (n, version), is_out in takes_out.items():
+        [record] = shard(
+            [
+                event(
+                    n,
+                    invoice=f"{n % 5}",
+                    code=f"P{n % 3}",
+                    quantity=n + 10 * version,
+                    version=version,
+                    customer=f"{version % 2}",
+                    time=f"2010-12-{1 + n % 9:02d} 08:26",
+                )
+            ]
+        )
+        records.append(record | ({"withdrawn": True} if is_out else {}))
+    mixed = records + random.sample(records, 20)
+    random.shuffle(mixed)
+    for number, record in enumerate(mixed):
+        mixed[number] = {**record, "kinesis": {**record["kinesis"], "sequenceNumber": str(number)}}
+    for start in range(0, len(mixed), 13):
+        assert writer.handler({"Records": mixed[start : start + 13]}, None) == {"batchItemFailures": []}
+    live = {n: v for n, v in versions.items() if not takes_out[n, v]}
+    items = {(item["InvoiceNo"]["S"], item["StockCode"]["S"]): item for item in scan(tables[0])}
+    for key, item in items.items():
+        lines = [
+            (f"e{n}", n + 10 * v, (n + 10 * v) * Decimal("2.55"), f"2010-12-{1 + n % 9:02d}T08:26:00Z")
+            for n, v in live.items()
+            if (f"{n % 5}", f"P{n % 3}") == key
+        ]
+        assert {e for e, text in item["Lines"]["M"].items() if "withdrawn" not in text["S"]} == {
+            line[0] for line in lines
+        }
+        if lines:
+            check_totals(item, lines)
+        else:
+            assert (item["LineCount"]["N"], item["Quantity"]["N"], item["Total"]["N"]) == ("0", "0", "0")
+    of_customer = defaultdict(int)
+    for n, v in live.items():
+        of_customer[f"{v % 2}", f"{n % 5}"] += n + 10 * v
+    found = {(i["CustomerID"]["S"], i["InvoiceNo"]["S"]): int(i["Quantity"]["N"]) for i in scan(tables[1])}
+    assert {key: quantity for key, quantity in found.items() if quantity} == dict(of_customer)

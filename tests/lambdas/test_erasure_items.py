@@ -2,7 +2,7 @@
 
 import boto3
 import pytest
-from ecommerce_elt.erasure_items import erase_items
+from ecommerce_elt.erasure.items import erase_items
 
 from tests.lambdas.test_dynamodb_writer import a_shop, event, shard
 

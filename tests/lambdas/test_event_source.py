@@ -99,8 +99,11 @@ def test_what_is_reported_for_ever_is_given_up_with_what_follows_it():
 
 
 def test_an_unknown_identifier_fails_the_whole_batch():
-    mapping = Mapping(lambda event, context: {"batchItemFailures": [{"itemIdentifier": ""}]}, maximum_retry_attempts=1,
-                      bisect_batch_on_function_error=False)  # fmt: skip
+    mapping = Mapping(
+        lambda event, context: {"batchItemFailures": [{"itemIdentifier": ""}]},
+        maximum_retry_attempts=1,
+        bisect_batch_on_function_error=False,
+    )
     records = shard(3)
     mapping.deliver(records)
     assert (mapping.invocations, mapping.given_up) == (2, numbers(records))
@@ -134,6 +137,11 @@ def test_parallel_batches_keep_the_order_of_each_key():
 
 
 def test_the_rules_come_from_the_mappings_description():
-    described = {"BatchSize": "7", "MaximumRetryAttempts": 3, "BisectBatchOnFunctionError": "true",
-                 "FunctionResponseTypes": ["ReportBatchItemFailures"], "ParallelizationFactor": 2}  # fmt: skip
+    described = {
+        "BatchSize": "7",
+        "MaximumRetryAttempts": 3,
+        "BisectBatchOnFunctionError": "true",
+        "FunctionResponseTypes": ["ReportBatchItemFailures"],
+        "ParallelizationFactor": 2,
+    }
     assert Rules.of(described) == Rules(7, 3, -1, True, True, 2)

@@ -5,7 +5,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from tests.lambdas.test_dynamodb_writer import event
-from tests.plugins.cleaning_bench import line
+from tests.support.cleaning_bench import line
 
 
 @pytest.fixture
@@ -40,10 +40,18 @@ def test_a_line_becomes_a_row(transform):
     )
     assert (result, data.endswith(b"}\n")) == ("Ok", True)
     assert json.loads(data) == {
-        "event_id": "e1", "event_version": 1, "InvoiceNo": "536365", "StockCode": "85123A", "Description": "LANTERN", "Quantity": 6,
-        "InvoiceDate": "2010-12-01 06:26:00.000000", "UnitPrice": "16.13", "CustomerID": None, "Country": "United Kingdom",
+        "event_id": "e1",
+        "event_version": 1,
+        "InvoiceNo": "536365",
+        "StockCode": "85123A",
+        "Description": "LANTERN",
+        "Quantity": 6,
+        "InvoiceDate": "2010-12-01 06:26:00.000000",
+        "UnitPrice": "16.13",
+        "CustomerID": None,
+        "Country": "United Kingdom",
         "arrival_time": "2026-01-01 00:00:00.123000",
-    }  # fmt: skip
+    }
 
 
 def test_other_feeds_are_dropped_and_bad_lines_fail_whole(transform):

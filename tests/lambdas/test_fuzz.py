@@ -10,19 +10,47 @@ from datetime import UTC, datetime
 from random import Random
 
 import pytest
-from ecommerce_elt.cleaning import run_cleaning
+from ecommerce_elt.cleaning.cleaner import run_cleaning
 
 from tests.lambdas.event_source import kinesis_record
-from tests.plugins.cleaning_bench import line
-from tests.plugins.test_cleaning import LINE, MOVE, PERSON
+from tests.plugins.cleaning.test_cleaning import LINE, MOVE, PERSON
+from tests.support.cleaning_bench import line
 
 pytestmark = pytest.mark.slow
 COUNT = 10_000
 FEEDS = {"online_retail": LINE | {"InvoiceDate": "2010-12-01 08:26"}, "product_events": MOVE, "purchases": PERSON}
 VALUES = [
-    None, True, False, 0, -1, 10**40, 1e308, -0.0, 0.1, "", " ", "x" * 3000, "é\u0000", "\ud83d\ude00", "NaN", "1e5", "1,5", str(2**63),
-    "0001-01-01", "9999-12-31 23:59:60", "12345-01-01", [], {}, [1, {"a": None}], {"a": {"b": []}}, "\u202e", "５", "\\", '"', "'; --",
-]  # fmt: skip
+    None,
+    True,
+    False,
+    0,
+    -1,
+    10**40,
+    1e308,
+    -0.0,
+    0.1,
+    "",
+    " ",
+    "x" * 3000,
+    "é\u0000",
+    "\ud83d\ude00",
+    "NaN",
+    "1e5",
+    "1,5",
+    str(2**63),
+    "0001-01-01",
+    "9999-12-31 23:59:60",
+    "12345-01-01",
+    [],
+    {},
+    [1, {"a": None}],
+    {"a": {"b": []}},
+    "\u202e",
+    "５",
+    "\\",
+    '"',
+    "'; --",
+]
 
 
 def _broken(random):
@@ -34,8 +62,13 @@ def _broken(random):
             record[random.choice([*record, "unknown", "Qty", "größe"])] = random.choice(VALUES)
         if random.random() < 0.2:
             record.pop(random.choice([*record]))
-        payload = line(feed, record, f"e{number}", random.choice([None, "2026-01-02T03:04:05Z", "yesterday", "", "12345-01-01"]),
-                       random.choice([1, 1, 1, 2]))  # fmt: skip
+        payload = line(
+            feed,
+            record,
+            f"e{number}",
+            random.choice([None, "2026-01-02T03:04:05Z", "yesterday", "", "12345-01-01"]),
+            random.choice([1, 1, 1, 2]),
+        )
         match random.randrange(5):
             case 0:  # a key of the envelope
                 event = json.loads(payload)

@@ -48,14 +48,31 @@ def api(handler_of):
     return handler_of("ingest_api", STREAM="ecommerce-events", BODY_MAX_BYTES=str(5 * 1024**2), CORRECTORS=CORRECTOR)
 
 
-def post(api, monkeypatch, body, *, stream=None, query=None, content_type="application/json", seconds=29.0, headers=None,
-         may="send,read", key="shop", **more):  # fmt: skip
+def post(
+    api,
+    monkeypatch,
+    body,
+    *,
+    stream=None,
+    query=None,
+    content_type="application/json",
+    seconds=29.0,
+    headers=None,
+    may="send,read",
+    key="shop",
+    **more,
+):
     """Returns (status, body, headers, stream)."""
     stream = stream or Stream()
     monkeypatch.setattr(api, "kinesis", stream)
     text = body if isinstance(body, str) else json.dumps(body)
-    request = {"headers": {"Content-Type": content_type, **(headers or {})}, "body": text, "isBase64Encoded": False,
-               "requestContext": {"authorizer": {"lambda": {"key": key, "may": may}}}, **more}  # fmt: skip
+    request = {
+        "headers": {"Content-Type": content_type, **(headers or {})},
+        "body": text,
+        "isBase64Encoded": False,
+        "requestContext": {"authorizer": {"lambda": {"key": key, "may": may}}},
+        **more,
+    }
     if query:
         request["queryStringParameters"] = query
     answer = api.handler(request, Context(seconds))
@@ -245,19 +262,33 @@ def post_csv(api, monkeypatch, body, *, query=RETAIL, content_type="text/csv", *
 
 
 def test_csv_as_a_shop_sends_it(api, monkeypatch):
-    rows = ["536366,22633,HAND WARMER UNION JACK,6,12/1/2010 8:28,1.85,17850,United Kingdom",
-            "536366,22632,HAND WARMER RED POLKA DOT,6,12/1/2010 8:28,1.85,17850,United Kingdom"]  # fmt: skip
+    rows = [
+        "536366,22633,HAND WARMER UNION JACK,6,12/1/2010 8:28,1.85,17850,United Kingdom",
+        "536366,22632,HAND WARMER RED POLKA DOT,6,12/1/2010 8:28,1.85,17850,United Kingdom",
+    ]
     status, body, _, stream = post_csv(api, monkeypatch, "\n".join([HEADER, *rows, ""]))
     assert (status, body["accepted"], len(set(body["event_ids"]))) == (202, 2, 2)
     assert [list(e["data"].values()) for e in stream.stored] == [row.split(",") for row in rows]
     assert "warnings" not in body
 
 
-@pytest.mark.parametrize("record", [
-    {"InvoiceNo": 536365, "StockCode": 71053, "Description": "WHITE METAL LANTERN", "Quantity": 6, "InvoiceDate": "12/1/2010 8:26",
-     "UnitPrice": 3.39, "CustomerID": 17850.0, "Country": "United Kingdom"},
-    {"event_time": "2011-05-13T08:26:00", "product_id": "P-1", "quantity": 3, "price": 2.5499999999999998},
-], ids=["numbers_as_numbers", "a_float"])  # fmt: skip
+@pytest.mark.parametrize(
+    "record",
+    [
+        {
+            "InvoiceNo": 536365,
+            "StockCode": 71053,
+            "Description": "WHITE METAL LANTERN",
+            "Quantity": 6,
+            "InvoiceDate": "12/1/2010 8:26",
+            "UnitPrice": 3.39,
+            "CustomerID": 17850.0,
+            "Country": "United Kingdom",
+        },
+        {"event_time": "2011-05-13T08:26:00", "product_id": "P-1", "quantity": 3, "price": 2.5499999999999998},
+    ],
+    ids=["numbers_as_numbers", "a_float"],
+)
 def test_bare_records_as_programs_send_them(api, monkeypatch, record):
     status, body, _, stream = post(api, monkeypatch, record)
     assert (status, stream.stored[0]["data"]) == (202, record)
@@ -286,7 +317,7 @@ def test_a_number_of_two_readings_is_named_without_it(api, monkeypatch):
         pytest.param(f"{HEADER}\n{ROW}\n".replace(",", "\t"), ["HAND WARMER UNION JACK"], id="tabs"),
         pytest.param(f"{HEADER}\n{row_of(INCHES)}\n", ['5" HÄND'], id="inches"),
     ],
-)  # fmt: skip
+)
 def test_csv_of_every_spelling(api, monkeypatch, body, expected):
     status, answer, _, stream = post_csv(api, monkeypatch, body)
     assert status == 202, answer
@@ -319,14 +350,26 @@ def test_ragged_csv_is_refused_whole_with_the_lines_and_what_was_expected(api, m
     [
         pytest.param("", RETAIL, 400, "expected a header row, found nothing", id="empty"),
         pytest.param(HEADER, RETAIL, 400, "1 to 500 rows, found no row", id="header_alone"),
-        pytest.param(f"{ROW}\n{ROW}\n", RETAIL, 400, "the first row is no header of the feed online_retail; expected some of InvoiceNo, StockCode", id="no_header"),
-        pytest.param(f"{HEADER},Country\n{ROW},x", RETAIL, 400, "columns 8 and 9 of the header have the same name", id="name_twice"),
+        pytest.param(
+            f"{ROW}\n{ROW}\n",
+            RETAIL,
+            400,
+            "the first row is no header of the feed online_retail; expected some of InvoiceNo, StockCode",
+            id="no_header",
+        ),
+        pytest.param(
+            f"{HEADER},Country\n{ROW},x",
+            RETAIL,
+            400,
+            "columns 8 and 9 of the header have the same name",
+            id="name_twice",
+        ),
         pytest.param(f"a,,{HEADER}\n,,{ROW}", RETAIL, 400, "column 2 of the header has no name", id="no_name"),
         pytest.param(f'{HEADER}\n"{ROW}\n', RETAIL, 400, "line 2: unexpected end of data", id="quote_without_end"),
         pytest.param(f"{HEADER}\n" + f"{ROW}\n" * 501, RETAIL, 413, "501 events; at most 500", id="too_many"),
         pytest.param(f"{HEADER}\n{ROW}\n", {"feed": "sales"}, 400, "1 of 1 events are wrong", id="unknown_feed"),
     ],
-)  # fmt: skip
+)
 def test_csv_that_is_refused(api, monkeypatch, caplog, body, query, status, says):
     caplog.set_level("INFO")
     found, answer, _, stream = post_csv(api, monkeypatch, body, query=query)
@@ -343,24 +386,35 @@ def test_csv_without_feed_is_recognised_by_its_header(api, monkeypatch):
 @pytest.mark.parametrize(
     ("content_type", "codec", "status"),
     [
-        ("application/csv; charset=windows-1252", "cp1252", 202), ("application/csv;charset=\"ISO-8859-1\"", "latin-1", 202),
-        ("application/csv; charset=utf-16", "utf-16", 202), ("application/csv", "utf-8-sig", 202), ("application/csv", "cp1252", 400),
-        ("application/csv; charset=utf-7", "utf-8", 415), ("text/csv; header=absent", "utf-8", 415), ("text/csvx", "utf-8", 415),
+        ("application/csv; charset=windows-1252", "cp1252", 202),
+        ('application/csv;charset="ISO-8859-1"', "latin-1", 202),
+        ("application/csv; charset=utf-16", "utf-16", 202),
+        ("application/csv", "utf-8-sig", 202),
+        ("application/csv", "cp1252", 400),
+        ("application/csv; charset=utf-7", "utf-8", 415),
+        ("text/csv; header=absent", "utf-8", 415),
+        ("text/csvx", "utf-8", 415),
         ("Text/CSV; charset=UTF-8; header=present", "utf-8", 202),
     ],
-)  # fmt: skip
+)
 def test_charsets_of_csv(api, monkeypatch, content_type, codec, status):
     packed = base64.b64encode(f"{HEADER}\n{ROW.replace('HAND', 'HÄND')}\n".encode(codec)).decode()
     found, _, _, stream = post_csv(api, monkeypatch, packed, content_type=content_type, isBase64Encoded=True)
     assert (found, [e["data"]["Description"] for e in stream.stored]) == (
-        status, ["HÄND WARMER UNION JACK"] if status == 202 else [],
-    )  # fmt: skip
+        status,
+        ["HÄND WARMER UNION JACK"] if status == 202 else [],
+    )
 
 
-@pytest.mark.parametrize(("content_type", "text", "status"), [
-    ("text/csv; charset=windows-1252", "HAND", 202), ("text/csv; charset=windows-1252", "H\ufffdND", 415),
-    ("text/csv", "H\ufffdND", 400), ("text/csv; charset=us-ascii", "HÄND", 202),
-])  # fmt: skip
+@pytest.mark.parametrize(
+    ("content_type", "text", "status"),
+    [
+        ("text/csv; charset=windows-1252", "HAND", 202),
+        ("text/csv; charset=windows-1252", "H\ufffdND", 415),
+        ("text/csv", "H\ufffdND", 400),
+        ("text/csv; charset=us-ascii", "HÄND", 202),
+    ],
+)
 def test_text_that_api_gateway_has_read_as_utf_8(api, monkeypatch, content_type, text, status):
     """API Gateway hands on text, in which U+FFFD stands for each byte that is no UTF-8; Content-Length tells."""
     body = f"{HEADER}\n{ROW.replace('HAND', text)}\n"
@@ -381,8 +435,10 @@ def test_json_with_damaged_bytes_or_a_byte_order_mark(api, monkeypatch):
 
 BROKEN = {"event_time": "yesterday", "product_id": "P-1", "quantity": "a secret"}
 REASONS = [
-    ("event_time", "type", "an ISO 8601 time"), ("quantity", "type", "a whole number"), ("price", "required", "a value"),
-]  # fmt: skip
+    ("event_time", "type", "an ISO 8601 time"),
+    ("quantity", "type", "a whole number"),
+    ("price", "required", "a value"),
+]
 
 
 def test_what_the_cleaning_will_reject_is_taken_with_warnings(api, monkeypatch, caplog):

@@ -10,14 +10,30 @@ from botocore.exceptions import ClientError, ParamValidationError
 
 from tests.conftest import PROJECT
 from tests.lambdas.event_source import kinesis_record
-from tests.plugins.cleaning_bench import line
+from tests.support.cleaning_bench import line
 
 MARKS = ("Quirinius", "Zzyzx", "867-5309")
-PERSON = {"Name": "Quirinius Zzyzx", "Address": "1 Zzyzx Road", "Phone": "(555) 867-5309", "Age": "36", "Gender": "Female",
-          "Product Name": "Novel", "Amount": "9.50", "Purchase Date": "2026-02-03 10:00:00"}  # fmt: skip
+PERSON = {
+    "Name": "Quirinius Zzyzx",
+    "Address": "1 Zzyzx Road",
+    "Phone": "(555) 867-5309",
+    "Age": "36",
+    "Gender": "Female",
+    "Product Name": "Novel",
+    "Amount": "9.50",
+    "Purchase Date": "2026-02-03 10:00:00",
+}
 GOOD = line("purchases", PERSON)
-INVOICE = {"InvoiceNo": "536365", "StockCode": "85123A", "Description": "Quirinius", "Quantity": "6",
-           "InvoiceDate": "2026-01-02 03:04", "UnitPrice": "2.55", "CustomerID": "17850", "Country": "Zzyzx"}  # fmt: skip
+INVOICE = {
+    "InvoiceNo": "536365",
+    "StockCode": "85123A",
+    "Description": "Quirinius",
+    "Quantity": "6",
+    "InvoiceDate": "2026-01-02 03:04",
+    "UnitPrice": "2.55",
+    "CustomerID": "17850",
+    "Country": "Zzyzx",
+}
 RECORDS = {
     "torn_json": GOOD[:-30],
     "no_json": b"Quirinius Zzyzx, 867-5309",
@@ -35,8 +51,10 @@ RECORDS = {
     "nested": GOOD.replace(b'"36"', b'{"Zzyzx":' * 100_000),
     "key_is_a_name": GOOD.replace(b'"sent_at"', b'"Quirinius": 1, "sent_at"'),
     "invoice": line("online_retail", INVOICE),
-    "invoice_broken": line("online_retail", INVOICE | {"Quantity": "Quirinius", "UnitPrice": "8.675309", "InvoiceDate": "Zzyzx"}),
-}  # fmt: skip
+    "invoice_broken": line(
+        "online_retail", INVOICE | {"Quantity": "Quirinius", "UnitPrice": "8.675309", "InvoiceDate": "Zzyzx"}
+    ),
+}
 
 
 def marks_in(*said):
@@ -102,8 +120,12 @@ def test_a_poison_record(handler_of, monkeypatch, logged, case):
     assert writer.handler({"Records": [record]}, None) == {"batchItemFailures": []}
     assert put["Key"].startswith(("raw/", "quarantine/unreadable/"))
     transform = handler_of("firehose_transform")
-    data = {"recordId": "1", "approximateArrivalTimestamp": 0, "data": record["kinesis"]["data"],
-            "kinesisRecordMetadata": {"shardId": "s", "sequenceNumber": "1", "subsequenceNumber": ""}}  # fmt: skip
+    data = {
+        "recordId": "1",
+        "approximateArrivalTimestamp": 0,
+        "data": record["kinesis"]["data"],
+        "kinesisRecordMetadata": {"shardId": "s", "sequenceNumber": "1", "subsequenceNumber": ""},
+    }
     [answer] = transform.handler({"records": [data]}, None)["records"]
     assert answer["result"] in {"Ok", "Dropped", "ProcessingFailed"}
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
@@ -118,9 +140,13 @@ def test_what_breaks_beside_the_record_quotes_nothing(handler_of, monkeypatch, l
     """Of raw_writer, firehose_transform, ingest_api, query_api and dynamodb_writer, whichever error gets out."""
     monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
     record = kinesis_record(RECORDS["invoice"], 1)
-    request = {"headers": {"Content-Type": "application/json"}, "body": json.dumps({"feed": "purchases", "data": PERSON}),
-               "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "send,read"}}},
-               "routeKey": "GET /invoices/{InvoiceNo}", "pathParameters": {"InvoiceNo": "Quirinius"}}  # fmt: skip
+    request = {
+        "headers": {"Content-Type": "application/json"},
+        "body": json.dumps({"feed": "purchases", "data": PERSON}),
+        "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "send,read"}}},
+        "routeKey": "GET /invoices/{InvoiceNo}",
+        "pathParameters": {"InvoiceNo": "Quirinius"},
+    }
     functions = {
         "raw_writer": ("s3", {"BUCKET": "lake"}, {"Records": [record]}),
         "ingest_api": ("kinesis", {"STREAM": "s", "BODY_MAX_BYTES": "1000000", "CORRECTORS": ""}, request),
@@ -161,8 +187,12 @@ def test_dynamodb_that_refuses_quotes_nothing(handler_of, monkeypatch, logged, e
 def test_answers_of_the_api(handler_of, monkeypatch, logged, case):
     api = handler_of("ingest_api", STREAM="s", BODY_MAX_BYTES=str(5 * 1024**2), CORRECTORS="")
     monkeypatch.setattr(api, "kinesis", Broken(refused))
-    request = {"headers": {"Content-Type": "application/json"}, "body": base64.b64encode(RECORDS[case]).decode(), "isBase64Encoded": True,
-               "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "send"}}}}  # fmt: skip
+    request = {
+        "headers": {"Content-Type": "application/json"},
+        "body": base64.b64encode(RECORDS[case]).decode(),
+        "isBase64Encoded": True,
+        "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "send"}}},
+    }
     answer = api.handler(request, None)
     assert answer["statusCode"] in {400, 413, 503}
     assert marks_in(json.dumps(answer), logged.text) == []
@@ -175,8 +205,12 @@ def test_answers_of_the_api_to_csv(handler_of, monkeypatch, logged, body):
     api = handler_of("ingest_api", STREAM="s", BODY_MAX_BYTES=str(5 * 1024**2), CORRECTORS="")
     monkeypatch.setattr(api, "kinesis", Broken(refused))
     for query in ({}, {"feed": "purchases"}):
-        request = {"headers": {"Content-Type": "text/csv"}, "body": body, "queryStringParameters": query,
-                   "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "send"}}}}  # fmt: skip
+        request = {
+            "headers": {"Content-Type": "text/csv"},
+            "body": body,
+            "queryStringParameters": query,
+            "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "send"}}},
+        }
         answer = api.handler(request, None)
         assert answer["statusCode"] in {400, 503}
         assert marks_in(json.dumps(answer), logged.text) == []

@@ -23,8 +23,15 @@ def api(handler_of, tables):
 
 def get(api, route, query=None, *, may="read", **path):
     authorizer = {"lambda": {"key": "shop", "may": may}}
-    answer = api.handler({"routeKey": f"GET {route}", "pathParameters": path, "queryStringParameters": query,
-                          "requestContext": {"authorizer": authorizer}}, None)  # fmt: skip
+    answer = api.handler(
+        {
+            "routeKey": f"GET {route}",
+            "pathParameters": path,
+            "queryStringParameters": query,
+            "requestContext": {"authorizer": authorizer},
+        },
+        None,
+    )
     return answer["statusCode"], json.loads(answer["body"], parse_float=Decimal)
 
 
@@ -37,9 +44,14 @@ def test_an_invoice(api):
     status, found = get(api, "/invoices/{InvoiceNo}", InvoiceNo="536365")
     assert status == 200
     assert {k: v for k, v in found.items() if k != "items"} == {
-        "invoice_no": "536365", "customer_id": "17850", "country": "United Kingdom", "line_count": 3, "quantity": 11,
-        "invoice_date": "2010-12-01T08:25:00Z", "total": Decimal("123.299"),
-    }  # fmt: skip
+        "invoice_no": "536365",
+        "customer_id": "17850",
+        "country": "United Kingdom",
+        "line_count": 3,
+        "quantity": 11,
+        "invoice_date": "2010-12-01T08:25:00Z",
+        "total": Decimal("123.299"),
+    }
     lantern, post = found["items"]
     assert (lantern["stock_code"], lantern["quantity"], lantern["total"]) == ("85123A", 5, Decimal("15.299"))
     assert [(x["event_id"], x["unit_price"]) for x in lantern["lines"]] == [
@@ -82,11 +94,15 @@ def test_a_customers_invoices_newest_first_page_by_page(api):
     ("route", "path", "says"),
     [
         ("/invoices/{InvoiceNo}", {"InvoiceNo": "0"}, "no invoice 0"),
-        ("/invoices/{InvoiceNo}/items/{StockCode}", {"InvoiceNo": "536365", "StockCode": "zz"}, "no item ZZ in invoice 536365"),
+        (
+            "/invoices/{InvoiceNo}/items/{StockCode}",
+            {"InvoiceNo": "536365", "StockCode": "zz"},
+            "no item ZZ in invoice 536365",
+        ),
         ("/customers/{CustomerID}/invoices", {"CustomerID": "0"}, "no customer 0"),
     ],
     ids=["invoice", "item", "customer"],
-)  # fmt: skip
+)
 def test_what_is_not_there_is_named(api, route, path, says):
     assert get(api, route, **path) == (404, {"message": says})
 
@@ -119,7 +135,10 @@ def test_throttled_tables_are_429(api, monkeypatch):
         raise ClientError({"Error": {"Code": "ProvisionedThroughputExceededException", "Message": "slow"}}, "Query")
 
     monkeypatch.setattr(api.dynamodb, "query", throttled)
-    request = {"routeKey": "GET /customers/{CustomerID}/invoices", "pathParameters": {"CustomerID": "1"},
-               "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "read"}}}}  # fmt: skip
+    request = {
+        "routeKey": "GET /customers/{CustomerID}/invoices",
+        "pathParameters": {"CustomerID": "1"},
+        "requestContext": {"authorizer": {"lambda": {"key": "shop", "may": "read"}}},
+    }
     answer = api.handler(request, None)
     assert (answer["statusCode"], answer["headers"]["Retry-After"]) == (429, "1")

@@ -6,7 +6,7 @@ import pytest
 
 from tests.conftest import PROJECT
 from tests.lambdas.event_source import Mapping, kinesis_record
-from tests.plugins.cleaning_bench import line
+from tests.support.cleaning_bench import line
 
 
 @pytest.fixture
@@ -80,7 +80,11 @@ def test_lines_are_the_records_byte_for_byte(logic):
         pytest.param(line("f", {}, "x" * 129), "event_id", id="long_event_id"),
         pytest.param(line("../x", {}), "feed", id="path_as_feed"),
         pytest.param(line("F", {}), "feed", id="feed_in_capitals"),
-        pytest.param(line("f", {}).replace(b'"schema_version": 1', b'"schema_version": true'), "schema_version", id="version_true"),
+        pytest.param(
+            line("f", {}).replace(b'"schema_version": 1', b'"schema_version": true'),
+            "schema_version",
+            id="version_true",
+        ),
         pytest.param(line("f", {}).replace(b'"data": {}', b'"data": []'), "data", id="data_is_a_list"),
         pytest.param(line("f", {}).replace(b'"sent_at"', b'"sent"'), "sent_at", id="not_sent"),
         pytest.param(line("f", {}, event_time=5), "event_time", id="time_is_a_number"),
@@ -90,7 +94,7 @@ def test_lines_are_the_records_byte_for_byte(logic):
         pytest.param(b'{"a":' * 5000, "not JSON", id="deeply_nested"),
         pytest.param(line("f", {"x": 1}).replace(b'"x": 1', b'"x": ' + b"1" * 5000), "not JSON", id="endless_number"),
     ],
-)  # fmt: skip
+)
 def test_what_is_no_envelope_is_kept_whole_and_explained(logic, payload, reason):
     good = kinesis_record(line("purchases", {}), 2)
     files = logic.files_of([kinesis_record(payload, 1), good])
@@ -137,8 +141,12 @@ def _failing(writer, monkeypatch, fails):
 def test_failing_puts_lose_and_double_nothing(writer, s3, bucket, monkeypatch, report):
     random = Random(3)
     _failing(writer, monkeypatch, lambda key: random.random() < 0.3)
-    mapping = Mapping(writer.handler if report else _raising(writer), batch_size=50, report_batch_item_failures=report,
-                                 bisect_batch_on_function_error=False)  # fmt: skip
+    mapping = Mapping(
+        writer.handler if report else _raising(writer),
+        batch_size=50,
+        report_batch_item_failures=report,
+        bisect_batch_on_function_error=False,
+    )
     mapping.deliver(shard_of(400))
     assert mapping.invocations > 8
     assert mapping.given_up == []

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.plugins.test_cleaning import LINE, MOVE, PERSON
+from tests.plugins.cleaning.test_cleaning import LINE, MOVE, PERSON
 
 
 @pytest.fixture

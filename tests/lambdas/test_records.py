@@ -10,11 +10,19 @@ import uuid
 import pytest
 
 from tests.lambdas.event_source import Mapping, kinesis_record
-from tests.plugins.cleaning_bench import clean, line
-from tests.plugins.test_cleaning import MOVE, PERSON
+from tests.plugins.cleaning.test_cleaning import MOVE, PERSON
+from tests.support.cleaning_bench import clean, line
 
-INVOICE = {"InvoiceNo": "536365", "StockCode": "85123A", "Description": "LANTERN £", "Quantity": "6",
-           "InvoiceDate": "2010-12-01 08:26", "UnitPrice": "2.55", "CustomerID": "17850", "Country": "EIRE"}  # fmt: skip
+INVOICE = {
+    "InvoiceNo": "536365",
+    "StockCode": "85123A",
+    "Description": "LANTERN £",
+    "Quantity": "6",
+    "InvoiceDate": "2010-12-01 08:26",
+    "UnitPrice": "2.55",
+    "CustomerID": "17850",
+    "Country": "EIRE",
+}
 INVOICES = [INVOICE | {"StockCode": code} for code in ("A1", "B2", "C3")]
 BROKEN = b'{"InvoiceNo": "1", "StockCode": '
 
@@ -40,15 +48,17 @@ def as_firehose(record):
 
     return [
         {
-            "recordId": str(number), "data": base64.b64encode(base64.b64decode(found["kinesis"]["data"])).decode(),
+            "recordId": str(number),
+            "data": base64.b64encode(base64.b64decode(found["kinesis"]["data"])).decode(),
             "approximateArrivalTimestamp": int(found["kinesis"]["approximateArrivalTimestamp"] * 1000),
             "kinesisRecordMetadata": {
-                "shardId": record["eventID"].split(":")[0], "sequenceNumber": found["kinesis"]["sequenceNumber"],
+                "shardId": record["eventID"].split(":")[0],
+                "sequenceNumber": found["kinesis"]["sequenceNumber"],
                 "subsequenceNumber": found["kinesis"].get("subSequenceNumber", 0),
             },
         }
         for number, found in enumerate(deaggregate_records([record]))
-    ]  # fmt: skip
+    ]
 
 
 class Consumers:
@@ -146,12 +156,30 @@ def test_every_event_of_a_framing_is_there(consumers):
         for name, make in FRAMINGS.items()
     }
     assert counts == {
-        "one_bare_record": 1, "pretty_printed": 1, "numbers_as_numbers": 1, "byte_order_mark": 1, "utf_16": 1,
-        "utf_16_big_endian": 1, "json_lines": 3, "json_lines_of_windows": 3, "concatenated": 3, "commas_without_brackets": 3,
-        "array": 3, "pretty_array": 3, "arrays_in_lines": 3, "gzip": 1, "gzip_of_an_array": 3, "gzip_members": 3,
-        "gzip_of_utf_16": 1, "aggregated": 3, "aggregated_one": 1, "aggregated_of_everything": 5, "envelopes_in_an_array": 3,
-        "several_records": 6, "other_feeds_between": 2,
-    }  # fmt: skip
+        "one_bare_record": 1,
+        "pretty_printed": 1,
+        "numbers_as_numbers": 1,
+        "byte_order_mark": 1,
+        "utf_16": 1,
+        "utf_16_big_endian": 1,
+        "json_lines": 3,
+        "json_lines_of_windows": 3,
+        "concatenated": 3,
+        "commas_without_brackets": 3,
+        "array": 3,
+        "pretty_array": 3,
+        "arrays_in_lines": 3,
+        "gzip": 1,
+        "gzip_of_an_array": 3,
+        "gzip_members": 3,
+        "gzip_of_utf_16": 1,
+        "aggregated": 3,
+        "aggregated_one": 1,
+        "aggregated_of_everything": 5,
+        "envelopes_in_an_array": 3,
+        "several_records": 6,
+        "other_feeds_between": 2,
+    }
 
 
 def test_the_id_comes_from_the_place_in_the_stream(layer):
@@ -171,8 +199,10 @@ def test_the_id_comes_from_the_place_in_the_stream(layer):
 
 
 def test_raw_has_the_record_byte_for_byte(logic_of):
-    records = ['{"event_time": "2026-01-02", "product_id":18,  "quantity": 1.0e1, "price": 86.26903632435094}',
-               '{"event_time":"2026-01-02",\n "product_id": "\\u00a3£", "quantity": 1, "price": 2.50}']  # fmt: skip
+    records = [
+        '{"event_time": "2026-01-02", "product_id":18,  "quantity": 1.0e1, "price": 86.26903632435094}',
+        '{"event_time":"2026-01-02",\n "product_id": "\\u00a3£", "quantity": 1, "price": 2.50}',
+    ]
     [file] = logic_of("raw_writer").files_of([kinesis_record("".join(records).encode(), 7, arrived=1767225600.1)])
     first, second = gzip.decompress(file.body).decode().splitlines()
     [start] = [json.loads(first)["event_id"]]
@@ -195,24 +225,56 @@ def test_the_cleaning_takes_what_raw_writer_made(logic_of, tmp_path, config, con
 @pytest.mark.parametrize(
     ("payload", "good", "kept"),
     [
-        pytest.param(text_of(INVOICES[0]) + b"\n" + BROKEN + b"\n" + text_of(INVOICES[1]), 2, [BROKEN + b"\n"], id="line_in_the_middle"),
+        pytest.param(
+            text_of(INVOICES[0]) + b"\n" + BROKEN + b"\n" + text_of(INVOICES[1]),
+            2,
+            [BROKEN + b"\n"],
+            id="line_in_the_middle",
+        ),
         pytest.param(text_of(INVOICES[0]) + b"\n" + BROKEN, 1, [BROKEN], id="cut_last_line"),
-        pytest.param(text_of(INVOICES[0]) + BROKEN + text_of(INVOICES[1]), 1, [BROKEN + text_of(INVOICES[1])], id="concatenated"),
+        pytest.param(
+            text_of(INVOICES[0]) + BROKEN + text_of(INVOICES[1]), 1, [BROKEN + text_of(INVOICES[1])], id="concatenated"
+        ),
         pytest.param(b"garbage\nmore\n" + text_of(INVOICES[0]), 1, [b"garbage\nmore\n"], id="garbage_before"),
-        pytest.param(text_of([INVOICES[0], {"a": 1}, 5, INVOICES[1]]), 2, [b'{"a": 1}', b"5"], id="array_with_strangers"),
-        pytest.param(text_of(INVOICES)[:-20], 2, [text_of(INVOICES)[text_of(INVOICES).rindex(b"{") : -20]], id="cut_array"),
+        pytest.param(
+            text_of([INVOICES[0], {"a": 1}, 5, INVOICES[1]]), 2, [b'{"a": 1}', b"5"], id="array_with_strangers"
+        ),
+        pytest.param(
+            text_of(INVOICES)[:-20], 2, [text_of(INVOICES)[text_of(INVOICES).rindex(b"{") : -20]], id="cut_array"
+        ),
         pytest.param(b"[" + text_of(INVOICES[0]), 1, [b""], id="array_without_end"),
-        pytest.param(b"[\n" + text_of(INVOICES[0]) + b",\n" + BROKEN + b",\n" + text_of(INVOICES[1]) + b"\n]\n", 2,
-                     [BROKEN + b",\n"], id="line_of_an_array"),
-        pytest.param(text_of(INVOICES[0]) + b"\n" + text_of(INVOICE).replace(b'"6"', b'"6", "Quantity": "7"'), 1,
-                     [text_of(INVOICE).replace(b'"6"', b'"6", "Quantity": "7"')], id="key_twice_beside_a_good_one"),
-        pytest.param(text_of(INVOICES[0]) + b'\n{"a": "\xa3"}\n' + text_of(INVOICES[1]), 2, [b'{"a": "\xa3"}'], id="a_line_in_latin_1"),
-        pytest.param(text_of(INVOICES[0]) + b'\n{"a": [\n{"InvoiceNo": "nested",\n' + text_of(INVOICES[1], indent=2)[:-3], 1,
-                     None, id="broken_inside"),
-        pytest.param(text_of(INVOICES[0]) + b'{"feed": "online_retail", "data": {}}', 1, [b'{"feed": "online_retail", "data": {}}'],
-                     id="half_an_envelope"),
+        pytest.param(
+            b"[\n" + text_of(INVOICES[0]) + b",\n" + BROKEN + b",\n" + text_of(INVOICES[1]) + b"\n]\n",
+            2,
+            [BROKEN + b",\n"],
+            id="line_of_an_array",
+        ),
+        pytest.param(
+            text_of(INVOICES[0]) + b"\n" + text_of(INVOICE).replace(b'"6"', b'"6", "Quantity": "7"'),
+            1,
+            [text_of(INVOICE).replace(b'"6"', b'"6", "Quantity": "7"')],
+            id="key_twice_beside_a_good_one",
+        ),
+        pytest.param(
+            text_of(INVOICES[0]) + b'\n{"a": "\xa3"}\n' + text_of(INVOICES[1]),
+            2,
+            [b'{"a": "\xa3"}'],
+            id="a_line_in_latin_1",
+        ),
+        pytest.param(
+            text_of(INVOICES[0]) + b'\n{"a": [\n{"InvoiceNo": "nested",\n' + text_of(INVOICES[1], indent=2)[:-3],
+            1,
+            None,
+            id="broken_inside",
+        ),
+        pytest.param(
+            text_of(INVOICES[0]) + b'{"feed": "online_retail", "data": {}}',
+            1,
+            [b'{"feed": "online_retail", "data": {}}'],
+            id="half_an_envelope",
+        ),
     ],
-)  # fmt: skip
+)
 def test_what_is_broken_goes_alone_and_with_its_bytes(consumers, payload, good, kept):
     for framed in (payload, gzip.compress(payload, mtime=0), aggregated(payload, b"[]")):
         records = [kinesis_record(framed, 1)]
@@ -300,10 +362,18 @@ def test_retries_and_halves_write_the_same_events(handler_of, on_cloud, s3, buck
 
 def results(logic, *payloads):
     records = [
-        {"recordId": str(n), "data": base64.b64encode(p).decode(), "approximateArrivalTimestamp": 1767225600123,
-         "kinesisRecordMetadata": {"shardId": "shardId-000000000000", "sequenceNumber": str(n), "subsequenceNumber": ""}}
+        {
+            "recordId": str(n),
+            "data": base64.b64encode(p).decode(),
+            "approximateArrivalTimestamp": 1767225600123,
+            "kinesisRecordMetadata": {
+                "shardId": "shardId-000000000000",
+                "sequenceNumber": str(n),
+                "subsequenceNumber": "",
+            },
+        }
         for n, p in enumerate(payloads)
-    ]  # fmt: skip
+    ]
     answer, unfit = logic.answer_of(records)
     assert [r["recordId"] for r in answer] == [r["recordId"] for r in records]
     assert len(json.dumps({"records": answer})) < 6_291_556  # of a synchronous invocation: Lambda quotas
@@ -313,9 +383,14 @@ def results(logic, *payloads):
 def test_a_record_with_good_and_broken_lines_is_ok_with_the_good_ones(logic_of):
     bad = INVOICE | {"Quantity": "many"}
     found, unfit = results(
-        logic_of("firehose_transform"), text_of([bad, INVOICE, {"a": 1}, PERSON]), text_of([bad, bad]), text_of([bad, PERSON]), text_of([bad, 1]),
-        b"[]", text_of([PERSON, MOVE]),
-    )  # fmt: skip
+        logic_of("firehose_transform"),
+        text_of([bad, INVOICE, {"a": 1}, PERSON]),
+        text_of([bad, bad]),
+        text_of([bad, PERSON]),
+        text_of([bad, 1]),
+        b"[]",
+        text_of([PERSON, MOVE]),
+    )
     assert [result for result, _ in found] == ["Ok", "ProcessingFailed", "Dropped", "Dropped", "Dropped", "Dropped"]
     assert [json.loads(row)["StockCode"] for row in found[0][1].splitlines()] == ["85123A"]
     assert found[1][1] == text_of([bad, bad])
@@ -352,6 +427,10 @@ def test_the_layer_alone_reads_aggregated_records(layer):
         "print([part.envelope['feed'] for part in parts])\n"
     )
     done = subprocess.run(
-        [sys.executable, "-I", "-S", "-c", program, str(layer)], input=json.dumps(record), text=True, capture_output=True, check=True
-    )  # fmt: skip
+        [sys.executable, "-I", "-S", "-c", program, str(layer)],
+        input=json.dumps(record),
+        text=True,
+        capture_output=True,
+        check=True,
+    )
     assert done.stdout.strip() == "['product_events', 'product_events']"

@@ -8,25 +8,106 @@ from random import Random
 import pytest
 
 from infra.deploy import lambda_contract
-from tests.plugins import dialect_cases
-from tests.plugins.cleaning_bench import clean, line, rules
+from tests.support import dialect_cases
+from tests.support.cleaning_bench import clean, line, rules
 
 GOOD = {
-    "InvoiceNo": "536365", "StockCode": "85123A", "Description": "LANTERN", "Quantity": "6",
-    "InvoiceDate": "2010-12-01 08:26", "UnitPrice": "2.55", "CustomerID": "17850", "Country": "United Kingdom",
-}  # fmt: skip
+    "InvoiceNo": "536365",
+    "StockCode": "85123A",
+    "Description": "LANTERN",
+    "Quantity": "6",
+    "InvoiceDate": "2010-12-01 08:26",
+    "UnitPrice": "2.55",
+    "CustomerID": "17850",
+    "Country": "United Kingdom",
+}
 
 # Values that a source might write, good and bad, for every type.
 VALUES = [
-    None, "", " ", "x", "6", " 6 ", "+6", "-6", "6.0", "6.5", "6.", ".5", "-.5", "1e3", "1E400", "0x10", "٣", "1,5", "1_000",
-    "2147483647", "2147483648", "-2147483648", "-2147483649", "1000000", "1000001", "-1000001", "9" * 30, "9" * 400, "0.001",
-    "0.0010", "0.0015", "999999999.999", "1000000000", "1000000.0001", "NaN", "inf", "-0", "--1", "1 2", "true", "TRUE", "t",
-    "2010-12-01", "2010-12-01 08:26:59", "2010-12-01T08:26:59.123456Z", "2010-12-01T08:26:59+02:00", "2010-12-01 08:26+0530",
-    "2010-12-1 8:26", "12/1/2010 8:26", "2010-13-01", "2010-02-30", "2010-12-01 24:00", "2010-12-01 08:60", "1899-12-31",
-    "1900-01-01", "2199-12-31 23:59:59", "2200-01-01", "2010-12-01T08:26:59.1234567", "today", "infinity", "epoch",
-    *(text for _, text, _ in dialect_cases.CASES), "17850.0 ", "5 GBP-", "1,234", "(1,234)", "2.5551",
-    "a" * 32, "a" * 33, "£" * 16, "£" * 17, "\t6", "6\n", "é", 6, 6.5, 2.55, True, False, [1], {"a": 1}, 10**20, -1,
-]  # fmt: skip
+    None,
+    "",
+    " ",
+    "x",
+    "6",
+    " 6 ",
+    "+6",
+    "-6",
+    "6.0",
+    "6.5",
+    "6.",
+    ".5",
+    "-.5",
+    "1e3",
+    "1E400",
+    "0x10",
+    "٣",
+    "1,5",
+    "1_000",
+    "2147483647",
+    "2147483648",
+    "-2147483648",
+    "-2147483649",
+    "1000000",
+    "1000001",
+    "-1000001",
+    "9" * 30,
+    "9" * 400,
+    "0.001",
+    "0.0010",
+    "0.0015",
+    "999999999.999",
+    "1000000000",
+    "1000000.0001",
+    "NaN",
+    "inf",
+    "-0",
+    "--1",
+    "1 2",
+    "true",
+    "TRUE",
+    "t",
+    "2010-12-01",
+    "2010-12-01 08:26:59",
+    "2010-12-01T08:26:59.123456Z",
+    "2010-12-01T08:26:59+02:00",
+    "2010-12-01 08:26+0530",
+    "2010-12-1 8:26",
+    "12/1/2010 8:26",
+    "2010-13-01",
+    "2010-02-30",
+    "2010-12-01 24:00",
+    "2010-12-01 08:60",
+    "1899-12-31",
+    "1900-01-01",
+    "2199-12-31 23:59:59",
+    "2200-01-01",
+    "2010-12-01T08:26:59.1234567",
+    "today",
+    "infinity",
+    "epoch",
+    *(text for _, text, _ in dialect_cases.CASES),
+    "17850.0 ",
+    "5 GBP-",
+    "1,234",
+    "(1,234)",
+    "2.5551",
+    "a" * 32,
+    "a" * 33,
+    "£" * 16,
+    "£" * 17,
+    "\t6",
+    "6\n",
+    "é",
+    6,
+    6.5,
+    2.55,
+    True,
+    False,
+    [1],
+    {"a": 1},
+    10**20,
+    -1,
+]
 
 
 @pytest.fixture
@@ -89,8 +170,10 @@ def test_the_lambdas_and_the_cleaning_accept_the_same_events_with_the_same_value
             row["stock_code"],
         )
         assert (found["description"], found["country"], found["invoice_no"]) == (
-            row["description"], row["country"], row["invoice_no"],
-        ), source  # fmt: skip
+            row["description"],
+            row["country"],
+            row["invoice_no"],
+        ), source
     assert 150 < accepted < len(events) - 150
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import boto3
 
-from local.lifecycle import _answers
+from local.lifecycle import READY_SECONDS, _answers
 from local.supervision import wait_for
 from tests.conftest import PROJECT, free_ports
 
@@ -29,7 +29,7 @@ class Redshift:
         ]
         self.process = subprocess.Popen(command, env=env, cwd=PROJECT)
         self.url = f"http://127.0.0.1:{self.port}"
-        wait_for(lambda: _answers(f"{self.url}/health"), 30, "redshift")
+        wait_for(lambda: _answers(f"{self.url}/health"), READY_SECONDS, "redshift")
         session = boto3.session.Session("test", "test", region_name="us-east-1")
         self.client = session.client("redshift-data", endpoint_url=self.url)
 

@@ -54,9 +54,17 @@ def test_only_old_records_that_all_have_read_are_forgotten(cloud_module):
     assert kinesis._shard_iterators._data[("000000000000", "us-east-1", "token")]["position"] == 3
 
 
-@pytest.mark.parametrize("value", [
-    {"a": [1, None, True, 0.5, "ü\u2028"]}, {1: "a number as a key"}, 2**70, "half a pair \ud800", "plain", [],
-])  # fmt: skip
+@pytest.mark.parametrize(
+    "value",
+    [
+        {"a": [1, None, True, 0.5, "ü\u2028"]},
+        {1: "a number as a key"},
+        2**70,
+        "half a pair \ud800",
+        "plain",
+        [],
+    ],
+)
 def test_json_is_written_to_the_same_value(cloud_module, value):
     for options in ({}, {"ensure_ascii": False}, {"sort_keys": True}):
         text = cloud_module._json_text(value, **options)
@@ -64,8 +72,15 @@ def test_json_is_written_to_the_same_value(cloud_module, value):
 
 
 def test_an_item_has_the_size_that_ministack_gives_it(cloud_module):
-    item = {"Key": {"S": "ü" * 3}, "é": {"S": "plain"}, "Number": {"N": "-12.50"}, "No": {"NULL": True}, "None": {"S": ""},
-            "Lines": {"M": {"e1": {"S": "text"}, "e2": {"L": [{"BOOL": True}, {"SS": ["a", "ß"]}]}}}, "Wrong": {}}  # fmt: skip
+    item = {
+        "Key": {"S": "ü" * 3},
+        "é": {"S": "plain"},
+        "Number": {"N": "-12.50"},
+        "No": {"NULL": True},
+        "None": {"S": ""},
+        "Lines": {"M": {"e1": {"S": "text"}, "e2": {"L": [{"BOOL": True}, {"SS": ["a", "ß"]}]}}},
+        "Wrong": {},
+    }
     for name, value in item.items():
         size = len(name.encode()) + cloud_module.dynamodb._attribute_value_size(value)
         assert cloud_module._item_size({name: value}) == size, name
@@ -75,10 +90,14 @@ def test_what_is_too_large_for_dynamodb_is_still_refused(cloud_module, monkeypat
     dynamodb = cloud_module.dynamodb
     monkeypatch.setattr(cloud_module, "_supervise", lambda: None)
     cloud_module.mend()
-    dynamodb._create_table({
-        "TableName": "large", "BillingMode": "PAY_PER_REQUEST", "KeySchema": [{"AttributeName": "K", "KeyType": "HASH"}],
-        "AttributeDefinitions": [{"AttributeName": "K", "AttributeType": "S"}],
-    })  # fmt: skip
+    dynamodb._create_table(
+        {
+            "TableName": "large",
+            "BillingMode": "PAY_PER_REQUEST",
+            "KeySchema": [{"AttributeName": "K", "KeyType": "HASH"}],
+            "AttributeDefinitions": [{"AttributeName": "K", "AttributeType": "S"}],
+        }
+    )
 
     def put(*sizes):
         items = [{"K": {"S": str(i)}, "V": {"S": "x" * size}} for i, size in enumerate(sizes)]
@@ -118,16 +137,25 @@ def test_a_mapping_gives_up_the_poison_record_alone_and_tells_the_queue(cloud, o
     queue = sqs.create_queue(QueueName=name)["QueueUrl"]
     queue_arn = sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["QueueArn"])["Attributes"]["QueueArn"]
     functions.create_function(
-        FunctionName=name, Runtime="python3.13", Role="arn:aws:iam::000000000000:role/x", Handler="handler.handler",
-        Code={"ZipFile": package(tmp_path)[1]}, Environment={"Variables": {"BUCKET": bucket}},
-    )  # fmt: skip
+        FunctionName=name,
+        Runtime="python3.13",
+        Role="arn:aws:iam::000000000000:role/x",
+        Handler="handler.handler",
+        Code={"ZipFile": package(tmp_path)[1]},
+        Environment={"Variables": {"BUCKET": bucket}},
+    )
     records = [{"Data": b"poison" if i == 61 else f"{i:03d}".encode(), "PartitionKey": "k"} for i in range(100)]
     kinesis.put_records(StreamName=name, Records=records)
     mapping = functions.create_event_source_mapping(
-        EventSourceArn=arn, FunctionName=name, StartingPosition="TRIM_HORIZON", BatchSize=1000, MaximumRetryAttempts=1,
-        BisectBatchOnFunctionError=True, FunctionResponseTypes=["ReportBatchItemFailures"],
+        EventSourceArn=arn,
+        FunctionName=name,
+        StartingPosition="TRIM_HORIZON",
+        BatchSize=1000,
+        MaximumRetryAttempts=1,
+        BisectBatchOnFunctionError=True,
+        FunctionResponseTypes=["ReportBatchItemFailures"],
         DestinationConfig={"OnFailure": {"Destination": queue_arn}},
-    )  # fmt: skip
+    )
     wait_for(
         lambda: len(observer.s3.list_objects_v2(Bucket=bucket, Prefix="done/").get("Contents", [])) == 99,
         60,
@@ -139,8 +167,12 @@ def test_a_mapping_gives_up_the_poison_record_alone_and_tells_the_queue(cloud, o
     assert document["requestContext"]["condition"] == "RetryAttemptsExhausted"
     assert (document["KinesisBatchInfo"]["batchSize"], document["KinesisBatchInfo"]["streamArn"]) == (1, arn)
     number = document["KinesisBatchInfo"]["startSequenceNumber"]
-    found = kinesis.get_shard_iterator(StreamName=name, ShardId=document["KinesisBatchInfo"]["shardId"],
-                                       ShardIteratorType="AT_SEQUENCE_NUMBER", StartingSequenceNumber=number)  # fmt: skip
+    found = kinesis.get_shard_iterator(
+        StreamName=name,
+        ShardId=document["KinesisBatchInfo"]["shardId"],
+        ShardIteratorType="AT_SEQUENCE_NUMBER",
+        StartingSequenceNumber=number,
+    )
     assert kinesis.get_records(ShardIterator=found["ShardIterator"], Limit=1)["Records"][0]["Data"] == b"poison"
     functions.delete_event_source_mapping(UUID=mapping["UUID"])
     functions.delete_function(FunctionName=name)
@@ -165,3 +197,31 @@ def test_tables_are_there_after_a_kill(cloud, observer):
     settings = observer.dynamodb.describe_time_to_live(TableName="ecommerce-customers")["TimeToLiveDescription"]
     assert settings["TimeToLiveStatus"] == "ENABLED"
     assert process().pid != killed.pid
+
+
+def test_shards_are_listed_page_by_page_by_the_token_alone(cloud):
+    """The token names the stream: Kinesis API reference, ListShards."""
+    kinesis, name = cloud.client("kinesis"), f"test-{uuid.uuid4().hex[:8]}"
+    kinesis.create_stream(StreamName=name, ShardCount=5)
+    kinesis.get_waiter("stream_exists").wait(StreamName=name, WaiterConfig={"Delay": 1})
+    page = kinesis.list_shards(StreamName=name, MaxResults=2)
+    found = [page["Shards"]]
+    token = page["NextToken"]
+    while "NextToken" in page:
+        page = kinesis.list_shards(NextToken=page["NextToken"], MaxResults=2)
+        found.append(page["Shards"])
+    assert [len(shards) for shards in found] == [2, 2, 1]
+    assert len({shard["ShardId"] for shards in found for shard in shards}) == 5
+    for wrong, said in (
+        ({"StreamName": name, "NextToken": token}, "NextToken and StreamName cannot be provided together"),
+        (
+            {"StreamARN": "arn:aws:kinesis:us-east-1:000000000000:stream/x", "NextToken": token},
+            "NextToken and StreamARN cannot be provided together",
+        ),
+        ({"NextToken": token, "ExclusiveStartShardId": "shardId-000000000000"}, "cannot be provided together"),
+        ({"NextToken": "e30="}, "NextToken is invalid"),
+        ({}, "Either NextToken or StreamName"),
+    ):
+        with pytest.raises(kinesis.exceptions.InvalidArgumentException, match=said):
+            kinesis.list_shards(**wrong)
+    kinesis.delete_stream(StreamName=name)

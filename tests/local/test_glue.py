@@ -15,9 +15,14 @@ from local.glue.schema import Unreadable, json_columns, merge, written
 from local.supervision import wait_for
 from tests.local.shapes import check_shape
 
-CONFIGURATION = {"Version": 1.0, "Grouping": {"TableLevelConfiguration": 3},
-                 "CrawlerOutput": {"Partitions": {"AddOrUpdateBehavior": "InheritFromTable"},
-                                   "Tables": {"AddOrUpdateBehavior": "MergeNewColumns"}}}  # fmt: skip
+CONFIGURATION = {
+    "Version": 1.0,
+    "Grouping": {"TableLevelConfiguration": 3},
+    "CrawlerOutput": {
+        "Partitions": {"AddOrUpdateBehavior": "InheritFromTable"},
+        "Tables": {"AddOrUpdateBehavior": "MergeNewColumns"},
+    },
+}
 DELETING = {"UpdateBehavior": "UPDATE_IN_DATABASE", "DeleteBehavior": "DELETE_FROM_DATABASE"}
 
 
@@ -36,8 +41,14 @@ class Crawler:
 
     def create(self, path="lake/", configuration=CONFIGURATION, policy=DELETING, **target):
         targets = {"S3Targets": [{"Path": f"s3://{self.bucket}/{path}", **target}]}
-        self.glue.create_crawler(Name=self.name, Role="arn:aws:iam::000000000000:role/crawler", DatabaseName=self.name,
-                                 Targets=targets, SchemaChangePolicy=policy, Configuration=json.dumps(configuration))  # fmt: skip
+        self.glue.create_crawler(
+            Name=self.name,
+            Role="arn:aws:iam::000000000000:role/crawler",
+            DatabaseName=self.name,
+            Targets=targets,
+            SchemaChangePolicy=policy,
+            Configuration=json.dumps(configuration),
+        )
 
     def run(self):
         self.glue.start_crawler(Name=self.name)
@@ -75,18 +86,30 @@ def crawler(glue, s3, bucket):
 def test_parquet_becomes_tables_with_partitions_and_types_of_the_footer(crawler):
     reason = pa.struct([("rule", pa.string())])
     crawler.put_parquet(
-        "lake/feed=a/dt=2026-01-01/1.parquet", id=pa.array(["x"]), n=pa.array([1], pa.int32()), big=pa.array([1], pa.int64()),
-        at=pa.array([0], pa.timestamp("us")), money=pa.array([1], pa.decimal128(12, 3)), ok=pa.array([True]),
+        "lake/feed=a/dt=2026-01-01/1.parquet",
+        id=pa.array(["x"]),
+        n=pa.array([1], pa.int32()),
+        big=pa.array([1], pa.int64()),
+        at=pa.array([0], pa.timestamp("us")),
+        money=pa.array([1], pa.decimal128(12, 3)),
+        ok=pa.array([True]),
         reasons=pa.array([[{"rule": "r"}]], pa.list_(reason)),
-    )  # fmt: skip
+    )
     crawler.put_parquet("lake/feed=a/dt=2026-01-02/1.parquet", id=pa.array(["y"]))
     crawler.put_parquet("lake/feed=b/dt=2026-01-01/1.parquet", other=pa.array([1.5]))
     crawler.put_parquet("lake/feed=b/dt=2026-01-01/_hidden.parquet", hidden=pa.array([1]))
     crawler.create()
     assert crawler.run()["Status"] == "SUCCEEDED"
     assert set(crawler.tables()) == {"feed_a", "feed_b"}
-    assert crawler.columns("feed_a") == {"id": "string", "n": "int", "big": "bigint", "at": "timestamp", "money": "decimal(12,3)",
-                                         "ok": "boolean", "reasons": "array<struct<rule:string>>"}  # fmt: skip
+    assert crawler.columns("feed_a") == {
+        "id": "string",
+        "n": "int",
+        "big": "bigint",
+        "at": "timestamp",
+        "money": "decimal(12,3)",
+        "ok": "boolean",
+        "reasons": "array<struct<rule:string>>",
+    }
     assert crawler.columns("feed_b") == {"other": "double"}
     table = crawler.tables()["feed_a"]
     assert [k["Name"] for k in table["PartitionKeys"]] == ["dt"]
@@ -94,8 +117,11 @@ def test_parquet_becomes_tables_with_partitions_and_types_of_the_footer(crawler)
     assert table["Parameters"]["objectCount"] == "2"
     partitions = crawler.partitions("feed_a")
     assert partitions[("2026-01-02",)]["Location"] == f"s3://{crawler.bucket}/lake/feed=a/dt=2026-01-02/"
-    assert crawler.summary() == {"TABLE": {"ADD": 2, "UPDATE": 0, "DELETE": 0}, "PARTITION": {"ADD": 3, "UPDATE": 0, "DELETE": 0},
-                                 "OBJECTS": 3}  # fmt: skip
+    assert crawler.summary() == {
+        "TABLE": {"ADD": 2, "UPDATE": 0, "DELETE": 0},
+        "PARTITION": {"ADD": 3, "UPDATE": 0, "DELETE": 0},
+        "OBJECTS": 3,
+    }
     [metrics] = crawler.glue.get_crawler_metrics(CrawlerNameList=[crawler.name])["CrawlerMetricsList"]
     assert (metrics["TablesCreated"], metrics["StillEstimating"]) == (2, False)
 
@@ -109,8 +135,11 @@ def test_a_second_crawl_changes_nothing_and_a_third_finds_what_is_new(crawler):
     crawler.put_parquet("lake/feed=a/dt=2026-01-02/1.parquet", id=pa.array(["y"]), new=pa.array([1.0]))
     crawler.run()
     assert crawler.columns("feed_a") == {"id": "string", "new": "double"}
-    assert crawler.summary() == {"TABLE": {"ADD": 0, "UPDATE": 1, "DELETE": 0}, "PARTITION": {"ADD": 1, "UPDATE": 1, "DELETE": 0},
-                                 "OBJECTS": 2}  # fmt: skip
+    assert crawler.summary() == {
+        "TABLE": {"ADD": 0, "UPDATE": 1, "DELETE": 0},
+        "PARTITION": {"ADD": 1, "UPDATE": 1, "DELETE": 0},
+        "OBJECTS": 2,
+    }
 
 
 @pytest.mark.parametrize(("tables", "expected"), [("MergeNewColumns", "int"), (None, "string")])
@@ -177,8 +206,12 @@ def test_json_lines_are_sampled_and_merged(crawler):
     )
     crawler.create()
     assert crawler.run()["Status"] == "SUCCEEDED"
-    assert crawler.columns("feed_a") == {"id": "string", "n": "double", "tags": "array<string>",
-                                         "data": "struct<a:int,b:string,c:boolean>"}  # fmt: skip
+    assert crawler.columns("feed_a") == {
+        "id": "string",
+        "n": "double",
+        "tags": "array<string>",
+        "data": "struct<a:int,b:string,c:boolean>",
+    }
     assert [k["Name"] for k in crawler.tables()["feed_a"]["PartitionKeys"]] == ["dt", "hour"]
 
 
@@ -245,14 +278,90 @@ def test_errors_are_those_of_the_service(crawler, glue):
         assert error.value.response["Error"]["Code"] == code
 
 
+@pytest.fixture
+def searched(glue):
+    """A database of three tables, found by a word that no other table has."""
+    word = f"w{uuid.uuid4().hex[:8]}"
+    glue.create_database(DatabaseInput={"Name": word})
+    for name, column, description in (
+        ("sales-daily", "amount", "Sales of a day"),
+        ("sales:weekly", "amount", "Sales of a week"),
+        ("stock_level", "left", "What is there"),
+    ):
+        storage = {"Columns": [{"Name": column, "Type": "int", "Comment": f"{word} {column}"}]}
+        table = {"Name": name, "Description": description, "StorageDescriptor": storage}
+        glue.create_table(DatabaseName=word, TableInput=table)
+    yield word
+    for table in glue.get_tables(DatabaseName=word)["TableList"]:
+        glue.delete_table(DatabaseName=word, Name=table["Name"])
+    glue.delete_database(Name=word)
+
+
+def test_tables_are_searched(glue, searched):
+    """Glue API reference, SearchTables: names are split at punctuation, a text in quotes is compared whole."""
+    inside = {"Key": "DatabaseName", "Value": searched}
+
+    def names(**asked):
+        return [table["Name"] for table in glue.search_tables(**asked)["TableList"]]
+
+    assert names(Filters=[inside]) == ["sales-daily", "sales:weekly", "stock_level"]
+    assert names(Filters=[inside, {"Key": "Name", "Value": "daily"}]) == ["sales-daily"]
+    assert names(Filters=[inside, {"Key": "Name", "Value": "dai"}]) == []
+    assert names(Filters=[inside, {"Key": "Name", "Value": "stock_level"}]) == ["stock_level"]
+    assert names(Filters=[inside], SearchText="amount") == ["sales-daily", "sales:weekly"]
+    assert names(Filters=[inside], SearchText='"Sales of a week"') == ["sales:weekly"]
+    assert names(Filters=[inside], SearchText='"Sales of"') == []
+    assert names(SearchText=searched) == ["sales-daily", "sales:weekly", "stock_level"]
+    descending = [{"FieldName": "Name", "Sort": "DESC"}]
+    assert names(Filters=[inside], SortCriteria=descending) == ["stock_level", "sales:weekly", "sales-daily"]
+    assert names(Filters=[inside], ResourceShareType="FOREIGN") == []
+    page = glue.search_tables(Filters=[inside], MaxResults=2)
+    assert names(Filters=[inside], MaxResults=2, NextToken=page["NextToken"]) == ["stock_level"]
+
+
+def test_awswrangler_searches(searched, cloud, monkeypatch):
+    import awswrangler
+
+    for name, value in cloud.user_environment().items():
+        monkeypatch.setenv(name, value)
+    assert [table["Name"] for table in awswrangler.catalog.search_tables(text=searched)] == [
+        "sales-daily",
+        "sales:weekly",
+        "stock_level",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("asked", "said"),
+    [
+        ({"Filters": [{"Key": "Name", "Value": "level"}]}, "between underscores"),
+        ({"Filters": [{"Key": "Colour", "Value": "red"}]}, "Filters by 'Colour'"),
+        ({"Filters": [{"Key": "Name", "Value": "x", "Comparator": "LESS_THAN"}]}, "time fields only"),
+        ({"SearchText": "two words"}, "expected one word"),
+        ({"SortCriteria": [{"FieldName": "Colour"}]}, "SortCriteria by 'Colour'"),
+        ({"NextToken": "x"}, "NextToken"),
+    ],
+)
+def test_a_search_whose_answer_is_not_published_is_refused(glue, searched, asked, said):
+    with pytest.raises(glue.exceptions.InvalidInputException, match=said):
+        glue.search_tables(**asked)
+
+
 @pytest.mark.parametrize(
     ("operation", "arguments"),
     [
-        ("GetCrawler", {"Name": "ecommerce-clean"}), ("GetCrawlers", {}), ("ListCrawlers", {}), ("GetCrawlerMetrics", {}),
-        ("ListCrawls", {"CrawlerName": "ecommerce-clean"}), ("GetJob", {"JobName": "ecommerce-clean-events"}), ("GetJobs", {}),
-        ("GetJobRuns", {"JobName": "ecommerce-clean-events"}), ("GetTables", {"DatabaseName": "ecommerce_lake"}),
+        ("GetCrawler", {"Name": "ecommerce-clean"}),
+        ("GetCrawlers", {}),
+        ("ListCrawlers", {}),
+        ("GetCrawlerMetrics", {}),
+        ("ListCrawls", {"CrawlerName": "ecommerce-clean"}),
+        ("GetJob", {"JobName": "ecommerce-clean-events"}),
+        ("GetJobs", {}),
+        ("GetJobRuns", {"JobName": "ecommerce-clean-events"}),
+        ("GetTables", {"DatabaseName": "ecommerce_lake"}),
+        ("SearchTables", {}),
     ],
-)  # fmt: skip
+)
 def test_answers_have_the_shapes_of_the_model(cloud, glue, operation, arguments):
     headers = {"X-Amz-Target": f"AWSGlue.{operation}", "Content-Type": "application/x-amz-json-1.1"}
     answer = httpx.post(cloud.glue_url, json=arguments, headers=headers)

@@ -6,8 +6,10 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import httpx
 import pytest
 
+from local import google_cloud
 from local.own_pages import refusal
 from tests.e2e.browser import chromium
+from tests.support.google_bench import Google
 
 OWN = "127.0.0.1:4566"
 
@@ -29,14 +31,22 @@ OWN = "127.0.0.1:4566"
         pytest.param({"host": OWN, "origin": "http://evil.example"}, False, id="other_origin"),
         pytest.param({"host": OWN, "origin": "http://127.0.0.1:3000"}, False, id="other_port"),
         pytest.param({"host": OWN, "origin": "null"}, False, id="opaque_origin"),
-        pytest.param({"host": OWN, "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, False, id="image_or_script"),
-        pytest.param({"host": OWN, "sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
-                     False, id="frame"),
-        pytest.param({"host": OWN, "sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
-                     True, id="link_of_a_task"),
+        pytest.param(
+            {"host": OWN, "sec-fetch-site": "cross-site", "sec-fetch-mode": "no-cors"}, False, id="image_or_script"
+        ),
+        pytest.param(
+            {"host": OWN, "sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "iframe"},
+            False,
+            id="frame",
+        ),
+        pytest.param(
+            {"host": OWN, "sec-fetch-site": "same-site", "sec-fetch-mode": "navigate", "sec-fetch-dest": "document"},
+            True,
+            id="link_of_a_task",
+        ),
         pytest.param({"host": OWN, "sec-fetch-site": "none", "sec-fetch-mode": "navigate"}, True, id="typed_address"),
     ],
-)  # fmt: skip
+)
 def test_who_is_served(headers, is_served):
     assert (refusal(headers) == "") == is_served
 
@@ -62,6 +72,32 @@ def test_every_port_refuses_other_names_and_other_pages(ports, bucket, s3):
             assert "access-control-allow-origin" not in answer.headers
     assert httpx.get(f"{ports[0]}/{bucket}/secret.txt").text == "names and phones"
     assert "access-control-allow-origin" not in httpx.get(ports[0]).headers
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(
+    not google_cloud.is_installed(), reason="BigQuery's emulators are not installed: make setup-bigquery"
+)
+def test_bigquerys_emulators_refuse_them_too(tmp_path):
+    google = Google(tmp_path)
+    try:
+        google.storage.bucket(google.where.bucket).blob("secret.txt").upload_from_string("names and phones")
+        objects = f"{google.stack.cloud_storage_url}/storage/v1/b/{google.where.bucket}/o"
+        queries = f"{google.stack.bigquery_url}/bigquery/v2/projects/{google.where.project}/queries"
+        ask = {"query": "SELECT 'names and phones'", "useLegacySql": False}
+        for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
+            answers = [
+                httpx.get(f"{objects}/secret.txt?alt=media", headers=headers),
+                httpx.delete(f"{objects}/secret.txt", headers=headers),
+                httpx.post(queries, json=ask, headers=headers),
+            ]
+            for answer in answers:
+                assert (answer.status_code, "phones" in answer.text) == (403, False), (answer.url, headers)
+                assert "access-control-allow-origin" not in answer.headers
+        assert google.storage.bucket(google.where.bucket).blob("secret.txt").download_as_text() == "names and phones"
+        assert google.rows(ask["query"]) == [("names and phones",)]
+    finally:
+        google.close()
 
 
 def test_a_page_of_another_origin_in_the_browser(ports, bucket, s3):

@@ -33,8 +33,13 @@ class Account:
         self.thread.start()
         wait_for(lambda: self.server.started, 10, "the server")
         self.url = f"http://127.0.0.1:{self.port}"
-        self.client = boto3.client("quicksight", endpoint_url=self.url, region_name="us-east-1",
-                                   aws_access_key_id="test", aws_secret_access_key="test")  # fmt: skip
+        self.client = boto3.client(
+            "quicksight",
+            endpoint_url=self.url,
+            region_name="us-east-1",
+            aws_access_key_id="test",
+            aws_secret_access_key="test",
+        )
 
     def close(self):
         self.server.should_exit = True
@@ -43,10 +48,13 @@ class Account:
 
     def source(self, database="ecommerce", name="redshift"):
         return self.client.create_data_source(
-            AwsAccountId=ACCOUNT, DataSourceId=name, Name="Redshift", Type="REDSHIFT",
+            AwsAccountId=ACCOUNT,
+            DataSourceId=name,
+            Name="Redshift",
+            Type="REDSHIFT",
             DataSourceParameters={"RedshiftParameters": {"Host": HOST, "Port": 5439, "Database": database}},
             Credentials={"SecretArn": "arn:aws:secretsmanager:us-east-1:000000000000:secret:x"},
-        )["Arn"]  # fmt: skip
+        )["Arn"]
 
     def tables(self, sql, columns, arn):
         named = [{"Name": n, "Type": t} for n, t in columns.items()]
@@ -54,8 +62,13 @@ class Account:
 
     def data_set(self, sql, columns, arn, mode="SPICE"):
         name = f"set-{uuid.uuid4().hex[:8]}"
-        self.client.create_data_set(AwsAccountId=ACCOUNT, DataSetId=name, Name=name, ImportMode=mode,
-                                    PhysicalTableMap=self.tables(sql, columns, arn))  # fmt: skip
+        self.client.create_data_set(
+            AwsAccountId=ACCOUNT,
+            DataSetId=name,
+            Name=name,
+            ImportMode=mode,
+            PhysicalTableMap=self.tables(sql, columns, arn),
+        )
         return name
 
     def ingest(self, data_set):
@@ -136,8 +149,8 @@ def test_what_quicksight_refuses(account):
     direct = account.data_set("SELECT 1 AS n", {"n": "INTEGER"}, arn, "DIRECT_QUERY")
     with pytest.raises(ClientError, match="not in SPICE"):
         account.client.create_ingestion(AwsAccountId=ACCOUNT, DataSetId=direct, IngestionId="x")
-    with pytest.raises(ClientError, match="ListUsers is not part of the local stand-in"):
-        account.client.list_users(AwsAccountId=ACCOUNT, Namespace="default")
+    with pytest.raises(ClientError, match="ListGroups is not part of the local stand-in"):
+        account.client.list_groups(AwsAccountId=ACCOUNT, Namespace="default")
 
 
 def test_refreshes_a_day_are_limited(account):
@@ -153,8 +166,12 @@ def test_state_outlives_a_restart(account, observer):
     data_set = account.data_set("SELECT 1 AS n", {"n": "INTEGER"}, account.source())
     done = account.ingest(data_set)
     again = QuickSight(account.service.state_file, ACCOUNT, observer.warehouse.client)
-    assert again.describe_ingestion({"AwsAccountId": ACCOUNT, "DataSetId": data_set, "IngestionId": done["IngestionId"]})[
-        "Ingestion"]["RowInfo"]["RowsIngested"] == 1  # fmt: skip
+    assert (
+        again.describe_ingestion({"AwsAccountId": ACCOUNT, "DataSetId": data_set, "IngestionId": done["IngestionId"]})[
+            "Ingestion"
+        ]["RowInfo"]["RowsIngested"]
+        == 1
+    )
     again.close()
 
 
@@ -166,8 +183,10 @@ def test_a_definition_with_a_column_that_is_not_there_fails(account):
     def definition(column):
         field = {"NumericalMeasureField": {"FieldId": "f", "Column": {"DataSetIdentifier": "d", "ColumnName": column}}}
         visual = {"KPIVisual": {"VisualId": "v", "ChartConfiguration": {"FieldWells": {"Values": [field]}}}}
-        return {"DataSetIdentifierDeclarations": [{"Identifier": "d", "DataSetArn": set_arn}],
-                "Sheets": [{"SheetId": "s", "Visuals": [visual]}]}  # fmt: skip
+        return {
+            "DataSetIdentifierDeclarations": [{"Identifier": "d", "DataSetArn": set_arn}],
+            "Sheets": [{"SheetId": "s", "Visuals": [visual]}],
+        }
 
     account.client.create_dashboard(AwsAccountId=ACCOUNT, DashboardId="bad", Name="bad", Definition=definition("m"))
     version = account.client.describe_dashboard(AwsAccountId=ACCOUNT, DashboardId="bad")["Dashboard"]["Version"]
@@ -191,12 +210,16 @@ def test_answers_have_the_shapes_of_the_service_model(account):
     model = account.client.meta.service_model
     base = f"{account.url}/accounts/{ACCOUNT}"
     for operation, path in {
-        "DescribeDataSource": "/data-sources/redshift", "DescribeDataSet": f"/data-sets/{data_set}",
-        "ListDataSets": "/data-sets", "ListIngestions": f"/data-sets/{data_set}/ingestions",
+        "DescribeDataSource": "/data-sources/redshift",
+        "DescribeDataSet": f"/data-sets/{data_set}",
+        "ListDataSets": "/data-sets",
+        "ListIngestions": f"/data-sets/{data_set}/ingestions",
         "DescribeIngestion": f"/data-sets/{data_set}/ingestions/{done['IngestionId']}",
-        "DescribeAnalysis": "/analyses/a", "DescribeDashboard": "/dashboards/b",
-        "DescribeDashboardDefinition": "/dashboards/b/definition", "ListDashboards": "/dashboards",
-    }.items():  # fmt: skip
+        "DescribeAnalysis": "/analyses/a",
+        "DescribeDashboard": "/dashboards/b",
+        "DescribeDashboardDefinition": "/dashboards/b/definition",
+        "ListDashboards": "/dashboards",
+    }.items():
         with urllib.request.urlopen(base + path) as answer:
             check_shape(model.operation_model(operation).output_shape, json.load(answer), operation)
 
@@ -209,3 +232,94 @@ def test_a_person_sees_a_data_set(cloud):
         urllib.request.urlopen(f"{cloud.quicksight_url}/data-sets/%3Cscript%3E")
     assert raised.value.code == 404
     assert "<script>" not in raised.value.read().decode()
+
+
+def test_sources_and_analyses_are_listed(tmp_path):
+    """The state is one that a stand-in wrote; nothing of it is a credential."""
+    times = {"CreatedTime": 1.5, "LastUpdatedTime": 2.5}
+    source = {
+        "DataSourceId": "s",
+        "Name": "Redshift",
+        "Type": "REDSHIFT",
+        "Arn": "arn:s",
+        "Credentials": {"SecretArn": "arn:x"},
+        **times,
+    }
+    analysis = {
+        "AnalysisId": "a",
+        "Name": "Sales",
+        "Arn": "arn:a",
+        "Status": "CREATION_SUCCESSFUL",
+        "Definition": {},
+        **times,
+    }
+    kept = {"data-source": {"s": source}, "data-set": {}, "analysis": {"a": analysis}, "dashboard": {}}
+    state = tmp_path / "state.json"
+    state.write_text(json.dumps({"kept": kept, "ingestions": {}}))
+    account = Account(state, None)
+    try:
+        [found] = account.client.list_data_sources(AwsAccountId=ACCOUNT)["DataSources"]
+        assert (found["DataSourceId"], found["Status"]) == ("s", "CREATION_SUCCESSFUL")
+        assert "Credentials" not in found
+        [summary] = account.client.list_analyses(AwsAccountId=ACCOUNT)["AnalysisSummaryList"]
+        assert (summary["AnalysisId"], summary["Name"]) == ("a", "Sales")
+        for operation in ("ListDataSources", "ListAnalyses"):
+            path = (
+                account.service.model.operation_model(operation).http["requestUri"].replace("{AwsAccountId}", ACCOUNT)
+            )
+            with urllib.request.urlopen(account.url + path) as answer:
+                check_shape(
+                    account.service.model.operation_model(operation).output_shape, json.loads(answer.read()), operation
+                )
+    finally:
+        account.close()
+
+
+def test_users_are_those_that_were_registered(tmp_path):
+    """A user who assumes a role is called ROLE/SESSION: QuickSight API reference, User. Nothing but the service is needed."""
+    state = tmp_path / "state.json"
+    where = {"AwsAccountId": ACCOUNT, "Namespace": "default"}
+    who = {"IdentityType": "IAM", "Email": "a@example.org", "UserRole": "AUTHOR"}
+    account = Account(state, None)
+    try:
+        client = account.client
+        assert client.list_users(**where)["UserList"] == []
+        role = "arn:aws:iam::000000000000:role/team/analysts"
+        assert client.register_user(**where, **who, IamArn=role, SessionName="ann")["User"]["Active"] is True
+        client.register_user(**where, **who, IamArn="arn:aws:iam::000000000000:user/bob")
+        found = client.describe_user(**where, UserName="analysts/ann")["User"]
+        assert found["Arn"] == "arn:aws:quicksight:us-east-1:000000000000:user/default/analysts/ann"
+        assert (found["Role"], found["IdentityType"]) == ("AUTHOR", "IAM")
+        for call, code in (
+            (
+                lambda: client.register_user(**where, **who, IamArn="arn:aws:iam::000000000000:user/bob"),
+                "ResourceExistsException",
+            ),
+            (lambda: client.register_user(**where, **who, IamArn=role), "InvalidParameterValueException"),
+            (
+                lambda: client.register_user(**where, **who | {"IdentityType": "QUICKSIGHT"}, UserName="x"),
+                "InvalidParameterValueException",
+            ),
+            (lambda: client.describe_user(**where, UserName="none"), "ResourceNotFoundException"),
+            (lambda: client.list_users(AwsAccountId=ACCOUNT, Namespace="other"), "ResourceNotFoundException"),
+            (lambda: client.list_users(**where, NextToken="x"), "InvalidNextTokenException"),
+        ):
+            with pytest.raises(ClientError) as raised:
+                call()
+            assert raised.value.response["Error"]["Code"] == code
+        base = f"{account.url}/accounts/{ACCOUNT}/namespaces/default/users"
+        for operation, path in (("ListUsers", ""), ("DescribeUser", "/analysts%2Fann")):
+            with urllib.request.urlopen(base + path) as answer:
+                shape = account.service.model.operation_model(operation).output_shape
+                check_shape(shape, json.loads(answer.read()), operation)
+    finally:
+        account.close()
+    account = Account(state, None)
+    try:
+        client = account.client
+        page = client.list_users(**where, MaxResults=1)
+        assert [user["UserName"] for user in page["UserList"]] == ["analysts/ann"]
+        client.delete_user(**where, UserName="analysts/ann")
+        assert [user["UserName"] for user in client.list_users(**where)["UserList"]] == ["bob"]
+    finally:
+        account.close()

@@ -22,8 +22,10 @@ def redshift(tmp_path_factory, cloud):
     server = Redshift(tmp_path_factory.mktemp("redshift"), cloud.cloud_url)
     server.ok("CREATE SCHEMA core", "CREATE TABLE core.numbers (n BIGINT, label VARCHAR(20) NOT NULL)")
     digits = " UNION ALL ".join(f"SELECT {i} AS d" for i in range(10))
-    server.ok(f"INSERT INTO core.numbers WITH d AS ({digits}) SELECT a.d * 1000 + b.d * 100 + c.d * 10 + e.d, 'x' "
-              "FROM d AS a CROSS JOIN d AS b CROSS JOIN d AS c CROSS JOIN d AS e")  # fmt: skip
+    server.ok(
+        f"INSERT INTO core.numbers WITH d AS ({digits}) SELECT a.d * 1000 + b.d * 100 + c.d * 10 + e.d, 'x' "
+        "FROM d AS a CROSS JOIN d AS b CROSS JOIN d AS c CROSS JOIN d AS e"
+    )
     yield server
     server.close()
 
@@ -41,13 +43,19 @@ def _minimal(operation):
     nowhere = {"WorkgroupName": "nowhere", "Database": "ecommerce"}
     missing = "00000000-0000-0000-0000-000000000000"
     return {
-        "ExecuteStatement": {"Sql": "SELECT 1", **nowhere}, "BatchExecuteStatement": {"Sqls": ["SELECT 1"], **nowhere},
-        "DescribeStatement": {"Id": missing}, "GetStatementResult": {"Id": missing},
-        "GetStatementResultV2": {"Id": missing}, "CancelStatement": {"Id": missing},
-        "ListStatements": {"MaxResults": 1000}, "ListSessions": {"MaxResults": 1000},
-        "ListDatabases": {"MaxResults": 5000, **nowhere}, "ListSchemas": nowhere, "ListTables": nowhere,
+        "ExecuteStatement": {"Sql": "SELECT 1", **nowhere},
+        "BatchExecuteStatement": {"Sqls": ["SELECT 1"], **nowhere},
+        "DescribeStatement": {"Id": missing},
+        "GetStatementResult": {"Id": missing},
+        "GetStatementResultV2": {"Id": missing},
+        "CancelStatement": {"Id": missing},
+        "ListStatements": {"MaxResults": 1000},
+        "ListSessions": {"MaxResults": 1000},
+        "ListDatabases": {"MaxResults": 5000, **nowhere},
+        "ListSchemas": nowhere,
+        "ListTables": nowhere,
         "DescribeTable": nowhere,
-    }[operation]  # fmt: skip
+    }[operation]
 
 
 def test_answers_have_the_shapes_of_the_service_model(redshift):
@@ -145,8 +153,16 @@ def test_field_types(redshift):
         "SELECT 1 AS i, 1.5::FLOAT8 AS f, TRUE AS b, 2.50::DECIMAL(5,2) AS d, '2026-01-02'::DATE AS t, NULL AS n"
     )
     answer = redshift.client.get_statement_result(Id=state["Id"])
-    assert answer["Records"] == [[{"longValue": 1}, {"doubleValue": 1.5}, {"booleanValue": True}, {"stringValue": "2.50"},
-                                  {"stringValue": "2026-01-02"}, {"isNull": True}]]  # fmt: skip
+    assert answer["Records"] == [
+        [
+            {"longValue": 1},
+            {"doubleValue": 1.5},
+            {"booleanValue": True},
+            {"stringValue": "2.50"},
+            {"stringValue": "2026-01-02"},
+            {"isNull": True},
+        ]
+    ]
     assert [c["typeName"] for c in answer["ColumnMetadata"]] == ["int4", "float8", "bool", "numeric", "date", "varchar"]
 
 
@@ -242,12 +258,25 @@ def test_the_amazon_provider(redshift, monkeypatch):
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "test")
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "test")
     monkeypatch.setenv("AWS_ENDPOINT_URL_REDSHIFT_DATA", redshift.url)
-    operator = RedshiftDataOperator(task_id="t", aws_conn_id=None, workgroup_name="ecommerce", database="ecommerce", poll_interval=0.2,
-                                    sql=["SELECT 1 AS a", "SELECT 2 AS a"], return_sql_result=True)  # fmt: skip
+    operator = RedshiftDataOperator(
+        task_id="t",
+        aws_conn_id=None,
+        workgroup_name="ecommerce",
+        database="ecommerce",
+        poll_interval=0.2,
+        sql=["SELECT 1 AS a", "SELECT 2 AS a"],
+        return_sql_result=True,
+    )
     results = operator.execute({})
     assert [r["Records"] for r in results] == [[[{"longValue": 1}]], [[{"longValue": 2}]]]
-    failing = RedshiftDataOperator(task_id="f", aws_conn_id=None, workgroup_name="ecommerce", database="ecommerce",
-                                   poll_interval=0.2, sql="SELECT nope")  # fmt: skip
+    failing = RedshiftDataOperator(
+        task_id="f",
+        aws_conn_id=None,
+        workgroup_name="ecommerce",
+        database="ecommerce",
+        poll_interval=0.2,
+        sql="SELECT nope",
+    )
     with pytest.raises(Exception, match='column "nope" does not exist'):
         failing.execute({})
 

@@ -135,16 +135,24 @@ def test_parquet_takes_few_options(redshift, table, option):
 @pytest.mark.parametrize(
     ("statement", "says"),
     [
-        pytest.param("COPY {t} FROM 's3://{b}/none/' IAM_ROLE default FORMAT PARQUET", "does not exist", id="no_such_prefix"),
-        pytest.param("COPY {t} FROM 's3://{b}/none' IAM_ROLE default FORMAT PARQUET MANIFEST", "specified key does not exist", id="no_manifest"),
+        pytest.param(
+            "COPY {t} FROM 's3://{b}/none/' IAM_ROLE default FORMAT PARQUET", "does not exist", id="no_such_prefix"
+        ),
+        pytest.param(
+            "COPY {t} FROM 's3://{b}/none' IAM_ROLE default FORMAT PARQUET MANIFEST",
+            "specified key does not exist",
+            id="no_manifest",
+        ),
         pytest.param("COPY {t} FROM 's3://{b}/x' FORMAT PARQUET", "Must specify an IAM role", id="no_role"),
         pytest.param("COPY {t} FROM 's3://{b}/x' IAM_ROLE 'me' FORMAT PARQUET", "Invalid IAM role", id="wrong_role"),
         pytest.param("COPY {t} FROM '/tmp/x' IAM_ROLE default FORMAT PARQUET", "not supported", id="no_s3"),
         pytest.param("COPY nope FROM 's3://{b}/x' IAM_ROLE default FORMAT PARQUET", "does not exist", id="no_table"),
         pytest.param("COPY {t} (nope) FROM 's3://{b}/x' IAM_ROLE default CSV", 'column "nope"', id="no_column"),
-        pytest.param("COPY {t} FROM 's3://{b}/x' IAM_ROLE default CSV SIDEWAYS", 'at or near "SIDEWAYS"', id="no_option"),
+        pytest.param(
+            "COPY {t} FROM 's3://{b}/x' IAM_ROLE default CSV SIDEWAYS", 'at or near "SIDEWAYS"', id="no_option"
+        ),
     ],
-)  # fmt: skip
+)
 def test_copy_fails_clearly(redshift, table, objects, statement, says):
     assert says in redshift.error(statement.format(t=table, b=objects.bucket))
 
@@ -182,7 +190,8 @@ def test_csv_errors_name_line_and_column(redshift, table, objects, line, column,
     redshift.error(f"COPY {table} FROM '{url}' {ROLE} CSV")
     query = f"SELECT line_number, column_name, error_message FROM sys_load_error_detail WHERE file_name = '{url}'"
     assert redshift.rows(query) == [(2, column, says)]
-    redshift.ok(f"COPY {table} FROM '{url}' {ROLE} CSV MAXERROR 1")
+    redshift.error(f"COPY {table} FROM '{url}' {ROLE} CSV MAXERROR 1")  # that number of errors fails the load
+    redshift.ok(f"COPY {table} FROM '{url}' {ROLE} CSV MAXERROR 2")
     assert redshift.rows(f"SELECT COUNT(*) FROM {table}") == [(1,)]
 
 
@@ -198,13 +207,66 @@ def test_json_auto_ignorecase(redshift, table, objects):
     assert redshift.rows(f"SELECT k, v FROM {table}") == [(1, "abc")]
 
 
+def test_json_paths_nested_and_super(redshift, objects):
+    redshift.ok("CREATE TABLE IF NOT EXISTS nested (city VARCHAR(20), first SUPER, whole SUPER)")
+    redshift.ok("TRUNCATE nested")
+    paths = objects.put("paths.json", '{"jsonpaths": ["$.address.city", "$[\'items\'][0]", "$.items"]}')
+    url = objects.put("b.json", '{"address": {"city": "Leeds"}, "items": [{"n": 1.5}, "x"]}\n{"items": []}')
+    redshift.ok(f"COPY nested FROM '{url}' {ROLE} JSON '{paths}'")
+    found = redshift.rows("SELECT city, first, whole, whole[1]::varchar FROM nested ORDER BY city")
+    assert found == [("Leeds", '{"n":1.5}', '[{"n":1.5},"x"]', "x"), (None, None, "[]", None)]
+
+
+def test_delimited_text(redshift, table, objects):
+    url = objects.put("a.txt", "1|a\\|b|1.259|2026-01-02 03:04:05\n2|\\N||\n")
+    redshift.ok(f"COPY {table} FROM '{url}' {ROLE} ESCAPE ROUNDEC")
+    assert redshift.rows(f"SELECT * FROM {table} ORDER BY k") == [
+        (1, "a|b", "1.26", "2026-01-02 03:04:05.0"),
+        (2, None, None, None),
+    ]
+
+
+def test_formats_of_times(redshift, table, objects):
+    url = objects.put("a.txt", "1;02.01.2026 15:04\n2;1767323045\n")
+    copy = f"COPY {table} (k, t) FROM '{url}' {ROLE} DELIMITER ';' MAXERROR 2"
+    redshift.ok(f"{copy} TIMEFORMAT 'DD.MM.YYYY HH24:MI'")
+    redshift.ok(f"{copy} TIMEFORMAT 'epochsecs'")
+    assert redshift.rows(f"SELECT k, t FROM {table} ORDER BY k") == [
+        (1, "2026-01-02 15:04:00.0"),
+        (2, "2026-01-02 03:04:05.0"),
+    ]
+
+
+def test_bytes_that_are_no_text(redshift, table, objects):
+    url = objects.put("a.txt", b"1|a\xff\n")
+    assert "UTF8" in redshift.error(f"COPY {table} (k, v) FROM '{url}' {ROLE}")
+    redshift.ok(f"COPY {table} (k, v) FROM '{url}' {ROLE} ACCEPTINVCHARS '^'")
+    assert redshift.rows(f"SELECT v FROM {table}") == [("a^",)]
+
+
+def test_unload_as_text_and_csv(redshift, table, objects):
+    redshift.ok(f"INSERT INTO {table} VALUES (1, 'a,\"', 1.5, '2026-01-02'), (2, NULL, NULL, NULL)")
+    query = f"SELECT k, v, d, t FROM {table} ORDER BY k"
+    redshift.ok(f"UNLOAD ($${query}$$) TO 's3://{objects.bucket}/text/' {ROLE} HEADER PARALLEL OFF")
+    redshift.ok(f"UNLOAD ('{query}') TO 's3://{objects.bucket}/csv/' {ROLE} FORMAT CSV GZIP")
+    read = lambda key: objects.s3.get_object(Bucket=objects.bucket, Key=key)["Body"].read()  # noqa: E731
+    assert read("text/000") == b'k|v|d|t\n1|a,"|1.50|2026-01-02 00:00:00\n2|||\n'
+    assert gzip.decompress(read("csv/0000_part_00.gz")) == b'1,"a,""",1.50,2026-01-02 00:00:00\n2,,,\n'
+
+
 def test_unload_writes_parquet_partitions_and_a_manifest(redshift, table, objects):
     redshift.ok(f"INSERT INTO {table} VALUES (1, 'a', 1.5, '2026-01-02'), (2, 'b', 2.5, NULL), (3, NULL, 3.5, NULL)")
-    statement = (f"UNLOAD ('SELECT k, d, v FROM {table} WHERE k < 4 OR v = ''z''') TO 's3://{objects.bucket}/out/' {ROLE} "
-                 "FORMAT PARQUET PARTITION BY (v) MANIFEST VERBOSE")  # fmt: skip
+    statement = (
+        f"UNLOAD ('SELECT k, d, v FROM {table} WHERE k < 4 OR v = ''z''') TO 's3://{objects.bucket}/out/' {ROLE} "
+        "FORMAT PARQUET PARTITION BY (v) MANIFEST VERBOSE"
+    )
     assert redshift.ok(statement)["ResultRows"] == 3
-    assert objects.keys("out/") == ["out/manifest", "out/v=__HIVE_DEFAULT_PARTITION__/0000_part_00.parquet",
-                                    "out/v=a/0000_part_00.parquet", "out/v=b/0000_part_00.parquet"]  # fmt: skip
+    assert objects.keys("out/") == [
+        "out/manifest",
+        "out/v=__HIVE_DEFAULT_PARTITION__/0000_part_00.parquet",
+        "out/v=a/0000_part_00.parquet",
+        "out/v=b/0000_part_00.parquet",
+    ]
     body = objects.s3.get_object(Bucket=objects.bucket, Key="out/v=a/0000_part_00.parquet")["Body"].read()
     assert pq.ParquetFile(io.BytesIO(body)).read().to_pylist() == [{"k": 1, "d": Decimal("1.50")}]
     manifest = json.loads(objects.s3.get_object(Bucket=objects.bucket, Key="out/manifest")["Body"].read())
@@ -227,7 +289,7 @@ def test_what_unload_writes_copy_reads(redshift, table, objects):
         pytest.param("SELECT 1 AS a", "FORMAT PARQUET GZIP", "GZIP is not supported", id="gzip"),
         pytest.param("SELECT 1 AS a", "FORMAT PARQUET CLEANPATH ALLOWOVERWRITE", "cannot be used together", id="both"),
         pytest.param("SELECT 1 AS a", "FORMAT PARQUET PARTITION BY (a)", "at least one column", id="only_partitions"),
-        pytest.param("SELECT 1 AS a", "CSV", "not supported by the local", id="text"),
+        pytest.param("SELECT 1 AS a", "FORMAT JSON", "not supported by the local", id="json"),
     ],
 )
 def test_unload_refuses(redshift, objects, query, options, says):

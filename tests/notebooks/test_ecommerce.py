@@ -8,7 +8,7 @@ from nbclient import NotebookClient
 
 from producer.simulate import simulated
 from tests.conftest import PROJECT
-from tests.plugins.test_marts import Shop
+from tests.plugins.marts.test_marts import Shop
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import pytest
 
 from producer.simulate import SHOPS, simulated
 from tests.conftest import PROJECT
-from tests.plugins.test_tabular import csv_text
+from tests.plugins.landing.test_tabular import csv_text
 
 
 @pytest.fixture
@@ -92,8 +92,21 @@ def test_shops_of_two_seeds_share_no_invoice():
 
 def test_ctrl_c_flushes_and_reports(stream, tmp_path):
     report = tmp_path / "report.json"
-    command = [sys.executable, "-m", "producer", "simulate", "--feed", "product_events", "--feed", "purchases", "--live",
-               "--rate", "50", "--report-file", str(report)]  # fmt: skip
+    command = [
+        sys.executable,
+        "-m",
+        "producer",
+        "simulate",
+        "--feed",
+        "product_events",
+        "--feed",
+        "purchases",
+        "--live",
+        "--rate",
+        "50",
+        "--report-file",
+        str(report),
+    ]
     process = subprocess.Popen(command, cwd=PROJECT, env=stream.env, stderr=subprocess.PIPE, text=True)
     from local.supervision import wait_for
 

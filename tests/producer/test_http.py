@@ -176,8 +176,11 @@ def test_a_key_that_api_gateway_does_not_know_is_said_to_be_so():
 
 def test_what_the_api_takes_with_warnings_is_counted_once_with_the_first_reasons():
     def behave(events):
-        warnings = [{"index": i, "field": "Age", "rule": "type", "expected": "a whole number"}
-                    for i, e in enumerate(events) if int(e["event_id"]) % 10 == 0]  # fmt: skip
+        warnings = [
+            {"index": i, "field": "Age", "rule": "type", "expected": "a whole number"}
+            for i, e in enumerate(events)
+            if int(e["event_id"]) % 10 == 0
+        ]
         first = len(api.requests) == 1
         api.accepted.update(e["event_id"] for e in (events[10:] if first else events))
         if first:

@@ -37,19 +37,50 @@ def _short(params):
             short["Tables"] = sorted(value)
         elif name == "TransactItems":
             short["Items"] = sorted({(kind, item["TableName"]) for entry in value for kind, item in entry.items()})
-        elif isinstance(value, str) and len(value) < 300 and name not in {
-            "StatementName", "ClientToken", "ContinuationToken", "NextToken", "Id", "UploadId", "IngestionId", "ReceiptHandle",
-            "MessageBody", "Message", "Subject", "QueryExecutionId", "QueryString", "RunId", "JobRunId", "IfMatch", "ETag",
-            "ShardIterator", "StartingSequenceNumber", "ShardId", "Sql", "SecretString", "PartitionKey", "IfNoneMatch",
-        }:  # fmt: skip
+        elif (
+            isinstance(value, str)
+            and len(value) < 300
+            and name
+            not in {
+                "StatementName",
+                "ClientToken",
+                "ContinuationToken",
+                "NextToken",
+                "Id",
+                "UploadId",
+                "IngestionId",
+                "ReceiptHandle",
+                "MessageBody",
+                "Message",
+                "Subject",
+                "QueryExecutionId",
+                "QueryString",
+                "RunId",
+                "JobRunId",
+                "IfMatch",
+                "ETag",
+                "ShardIterator",
+                "StartingSequenceNumber",
+                "ShardId",
+                "Sql",
+                "SecretString",
+                "PartitionKey",
+                "IfNoneMatch",
+            }
+        ):
             short[name] = value
     return short
 
 
 def _note(client, operation, params):
     credentials = client._request_signer._credentials
-    call = {"who": _who(), "key": getattr(credentials, "access_key", None),
-            "service": client.meta.service_model.service_name, "operation": operation, "on": _short(params or {})}  # fmt: skip
+    call = {
+        "who": _who(),
+        "key": getattr(credentials, "access_key", None),
+        "service": client.meta.service_model.service_name,
+        "operation": operation,
+        "on": _short(params or {}),
+    }
     line = json.dumps(call, sort_keys=True)
     if (os.getpid(), line) not in _seen:  # a forked child writes down its own
         _seen.add((os.getpid(), line))

@@ -17,13 +17,25 @@ from tests.faults.world import World
 pytestmark = pytest.mark.slow
 
 LINE = {
-    "InvoiceNo": "936365", "StockCode": "85123A", "Description": "WHITE HANGING HEART T-LIGHT HOLDER", "Quantity": "6",
-    "InvoiceDate": "12/1/2010 8:26", "UnitPrice": "2.55", "CustomerID": "97850", "Country": "United Kingdom",
-}  # fmt: skip
+    "InvoiceNo": "936365",
+    "StockCode": "85123A",
+    "Description": "WHITE HANGING HEART T-LIGHT HOLDER",
+    "Quantity": "6",
+    "InvoiceDate": "12/1/2010 8:26",
+    "UnitPrice": "2.55",
+    "CustomerID": "97850",
+    "Country": "United Kingdom",
+}
 PERSON = {
-    "Name": "Pat Example", "Address": "98201 Moore Cliffs Apt. 537 Jamesburgh, NV 21021", "Phone": "555-957-0100x022", "Age": 20,
-    "Gender": "M", "Product Name": "Canon EOS R5", "Amount": 100, "Purchase Date": "2010-01-11",
-}  # fmt: skip
+    "Name": "Pat Example",
+    "Address": "98201 Moore Cliffs Apt. 537 Jamesburgh, NV 21021",
+    "Phone": "555-957-0100x022",
+    "Age": 20,
+    "Gender": "M",
+    "Product Name": "Canon EOS R5",
+    "Amount": 100,
+    "Purchase Date": "2010-01-11",
+}
 
 
 @pytest.fixture(scope="module")

@@ -4,7 +4,7 @@
 -- re-run: the rows as they are now
 SELECT
     (SELECT COUNT(*) FROM ops.mart_build WHERE published_at IS NOT NULL) AS marts,
-    (SELECT COUNT(DISTINCT mart) FROM ops.stale_date) AS behind,
+    (SELECT COUNT(DISTINCT mart) FROM ops.stale_date WHERE mart NOT LIKE 'bigquery.%') AS behind,
     (SELECT MAX(published_at) FROM ops.mart_build) AS published_at,
     (
         SELECT COUNT(*)

@@ -7,7 +7,10 @@ SELECT
     SUM(sales.net_revenue) AS net_revenue
 FROM mart.sales_daily AS sales
 INNER JOIN core.dim_date AS dates ON sales.period_start = dates.date_day
-WHERE sales.period_start >= :from_day AND sales.period_start < :to_day
+WHERE sales.period_start >= :from_day
+    AND sales.period_start < :to_day
+    AND sales.currency = :currency
+    AND (:feed = 'all' OR sales.feed = :feed)
 GROUP BY dates.{period}_start
 ORDER BY dates.{period}_start
 LIMIT 1000

@@ -1,6 +1,6 @@
 """The contracts of the feeds, and an event's data as its contract types it.
 
-The rules are those of the cleaning in the warehouse's path (ecommerce_elt.typing_sql); a test holds both to the same
+The rules are those of the cleaning in the warehouse's path (ecommerce_elt.cleaning.typing_sql); a test holds both to the same
 answers. `contracts.json` is written beside this file when the layer is packaged, from include/feeds/.
 """
 
@@ -21,15 +21,25 @@ Reason = tuple[str, str, str]  # column, rule, expected
 _INTEGER = re.compile(r"[+-]?[0-9]+([.]0+)?")
 _DECIMAL = re.compile(r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)")
 _DECIMAL_TYPE = re.compile(r"decimal\((\d+),(\d+)\)")
-_BOOLEAN = {"true": True, "t": True, "yes": True, "y": True, "1": True,
-            "false": False, "f": False, "no": False, "n": False, "0": False}  # fmt: skip
+_BOOLEAN = {
+    "true": True,
+    "t": True,
+    "yes": True,
+    "y": True,
+    "1": True,
+    "false": False,
+    "f": False,
+    "no": False,
+    "n": False,
+    "0": False,
+}
 _TIME = re.compile(
     r"(?P<year>[0-9]{4})-(?P<month>[0-9]{1,2})-(?P<day>[0-9]{1,2})"
     r"(?:[ T](?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5]?[0-9])(?::(?P<second>[0-5]?[0-9])(?:[.](?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
 _EPOCH = re.compile(r"@([0-9]{15,16})")  # microseconds since 1970, as the rewrites of the epoch formats leave it
-# Of ecommerce_elt.dialects, where the reasons stand.
+# Of ecommerce_elt.feeds.dialects, where the reasons stand.
 _DAMAGED = re.compile(r"[0-9]([.][0-9]+)?[eE][+][0-9]{2,3}|[0-9][.][0-9]+[eE][+-]?[0-9]{1,3}")
 _TWO_READINGS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _GROUP = re.compile(r"\\([1-9])")
@@ -73,9 +83,15 @@ def read_time(text: str) -> datetime | None:
     zone, fraction = found["zone"], found["fraction"] or ""
     try:
         moment = datetime(
-            int(found["year"]), int(found["month"]), int(found["day"]), int(found["hour"] or 0),
-            int(found["minute"] or 0), int(found["second"] or 0), int(fraction[:6].ljust(6, "0")), UTC,
-        )  # fmt: skip
+            int(found["year"]),
+            int(found["month"]),
+            int(found["day"]),
+            int(found["hour"] or 0),
+            int(found["minute"] or 0),
+            int(found["second"] or 0),
+            int(fraction[:6].ljust(6, "0")),
+            UTC,
+        )
         if zone:
             offset = timedelta(hours=int(zone[1:3]), minutes=int(zone[-2:]) if len(zone) > 3 else 0)
             moment = moment.replace(tzinfo=timezone(-offset if zone[0] == "-" else offset)).astimezone(UTC)

@@ -18,17 +18,15 @@ from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.core_api.security import requires_access_view
 from botocore.exceptions import BotoCoreError, ClientError
 from fastapi import Depends, FastAPI, HTTPException, Query, Request, Response
-from markdown_it import MarkdownIt
 
 from ecommerce_elt.errors import PermanentError, TransientError, printable, without_values
-from ecommerce_elt.page import figures
-from ecommerce_elt.settings import PROJECT_DIR
+from ecommerce_elt.page import documents, figures
+from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
 
 PREFIX = "/ecommerce"
 STATIC = Path(__file__).parent / "static"
-RUNBOOKS = PROJECT_DIR / "docs" / "runbooks"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
 # Of the npm package plotly.js-basic-dist-min 4.1.1 (MIT). The whole plotly.js of the package plotly is four times as large,
 # and its start alone takes longer than the page may take to its first picture.
@@ -36,9 +34,12 @@ PLOTLY = "plotly-basic.min.js"
 A_DAY_SECONDS = 86_400
 
 app = FastAPI(
-    title="E-commerce", docs_url=None, redoc_url=None, openapi_url=None,
+    title="E-commerce",
+    docs_url=None,
+    redoc_url=None,
+    openapi_url=None,
     dependencies=[Depends(requires_access_view(AccessView.WEBSITE))],
-)  # fmt: skip
+)
 
 
 figures.warm()
@@ -65,7 +66,7 @@ def page(request: Request) -> Response:
 
 @app.get("/static/{name}")
 def static(name: str, request: Request) -> Response:
-    if name not in {"page.js", "page.css", PLOTLY}:
+    if name not in {"format.js", "panels.js", "page.js", "page.css", PLOTLY}:
         raise HTTPException(404, f"no file {name}")
     return _file(STATIC / name, request, keep_seconds=A_DAY_SECONDS if name == PLOTLY else 0)
 
@@ -82,9 +83,12 @@ def _answer(figure: Callable[[], dict[str, Any]]) -> dict[str, Any]:
 
 @app.get("/data/business")
 def business(
-    first: Annotated[date | None, Query(alias="from")] = None, last: Annotated[date | None, Query(alias="to")] = None
-) -> dict[str, Any]:  # fmt: skip
-    """The shop's figures; without days, those of the last year."""
+    first: Annotated[date | None, Query(alias="from")] = None,
+    last: Annotated[date | None, Query(alias="to")] = None,
+    feed: str = "all",
+    currency: str = "",
+) -> dict[str, Any]:
+    """The shop's figures; without days, those of the last year, and without a currency, those in the one with the most orders."""
 
     def figure() -> dict[str, Any]:
         span = figures.span()
@@ -92,7 +96,7 @@ def business(
             return {"span": span}
         last_day = last or date.fromisoformat(span["last_day"])
         from_day = first or max(date.fromisoformat(span["first_day"]), last_day - timedelta(days=364))
-        return figures.business(from_day, last_day) | {"span": span}
+        return figures.business(from_day, last_day, feed, currency) | {"span": span}
 
     return _answer(figure)
 
@@ -103,11 +107,33 @@ def pipeline(feed: str = "all") -> dict[str, Any]:
 
 
 @app.get("/runbooks/{name}")
-def runbook(name: str, request: Request) -> Response:
+def runbook(name: str) -> Response:
     """What to do: a page of docs/runbooks."""
-    path = RUNBOOKS / f"{name}.md"
-    if not re.fullmatch(r"[a-z-]+|README", name) or not path.is_file():
-        raise HTTPException(404, f"there is no runbook {name}")
-    body = MarkdownIt("commonmark", {"html": False}).enable("table").render(path.read_text("utf-8"))
-    shell = (STATIC / "runbook.html").read_text("utf-8")
-    return Response(shell.replace("<!-- body -->", body), media_type="text/html")
+    return _document(f"runbooks/{name}.md", "runbook")
+
+
+@app.get("/docs/{name}")
+def document(name: str) -> Response:
+    """A page of the docs that runbooks link to."""
+    return _document(f"{name}.md", "runbook")
+
+
+@app.get("/definitions")
+def definitions() -> Response:
+    """What is measured, and how: docs/metrics.md, which lies beside the runbooks."""
+    return _document(documents.DEFINITIONS, "definitions")
+
+
+def _document(path: str, kind: str) -> Response:
+    """Returns a page of the docs, given its path below docs/.
+
+    Raises:
+        HTTPException: 404, if there is no such page beside the runbooks.
+    """
+    runbooks = settings().runbooks_dir
+    if not re.fullmatch(r"(runbooks/)?([a-z-]+|README)\.md", path) or not documents.file(runbooks, path).is_file():
+        raise HTTPException(404, f"there is no page docs/{path}; pages of the docs are uploaded beside the runbooks")
+    shell = (STATIC / "document.html").read_text("utf-8")
+    root = "../" * (documents.address(path) or "").count("/")
+    made = shell.replace("<!-- body -->", documents.html(runbooks, path))
+    return Response(made.replace("{kind}", kind).replace("{root}", root), media_type="text/html")

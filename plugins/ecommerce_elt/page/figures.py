@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import threading
 from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
@@ -14,11 +15,12 @@ from botocore.config import Config
 from cachetools import TTLCache, cached
 
 from ecommerce_elt import listing
-from ecommerce_elt.batches import OPEN
+from ecommerce_elt.batches.manifests import OPEN
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.feeds import Contract, load_contracts
+from ecommerce_elt.feeds.contracts import Contract, load_contracts
+from ecommerce_elt.feeds.sales import feeds_of_sales
 from ecommerce_elt.settings import settings
-from ecommerce_elt.warehouse import Warehouse, render
+from ecommerce_elt.warehouse.redshift import Warehouse, render
 
 KEPT_SECONDS = 5
 QUERIES_AT_ONCE = 8
@@ -39,8 +41,12 @@ def warm() -> None:
 def _client(service: str) -> Any:
     with _lock:
         if service not in _clients:
-            config = Config(connect_timeout=3, read_timeout=20, retries={"max_attempts": 1},
-                            max_pool_connections=2 * QUERIES_AT_ONCE)  # fmt: skip
+            config = Config(
+                connect_timeout=3,
+                read_timeout=20,
+                retries={"max_attempts": 1},
+                max_pool_connections=2 * QUERIES_AT_ONCE,
+            )
             _clients[service] = boto3.client(service, config=config)
         return _clients[service]
 
@@ -71,8 +77,15 @@ def span() -> dict[str, str | None]:
 
 
 @cached(TTLCache(64, KEPT_SECONDS), lock=threading.Lock())
-def business(first: date, last: date) -> dict[str, Any]:
-    """Returns the figures of the shop from `first` to `last`, both included.
+def business(first: date, last: date, feed: str = "all", currency: str = "") -> dict[str, Any]:
+    """Returns the figures of the shop from `first` to `last`, both included, in one currency.
+
+    `before` has the totals of as many days before `first`, and is None where these are not there whole for every feed, or
+    `last` is later than what there is. From `sales_from` on every feed has sales.
+
+    Args:
+        feed: one that plays a sale; any other word is all of them.
+        currency: of the sales; where there are none in it, or it is not given, the one with the most orders.
 
     Raises:
         PermanentError: the days are in the wrong order, or too many.
@@ -81,21 +94,52 @@ def business(first: date, last: date) -> dict[str, Any]:
     if not 1 <= days <= MAX_DAYS:
         raise PermanentError(f"from {first} to {last} are {days} days; expected 1 to {MAX_DAYS}")
     end = last + timedelta(days=1)
-    values = {"from_day": first.isoformat(), "to_day": end.isoformat()}
-    before = {"from_day": (first - timedelta(days=days)).isoformat(), "to_day": first.isoformat()}
+    contracts = load_contracts(settings().include_dir / "feeds")
+    chosen = feed if feed in feeds_of_sales(contracts) else "all"
+    dates = {"from_day": first.isoformat(), "to_day": end.isoformat()}
+    currencies = [row["currency"] for row in _rows("currencies", dates | {"feed": chosen})]
+    shown = currency if currency in currencies or not currencies else currencies[0]
+    values = dates | {"feed": chosen, "currency": shown or "none"}
+    before = values | {"from_day": (first - timedelta(days=days)).isoformat(), "to_day": first.isoformat()}
+    [begin] = _rows("sales_from", {"feed": chosen, "currency": values["currency"]})
+    # A year against the nine days that there are of the year before would be no change but a difference of days.
+    has_before = begin["sales_from"] is not None and begin["sales_from"] <= before["from_day"]
+    is_over = last.isoformat() <= (span()["last_day"] or "")
     period = "day" if days <= DAYS_BY_DAY else "week" if days <= DAYS_BY_WEEK else "month"
-    found = _together({
-        "totals": lambda: _rows("totals", values)[0],
-        "before": lambda: _rows("totals", before)[0],
-        "trend": lambda: _rows("trend", values, period=period),
-        "best_sellers": lambda: _rows("best_sellers", values),
-        "countries": lambda: _rows("countries", values),
-        "segments": lambda: _rows("segments", values),
-        "demographics": lambda: _rows("demographics", values),
-        "stock": lambda: _rows("stock", {}),
-        "shortest_cover": lambda: _rows("shortest_cover", {}),
-    })  # fmt: skip
-    return found | {"from": first.isoformat(), "to": last.isoformat(), "period": period}
+    found = _together(
+        {
+            "totals": lambda: _rows("totals", values)[0],
+            "before": lambda: _rows("totals", before)[0] if has_before and is_over else None,
+            "trend": lambda: _rows("trend", values, period=period),
+            "best_sellers": lambda: _rows("best_sellers", values),
+            "countries": lambda: _rows("countries", values),
+            "segments": lambda: _rows("segments", values),
+            "demographics": lambda: _rows("demographics", dates),
+            "stock": lambda: _rows("stock", {}),
+            "shortest_cover": lambda: _rows("shortest_cover", {}),
+            "forecast": lambda: _rows("forecast", {"feed": chosen}),
+            "to_order": lambda: _rows("to_order", {"feed": chosen}),
+        }
+    )
+    return (
+        found
+        | begin
+        | {
+            "from": first.isoformat(),
+            "to": last.isoformat(),
+            "period": period,
+            "feed": chosen,
+            "currency": shown,
+            "currencies": currencies,
+            "demographics_currency": _currency_of_purchases(contracts),
+        }
+    )
+
+
+def _currency_of_purchases(contracts: Mapping[str, Contract]) -> str:
+    """Returns the ISO 4217 code of the amounts in mart.demographics_daily, empty where the contract names none."""
+    known = contracts["purchases"].column("amount").currency if "purchases" in contracts else ()
+    return next((word for word in known if re.fullmatch("[A-Z]{3}", word)), "")
 
 
 @cached(TTLCache(16, KEPT_SECONDS), lock=threading.Lock())
@@ -113,17 +157,20 @@ def pipeline(feed: str) -> dict[str, Any]:
         raise PermanentError(f"feed {feed!r} has no contract; there are {', '.join(contracts)}")
     chosen = {name: c for name, c in contracts.items() if feed in {"all", name}}
     values = {"feed": feed}
-    found = _together({
-        "arrivals": lambda: _rows("arrivals", values),
-        "batches": lambda: _rows("batches", values),
-        "conservation": lambda: _rows("conservation", values),
-        "checks": lambda: _rows("checks", {}),
-        "marts": lambda: _rows("marts", {})[0],
-        "waiting": _waiting,
-        "reasons": lambda: _rows("reasons", values),
-        "reconciliation": lambda: _rows("reconciliation", values),
-        **{f"core {name}": partial(_core_rows, contract) for name, contract in chosen.items()},
-    })  # fmt: skip
+    found = _together(
+        {
+            "arrivals": lambda: _rows("arrivals", values),
+            "batches": lambda: _rows("batches", values),
+            "conservation": lambda: _rows("conservation", values),
+            "checks": lambda: _rows("checks", {}),
+            "marts": lambda: _rows("marts", {})[0],
+            "waiting": _waiting,
+            "reasons": lambda: _rows("reasons", values),
+            "reconciliation": lambda: _rows("reconciliation", values),
+            "exported": lambda: _rows("exported", {}),
+            **{f"core {name}": partial(_core_rows, contract) for name, contract in chosen.items()},
+        }
+    )
     for row in found["conservation"]:
         row["core"] = found.get(f"core {row['feed']}")
         parts = row["clean"] + row["quarantined"] + row["duplicates"]
@@ -144,6 +191,7 @@ def _waiting() -> dict[str, Any]:
     markers = list(listing.objects(s3, config.bucket, OPEN))
     oldest = min((marker["LastModified"] for marker in markers), default=None)
     return {
-        "objects": sum(int(attributes[name]) for name in names), "open_batches": len(markers),
+        "objects": sum(int(attributes[name]) for name in names),
+        "open_batches": len(markers),
         "oldest_seconds": (datetime.now(UTC) - oldest).total_seconds() if oldest else 0,
-    }  # fmt: skip
+    }

@@ -22,4 +22,4 @@ SELECT
     MIN(country),
     GETDATE()
 FROM staged
-WHERE iso_code IS NULL
+WHERE iso_code IS NULL AND country <> 'unknown'

@@ -1,6 +1,6 @@
 -- grain: one country as the source writes it
--- source: core.fact_invoice_line, core.country_name
--- idempotent: each row is derived from all invoice lines of the country
+-- source: core.sales_line, core.country_name
+-- idempotent: each row is derived from all sales of the country
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS core.dim_country (
     country VARCHAR(128) NOT NULL,

@@ -1,4 +1,4 @@
--- grain: one product with an event on a day whose events changed; description and price are those of its latest event
+-- grain: one product of a feed with an event on a day whose events changed; description and price are those of its latest event
 -- source: mart.product_days
 -- idempotent: derived from all days of the product, so the order of arrival does not matter
 -- re-run: the same rows
@@ -7,11 +7,11 @@ WITH ranked AS (
     SELECT
         *,
         ROW_NUMBER() OVER (
-            PARTITION BY product_id, description IS NULL
+            PARTITION BY feed, product_id, description IS NULL
             ORDER BY CASE WHEN is_priced THEN 0 ELSE 1 END, described_at DESC, described_by DESC
         ) AS description_age,
         ROW_NUMBER() OVER (
-            PARTITION BY product_id, price IS NULL ORDER BY priced_at DESC, priced_by DESC
+            PARTITION BY feed, product_id, price IS NULL ORDER BY priced_at DESC, priced_by DESC
         ) AS price_age
     FROM mart.product_days
     WHERE product_id IN (
@@ -21,6 +21,7 @@ WITH ranked AS (
     )
 )
 SELECT
+    feed,
     product_id,
     MAX(CASE WHEN description_age = 1 THEN description END),
     MAX(CASE WHEN is_product THEN 1 ELSE 0 END) = 1,
@@ -28,4 +29,4 @@ SELECT
     MIN(first_seen_at),
     MAX(last_seen_at)
 FROM ranked
-GROUP BY product_id
+GROUP BY feed, product_id

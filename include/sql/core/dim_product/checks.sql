@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     'core.dim_product',
-    'product_id is unique',
+    'feed and product_id are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(product_id AS VARCHAR)),
+    MIN(feed || ' ' || product_id),
     GETDATE()
-FROM (SELECT product_id FROM staged GROUP BY product_id HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT feed, product_id FROM staged GROUP BY feed, product_id HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,
@@ -34,8 +34,12 @@ SELECT
     GETDATE()
 FROM staged
 WHERE description IS NULL
-    AND product_id IN (
-        SELECT stock_code
-        FROM core.fact_invoice_line
-        WHERE line_type = 'sale' AND event_time >= :from_day AND event_time < :to_day
+    AND EXISTS (
+        SELECT 1
+        FROM core.sales_line AS line
+        WHERE line.line_type = 'sale'
+            AND line.event_time >= :from_day
+            AND line.event_time < :to_day
+            AND line.feed = staged.feed
+            AND line.stock_code = staged.product_id
     )

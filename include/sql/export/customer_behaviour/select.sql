@@ -1,8 +1,10 @@
--- grain: one known customer who bought at least once
+-- grain: one known customer of a feed who bought at least once in a currency
 -- source: mart.customer_behaviour
 -- idempotent: reads only
 -- re-run: the rows as they are now
 SELECT
+    feed,
+    currency,
     customer_id,
     segment,
     cohort_month,

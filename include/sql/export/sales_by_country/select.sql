@@ -1,9 +1,11 @@
--- grain: one day and country with invoice lines
+-- grain: one day, feed, currency and country with sales
 -- source: mart.sales_by_country, core.dim_country
 -- idempotent: reads only
 -- re-run: the rows as they are now
 SELECT
     sales.period_start AS sale_date,
+    sales.feed,
+    sales.currency,
     sales.country,
     country.iso_code,
     country.region,

@@ -1,4 +1,4 @@
--- grain: one day with invoice lines
+-- grain: one day, feed and currency with sales
 -- source: mart.sales_daily, core.dim_date
 -- idempotent: reads only
 -- re-run: the rows as they are now
@@ -8,6 +8,8 @@ SELECT
     dates.month_start,
     dates.quarter_start,
     dates.season,
+    sales.feed,
+    sales.currency,
     sales.gross_revenue,
     sales.cancelled_revenue,
     sales.adjusted_revenue,

@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     'mart.basket_pairs_monthly',
-    'period_start and stock_code_a and stock_code_b are unique',
+    'period_start, feed, stock_code_a and stock_code_b are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(period_start AS VARCHAR) || ' ' || CAST(stock_code_a AS VARCHAR) || ' ' || CAST(stock_code_b AS VARCHAR)),
+    MIN(CAST(period_start AS VARCHAR) || ' ' || feed || ' ' || stock_code_a || ' ' || stock_code_b),
     GETDATE()
-FROM (SELECT period_start, stock_code_a, stock_code_b FROM staged GROUP BY period_start, stock_code_a, stock_code_b HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT period_start, feed, stock_code_a, stock_code_b FROM staged GROUP BY period_start, feed, stock_code_a, stock_code_b HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,

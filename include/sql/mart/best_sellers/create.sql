@@ -1,4 +1,4 @@
--- grain: one of the products that sold best in a period; period says day, month, quarter or season
+-- grain: one of the products of a feed that sold best in a period in a currency; period says day, month, quarter or season
 -- source: mart.best_sellers_daily, _monthly, _quarterly, _seasonal, core.dim_product, core.dim_date
 -- idempotent: a view
 -- re-run: defines the same view
@@ -6,6 +6,8 @@ CREATE OR REPLACE VIEW mart.best_sellers AS
 SELECT
     seller.period,
     seller.period_start,
+    seller.feed,
+    seller.currency,
     CASE WHEN seller.period = 'season' THEN dates.season END AS season,
     seller.revenue_rank,
     seller.unit_rank,
@@ -23,4 +25,4 @@ FROM (
     SELECT 'season' AS period, seasonal.* FROM mart.best_sellers_seasonal AS seasonal
 ) AS seller
 INNER JOIN core.dim_date AS dates ON seller.period_start = dates.date_day
-LEFT JOIN core.dim_product AS product ON seller.stock_code = product.product_id
+LEFT JOIN core.dim_product AS product ON seller.feed = product.feed AND seller.stock_code = product.product_id

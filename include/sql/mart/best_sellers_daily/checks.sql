@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     '{table}',
-    'period_start and stock_code are unique',
+    'period_start, feed, currency and stock_code are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(period_start AS VARCHAR) || ' ' || CAST(stock_code AS VARCHAR)),
+    MIN(CAST(period_start AS VARCHAR) || ' ' || feed || ' ' || currency || ' ' || stock_code),
     GETDATE()
-FROM (SELECT period_start, stock_code FROM staged GROUP BY period_start, stock_code HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT period_start, feed, currency, stock_code FROM staged GROUP BY period_start, feed, currency, stock_code HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,
@@ -24,7 +24,7 @@ SELECT
 FROM (
     SELECT period_start
     FROM staged
-    GROUP BY period_start
+    GROUP BY period_start, feed, currency
     HAVING SUM(CASE WHEN revenue_rank = 1 THEN 1 ELSE 0 END) <> 1
 ) AS period
 UNION ALL

@@ -1,4 +1,4 @@
--- grain: one of the products that sold best in a quarter
+-- grain: one of the products of a feed that sold best in a quarter in a currency
 -- source: mart.product_sales_daily
 -- idempotent: build_marts replaces whole periods
 -- re-run: creates nothing twice

@@ -1,4 +1,4 @@
--- grain: one of the products that sold best in a season, named by its first day
+-- grain: one of the products of a feed that sold best in a season, named by its first day, in a currency
 -- source: mart.product_sales_daily
 -- idempotent: build_marts replaces whole periods
 -- re-run: creates nothing twice

@@ -7,8 +7,8 @@
 -- measure cohort_month: month of first_purchase_date
 -- measure purchase_days: days with a sale or a fee
 -- measure is_repeat: bought on more than one day
--- measure recency_days: days from the last purchase to the last day with sales in the data
--- measure recency_score: 1 to 5, the fifth of all customers that recency_days is in, 5 the most recent (Hughes, Strategic Database Marketing)
+-- measure recency_days: days from the last purchase to the last day with sales in the data of the feed
+-- measure recency_score: 1 to 5, the fifth of the feed's customers in the currency that recency_days is in, 5 the most recent (Hughes, Strategic Database Marketing)
 -- measure frequency_score: 1 to 5 by invoices, 5 the most frequent
 -- measure monetary_score: 1 to 5 by net_revenue, 5 the highest
 -- measure segment: the first that fits: champions (all scores from 4), loyal (recency and frequency from 3), recent (recency from 4), at_risk (frequency from 3), fading (recency 3), lost
@@ -16,6 +16,8 @@
 INSERT INTO staged
 WITH customer AS (
     SELECT
+        feed,
+        currency,
         customer_id,
         MIN(CASE WHEN invoices > 0 THEN period_start END) AS first_purchase_date,
         MAX(CASE WHEN invoices > 0 THEN period_start END) AS last_purchase_date,
@@ -24,18 +26,24 @@ WITH customer AS (
         SUM(units) AS units,
         SUM(net_revenue) AS net_revenue
     FROM mart.customer_days
-    GROUP BY customer_id
+    GROUP BY feed, currency, customer_id
     HAVING SUM(invoices) > 0
+),
+data AS (
+    SELECT feed, MAX(period_start) AS last_date
+    FROM mart.customer_days
+    GROUP BY feed
 ),
 placed AS (
     SELECT
-        *,
-        DATEDIFF(day, last_purchase_date, (SELECT MAX(period_start) FROM mart.customer_days)) AS recency_days,
-        RANK() OVER (ORDER BY last_purchase_date) - 1 AS less_recent,
-        RANK() OVER (ORDER BY invoices) - 1 AS less_frequent,
-        RANK() OVER (ORDER BY net_revenue) - 1 AS poorer,
-        (SELECT COUNT(*) FROM customer) AS customers
+        customer.*,
+        DATEDIFF(day, customer.last_purchase_date, data.last_date) AS recency_days,
+        RANK() OVER (PARTITION BY customer.feed, customer.currency ORDER BY customer.last_purchase_date) - 1 AS less_recent,
+        RANK() OVER (PARTITION BY customer.feed, customer.currency ORDER BY customer.invoices) - 1 AS less_frequent,
+        RANK() OVER (PARTITION BY customer.feed, customer.currency ORDER BY customer.net_revenue) - 1 AS poorer,
+        COUNT(*) OVER (PARTITION BY customer.feed, customer.currency) AS customers
     FROM customer
+    INNER JOIN data ON customer.feed = data.feed
 ),
 scored AS (
     SELECT
@@ -46,6 +54,8 @@ scored AS (
     FROM placed
 )
 SELECT
+    feed,
+    currency,
     customer_id,
     first_purchase_date,
     last_purchase_date,

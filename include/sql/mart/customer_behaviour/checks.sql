@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     'mart.customer_behaviour',
-    'customer_id is unique',
+    'feed, currency and customer_id are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(customer_id AS VARCHAR)),
+    MIN(feed || ' ' || currency || ' ' || customer_id),
     GETDATE()
-FROM (SELECT customer_id FROM staged GROUP BY customer_id HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT feed, currency, customer_id FROM staged GROUP BY feed, currency, customer_id HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,
@@ -58,4 +58,7 @@ SELECT
     CAST(built.customers AS VARCHAR) || ' instead of ' || CAST(bought.customers AS VARCHAR),
     GETDATE()
 FROM (SELECT COUNT(*) AS customers FROM staged) AS built
-CROSS JOIN (SELECT COUNT(DISTINCT customer_id) AS customers FROM mart.customer_days WHERE invoices > 0) AS bought
+CROSS JOIN (
+    SELECT COUNT(*) AS customers
+    FROM (SELECT DISTINCT feed, currency, customer_id FROM mart.customer_days WHERE invoices > 0) AS customer
+) AS bought

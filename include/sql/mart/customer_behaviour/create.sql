@@ -1,9 +1,11 @@
--- grain: one known customer who bought at least once
+-- grain: one known customer of a feed who bought at least once in a currency
 -- source: mart.customer_days
 -- idempotent: build_marts replaces the whole, because each customer is ranked among all
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS mart.customer_behaviour (
-    customer_id VARCHAR(64) NOT NULL,
+    feed VARCHAR(64) NOT NULL,
+    currency VARCHAR(8) NOT NULL,
+    customer_id VARCHAR(128) NOT NULL,
     first_purchase_date DATE NOT NULL,
     last_purchase_date DATE NOT NULL,
     cohort_month DATE NOT NULL,
@@ -18,5 +20,5 @@ CREATE TABLE IF NOT EXISTS mart.customer_behaviour (
     frequency_score BIGINT NOT NULL,
     monetary_score BIGINT NOT NULL,
     segment VARCHAR(32) NOT NULL,
-    PRIMARY KEY (customer_id)
+    PRIMARY KEY (feed, currency, customer_id)
 )

@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     'mart.customer_cohorts',
-    'cohort_month and months_since_first are unique',
+    'cohort_month, feed, currency and months_since_first are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(cohort_month AS VARCHAR) || ' ' || CAST(months_since_first AS VARCHAR)),
+    MIN(CAST(cohort_month AS VARCHAR) || ' ' || feed || ' ' || currency || ' ' || CAST(months_since_first AS VARCHAR)),
     GETDATE()
-FROM (SELECT cohort_month, months_since_first FROM staged GROUP BY cohort_month, months_since_first HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT cohort_month, feed, currency, months_since_first FROM staged GROUP BY cohort_month, feed, currency, months_since_first HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,

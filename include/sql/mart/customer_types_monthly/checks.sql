@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     'mart.customer_types_monthly',
-    'period_start and customer_type are unique',
+    'period_start, feed, currency and customer_type are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(period_start AS VARCHAR) || ' ' || CAST(customer_type AS VARCHAR)),
+    MIN(CAST(period_start AS VARCHAR) || ' ' || feed || ' ' || currency || ' ' || customer_type),
     GETDATE()
-FROM (SELECT period_start, customer_type FROM staged GROUP BY period_start, customer_type HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT period_start, feed, currency, customer_type FROM staged GROUP BY period_start, feed, currency, customer_type HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,
@@ -33,4 +33,7 @@ SELECT
     CAST(built.customers AS VARCHAR) || ' instead of ' || CAST(bought.customers AS VARCHAR),
     GETDATE()
 FROM (SELECT COALESCE(SUM(customers), 0) AS customers FROM staged WHERE customer_type = 'first') AS built
-CROSS JOIN (SELECT COUNT(DISTINCT customer_id) AS customers FROM mart.customer_days WHERE invoices > 0) AS bought
+CROSS JOIN (
+    SELECT COUNT(*) AS customers
+    FROM (SELECT DISTINCT feed, currency, customer_id FROM mart.customer_days WHERE invoices > 0) AS customer
+) AS bought

@@ -1,8 +1,8 @@
--- grain: one day with changed events, and one product with events on it; description and price are those of its latest event
--- source: core.fact_invoice_line, core.fact_product_event
+-- grain: one day with changed events, and one product of a feed with events on it; description and price are those of its latest event
+-- source: core.sales_line, core.fact_product_event
 -- idempotent: computes the whole day from core, so the order of arrival does not matter
 -- re-run: the same rows
--- measure is_product: as in core.dim_product: the code begins with five digits, or the stock room has it
+-- measure is_product: as in core.dim_product: a code of online_retail that begins with five digits, a line of another feed, or what the stock room has
 -- measure first_seen_at: first event of the product on the day
 -- measure last_seen_at: last event of the product on the day
 -- measure is_priced: the event that gives the description has a price
@@ -14,19 +14,21 @@
 INSERT INTO staged
 WITH event AS (
     SELECT
-        CAST(event_time AS DATE) AS event_date,
+        sale_date AS event_date,
+        feed,
         stock_code AS product_id,
-        description,
+        product_name AS description,
         unit_price > 0 AS is_priced,
         CASE WHEN line_type = 'sale' AND unit_price > 0 THEN unit_price END AS price,
-        stock_code ~ '^[0-9]{5}' AS is_product,
+        is_product,
         event_time,
         event_id
-    FROM core.fact_invoice_line
+    FROM core.sales_line
     WHERE event_time >= :from_day AND event_time < :to_day
     UNION ALL
     SELECT
         CAST(event_time AS DATE),
+        'product_events',
         product_id,
         CAST(NULL AS VARCHAR(1024)),
         TRUE,
@@ -42,17 +44,18 @@ ranked AS (
         *,
         ROW_NUMBER() OVER (
             -- Lines without a price carry notes such as "damaged" in place of the name.
-            PARTITION BY event_date, product_id, description IS NULL
+            PARTITION BY event_date, feed, product_id, description IS NULL
             ORDER BY CASE WHEN is_priced THEN 0 ELSE 1 END, event_time DESC, event_id DESC
         ) AS description_age,
         ROW_NUMBER() OVER (
-            PARTITION BY event_date, product_id, price IS NULL ORDER BY event_time DESC, event_id DESC
+            PARTITION BY event_date, feed, product_id, price IS NULL ORDER BY event_time DESC, event_id DESC
         ) AS price_age
     FROM event
     WHERE event_date IN (SELECT period_start FROM build_period)
 )
 SELECT
     event_date,
+    feed,
     product_id,
     MAX(CASE WHEN is_product THEN 1 ELSE 0 END) = 1,
     MIN(event_time),
@@ -65,4 +68,4 @@ SELECT
     MAX(CASE WHEN price_age = 1 AND price IS NOT NULL THEN event_time END),
     MAX(CASE WHEN price_age = 1 AND price IS NOT NULL THEN event_id END)
 FROM ranked
-GROUP BY event_date, product_id
+GROUP BY event_date, feed, product_id

@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     'mart.product_days',
-    'period_start and product_id are unique',
+    'period_start, feed and product_id are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(period_start AS VARCHAR) || ' ' || product_id),
+    MIN(CAST(period_start AS VARCHAR) || ' ' || feed || ' ' || product_id),
     GETDATE()
-FROM (SELECT period_start, product_id FROM staged GROUP BY period_start, product_id HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT period_start, feed, product_id FROM staged GROUP BY period_start, feed, product_id HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,

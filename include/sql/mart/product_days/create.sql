@@ -1,10 +1,11 @@
--- grain: one day and product or other item with an event
--- source: core.fact_invoice_line, core.fact_product_event
+-- grain: one day, feed and product or other item with an event
+-- source: core.sales_line, core.fact_product_event
 -- idempotent: build_marts replaces whole days
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS mart.product_days (
     period_start DATE NOT NULL,
-    product_id VARCHAR(64) NOT NULL,
+    feed VARCHAR(64) NOT NULL,
+    product_id VARCHAR(512) NOT NULL,
     is_product BOOLEAN NOT NULL,
     first_seen_at TIMESTAMP NOT NULL,
     last_seen_at TIMESTAMP NOT NULL,
@@ -12,9 +13,9 @@ CREATE TABLE IF NOT EXISTS mart.product_days (
     is_priced BOOLEAN NOT NULL,
     described_at TIMESTAMP,
     described_by VARCHAR(128),
-    price DECIMAL(12, 3),
+    price DECIMAL(18, 3),
     priced_at TIMESTAMP,
     priced_by VARCHAR(128),
-    PRIMARY KEY (period_start, product_id)
+    PRIMARY KEY (period_start, feed, product_id)
 )
 SORTKEY (period_start)

@@ -1,10 +1,12 @@
--- grain: one day and product whose invoice lines changed; measures as in mart.sales_daily
+-- grain: one day and product whose sales changed, by feed and currency; measures as in mart.sales_daily
 -- source: core.sales_line
 -- idempotent: computes the whole day from core
 -- re-run: the same rows
 INSERT INTO staged
 SELECT
     line.sale_date,
+    line.feed,
+    line.currency,
     line.stock_code,
     SUM(line.units),
     SUM(line.gross_revenue),
@@ -15,4 +17,4 @@ WHERE line.event_time >= :from_day
     AND line.event_time < :to_day
     AND line.sale_date IN (SELECT period_start FROM build_period)
     AND line.is_product
-GROUP BY line.sale_date, line.stock_code
+GROUP BY line.sale_date, line.feed, line.currency, line.stock_code

@@ -1,4 +1,4 @@
--- grain: one quarter with invoice lines
+-- grain: one quarter, feed and currency with sales
 -- source: mart.sales_quarterly
 -- idempotent: a view
 -- re-run: defines the same view
@@ -8,10 +8,14 @@
 CREATE OR REPLACE VIEW mart.quarterly_revenue AS
 SELECT
     this.period_start,
+    this.feed,
+    this.currency,
     this.net_revenue,
     before.net_revenue AS net_revenue_before,
     CAST(this.net_revenue - before.net_revenue AS DECIMAL(18, 3)) AS change,
     CAST((this.net_revenue - before.net_revenue) / NULLIF(before.net_revenue, 0) AS DECIMAL(18, 4)) AS change_ratio
 FROM mart.sales_quarterly AS this
 LEFT JOIN mart.sales_quarterly AS before
-    ON before.period_start = CAST(DATEADD(quarter, -1, this.period_start) AS DATE)
+    ON before.feed = this.feed
+    AND before.currency = this.currency
+    AND before.period_start = CAST(DATEADD(quarter, -1, this.period_start) AS DATE)

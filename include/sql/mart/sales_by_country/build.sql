@@ -1,10 +1,12 @@
--- grain: one day and country whose invoice lines changed; measures as in mart.sales_daily
+-- grain: one day and country whose sales changed, by feed and currency; measures as in mart.sales_daily
 -- source: core.sales_line
 -- idempotent: computes the whole day from core
 -- re-run: the same rows
 INSERT INTO staged
 SELECT
     line.sale_date,
+    line.feed,
+    line.currency,
     line.country,
     SUM(line.gross_revenue),
     SUM(line.cancelled_revenue),
@@ -19,4 +21,4 @@ FROM core.sales_line AS line
 WHERE line.event_time >= :from_day
     AND line.event_time < :to_day
     AND line.sale_date IN (SELECT period_start FROM build_period)
-GROUP BY line.sale_date, line.country
+GROUP BY line.sale_date, line.feed, line.currency, line.country

@@ -6,12 +6,12 @@ INSERT INTO ops.check_results (build_id, mart, check_name, severity, failed_rows
 SELECT
     :build_id,
     'mart.sales_by_country',
-    'period_start and country are unique',
+    'period_start, feed, currency and country are unique',
     'fail',
     COUNT(*),
-    MIN(CAST(period_start AS VARCHAR) || ' ' || CAST(country AS VARCHAR)),
+    MIN(CAST(period_start AS VARCHAR) || ' ' || feed || ' ' || currency || ' ' || country),
     GETDATE()
-FROM (SELECT period_start, country FROM staged GROUP BY period_start, country HAVING COUNT(*) > 1) AS repeated
+FROM (SELECT period_start, feed, currency, country FROM staged GROUP BY period_start, feed, currency, country HAVING COUNT(*) > 1) AS repeated
 UNION ALL
 SELECT
     :build_id,
@@ -20,22 +20,27 @@ SELECT
     'fail',
     COUNT(*),
     MIN(
-        CAST(COALESCE(built.period_start, core.period_start) AS VARCHAR) || ': '
+        CAST(COALESCE(built.period_start, core.period_start) AS VARCHAR) || ' ' || COALESCE(built.feed, core.feed) || ' '
+        || COALESCE(built.currency, core.currency) || ': '
         || CAST(COALESCE(built.total, 0) AS VARCHAR) || ' instead of ' || CAST(COALESCE(core.total, 0) AS VARCHAR)
     ),
     GETDATE()
-FROM (SELECT period_start, SUM(net_revenue) AS total FROM staged GROUP BY period_start) AS built
+FROM (
+    SELECT period_start, feed, currency, SUM(net_revenue) AS total FROM staged GROUP BY period_start, feed, currency
+) AS built
 FULL JOIN (
     SELECT
         dates.day_start AS period_start,
-        SUM(fact.amount) AS total
-    FROM core.fact_invoice_line AS fact
-    INNER JOIN core.dim_date AS dates ON CAST(fact.event_time AS DATE) = dates.date_day
-    WHERE fact.event_time >= :from_day
-        AND fact.event_time < :to_day
+        line.feed,
+        line.currency,
+        SUM(line.net_revenue) AS total
+    FROM core.sales_line AS line
+    INNER JOIN core.dim_date AS dates ON line.sale_date = dates.date_day
+    WHERE line.event_time >= :from_day
+        AND line.event_time < :to_day
         AND dates.day_start IN (SELECT period_start FROM build_period)
-    GROUP BY dates.day_start
-) AS core ON built.period_start = core.period_start
+    GROUP BY dates.day_start, line.feed, line.currency
+) AS core ON built.period_start = core.period_start AND built.feed = core.feed AND built.currency = core.currency
 WHERE COALESCE(built.total, 0) <> COALESCE(core.total, 0)
 UNION ALL
 SELECT

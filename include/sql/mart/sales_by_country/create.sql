@@ -1,9 +1,11 @@
--- grain: one day and country with invoice lines
+-- grain: one day, feed, currency and country with sales
 -- source: core.sales_line
 -- idempotent: build_marts replaces whole days
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS mart.sales_by_country (
     period_start DATE NOT NULL,
+    feed VARCHAR(64) NOT NULL,
+    currency VARCHAR(8) NOT NULL,
     country VARCHAR(128) NOT NULL,
     gross_revenue DECIMAL(18, 3) NOT NULL,
     cancelled_revenue DECIMAL(18, 3) NOT NULL,
@@ -14,6 +16,6 @@ CREATE TABLE IF NOT EXISTS mart.sales_by_country (
     customers BIGINT NOT NULL,
     units BIGINT NOT NULL,
     average_basket DECIMAL(18, 2),
-    PRIMARY KEY (period_start, country)
+    PRIMARY KEY (period_start, feed, currency, country)
 )
 SORTKEY (period_start)

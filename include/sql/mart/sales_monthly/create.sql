@@ -1,4 +1,4 @@
--- grain: one month with invoice lines
+-- grain: one month, feed and currency with sales
 -- source: core.sales_line
 -- idempotent: build_marts replaces whole periods
 -- re-run: creates nothing twice

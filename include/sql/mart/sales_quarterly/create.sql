@@ -1,4 +1,4 @@
--- grain: one quarter of the calendar year with invoice lines
+-- grain: one quarter of the calendar year, feed and currency with sales
 -- source: core.sales_line
 -- idempotent: build_marts replaces whole periods
 -- re-run: creates nothing twice

@@ -10,6 +10,8 @@ CREATE TABLE IF NOT EXISTS ops.batch_audit (
     quarantined BIGINT NOT NULL,
     duplicates BIGINT NOT NULL,
     corrected BIGINT DEFAULT 0 NOT NULL,
+    withdrawn BIGINT DEFAULT 0 NOT NULL,
+    restored BIGINT DEFAULT 0 NOT NULL,
     committed_at TIMESTAMP NOT NULL,
     PRIMARY KEY (batch_id)
 )

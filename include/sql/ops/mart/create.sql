@@ -1,5 +1,5 @@
 -- grain: one mart and one of the feeds or marts that it is made of
--- source: ecommerce_elt.marts.MARTS
+-- source: ecommerce_elt.marts.builds.MARTS
 -- idempotent: register_mart writes a pair once
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS ops.mart (

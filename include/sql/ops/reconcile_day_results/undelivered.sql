@@ -4,7 +4,8 @@
 -- re-run: what is still missing
 SELECT staged.event_id
 FROM day_staged AS staged
-LEFT JOIN core.firehose_transactions AS delivered ON staged.event_id = delivered.event_id
+LEFT JOIN core.firehose_transactions AS delivered
+    ON staged.event_id = delivered.event_id AND delivered.arrival_time >= CAST(:first_hour AS TIMESTAMP)
 WHERE delivered.event_id IS NULL
     AND staged.source_object NOT LIKE '%/landed-%'
     AND staged.source_object > :first_key

@@ -1,6 +1,6 @@
 -- grain: one day of a feed's events
 -- source: what reconcile_layers compared
--- idempotent: the row of before is deleted in the same transaction
+-- idempotent: the previous row is deleted in the same transaction
 -- re-run: the same row, compared later
 INSERT INTO ops.reconciled_day (
     feed, event_date, lake_rows, core_rows, differing, difference, compared_at

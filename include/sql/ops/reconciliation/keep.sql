@@ -1,6 +1,6 @@
 -- grain: one hour of arrival of one feed
 -- source: what reconcile_layers counted
--- idempotent: the row of before is deleted in the same transaction
+-- idempotent: the previous row is deleted in the same transaction
 -- re-run: the same row, counted later
 INSERT INTO ops.reconciliation (
     feed, hour_start, kinesis, raw, accepted, clean, quarantined, duplicates, quarantine_rows, waiting, difference,

@@ -1,0 +1,47 @@
+"""How good quantile forecasts were. Forecasts have the shape (products, days, quantiles), actual units (products, days)."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from forecast.panel import QUANTILES
+
+MEDIAN = QUANTILES.index(0.5)
+
+
+def pinball(actual: np.ndarray, forecast: np.ndarray) -> np.ndarray:
+    """Returns the pinball loss of each product, in units: the mean over days and quantiles; shape (n,).
+
+    Koenker, Bassett (1978), Regression Quantiles: max(q (y - f), (q - 1) (y - f)).
+    """
+    error = actual[:, :, None] - forecast
+    level = np.asarray(QUANTILES)
+    return np.asarray(np.maximum(level * error, (level - 1) * error).mean(axis=(1, 2)))
+
+
+def scale(past: np.ndarray) -> np.ndarray:
+    """Returns the mean squared step from day to day, since each product's first demand; the denominator of RMSSE; shape (n,)."""
+    since = np.arange(past.shape[1] - 1) >= np.argmax(past > 0, axis=1)[:, None]
+    steps = np.where(since, np.diff(past, axis=1) ** 2, 0)
+    return np.asarray(steps.sum(axis=1) / np.maximum(since.sum(axis=1), 1))
+
+
+def rmsse(actual: np.ndarray, forecast: np.ndarray, past: np.ndarray, revenue: np.ndarray) -> float:
+    """Returns the root mean squared scaled error of the medians, weighted by revenue.
+
+    Makridakis, Spiliotis, Assimakopoulos (2022), M5 accuracy competition, IJF 38. A product whose past has no step is left out.
+
+    Args:
+        past: units of the days before the origin; shape (n, t).
+        revenue: of the last 28 days before the origin; shape (n,).
+    """
+    steps = scale(past)
+    usable = steps > 0
+    squared = ((actual - forecast[:, :, MEDIAN]) ** 2).mean(axis=1)[usable] / steps[usable]
+    weight = revenue[usable] / max(revenue[usable].sum(), 1e-9)
+    return float((np.sqrt(squared) * weight).sum())
+
+
+def coverage(actual: np.ndarray, forecast: np.ndarray) -> float:
+    """Returns the share of days whose units lie in the interval from the lowest to the highest quantile, both included."""
+    return float(((actual >= forecast[:, :, 0]) & (actual <= forecast[:, :, -1])).mean())

@@ -1,0 +1,5 @@
+-- grain: the role of what the stages of the DAGs may
+-- source: none
+-- idempotent: yes
+-- re-run: grants what is granted
+GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA staging, core, mart, ops TO ROLE ecommerce_pipeline

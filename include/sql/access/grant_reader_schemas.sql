@@ -1,0 +1,5 @@
+-- grain: the role of what the page may
+-- source: none
+-- idempotent: yes
+-- re-run: grants what is granted
+GRANT USAGE ON SCHEMA core, mart, ops TO ROLE ecommerce_reader

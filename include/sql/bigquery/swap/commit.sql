@@ -1,0 +1,5 @@
+-- grain: one data set
+-- source: none
+-- idempotent: yes
+-- re-run: nothing is open
+COMMIT TRANSACTION;

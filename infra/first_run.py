@@ -1,0 +1,414 @@
+"""Asks AWS once what only AWS can answer: on a stage of its own, with the smallest warehouse, which it removes at the end.
+
+`python -m infra.first_run --dry-run` lists the questions. The last column of docs/redshift.md names them. It costs some
+minutes of a warehouse and of a NAT gateway, below a dollar, and takes about half an hour, most of it for the stacks.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import hashlib
+import io
+import json
+import secrets
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from decimal import Decimal
+from typing import Annotated, Any
+
+import boto3
+import pyarrow as pa
+import pyarrow.parquet as pq
+import typer
+from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.warehouse.redshift import Warehouse
+from rich.console import Console
+from rich.table import Column, Table
+
+from infra.deploy import STACKS, create_tables, deploy_all, described
+
+ASKED = tuple(stack for stack in STACKS if stack not in {"orchestration", "forecast", "monitoring", "budget"})
+COPY_JOB_SECONDS = 600  # how soon a COPY job takes a file is documented nowhere
+app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+out = Console()
+
+
+@dataclass(frozen=True)
+class Place:
+    """The stage that is asked."""
+
+    outputs: dict[str, str]
+    workgroup: str
+    database: str
+    run_id: str
+
+    @property
+    def bucket(self) -> str:
+        return self.outputs["Bucket"]
+
+    @property
+    def copy_role(self) -> str:
+        return self.outputs["CopyRoleArn"]
+
+    def target(self, role: str = "") -> Warehouse:
+        """The database, as the caller, or as an IAM role of a stage."""
+        if not role:
+            return Warehouse(boto3.client("redshift-data"), self.workgroup, self.database)
+        given = boto3.client("sts").assume_role(RoleArn=self.outputs[role], RoleSessionName="first-run")["Credentials"]
+        client = boto3.client(
+            "redshift-data",
+            aws_access_key_id=given["AccessKeyId"],
+            aws_secret_access_key=given["SecretAccessKey"],
+            aws_session_token=given["SessionToken"],
+        )
+        return Warehouse(client, self.workgroup, self.database)
+
+    def put(self, key: str, body: bytes) -> str:
+        boto3.client("s3").put_object(Bucket=self.bucket, Key=key, Body=body)
+        return f"s3://{self.bucket}/{key}"
+
+
+@dataclass(frozen=True)
+class Question:
+    """One thing that is assumed, and how to ask."""
+
+    name: str
+    asks: str
+    assumed: str
+    ask: Callable[[Place], str]
+
+
+def _text(rows: list[tuple[Any, ...]]) -> str:
+    return ", ".join(" ".join(map(str, row)) for row in rows)
+
+
+def _query(sql: str, role: str = "LoadRoleArn") -> Callable[[Place], str]:
+    return lambda place: _text(place.target(role).query(sql))
+
+
+def _run(*statements: str, role: str = "LoadRoleArn") -> Callable[[Place], str]:
+    def ask(place: Place) -> str:
+        names = {"bucket": place.bucket, "role": place.copy_role, "run": place.run_id}
+        place.target(role).run([sql.format(**names) for sql in statements], name="first run")
+        return "done"
+
+    return ask
+
+
+def _parquet(place: Place) -> str:
+    schema = pa.schema([("batch_id", pa.string()), ("at", pa.timestamp("us")), ("amount", pa.decimal128(12, 3))])
+    body = io.BytesIO()
+    rows = [{"batch_id": "x", "at": datetime(2026, 1, 2, 3, 4, 5, 678901), "amount": Decimal("1.250")}]
+    pq.write_table(pa.Table.from_pylist(rows, schema), body, use_deprecated_int96_timestamps=True)
+    url = place.put(f"clean/{place.run_id}/a.parquet", body.getvalue())
+    entry = {"url": url, "mandatory": True, "meta": {"content_length": len(body.getvalue())}}
+    manifest = place.put(f"manifests/{place.run_id}/copy.json", json.dumps({"entries": [entry]}).encode())
+    with place.target("LoadRoleArn").session() as session:
+        session.run(
+            [
+                "CREATE TEMPORARY TABLE asked (batch_id VARCHAR(8), at TIMESTAMP, amount DECIMAL(12, 3))",
+                f"COPY asked FROM '{manifest}' IAM_ROLE '{place.copy_role}' FORMAT AS PARQUET MANIFEST",
+            ]
+        )
+        return _text(session.query("SELECT CAST(at AS VARCHAR), amount FROM asked"))
+
+
+def _json(place: Place) -> str:
+    url = place.put(f"manifests/{place.run_id}/rows.jsonl", b'{"batch_id": "x", "feed": "y"}\n{"batch_id": "z"}\n')
+    with place.target("LoadRoleArn").session() as session:
+        session.run(
+            [
+                "CREATE TEMPORARY TABLE asked (batch_id VARCHAR(8), feed VARCHAR(8))",
+                f"COPY asked FROM '{url}' IAM_ROLE '{place.copy_role}' FORMAT AS JSON 'auto'",
+            ]
+        )
+        return _text(session.query("SELECT batch_id, COALESCE(feed, 'NULL') FROM asked ORDER BY 1"))
+
+
+def _copy_job(place: Place) -> str:
+    """Rows after a file, and after the same file again; and whether raw/ is announced as before."""
+    row = {
+        "event_id": place.run_id,
+        "event_version": 1,
+        "InvoiceNo": "1",
+        "StockCode": "1",
+        "Description": None,
+        "Quantity": 1,
+        "InvoiceDate": "2026-01-02 03:04:05",
+        "UnitPrice": "1.0",
+        "CustomerID": None,
+        "Country": "France",
+        "arrival_time": "2026-01-02 03:04:05",
+    }
+    body = gzip.compress(json.dumps(row).encode() + b"\n")
+    target, sql = (
+        place.target("ReconcileRoleArn"),
+        "SELECT COUNT(*) FROM core.firehose_transactions WHERE event_id = :id",
+    )
+
+    def rows() -> int:
+        return int(target.query(sql, {"id": place.run_id})[0][0])
+
+    key, until = f"firehose/rows/{place.run_id}.gz", time.monotonic() + COPY_JOB_SECONDS
+    place.put(key, body)
+    while not rows() and time.monotonic() < until:
+        time.sleep(1)
+    first = rows()
+    place.put(key, body)
+    place.put(f"firehose/rows/{place.run_id}-2.gz", body)  # when this one is there, the other has been seen, too
+    while rows() < first + 1 and time.monotonic() < until:
+        time.sleep(1)
+    told = boto3.client("s3").get_bucket_notification_configuration(Bucket=place.bucket).get("QueueConfigurations", [])
+    return f"{first} then {rows()}, {len(told)} queues"
+
+
+QUESTIONS = (
+    Question(
+        "isolation",
+        "the level of a new database",
+        "SNAPSHOT",
+        _query("SELECT MIN(isolation_level) FROM stv_db_isolation_level"),
+    ),
+    Question(
+        "roles",
+        "an IAM role gets database roles by its tag RedshiftDbRoles, and may read",
+        "0",
+        _query("SELECT COUNT(*) FROM ops.batch_audit WHERE batch_id = 'none'"),
+    ),
+    Question(
+        "LOCK",
+        "a role that owns no table may LOCK it",
+        "done",
+        _run("LOCK staging.purchases", "DELETE FROM staging.purchases"),
+    ),
+    Question(
+        "LIKE of a table",
+        "a temporary copy, written within the batch",
+        "done",
+        _run(
+            "CREATE TEMPORARY TABLE asked (LIKE ops.batch_object)", "INSERT INTO asked SELECT * FROM ops.batch_object"
+        ),
+    ),
+    Question(
+        "columns of Parquet",
+        "COPY of INT96 times and DECIMAL, by a manifest",
+        "2026-01-02 03:04:05.678901 1.250",
+        _parquet,
+    ),
+    Question("COPY of JSON", "JSON auto into a temporary table; a missing key is NULL", "x y, z NULL", _json),
+    Question(
+        "MERGE",
+        "a subquery as source",
+        "done",
+        _run(
+            "MERGE INTO core.dim_customer USING (SELECT customer_key FROM core.dim_customer WHERE customer_key = 'none') AS source "
+            "ON core.dim_customer.customer_key = source.customer_key WHEN MATCHED THEN UPDATE SET age_group = 'x' "
+            "WHEN NOT MATCHED THEN INSERT VALUES (source.customer_key, 'x', 'x', 'x', GETDATE(), GETDATE(), 0, 0)"
+        ),
+    ),
+    Question(
+        "a check that fails a transaction",
+        "CAST in ELSE is evaluated only where it is reached",
+        "1",
+        _query(
+            "SELECT CASE WHEN COUNT(*) = 0 THEN 1 ELSE CAST('no number ' || CAST(COUNT(*) AS VARCHAR) AS INTEGER) END "
+            "FROM ops.batch_audit WHERE batch_id = 'none'"
+        ),
+    ),
+    Question(
+        "hash keys",
+        "the key of an event",
+        str(int(hashlib.md5(b"an event", usedforsecurity=False).hexdigest()[:12], 16)),
+        _query("SELECT STRTOL(LEFT(MD5('an event'), 12), 16)"),
+    ),
+    Question(
+        "UNLOAD",
+        "Parquet with ALLOWOVERWRITE, by the role of COPY",
+        "done",
+        _run(
+            "UNLOAD ('SELECT batch_id FROM ops.batch_audit') TO 's3://{bucket}/manifests/{run}/known/' IAM_ROLE '{role}' "
+            "FORMAT AS PARQUET ALLOWOVERWRITE"
+        ),
+    ),
+    Question("VACUUM by sys:operator", "on a table of the administrator", "done", _run("VACUUM ops.batch_audit")),
+    Question(
+        "COPY job",
+        "a file once, also when it is written again; raw/ is announced as before",
+        "1 then 2, 2 queues",
+        _copy_job,
+    ),
+    Question(
+        "ranges from a subquery",
+        "a scan by event_time >= (SELECT ...) is restricted in its range",
+        "t",
+        lambda place: _ranges(place),
+    ),
+    Question(
+        "money",
+        "60 seconds at least are charged each time that it wakes",
+        "t",
+        _query("SELECT MIN(charged_seconds) >= 60 FROM sys_serverless_usage WHERE charged_seconds > 0", role=""),
+    ),
+)
+
+
+def _ranges(place: Place) -> str:
+    with place.target("ReconcileRoleArn").session() as session:
+        session.query(
+            "SELECT COUNT(*) FROM core.fact_purchase WHERE event_time >= (SELECT MAX(committed_at) FROM ops.batch_audit)"
+        )
+        return _text(
+            session.query(
+                "SELECT is_rrscan FROM sys_query_detail WHERE step_name = 'scan' AND table_name LIKE '%fact_purchase%' "
+                "ORDER BY start_time DESC LIMIT 1"
+            )
+        )
+
+
+# What a stack leaves behind on purpose, and how it is removed: CloudFormation type to service, operation and parameter.
+REMOVALS = {
+    "AWS::Kinesis::Stream": ("kinesis", "DeleteStream", "StreamName"),
+    "AWS::SQS::Queue": ("sqs", "DeleteQueue", "QueueUrl"),
+    "AWS::DynamoDB::Table": ("dynamodb", "DeleteTable", "TableName"),
+    "AWS::RedshiftServerless::Workgroup": ("redshift-serverless", "DeleteWorkgroup", "workgroupName"),
+    "AWS::RedshiftServerless::Namespace": ("redshift-serverless", "DeleteNamespace", "namespaceName"),
+    "AWS::KMS::Key": ("kms", "ScheduleKeyDeletion", "KeyId"),
+    "AWS::S3::Bucket": ("s3", "DeleteBucket", "Bucket"),
+}
+
+
+def ask(place: Place, questions: tuple[Question, ...] = QUESTIONS) -> Iterator[tuple[Question, str]]:
+    """Yields each question with what was found; what was refused is found, too."""
+    for question in questions:
+        try:
+            found = question.ask(place)
+        except (PermanentError, TransientError, ClientError, BotoCoreError) as error:
+            found = f"refused: {error}"
+        yield question, found
+
+
+def clean_up(prefix: str, code_bucket: str) -> Iterator[str]:
+    """Deletes the stacks, last first, and what they leave; yields what could not be deleted."""
+    cloudformation = boto3.client("cloudformation")
+    kept: list[tuple[str, str]] = []
+    for stack in reversed(ASKED):
+        name = f"{prefix}-{stack}"
+        if described(cloudformation, name).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
+            continue
+        resources = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
+        kept += [(r["ResourceType"], r["PhysicalResourceId"]) for r in resources if r["ResourceType"] in REMOVALS]
+        cloudformation.delete_stack(StackName=name)
+        with contextlib.suppress(WaiterError):  # what is left of it is told below
+            cloudformation.get_waiter("stack_delete_complete").wait(
+                StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 3600}
+            )
+        if described(cloudformation, name).get("StackStatus", "DELETE_COMPLETE") != "DELETE_COMPLETE":
+            yield f"stack {name}"
+    order = list(REMOVALS)
+    for kind, name in sorted([*kept, ("AWS::S3::Bucket", code_bucket)], key=lambda one: order.index(one[0])):
+        try:
+            _remove(kind, name)
+        except (ClientError, BotoCoreError) as error:
+            if not _is_gone(error):
+                yield f"{kind} {name}: {error}"
+    secrets_client = boto3.client("secretsmanager")
+    for secret in (f"{prefix}/pii-hmac-key", f"{prefix}/api-keys"):
+        try:
+            secrets_client.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
+        except ClientError as error:
+            if not _is_gone(error):
+                yield f"secret {secret}: {error}"
+
+
+def _is_gone(error: ClientError | BotoCoreError) -> bool:
+    code = error.response["Error"]["Code"] if isinstance(error, ClientError) else ""
+    return any(word in code for word in ("NotFound", "NonExistent", "NoSuch", "KMSInvalidState")) or code == "404"
+
+
+def _remove(kind: str, name: str) -> None:
+    service, operation, parameter = REMOVALS[kind]
+    client = boto3.client(service)
+    if kind == "AWS::S3::Bucket":
+        for page in client.get_paginator("list_object_versions").paginate(Bucket=name):
+            found = [
+                {"Key": o["Key"], "VersionId": o["VersionId"]}
+                for o in page.get("Versions", []) + page.get("DeleteMarkers", [])
+            ]
+            if found:
+                client.delete_objects(Bucket=name, Delete={"Objects": found})
+        for page in client.get_paginator("list_objects_v2").paginate(Bucket=name):
+            for o in page.get("Contents", []):
+                client.delete_object(Bucket=name, Key=o["Key"])
+    more = {"PendingWindowInDays": 7} if kind == "AWS::KMS::Key" else {}
+    getattr(client, _method(client, operation))(**{parameter: name, **more})
+
+
+def _method(client: Any, operation: str) -> str:
+    methods: dict[str, str] = client.meta.method_to_api_mapping
+    return next(method for method, api in methods.items() if api == operation)
+
+
+@app.command()
+def first_run(
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Only list the questions.")] = False,
+    keep: Annotated[bool, typer.Option("--keep", help="Do not remove the environment at the end.")] = False,
+    prefix: Annotated[str, typer.Option(help="Prefix of the environment. By default a new one each time.")] = "",
+    parameter: Annotated[list[str] | None, typer.Option(help="Template parameter, Key=Value. Repeatable.")] = None,
+    without: Annotated[
+        list[str] | None, typer.Option(help=f"Stack to leave out, one of {', '.join(ASKED)}. Repeatable.")
+    ] = None,
+    workgroup: Annotated[str, typer.Option(help="Redshift Serverless workgroup. By default the prefix.")] = "",
+    database: Annotated[str, typer.Option()] = "ecommerce",
+) -> None:
+    """Deploy an environment, check each assumption, show those that do not hold, and remove the environment.
+
+    Exits with 1 if an assumption does not hold.
+    """
+    if dry_run:
+        _show([(question, "") for question in QUESTIONS], title="would be asked")
+        return
+    prefix = prefix or f"first-run-{secrets.token_hex(3)}"
+    workgroup = workgroup or prefix
+    parameters = {
+        "RedshiftWorkgroup": workgroup,
+        "RedshiftDatabase": database,
+        "RedshiftBaseCapacity": "8",
+        "RedshiftMaxCapacity": "8",
+        "Shards": "1",
+        "RawRetentionDays": "10",
+    }
+    parameters |= dict(p.split("=", 1) for p in parameter or [])
+    stacks = [stack for stack in ASKED if stack not in (without or [])]
+    parameters = {k: v for k, v in parameters.items() if "warehouse" in stacks or not k.endswith("Capacity")}
+    answers: list[tuple[Question, str]] = []
+    account = boto3.client("sts").get_caller_identity()["Account"]
+    try:
+        outputs = deploy_all(prefix, parameters, stacks)
+        create_tables(workgroup, database, outputs)
+        answers = list(ask(Place(outputs, workgroup, database, prefix)))
+    finally:
+        left = [] if keep else list(clean_up(prefix, f"{prefix}-code-{account}"))
+    _show(answers, title="asked")
+    for what in left:
+        out.print(f"[red]left:[/] {what}", highlight=False, soft_wrap=True)
+    differing = [question.name for question, found in answers if found != question.assumed]
+    out.print(f"differ: {', '.join(differing) or 'none'}", highlight=False, soft_wrap=True)
+    if differing or left:
+        raise typer.Exit(1)
+
+
+def _show(answers: list[tuple[Question, str]], title: str) -> None:
+    name = Column("question", no_wrap=True)  # docs/redshift.md names it
+    table = Table(name, "asks", "assumed", "found", title=title, title_justify="left")
+    for question, found in answers:
+        colour = "" if not found else "green" if found == question.assumed else "red"
+        table.add_row(question.name, question.asks, question.assumed, f"[{colour}]{found}[/]" if colour else "")
+    out.print(table)
+
+
+if __name__ == "__main__":
+    app()

@@ -1,0 +1,1 @@
+"""What every DAG shares: defaults, alerts, links, lineage, and the clients of a running task."""

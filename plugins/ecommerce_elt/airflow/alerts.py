@@ -1,0 +1,190 @@
+"""Alerts to people, by an SNS topic: one when something breaks, one when it is over, and none between.
+
+What is open is an Airflow variable `alert: <cause>`, which Admin > Variables shows; to delete it is to ask for the next alert.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import UTC, datetime, timedelta
+from typing import Any
+from urllib.parse import urlsplit
+
+from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
+from airflow.sdk import Context, Variable
+from airflow.sdk.definitions.callback import AsyncCallback
+from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
+
+from ecommerce_elt.airflow.versions import named
+from ecommerce_elt.errors import without_values
+from ecommerce_elt.settings import Settings, settings
+
+log = logging.getLogger(__name__)
+
+SUBJECT_MAX = 100  # SNS API reference, Publish, Subject: fewer than 100 ASCII characters, no line breaks
+ERROR_MAX = 500
+# Task to the page of docs/runbooks; the others have the list of all.
+RUNBOOKS = {
+    "claim_batches": "nothing-arrives",
+    "load_batch": "loading-fails",
+    "build_dimensions": "check-failed",
+    "build_subject": "check-failed",
+    "ingest_data_set": "dashboard-is-behind",
+    "extract_for_tableau": "dashboard-is-behind",
+    "crawl_raw": "crawler-fails",
+    "crawl_clean": "crawler-fails",
+    "crawl_quarantine": "crawler-fails",
+    "land_files": "bad-file-in-landing",
+    "report_files": "bad-file-in-landing",
+    "judge": "layers-differ",
+    "reconcile_feed": "layers-differ",
+    "prove_erasure": "erase-a-customer",
+    **dict.fromkeys(
+        (
+            "find_tables",
+            "unload_tables",
+            "copy_files",
+            "load_tables",
+            "swap_in",
+            "compare_tables",
+            "remove_files",
+            "reconcile_bigquery",
+        ),
+        "bigquery-differs",
+    ),
+    "unload_demand": "forecast-fails",
+    "forecast": "forecast-fails",
+    "publish_forecast": "forecast-fails",
+}
+
+
+def begins(cause: str) -> bool:
+    """Returns whether nobody was told of the cause yet. To be followed by `told`, once the alert is sent."""
+    return Variable.get(f"alert: {cause}", default=None) is None
+
+
+def told(cause: str) -> None:
+    """Remembers that an alert of the cause is open."""
+    Variable.set(
+        f"alert: {cause}", datetime.now(UTC).isoformat(timespec="seconds"), description="An alert that is open"
+    )
+
+
+def ends(cause: str) -> str | None:
+    """Returns since when an alert of the cause was open, and forgets it; None where there is none."""
+    since: str | None = Variable.get(f"alert: {cause}", default=None)
+    if since is not None:
+        Variable.delete(f"alert: {cause}")
+    return since
+
+
+def subject_of(text: str) -> str:
+    """Returns the text as a subject that SNS takes."""
+    return " ".join(text.encode("ascii", "replace").decode().split())[: SUBJECT_MAX - 1]
+
+
+def publish(client: Any, config: Settings, subject: str, message: str) -> None:
+    """Publishes to `alerts_topic_arn`; without one the alert is in the log alone.
+
+    Args:
+        client: a boto3 `sns` client.
+    """
+    log.warning("alert subject=%r message=%r", subject, message)
+    if config.alerts_topic_arn:
+        client.publish(TopicArn=config.alerts_topic_arn, Subject=subject_of(subject), Message=message)
+
+
+def tell(client: Any, config: Settings, cause: str, subject: str, message: str, *, is_so: bool) -> None:
+    """Publishes the alert where the cause begins, and that it is over where it ends.
+
+    Args:
+        is_so: whether the cause is there now.
+    """
+    if is_so and begins(cause):
+        publish(client, config, subject, message)
+        told(cause)
+    elif not is_so and (since := ends(cause)):
+        publish(client, config, f"Over: {cause}", f"{cause}: it is over. It was told at {since}.")
+
+
+class _TaskNotifier(SnsNotifier):
+    """Tells of a task; `load_events.load_batch purchases` is a cause, whatever the run and the batch."""
+
+    def __init__(self, aws_conn_id: str) -> None:
+        super().__init__(aws_conn_id=aws_conn_id, target_arn=settings().alerts_topic_arn, message="", subject="")
+
+    def send(self, context: Context, subject: str, message: str) -> None:
+        self.subject, self.message = subject_of(subject), message
+        super().notify(context)
+
+
+def _cause(context: Context) -> str:
+    ti: Any = context["ti"]
+    template = getattr(ti.task, "map_index_template", None)  # what a mapped task is about: a feed, a data set
+    about = ti.task.render_template(template, context) if template else ""
+    return f"{ti.dag_id}.{ti.task_id} {about}".strip()
+
+
+def _batch(context: Context) -> str:
+    task: Any = context["ti"].task
+    cleaned = (getattr(task, "op_kwargs", None) or {}).get("cleaned") or {}
+    return str(getattr(task, "batch_id", "") or (cleaned.get("batch_id", "") if isinstance(cleaned, dict) else ""))
+
+
+class FailureAlert(_TaskNotifier):
+    """Tells that a task is red for good: what, which batch, why, and where to look. Once, until it was green again."""
+
+    def notify(self, context: Context) -> None:
+        cause, ti = _cause(context), context["ti"]
+        if not begins(cause):
+            return
+        raised = context.get("exception")
+        why = without_values(raised) if isinstance(raised, BaseException) else raised or "the task was killed"
+        error = " ".join(why.split())[:ERROR_MAX]
+        lines = {
+            "DAG": ti.dag_id,
+            "Task": ti.task_id,
+            "Run": ti.run_id,
+            "Feed": context.get("feed"),
+            "Batch": _batch(context),
+            "Error": error,
+            "Log": ti.log_url,
+            "What to do": runbook(ti),
+        }
+        text = "\n".join(f"{name}: {value}" for name, value in lines.items() if value)
+        self.send(context, f"Failed: {cause}", text + "\nNo more of this until it is over.")
+        told(cause)
+
+
+class RecoveryNotice(_TaskNotifier):
+    """Tells that what FailureAlert told of is over."""
+
+    def notify(self, context: Context) -> None:
+        cause = _cause(context)
+        if since := ends(cause):
+            run = f"Run: {context['ti'].run_id}"
+            self.send(context, f"Over: {cause}", f"{cause} is green again. It was told at {since}.\n{run}")
+
+
+def runbook(ti: Any) -> str:
+    """Returns the URL of what to do about a failed task instance, a page of Airflow's own server."""
+    url = urlsplit(ti.log_url)
+    return f"{url.scheme}://{url.netloc}/ecommerce/runbooks/{RUNBOOKS.get(ti.task_id, 'README')}"
+
+
+def deadline(stage: str, minutes: int) -> DeadlineAlert | None:
+    """Returns the alert of a DAG whose runs are to end so many minutes after they were queued; None without a topic."""
+    if not settings().alerts_topic_arn:
+        return None
+    told = {
+        "aws_conn_id": f"aws_{stage}",
+        "target_arn": settings().alerts_topic_arn,
+        "subject": "Late: {{ dag_run.dag_id }}",
+        "message": f"Run {{{{ dag_run.dag_run_id }}}} of {{{{ dag_run.dag_id }}}} has not ended {minutes} minutes after it was queued.",
+    }
+    return DeadlineAlert(
+        reference=DeadlineReference.DAGRUN_QUEUED_AT,
+        interval=timedelta(minutes=minutes),
+        callback=AsyncCallback(SnsNotifier, kwargs=told),
+        **named(f"{minutes} minutes"),
+    )

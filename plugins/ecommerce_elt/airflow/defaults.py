@@ -1,0 +1,61 @@
+"""What every DAG of the package shares: owner, retries, timeouts, tags, and the asset names."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from enum import StrEnum
+from typing import Any
+
+from airflow.sdk import Asset
+
+from ecommerce_elt.airflow.alerts import FailureAlert, RecoveryNotice
+from ecommerce_elt.airflow.versions import RETRIES
+from ecommerce_elt.settings import settings
+
+
+class Tag(StrEnum):
+    LOAD = "load"
+    CLEAN = "clean"
+    MART = "mart"
+    DASHBOARD = "dashboard"
+    LAKE = "lake"
+    WATCH = "watch"
+    FEATURES = "features"
+
+
+class Stage(StrEnum):
+    """What a DAG may touch: each stage has an IAM role of its own, by the connection `aws_<stage>`."""
+
+    LOAD = "load"
+    MARTS = "marts"
+    DASHBOARDS = "dashboards"
+    LAKE = "lake"
+    ERASE = "erase"
+    RECONCILE = "reconcile"
+    FEATURES = "features"
+    BIGQUERY = "bigquery"
+    FORECAST = "forecast"
+
+
+WAREHOUSE = Asset("ecommerce_warehouse")
+MARTS = Asset("ecommerce_marts")
+
+_DEFAULT_ARGS: dict[str, Any] = {
+    "owner": "data-platform",
+    "retries": settings().task_retries,
+    "retry_delay": timedelta(seconds=settings().task_retry_delay_seconds),
+    "retry_exponential_backoff": True,
+    "max_retry_delay": timedelta(minutes=5),
+    "execution_timeout": timedelta(minutes=30),
+} | RETRIES
+
+
+def default_args(stage: Stage, **others: Any) -> dict[str, Any]:
+    """Returns the default arguments of a DAG of the stage; the connection is the one of its operators, steps and alerts."""
+    connection = f"aws_{stage}"
+    told: dict[str, Any] = {}
+    if settings().alerts_topic_arn:
+        told = {"on_failure_callback": [FailureAlert(connection)], "on_success_callback": [RecoveryNotice(connection)]}
+    # Where slots are scarce, the loads come first.
+    first = {"priority_weight": 10 if stage is Stage.LOAD else 1, "weight_rule": "absolute"}
+    return _DEFAULT_ARGS | first | {"aws_conn_id": connection} | told | others

@@ -1,0 +1,146 @@
+"""Raw objects as rows, for the engine that reads them with Python: Spark. DuckDB reads them itself (cleaning.py).
+
+Each record becomes a list of texts, and every text is what DuckDB's JSON_EXTRACT_STRING would give.
+"""
+
+from __future__ import annotations
+
+import gzip
+import json
+import math
+import re
+import zlib
+from collections.abc import Iterator, Sequence
+from decimal import Decimal
+from typing import Any
+
+import pyarrow as pa
+
+from ecommerce_elt.batches.clean_files import get_raw
+from ecommerce_elt.batches.manifests import RawObject
+from ecommerce_elt.errors import PermanentError, values_withheld, without_values
+
+ROWS_PER_BATCH = 20_000
+EVENTS = pa.schema(
+    [
+        ("event_id", pa.string()),
+        ("event_time", pa.string()),
+        ("event_version", pa.int32()),
+        ("schema_version", pa.int32()),
+        ("data", pa.list_(pa.string())),
+        ("extra", pa.string()),
+        ("source_object", pa.string()),
+        ("source_line", pa.int32()),
+    ]
+)
+
+
+class _Number(str):
+    """A JSON number as DuckDB writes it as text: shortest digits that give the same double, else as it was."""
+
+    __slots__ = ()
+
+
+def _real(text: str) -> _Number:
+    value = float(text)
+    if math.isinf(value):
+        return _Number(text)
+    sign, digits, exponent = Decimal(repr(value)).normalize().as_tuple()
+    assert isinstance(exponent, int)
+    if digits == (0,):
+        return _Number("-0.0" if sign else "0.0")
+    written, point = "".join(map(str, digits)), len(digits) + exponent
+    if 0 < point <= 21:
+        text = written[:point].ljust(point, "0") + "." + (written[point:] or "0")
+    elif -6 < point <= 0:
+        text = "0." + "0" * -point + written
+    else:
+        text = written[0] + ("." + written[1:] if written[1:] else "") + f"e{point - 1}"
+    return _Number("-" * sign + text)
+
+
+def _integer(text: str) -> _Number:
+    return _Number("0" if text == "-0" else text)
+
+
+def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A key that is there twice counts once, the first one."""
+    return dict(reversed(pairs)) if len({key for key, _ in pairs}) < len(pairs) else dict(pairs)
+
+
+def _text(value: Any, *, inner: bool = False) -> str | None:
+    """A JSON value as text, as DuckDB's JSON_EXTRACT_STRING gives it."""
+    match value:
+        case None:
+            return "null" if inner else None
+        case bool():
+            return "true" if value else "false"
+        case _Number():
+            return str(value)
+        case str():
+            return _quoted(value) if inner else value
+        case list():
+            return "[" + ",".join(str(_text(v, inner=True)) for v in value) + "]"
+        case _:
+            return "{" + ",".join(f"{_quoted(k)}:{_text(v, inner=True)}" for k, v in value.items()) + "}"
+
+
+def _quoted(text: str) -> str:
+    plain = json.dumps(text, ensure_ascii=False)
+    return re.sub(r"\\u00[0-9a-f]{2}", lambda found: "\\u" + found[0][2:].upper(), plain)
+
+
+_DECODER = json.JSONDecoder(parse_float=_real, parse_int=_integer, parse_constant=_Number, object_pairs_hook=_first)
+
+
+def read_objects(s3: Any, known: Sequence[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+    """Yields the events of raw objects, EVENTS a row.
+
+    Args:
+        s3: boto3 client.
+        known: the contract's known keys. `data` has the text of each, in their order; the others are kept in `extra`.
+        objects: rows of a manifest: key, etag, size, bucket.
+
+    Raises:
+        PermanentError: an object is another than the manifest's, or holds no JSON lines.
+    """
+    with values_withheld():
+        for batch in objects:
+            for row in batch.to_pylist():
+                raw = RawObject(**row)
+                yield from _events_of(get_raw(s3, raw)["Body"], raw.key, known)
+
+
+def _events_of(body: Any, key: str, known: Sequence[str]) -> Iterator[pa.RecordBatch]:
+    rows: list[tuple[Any, ...]] = []
+    names = frozenset(known)
+    line = 0
+    try:
+        with gzip.GzipFile(fileobj=body) as lines:
+            for text in lines:
+                if not text.strip():
+                    continue
+                line += 1
+                event = _DECODER.decode(text.decode("utf-8"))
+                data = event.get("data")
+                data = data if isinstance(data, dict) else {}  # DuckDB finds no key in it either
+                record = [_text(data.get(name)) for name in known]
+                unknown = {name: value for name, value in data.items() if name not in names}
+                extra = _text(unknown) if unknown else None
+                versions = [int(event.get(name) or 1) for name in ("event_version", "schema_version")]
+                rows.append(
+                    (_text(event.get("event_id")), _text(event.get("event_time")), *versions, record, extra, key, line)
+                )
+                if len(rows) == ROWS_PER_BATCH:
+                    yield _as_batch(rows)
+                    rows = []
+        if rows:
+            yield _as_batch(rows)
+    except (OSError, EOFError, zlib.error, ValueError, AttributeError, TypeError, RecursionError) as error:
+        raise PermanentError(f"a raw object holds no JSON lines: {key} line {line}: {without_values(error)}") from None
+
+
+def _as_batch(rows: list[tuple[Any, ...]]) -> pa.RecordBatch:
+    columns = list(zip(*rows, strict=True))
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, EVENTS, strict=True)]
+    return pa.record_batch(arrays, schema=EVENTS)

@@ -1,0 +1,103 @@
+"""Clients of Google Cloud by the role that a stage has on AWS: workload identity federation, no key of a service account.
+
+The connection `gcp_bigquery` is of the form that Airflow's Google provider gives connections; the provider itself is not needed.
+Its extra `credential_config_file` is what `gcloud iam workload-identity-pools create-cred-config` writes, which holds no secret.
+Without the connection, Application Default Credentials count. Endpoints are the clients' own variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import orjson
+from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
+from airflow.sdk import Connection
+from airflow.sdk.exceptions import AirflowNotFoundException
+
+from ecommerce_elt.bigquery import storage_transfer
+from ecommerce_elt.bigquery.tables import Place
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.settings import Settings
+
+CONNECTION = "gcp_bigquery"
+AWS_CONNECTION = "aws_bigquery"
+SCOPES = ("https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/devstorage.read_write")
+
+
+def credentials(scopes: Sequence[str] = SCOPES) -> Any:
+    """Returns Google credentials for the running task.
+
+    Raises:
+        PermanentError: the connection names none.
+    """
+    from google.auth import default
+    from google.auth.credentials import AnonymousCredentials
+
+    try:
+        extra = Connection.get(CONNECTION).extra_dejson
+    except AirflowNotFoundException:
+        return default(scopes=scopes)[0]
+    if extra.get("is_anonymous"):
+        return AnonymousCredentials()
+    if "credential_config_file" not in extra:
+        raise PermanentError(
+            f"connection {CONNECTION}: expected the extra credential_config_file, which infra/gcp/setup.sh prints; "
+            "keys of service accounts are not taken"
+        )
+    config = extra["credential_config_file"]
+    found = config if isinstance(config, dict) else orjson.loads(Path(config).read_bytes())
+    return federated(found, _session(), scopes)
+
+
+def _session() -> Any:
+    return AwsBaseHook(aws_conn_id=AWS_CONNECTION).get_session()
+
+
+def federated(config: dict[str, Any], session: Any, scopes: Sequence[str] = SCOPES) -> Any:
+    """Returns credentials that exchange the AWS session's for a token of the service account that the configuration names.
+
+    Args:
+        config: an `external_account` configuration for AWS.
+        session: a boto3 session; asked anew whenever a token ends.
+    """
+    from google.auth import aws
+
+    class OfSession(aws.AwsSecurityCredentialsSupplier):
+        """Google's library itself finds credentials in variables and on EC2, not those of a container or an assumed role."""
+
+        def get_aws_security_credentials(self, context: Any, request: Any) -> Any:
+            now = session.get_credentials().get_frozen_credentials()
+            return aws.AwsSecurityCredentials(now.access_key, now.secret_key, now.token)
+
+        def get_aws_region(self, context: Any, request: Any) -> str:
+            return str(session.region_name)
+
+    if config.get("type") != "external_account":
+        raise PermanentError(
+            f"connection {CONNECTION}: expected a configuration of type external_account, not {config.get('type')}"
+        )
+    without_source = {name: value for name, value in config.items() if name != "credential_source"}
+    return aws.Credentials.from_info(without_source, aws_security_credentials_supplier=OfSession(), scopes=scopes)
+
+
+def bigquery(where: Place, settings: Settings) -> Any:
+    """Returns a client of BigQuery."""
+    from google.cloud.bigquery import Client
+
+    return Client(where.project, credentials=credentials(), location=settings.bigquery_location)
+
+
+def bucket(where: Place) -> Any:
+    """Returns the bucket of Cloud Storage through which tables go."""
+    from google.cloud.storage import Client
+
+    return Client(where.project, credentials=credentials()).bucket(where.bucket)
+
+
+def transfer_session() -> Any:
+    """Returns a session of HTTP for Google's Storage Transfer Service."""
+    from google.auth.transport.requests import AuthorizedSession
+
+    return AuthorizedSession(credentials([storage_transfer.SCOPE]))

@@ -1,0 +1,245 @@
+"""The tasks of `export_bigquery`, each a function of what the one before it returned. A repetition of each changes nothing more."""
+
+from __future__ import annotations
+
+import logging
+import shutil
+import tempfile
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from airflow.sdk import get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from ecommerce_elt import listing
+from ecommerce_elt.airflow import lineage
+from ecommerce_elt.airflow.clients import client, linked_warehouse, task_warehouse
+from ecommerce_elt.batches.clean_files import S3_THREADS
+from ecommerce_elt.bigquery import exports, google_clients, staged_exports, storage_transfer
+from ecommerce_elt.bigquery import tables as bigquery_tables
+from ecommerce_elt.bigquery import views as bigquery_views
+from ecommerce_elt.bigquery.exports import Unloaded
+from ecommerce_elt.bigquery.tables import Place
+from ecommerce_elt.errors import PermanentError, values_withheld
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.settings import settings
+
+log = logging.getLogger(__name__)
+
+NOT_SET_UP = "BigQuery is not set up: ECOMMERCE_BIGQUERY_PROJECT is empty, docs/bigquery.md"
+ASKED_FOR = {"manual", "operator_triggered"}
+
+
+def _where() -> Place:
+    where = bigquery_tables.place(settings())
+    if where is None:
+        raise AirflowSkipException(NOT_SET_UP)
+    return where
+
+
+def _unloaded(export: dict[str, Any]) -> list[Unloaded]:
+    return [Unloaded.of(part) for part in export["tables"]]
+
+
+@values_withheld()
+def find_tables() -> list[str]:
+    """Returns the tables of which BigQuery has not what the warehouse has. Makes what BigQuery lacks, and has all its rows brought.
+
+    Skips the run where no project is set, no table is behind, or the last export is not long enough ago.
+    """
+    where, config, target = _where(), settings(), task_warehouse()
+    google, contracts = google_clients.bigquery(where, config), load_contracts(config.include_dir / "feeds")
+    for table in exports.no_longer(target, config, contracts):
+        # The table goes first: no erasure would reach it any more.
+        bigquery_tables.drop(google, where, table)
+        exports.forget(target, table, config.sql_dir)
+    exported = exports.exported(config, contracts)
+    columns = {mart.table: exports.fields(target, mart, contracts) for mart in exported}
+    lacking = bigquery_tables.missing(google, where, columns)
+    # Marked first: whoever dies between the two finds the table missing again.
+    exports.register(target, config, contracts, again=lacking)
+    for mart in exported:
+        if mart.table in lacking:
+            bigquery_tables.create(google, where, mart, columns[mart.table], config.sql_dir)
+    made = bigquery_views.create_views(google, where, config.sql_dir)
+    behind = exports.stale(target, config.sql_dir)
+    log.info("made=%s behind=%s", sorted([*lacking, *made]), behind)
+    if not behind:
+        raise AirflowSkipException("BigQuery has what the warehouse has")
+    age = exports.seconds_since_export(target, config.sql_dir)
+    every = timedelta(minutes=config.bigquery_interval_minutes).total_seconds()
+    if age is not None and age < every and get_current_context()["dag_run"].run_type not in ASKED_FOR:
+        raise AirflowSkipException(f"the last export was {age} s ago; the next is due {every - age:.0f} s from now")
+    return [mart.table for mart in exported if mart.table in behind]
+
+
+@values_withheld()
+def unload_tables(tables: list[str]) -> dict[str, Any]:
+    """Claims the data set, writes the changed rows of each table to the lake, and returns the export: its id, and each table's
+    columns, periods and files."""
+    where, config, export_id = _where(), settings(), exports.new_export_id()
+    # Claimed before anything is read: what a later claim reads is then never older than what this one swaps in.
+    bigquery_tables.claim(google_clients.bigquery(where, config), where, export_id, config.sql_dir)
+    found, s3, contracts = [], client("s3"), load_contracts(config.include_dir / "feeds")
+    with linked_warehouse() as target:
+        for mart in (m for m in exports.exported(config, contracts) if m.table in set(tables)):
+            columns = exports.unload(target, mart, export_id, config, contracts)
+            ranges = exports.periods(target, mart, export_id, config.sql_dir)
+            folder = exports.folder_of(export_id, mart.table)
+            files = tuple(entry["Key"] for entry in listing.objects(s3, config.bucket, folder))
+            found.append(Unloaded(mart.table, columns, ranges, files, mart.subject == exports.FACTS))
+    lineage.moved(map(lineage.table, tables), [lineage.folder(f"{exports.UNLOADED}{export_id}")])
+    return {"export_id": export_id, "tables": [part.as_json() for part in found]}
+
+
+@values_withheld()
+def copy_files(export: dict[str, Any]) -> int:
+    """Copies the export's files from the lake to Cloud Storage, and returns how many.
+
+    Google's Storage Transfer Service does it where a setting names the role that it assumes on AWS; else this task does.
+
+    Raises:
+        PermanentError: a file is not there afterwards.
+    """
+    where, config, s3 = _where(), settings(), client("s3")
+    bucket = google_clients.bucket(where)
+    keys = [key for part in _unloaded(export) for key in part.files]
+    if config.bigquery_transfer_role_arn and keys:
+        storage_transfer.transfer(google_clients.transfer_session(), where, config, export["export_id"])
+        with bigquery_tables.told():
+            there = {f"{exports.UNLOADED}{blob.name}" for blob in bucket.list_blobs(prefix=f"{export['export_id']}/")}
+        if lacking := sorted(set(keys) - there):
+            raise PermanentError(
+                f"Storage Transfer Service has ended without {len(lacking)} of {len(keys)} files, the first is "
+                f"{lacking[0]}; expected all of the export in gs://{where.bucket}"
+            )
+        return len(keys)
+
+    def copy(key: str) -> None:
+        with tempfile.TemporaryDirectory(dir=config.work_dir) as folder, bigquery_tables.told():
+            file = Path(folder) / "part.parquet"
+            with file.open("wb") as out:
+                shutil.copyfileobj(s3.get_object(Bucket=config.bucket, Key=key)["Body"], out)
+            bucket.blob(key.removeprefix(exports.UNLOADED)).upload_from_filename(str(file))
+
+    with ThreadPoolExecutor(S3_THREADS) as pool:
+        list(pool.map(copy, keys))
+    log.info("files=%s", len(keys))
+    return len(keys)
+
+
+@values_withheld()
+def load_tables(export: dict[str, Any]) -> dict[str, int]:
+    """Loads the files into tables beside those that people read, and returns table to rows."""
+    where, config = _where(), settings()
+    rows = bigquery_tables.load(google_clients.bigquery(where, config), where, _unloaded(export), export["export_id"])
+    log.info("rows=%s", rows)
+    return rows
+
+
+@values_withheld()
+def swap_in(export: dict[str, Any]) -> None:
+    """Makes the export what people read, in one transaction, and takes away the marks that it has worked off."""
+    where, config, parts = _where(), settings(), _unloaded(export)
+    bigquery_tables.swap(google_clients.bigquery(where, config), where, parts, export["export_id"], config.sql_dir)
+    exports.settle(task_warehouse(), export["export_id"], config.sql_dir)
+    tables = [part.table for part in parts]
+    lineage.moved(map(lineage.table, tables), (lineage.bigquery_table(where.table(table)) for table in tables))
+
+
+@values_withheld()
+def compare_tables(export: dict[str, Any]) -> int:
+    """Compares rows and sums of the exported tables, of facts those of the exported days, with the warehouse's at the moment of the
+    export, and returns how many tables agree.
+
+    Raises:
+        PermanentError: names each difference. The next export brings all rows of these tables.
+    """
+    where, config, target = _where(), settings(), task_warehouse()
+    parts = _unloaded(export)
+    differing = bigquery_tables.differences(
+        google_clients.bigquery(where, config), target, where, config.sql_dir, parts
+    )
+    if differing:
+        exports.register(target, config, load_contracts(config.include_dir / "feeds"), again=differing)
+        raise PermanentError(
+            "BigQuery differs, docs/runbooks/bigquery-differs.md: "
+            + "; ".join(f"{table}: {why}" for table, why in differing.items())
+        )
+    return len(parts)
+
+
+@values_withheld()
+def remove_files(export: dict[str, Any]) -> None:
+    """Deletes what the export left: objects in the lake and in Cloud Storage, the tables that it loaded, and its transfer job."""
+    where, config, s3, export_id = _where(), settings(), client("s3"), export["export_id"]
+    if config.bigquery_transfer_role_arn:
+        storage_transfer.forget(google_clients.transfer_session(), where, export_id)
+    bigquery_tables.drop_staged(google_clients.bigquery(where, config), where, _unloaded(export), export_id)
+    bucket = google_clients.bucket(where)
+    with bigquery_tables.told():
+        for blob in bucket.list_blobs(prefix=f"{export_id}/"):
+            blob.delete()
+    for entry in listing.objects(s3, config.bucket, f"{exports.UNLOADED}{export_id}/"):
+        s3.delete_object(Bucket=config.bucket, Key=entry["Key"])
+
+
+@values_withheld()
+def reconcile_bigquery() -> dict[str, Any]:
+    """Compares every table that BigQuery has with the warehouse, and returns `differences`, none where no project is set.
+
+    A difference that an export in the middle of its work makes is gone at the next look.
+    """
+    from ecommerce_elt.reconcile.compare import LOOK_SECONDS, LOOKS, Difference
+
+    config = settings()
+    where = bigquery_tables.place(config)
+    if where is None:
+        log.info(NOT_SET_UP)
+        return {"differences": []}
+    google, found = google_clients.bigquery(where, config), dict[str, str]()
+    for look in range(LOOKS):
+        if look:
+            time.sleep(LOOK_SECONDS)
+        seen = bigquery_tables.differences(google, task_warehouse(), where, config.sql_dir)
+        found = {table: why for table, why in seen.items() if not look or table in found}
+        if not found:
+            break
+    differences = [Difference("*", "bigquery", table, why) for table, why in found.items()]
+    for difference in differences:
+        log.error("%s", difference)
+    return {"differences": [asdict(difference) for difference in differences]}
+
+
+@values_withheld()
+def count_customer(column: str, customer: str) -> dict[str, int]:
+    """Returns what names the customer: rows by table of BigQuery, and files and tables of exports that are on their way.
+
+    Nothing where no project is set.
+    """
+    config = settings()
+    where = bigquery_tables.place(config)
+    if where is None:
+        return {}
+    google = google_clients.bigquery(where, config)
+    found = bigquery_tables.count_customer(google, task_warehouse(), where, column, customer, config.sql_dir)
+    return found | _staged(google, where, column, customer).counts()
+
+
+def _staged(google: Any, where: Place, column: str, customer: str) -> staged_exports.Staged:
+    bucket = google_clients.bucket(where)
+    return staged_exports.find(client("s3"), bucket, google, where, settings(), column=column, customer=customer)
+
+
+@values_withheld()
+def erase_staged(column: str, customer: str) -> dict[str, int]:
+    """Deletes files and tables of exports that died on their way and name the customer, and returns how many there were."""
+    where, config = _where(), settings()
+    google = google_clients.bigquery(where, config)
+    staged = _staged(google, where, column, customer)
+    staged_exports.remove(client("s3"), google_clients.bucket(where), google, config, staged)
+    return staged.counts()

@@ -1,0 +1,140 @@
+"""Versions of the data sets for learning, in the lake.
+
+    features/data/<id>/<data set>/part=<part>/  Parquet; the id is of the run that wrote it
+    features/data/<id>/schema.json, scalers.json
+    features/versions/<version>.json             its manifest, written last: data that no manifest names are no version
+    features/latest.json                         which version the default cut-offs last gave
+
+A version is named by what is in it, so that the same rows of the same cut-offs are the same version. docs/adr/0046.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from ecommerce_elt import listing
+from ecommerce_elt.settings import Settings
+
+log = logging.getLogger(__name__)
+
+FEATURES = "features/"
+DATA = f"{FEATURES}data/"
+VERSIONS = f"{FEATURES}versions/"
+LATEST = f"{FEATURES}latest.json"
+
+
+@dataclass(frozen=True)
+class Version:
+    """What a manifest says. `read_at`: ISO 8601, UTC; a time before core was read. `files`: of each data set, with key, part, rows."""
+
+    version: str
+    read_at: str
+    cut_offs: list[str]
+    horizon_days: int
+    schema: str
+    scalers: str
+    rows: dict[str, dict[str, int]]
+    files: dict[str, list[dict[str, Any]]]
+
+    @property
+    def key(self) -> str:
+        return manifest_key(self.version)
+
+    @property
+    def folder(self) -> str:
+        """Where its data are."""
+        return _folder(self.schema)
+
+
+def manifest_key(version: str) -> str:
+    return f"{VERSIONS}{version}.json"
+
+
+def _get(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
+    try:
+        found: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
+    except s3.exceptions.NoSuchKey:
+        return None
+    return found
+
+
+def read_version(s3: Any, bucket: str, version: str) -> Version | None:
+    """Returns the version, None where it is not whole."""
+    found = _get(s3, bucket, manifest_key(version))
+    return Version(**found) if found else None
+
+
+def publish(s3: Any, bucket: str, made: Version) -> bool:
+    """Writes the manifest, by which the version is there; returns False where another run has written it before."""
+    body = json.dumps(asdict(made), indent=1).encode()
+    try:
+        s3.put_object(Bucket=bucket, Key=made.key, Body=body, ContentType="application/json", IfNoneMatch="*")
+    except s3.exceptions.ClientError as error:
+        if error.response["Error"]["Code"] != "PreconditionFailed":
+            raise
+        return False
+    return True
+
+
+def point_to(s3: Any, bucket: str, version: str, read_at: str) -> None:
+    """Says that the default cut-offs gave the version when core was read at `read_at`."""
+    body = json.dumps({"version": version, "manifest": manifest_key(version), "read_at": read_at}).encode()
+    s3.put_object(Bucket=bucket, Key=LATEST, Body=body, ContentType="application/json")
+
+
+def versions(s3: Any, bucket: str) -> Iterator[Version]:
+    """Yields all versions that are whole, each with the last time at which core was found to give it."""
+    latest = _get(s3, bucket, LATEST) or {}
+    for entry in listing.objects(s3, bucket, VERSIONS):
+        if found := _get(s3, bucket, entry["Key"]):
+            read_at = latest["read_at"] if latest.get("version") == found["version"] else found["read_at"]
+            yield Version(**found | {"read_at": max(read_at, found["read_at"])})
+
+
+def read_before(s3: Any, bucket: str, moment: datetime) -> list[str]:
+    """Returns the versions that are of what core had before the moment: a customer who was erased since may be in them.
+
+    GETDATE() gives whole seconds, so a version of the same second counts, too.
+    """
+    return [found.version for found in versions(s3, bucket) if datetime.fromisoformat(found.read_at) <= moment]
+
+
+def remove_old(s3: Any, settings: Settings, now: datetime, *, made: str | None, only_this: bool) -> dict[str, int]:
+    """Deletes versions past `features_retention_days`, and data of runs that died; returns {versions, objects} deleted.
+
+    Args:
+        made: the version that this run made or found; it stays, as does the one of latest.json.
+        only_this: deletes every other version and all other data, because someone in them was erased.
+    """
+    latest = (_get(s3, settings.bucket, LATEST) or {}).get("version")
+    if only_this and latest != made:
+        listing.delete(s3, settings.bucket, [LATEST])
+        latest = None
+    limit = now - timedelta(days=settings.features_retention_days)
+    gone = [
+        found
+        for found in versions(s3, settings.bucket)
+        if found.version not in {made, latest} and (only_this or datetime.fromisoformat(found.read_at) < limit)
+    ]
+    # First the manifests: nobody finds a version whose files are going.
+    listing.delete(s3, settings.bucket, [found.key for found in gone])
+    named = {found.folder for found in versions(s3, settings.bucket)}
+    young = now - timedelta(hours=settings.lake_grace_hours)
+    freed = {found.folder for found in gone}
+    dead = []
+    for entry in listing.objects(s3, settings.bucket, DATA):
+        folder = _folder(entry["Key"])
+        if folder not in named and (only_this or folder in freed or entry["LastModified"] < young):
+            dead.append(entry["Key"])
+    listing.delete(s3, settings.bucket, dead)
+    log.info("removed versions=%s objects=%s", len(gone), len(dead))
+    return {"versions": len(gone), "objects": len(dead)}
+
+
+def _folder(key: str) -> str:
+    return "/".join(key.split("/")[:3]) + "/"

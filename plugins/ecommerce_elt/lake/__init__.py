@@ -1,0 +1,1 @@
+"""The lake: the lists of clean files, compaction, catalog and retention."""

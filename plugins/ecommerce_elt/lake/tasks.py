@@ -1,0 +1,89 @@
+"""The tasks of the lake and of the upkeep of the warehouse, each a function of ids: what runs between Airflow's wiring and the logic.
+
+Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from typing import Any
+
+from ecommerce_elt.airflow.clients import client, task_warehouse
+from ecommerce_elt.errors import values_withheld
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.marts import builds
+from ecommerce_elt.settings import settings
+from ecommerce_elt.warehouse import redshift
+from ecommerce_elt.warehouse import tables as warehouse_tables
+
+log = logging.getLogger(__name__)
+
+
+@values_withheld()
+def publish_tables() -> dict[str, int]:
+    """Brings the catalog's tables of the feeds up to the lake, and returns table to new partitions."""
+    feeds = load_contracts(settings().include_dir / "feeds")
+    return lake_lists.publish_tables(client("glue"), client("s3"), feeds, settings())
+
+
+@values_withheld()
+def has_table(name: str) -> bool:
+    """Returns whether the lake's catalog has the table."""
+    glue = client("glue")
+    try:
+        glue.get_table(DatabaseName=settings().lake_database, Name=name)
+    except glue.exceptions.EntityNotFoundException:
+        return False
+    return True
+
+
+@values_withheld()
+def feeds() -> list[str]:
+    """Returns the names of all feeds."""
+    return list(load_contracts(settings().include_dir / "feeds"))
+
+
+@values_withheld()
+def compact_feed(feed: str) -> dict[str, Any]:
+    """Compacts the days of one feed and returns what it did."""
+    done = asdict(lake_lists.compact_feed(client("s3"), feed, settings()))
+    log.info("compacted %s", " ".join(f"{k}={v}" for k, v in done.items()))
+    return done
+
+
+@values_withheld()
+def remove_superseded_files() -> int:
+    """Deletes the files that compaction replaced before the grace period, and returns how many."""
+    return lake_lists.remove_superseded(client("s3"), settings())
+
+
+@values_withheld()
+def apply_retention() -> dict[str, int]:
+    """Deletes what is past its retention, in the lake and in ops, and returns prefix to objects."""
+    config = settings()
+    warehouse_tables.prune(task_warehouse(), config)
+    return lake_lists.apply_retention(client("s3"), config)
+
+
+@values_withheld()
+def upkeep_tables() -> list[str]:
+    """Returns the tables of the warehouse that VACUUM and ANALYZE go through."""
+    found = load_contracts(settings().include_dir / "feeds").values()
+    facts = {table for contract in found for table in contract.tables}
+    return sorted(
+        facts
+        | {mart.table for mart in (*builds.MARTS, *builds.FORECASTS)}
+        | {"ops.batch_audit", "ops.batch_object", "ops.event_day"}
+    )
+
+
+@values_withheld()
+def vacuum_and_analyze() -> list[str]:
+    """Gives deleted rows' space back, sorts, and renews the statistics, table by table; returns the tables."""
+    config, target = settings(), task_warehouse()
+    for table in upkeep_tables():
+        for name in ("vacuum", "analyze"):  # VACUUM refuses a transaction, so each is a statement of its own
+            redshift.run_file(target, config.sql_dir / f"ops/upkeep/{name}.sql", {"table": table})
+    return upkeep_tables()

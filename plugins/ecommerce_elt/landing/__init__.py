@@ -1,0 +1,1 @@
+"""Files of landing/: found, read in any spelling, and made to raw objects; what they replace in core."""

@@ -1,0 +1,67 @@
+"""What a file leaves open, asked in the words of whoever reads it: the producer's flags, or the parameters of a DAG run."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from ecommerce_elt.errors import PermanentError
+
+FLAGS = {"data_set": "--dataset"}  # the others are spelled as the options
+
+
+class OpenQuestionError(PermanentError):
+    """A file can be read in several ways, or its columns have other names: each of the answers decides it.
+
+    Args:
+        asked: what is open, up to where the answers are named.
+        answers: option to value; an empty text where the user has to find it.
+        more: what follows the answers.
+    """
+
+    def __init__(self, asked: str, answers: Sequence[Mapping[str, Any]], more: str = "") -> None:
+        super().__init__(asked, answers, more)
+        self.asked, self.answers, self.more = asked, answers, more
+
+    def __str__(self) -> str:
+        return self.asked + " or ".join(" ".join(map(_as_flag, a, a.values())) for a in self.answers) + self.more
+
+    def as_parameters(self) -> str:
+        """Returns the message with the parameters of a DAG run in place of flags."""
+        shown = (
+            ", ".join(f"{name}: {json.dumps(a[name], ensure_ascii=False)}" if a[name] != "" else name for name in a)
+            for a in self.answers
+        )
+        return self.asked + " or ".join(shown) + self.more
+
+    def of(self, file: object) -> OpenQuestionError:
+        """Returns the question with the file's name before it."""
+        return OpenQuestionError(f"{file}: {self.asked}", self.answers, self.more)
+
+    def commands(self, dag_id: str, conf: Mapping[str, Any]) -> list[str]:
+        """Returns what runs the DAG again, for each answer; `...` stands for what the user has to find."""
+        return [
+            f"airflow dags trigger {dag_id} --conf "
+            + shlex.quote(json.dumps(_merged(conf, answer), ensure_ascii=False))
+            for answer in self.answers
+        ]
+
+
+def _merged(conf: Mapping[str, Any], answer: Mapping[str, Any]) -> dict[str, Any]:
+    merged = dict(conf)
+    for name, value in answer.items():
+        merged[name] = (
+            {**conf.get(name, {}), **value} if isinstance(value, Mapping) else "..." if value == "" else value
+        )
+    return merged
+
+
+def _as_flag(option: str, value: Any) -> str:
+    if option == "decimal_comma":
+        return "--decimal-comma" if value else "--decimal-point"
+    if option == "columns":
+        return " ".join(f"--column {shlex.quote(f'{key}={header}')}" for key, header in value.items())
+    flag = FLAGS.get(option) or "--" + option.replace("_", "-")
+    return f"{flag} {shlex.quote(value)}" if value != "" else flag

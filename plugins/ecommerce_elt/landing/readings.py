@@ -1,0 +1,99 @@
+"""A file, or each file of a zip, read once, before anything is sent or written."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.feeds.contracts import Contract
+from ecommerce_elt.landing.packed import Archive, PackedFile
+from ecommerce_elt.landing.tabular import Flags, Survey, TabularFile
+from ecommerce_elt.settings import FileLimits, file_limits
+
+
+class Reading(NamedTuple):
+    """One file of records, and what its first reading found out."""
+
+    name: str  # in the zip, or which one it is where names may be of people; empty without a zip
+    file: TabularFile
+    survey: Survey
+
+
+class MembersError(PermanentError):
+    """No file of a zip can be read, or its reader wants all of them.
+
+    Args:
+        name: of the zip.
+        errors: by the name of the file.
+    """
+
+    def __init__(self, name: object, errors: dict[str, PermanentError], total: int) -> None:
+        super().__init__(name, errors, total)
+        self.name, self.errors, self.total = name, errors, total
+
+    def __str__(self) -> str:
+        shown = "; ".join(map(str, self.errors.values()))
+        return f"{self.name}: {len(self.errors)} of {self.total} files of the zip cannot be read: {shown}"
+
+
+class Readings(NamedTuple):
+    """What is in a file.
+
+    Args:
+        files: those that can be read.
+        skipped: files of a zip that were left out because they are no data.
+        unread: files of a zip that cannot be read, and why.
+    """
+
+    files: list[Reading]
+    skipped: list[str]
+    unread: dict[str, PermanentError]
+
+    def whole(self, name: object) -> Readings:
+        """Returns this, for who wants all files of a zip or none.
+
+        Raises:
+            MembersError: one of them cannot be read.
+        """
+        if self.unread:
+            raise MembersError(name, self.unread, len(self.unread) + len(self.files))
+        return self
+
+
+def read_files(
+    path: Path, contract: Contract, flags: Flags, folder: Path, *, name: str = "", limits: FileLimits | None = None
+) -> Readings:
+    """Returns what is in a file. One file of a zip that cannot be read leaves the others as they are.
+
+    Args:
+        folder: where files of a zip are unpacked; it must stay until the records are read.
+        name: of the file for messages, where it is not the path.
+
+    Raises:
+        PermanentError: nothing of it can be read.
+    """
+    limits = limits or file_limits()
+    source = PackedFile(path, limits, folder, name)
+    if source.kind != "zip":
+        file = TabularFile(source, contract, flags)
+        return Readings([Reading("", file, file.survey())], [], {})
+    archive = Archive(source)
+    if flags.data_set and len(archive.members) > 1:
+        raise PermanentError(
+            f"{source.name}: data_set={flags.data_set!r} names the data of one file, and the zip has {len(archive.members)}"
+        )
+    readings: list[Reading] = []
+    errors: dict[str, PermanentError] = {}
+    for member in archive.members:
+        shown = f"file {member.number}" if contract.is_personal else member.name
+        try:
+            file = TabularFile(archive.extract(member, folder, f"{source.name}, {shown}"), contract, flags)
+            readings.append(Reading(shown, file, file.survey()))
+            file.release()
+        except PermanentError as error:
+            errors[shown] = error
+    if errors and not readings:
+        raise MembersError(source.name, errors, len(archive.members))
+    skipped = [f"{len(archive.skipped)} files"] if contract.is_personal and archive.skipped else archive.skipped
+    return Readings(readings, skipped, errors)

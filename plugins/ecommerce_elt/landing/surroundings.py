@@ -1,0 +1,191 @@
+"""What stands around the records of a table, and is none: titles, the header again, totals, blank rows.
+
+A row is left out by evidence alone. All rows that are left out are counted, and listed by line.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass, field
+from datetime import date, time, timedelta
+from decimal import Decimal, InvalidOperation
+from functools import lru_cache
+from types import SimpleNamespace
+from typing import Any
+
+from ecommerce_elt.feeds.contracts import Column
+from ecommerce_elt.feeds.dialects import DECIMAL, rewrites
+from ecommerce_elt.landing.decimal_marks import Mark, with_point
+
+LISTED_LINES = 100  # of each kind
+TOTALS_TRIED = 10_000  # rows that may be totals; where more look like it, they are data
+NUMBER_MAX = 64  # characters
+LIKE_A_NUMBER = re.compile(
+    r"[^\w.,]{0,3}(?:[A-Z]{3} ?)?[^\w.,]{0,2}[0-9][0-9.,'’\u00a0\u202f ]*(?:[ )-]|[^\w.,]|[A-Z]{3}){0,4}"
+)
+PLAIN = re.compile(DECIMAL)
+# A spreadsheet and pandas add binary floats: 0.1 + 0.2 is 0.30000000000000004.
+FLOAT_NOISE = Decimal("1e-9")
+SIGNS = ("£", "€", "$", "¥", "GBP", "EUR", "USD")
+
+
+@dataclass
+class LeftOut:
+    """Rows of one kind that are no records."""
+
+    rows: int = 0
+    lines: list[int] = field(default_factory=list)  # the first ones
+
+    def add(self, line: int) -> None:
+        self.rows += 1
+        if len(self.lines) < LISTED_LINES:
+            self.lines.append(line)
+
+
+def is_blank(row: Sequence[Any]) -> bool:
+    """Returns whether no cell has more than blanks."""
+    return not any(value.strip() if isinstance(value, str) else value is not None for value in row)
+
+
+def may_be_total(row: Sequence[Any], time_at: int) -> bool:
+    """Returns whether a row can be a total: no time, at least one number, and at most one cell that is none."""
+    texts = numbers = 0
+    for i, value in enumerate(row):
+        if isinstance(value, date | time | timedelta):
+            return False
+        text = value.strip() if isinstance(value, str) else value
+        if text in {"", None}:
+            continue
+        if isinstance(text, str) and not (len(text) <= NUMBER_MAX and LIKE_A_NUMBER.fullmatch(text)):
+            texts += 1
+            if texts > 1:
+                return False
+        elif i == time_at:
+            return False
+        else:
+            numbers += 1
+    return numbers > 0
+
+
+class Totals:
+    """Adds up the columns of a table, and says which of the rows that may be totals are.
+
+    Args:
+        keys: of the columns of the file.
+        columns: of the contract, by key.
+        marks: decimal marks of the file's columns, where they are known.
+        time_at: the place of the event's time.
+    """
+
+    def __init__(self, keys: Sequence[str], columns: dict[str, Column], marks: dict[int, Mark], time_at: int) -> None:
+        self.keys, self.columns, self.time_at = keys, columns, time_at
+        known = set(marks.values())
+        common: Mark | None = known.pop() if len(known) == 1 else None
+        self.readers = [_Reader(columns.get(key), marks.get(i, common)) for i, key in enumerate(keys)]
+        of = {i: column for i, key in enumerate(keys) if (column := columns.get(key))}
+        wholes = [i for i, column in of.items() if column.type in {"integer", "bigint"}]
+        # Below prices, spreadsheets have the sum of the amounts: of quantity times price.
+        self.products = [(i, j) for i, column in of.items() if column.decimal for j in wholes]
+
+    def found(self, rows: Iterator[tuple[int, Sequence[Any]]], candidates: Collection[int]) -> list[int]:
+        """Returns the lines of the totals.
+
+        Args:
+            rows: line and values of all rows that are not left out otherwise.
+            candidates: lines of the rows that may be totals.
+        """
+        tried, totals = set(candidates), []
+        since_header, since_total = _Sums(self.products), _Sums(self.products)
+        for line, row in rows:
+            numbers = {
+                i: n
+                for i, (read, value) in enumerate(zip(self.readers, row, strict=False))
+                if (n := read(value)) is not None
+            }
+            if line in tried and self._is_total(row, numbers, since_header, since_total):
+                totals.append(line)
+                since_total = _Sums(self.products)
+                continue
+            is_dated = self.time_at < len(row) and any(map(str.isdigit, str(row[self.time_at])[:NUMBER_MAX]))
+            since_header.add(numbers, is_dated)
+            since_total.add(numbers, is_dated)
+        return totals
+
+    def _is_total(self, row: Sequence[Any], numbers: dict[int, Decimal], *sums: _Sums) -> bool:
+        others = sum(not is_blank([value]) for i, value in enumerate(row) if i not in numbers)
+        if not numbers or others > 1:
+            return False
+        # A record that repeats the only one before it, and has lost its time, is no total.
+        is_record = all(
+            not is_blank([row[i]])
+            for i, key in enumerate(self.keys)
+            if i != self.time_at and i < len(row) and (c := self.columns.get(key)) and c.required
+        )
+        return any(each.rows > is_record and each.are(numbers) for each in sums)
+
+
+class _Sums:
+    """Sums of columns, and of products of two columns, over some rows.
+
+    Args:
+        products: places of the two columns.
+    """
+
+    def __init__(self, products: Sequence[tuple[int, int]]) -> None:
+        self.rows = 0  # with a time: a total is one of records
+        self.columns: defaultdict[int, Decimal] = defaultdict(Decimal)
+        self.products = dict.fromkeys(products, Decimal(0))
+
+    def add(self, numbers: dict[int, Decimal], is_dated: bool) -> None:
+        self.rows += is_dated
+        for i, number in numbers.items():
+            self.columns[i] += number
+        for i, j in self.products:
+            if i in numbers and j in numbers:
+                self.products[i, j] += numbers[i] * numbers[j]
+
+    def are(self, numbers: dict[int, Decimal]) -> bool:
+        """Returns whether each number is the sum of its column, or of the column's products."""
+        return all(
+            any(
+                abs(total - number) <= FLOAT_NOISE * max(Decimal(1), abs(number))
+                for total in (self.columns[i], *(total for (of, _), total in self.products.items() if of == i))
+            )
+            for i, number in numbers.items()
+        )
+
+
+class _Reader:
+    """Reads the numbers of one column, in the dialect that the contract and the file say."""
+
+    def __init__(self, column: Column | None, mark: Mark | None) -> None:
+        self.mark = mark
+        is_whole = column is not None and column.type in {"integer", "bigint"}
+        numbers = ("thousands", "accounting") if is_whole else ("thousands", "decimal_comma", "accounting")
+        signs = column.currency if column and column.currency else SIGNS
+        dialect = SimpleNamespace(
+            name="", type="decimal(38,9)", formats=(), numbers=numbers, currency=signs, accepted=None
+        )
+        self.rewrites = [(re.compile(r.pattern), r.replacement) for r in rewrites(dialect)]
+        self._read = lru_cache(maxsize=1 << 14)(self._of_text)
+
+    def __call__(self, value: Any) -> Decimal | None:
+        if isinstance(value, str):
+            return self._read(value) if 0 < len(value) <= NUMBER_MAX else None
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return Decimal(repr(value)) if value == value and abs(value) != float("inf") else None
+        return None
+
+    def _of_text(self, text: str) -> Decimal | None:
+        number = text.strip()
+        if self.mark:
+            number = with_point(number, self.mark)
+        for pattern, replacement in self.rewrites:
+            if found := pattern.fullmatch(number):
+                number = found.expand(replacement)
+        try:
+            return Decimal(number) if PLAIN.fullmatch(number) else None
+        except InvalidOperation:
+            return None

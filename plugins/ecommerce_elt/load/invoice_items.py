@@ -1,0 +1,138 @@
+"""The lines of a loaded batch, given to the Lambda dynamodb_writer, so that DynamoDB's items know what came by landing/.
+
+The Lambda gets them as the stream would bring them, and is the only code that makes items. What an item has in the same or a
+higher version changes nothing, so lines may be given again.
+"""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import logging
+from collections.abc import Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from datetime import datetime
+from typing import Any, NamedTuple
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from more_itertools import constrained_batches
+from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from ecommerce_elt import listing
+from ecommerce_elt.batches.clean_files import get_raw
+from ecommerce_elt.batches.manifests import claimed_at, is_withdrawal, read_manifest
+from ecommerce_elt.batches.raw_lines import event_id_of, in_version, version_of
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.load.known_rows import skipped_url
+from ecommerce_elt.settings import Settings
+from ecommerce_elt.warehouse.redshift import Warehouse
+
+log = logging.getLogger(__name__)
+
+FEED = "online_retail"  # whose lines dynamodb_writer takes
+LINES_AT_ONCE = 1000  # the Lambda has 120 seconds, and writes some hundreds of invoices in these
+BYTES_AT_ONCE = 3 << 20  # base64 makes 4 of 3; an invocation takes 6 MB: Lambda quotas, invocation payload
+INVOCATIONS_AT_ONCE = 4
+ATTEMPTS = 8  # the Lambda itself tries ten times: this is for throttled invocations and tables
+PAUSE_SECONDS = (1, 30)  # the longest first pause, and the longest of all; each is drawn at random below it
+
+
+class _Line(NamedTuple):
+    text: bytes
+    is_withdrawn: bool
+
+
+class _LeftError(TransientError):
+    """The Lambda could not write all lines yet."""
+
+
+def write(functions: Any, s3: Any, target: Warehouse, batch_id: str, settings: Settings) -> int:
+    """Gives the Lambda the lines of a committed batch of landed files, and returns how many.
+
+    Left out are lines that core has under other ids. What was taken out of core meanwhile leaves its item.
+
+    Args:
+        functions: boto3 client of Lambda.
+
+    Raises:
+        PermanentError: the Lambda fails, or a line can never be written.
+        TransientError: tables or Lambda are still throttled after ATTEMPTS.
+    """
+    sql = (settings.sql_dir / "ops/withdrawal/versions.sql").read_text("utf-8")
+    out = {event_id: int(version) for event_id, version in target.query(sql, {"feed": FEED})}
+    lines = _lines(s3, batch_id, out, settings)
+    batches = constrained_batches(
+        lines, BYTES_AT_ONCE, LINES_AT_ONCE, get_len=lambda line: len(line.text), strict=False
+    )
+    arrived, written = claimed_at(batch_id), 0
+    with ThreadPoolExecutor(INVOCATIONS_AT_ONCE) as pool:
+        waiting: list[Future[int]] = []
+        for some in batches:  # few are in memory at a time
+            waiting.append(pool.submit(_give, functions, some, arrived, settings))
+            if len(waiting) > INVOCATIONS_AT_ONCE:
+                written += waiting.pop(0).result()
+        written += sum(each.result() for each in waiting)
+    log.info("batch_id=%s lines_to_dynamodb=%s", batch_id, written)
+    return written
+
+
+def _lines(s3: Any, batch_id: str, out: Mapping[str, int], settings: Settings) -> Iterator[_Line]:
+    skipped = _skipped(s3, batch_id, settings.bucket)
+    for raw in read_manifest(s3, settings.bucket, batch_id).objects:
+        takes_out = is_withdrawal(raw.key)
+        for text in gzip.decompress(get_raw(s3, raw)["Body"].read()).splitlines():
+            event_id = event_id_of(text)
+            if event_id in skipped:
+                continue
+            is_out = out.get(event_id, 0) > version_of(text)
+            yield _Line(in_version(text, out[event_id]) if is_out else text, takes_out or is_out)
+
+
+def _skipped(s3: Any, batch_id: str, bucket: str) -> frozenset[str]:
+    """Returns the ids of lines that core has under other ids, and so have the items."""
+    url = skipped_url(s3, batch_id, bucket)
+    if not url:
+        return frozenset()
+    keys = [entry["Key"] for entry in listing.objects(s3, bucket, url.removeprefix(f"s3://{bucket}/")) if entry["Size"]]
+    bodies = [s3.get_object(Bucket=bucket, Key=key)["Body"].read() for key in keys]
+    return frozenset(e for body in bodies for e in pq.read_table(pa.BufferReader(body))["event_id"].to_pylist())
+
+
+def _give(functions: Any, lines: tuple[_Line, ...], arrived: datetime, settings: Settings) -> int:
+    """Invokes the Lambda until it has written all lines, and returns how many they are."""
+    left = list(enumerate(lines, start=1))
+
+    @retry(
+        retry=retry_if_exception_type(_LeftError),
+        stop=stop_after_attempt(ATTEMPTS),
+        wait=wait_random_exponential(*PAUSE_SECONDS),
+        before_sleep=before_sleep_log(log, logging.WARNING),
+        reraise=True,
+    )
+    def give() -> None:
+        nonlocal left
+        records = [_record(number, line, arrived) for number, line in left]
+        name = f"{settings.stack_prefix}-dynamodb-writer"
+        try:
+            answer = functions.invoke(FunctionName=name, Payload=json.dumps({"Records": records}).encode())
+        except functions.exceptions.TooManyRequestsException as error:
+            raise _LeftError(f"Lambda {name} is throttled") from error
+        found = json.loads(answer["Payload"].read())
+        if "FunctionError" in answer:
+            raise PermanentError(f"Lambda {name} fails: {found.get('errorType')}: {found.get('errorMessage')}")
+        if failed := found["batchItemFailures"]:  # the first one: those before it are written
+            first = int(failed[0]["itemIdentifier"])
+            left = [(number, line) for number, line in left if number >= first]
+            raise _LeftError(f"Lambda {name} left {len(left)} lines to be written again: its log says why")
+
+    give()
+    return len(lines)
+
+
+def _record(number: int, line: _Line, arrived: datetime) -> dict[str, Any]:
+    """Returns the line as a record of the stream; `withdrawn` is on none of these."""
+    data = base64.b64encode(line.text).decode()
+    kinesis = {"sequenceNumber": str(number), "data": data, "approximateArrivalTimestamp": arrived.timestamp()}
+    return {"kinesis": kinesis, **({"withdrawn": True} if line.is_withdrawn else {})}

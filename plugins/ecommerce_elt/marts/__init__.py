@@ -1,0 +1,1 @@
+"""The marts: which there are, and how one is built, checked and published."""

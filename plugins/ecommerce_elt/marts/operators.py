@@ -1,0 +1,69 @@
+"""The operator that begins a run of `build_marts`, and what waits for its turn in the triggerer."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from typing import Any
+
+from airflow.sdk import BaseOperator, Context
+from airflow.triggers.base import BaseTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
+
+from ecommerce_elt.settings import settings
+
+ASSET_TRIGGERED = "asset_triggered"  # airflow.utils.types.DagRunType, which a task cannot import
+
+
+class TurnTrigger(BaseTrigger):
+    """Fires after so many seconds, or as soon as another run of the DAG is queued: somebody asked for it.
+
+    Airflow queues no run for an asset while `max_active_runs` are under way, it keeps the events for the next one. So whatever
+    is queued was triggered by a person, the API or another DAG.
+    """
+
+    def __init__(self, dag_id: str, seconds: float, poll_interval_seconds: float) -> None:
+        super().__init__()
+        self.dag_id, self.seconds, self.poll_interval_seconds = dag_id, seconds, poll_interval_seconds
+
+    def serialize(self) -> tuple[str, dict[str, Any]]:
+        names = ("dag_id", "seconds", "poll_interval_seconds")
+        return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
+
+    async def run(self) -> AsyncIterator[TriggerEvent]:
+        turn = time.monotonic() + self.seconds
+        is_asked_for = False
+        while not is_asked_for and (left := turn - time.monotonic()) > 0:
+            await asyncio.sleep(min(left, self.poll_interval_seconds))
+            is_asked_for = await self._is_asked_for()
+        yield TriggerEvent({"is_asked_for": is_asked_for})
+
+    async def _is_asked_for(self) -> bool:
+        from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+        return bool(await sync_to_async(RuntimeTaskInstance.get_dr_count)(dag_id=self.dag_id, states=["queued"]))
+
+
+class FindStaleSubjectsOperator(BaseOperator):
+    """Returns the subjects whose marts are behind core; skips the run where no mart is.
+
+    In a run that was triggered by the asset it first waits, deferred, until the last publication is
+    `marts_min_interval_seconds` ago. What is loaded meanwhile belongs to the run; what is loaded later triggers the next one.
+    """
+
+    def execute(self, context: Context) -> list[str]:
+        from ecommerce_elt.marts.tasks import find_stale_subjects, seconds_to_the_turn_of_marts
+
+        subjects = find_stale_subjects(rebuild=context["params"]["rebuild"])
+        if context["dag_run"].run_type == ASSET_TRIGGERED and (seconds := seconds_to_the_turn_of_marts()) > 0:
+            self.log.info("the marts were published a moment ago; their turn is in %.0f s", seconds)
+            trigger = TurnTrigger(self.dag_id, seconds, settings().poll_interval_seconds)
+            self.defer(trigger=trigger, method_name="execute_complete")
+        return subjects
+
+    def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> list[str]:
+        from ecommerce_elt.marts.tasks import find_stale_subjects
+
+        self.log.info("%s", event)
+        return find_stale_subjects(rebuild=False)

@@ -1,0 +1,1 @@
+"""Events in quarantine: chosen, and given to the load again or dismissed."""

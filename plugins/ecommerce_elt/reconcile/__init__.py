@@ -1,0 +1,1 @@
+"""The comparison of all layers with each other."""

@@ -1,0 +1,76 @@
+"""The tasks of the comparison of layers, each a function of ids: what runs between Airflow's wiring and the logic.
+
+Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from ecommerce_elt import listing
+from ecommerce_elt.airflow.clients import client, task_warehouse
+from ecommerce_elt.batches import manifests
+from ecommerce_elt.errors import PermanentError, values_withheld
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.lake.tasks import feeds
+from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.settings import settings
+
+log = logging.getLogger(__name__)
+
+
+@values_withheld()
+def reconcile_feeds() -> list[str]:
+    """Returns the feeds whose layers are compared: all with a contract or with raw objects, and what is no envelope."""
+    folders = listing.folders(client("s3"), settings().bucket, "raw/")
+    arrived = {folder.removeprefix("raw/feed=").rstrip("/") for folder in folders}
+    return [*sorted(arrived | set(feeds())), manifests.UNREADABLE]
+
+
+@values_withheld()
+def reconcile_feed(feed: str) -> dict[str, Any]:
+    """Compares the layers of one feed, and returns `hours` and `days`, what was compared, and `differences`."""
+    config, s3, target, now = settings(), client("s3"), task_warehouse(), datetime.now(UTC)
+    hours, found, unclaimed = reconcile_compare.reconcile_hours(s3, target, feed, config, now)
+    if unclaimed:
+        log.error(
+            "announced=%s of %s objects that no batch has",
+            reconcile_compare.announce(client("sqs"), unclaimed, config),
+            len(unclaimed),
+        )
+    contract = load_contracts(config.include_dir / "feeds").get(feed)
+    days: dict[str, Any] = {}
+    if contract:
+        days, more = reconcile_compare.reconcile_days(s3, client("dynamodb"), target, contract, config, now)
+        found += more
+    for difference in found:
+        log.error("%s", difference)
+    log.info("hours %s days %s", hours, days)
+    return {"hours": hours, "days": days, "differences": [asdict(d) for d in found]}
+
+
+@values_withheld()
+def judge(results: list[dict[str, Any]], exported: dict[str, Any], *, complete: bool) -> dict[str, int]:
+    """Looks at the stream and at what is late, publishes the metrics, and returns feed to differences: none.
+
+    Args:
+        results: of `reconcile_feed`.
+        exported: of `reconcile_bigquery`.
+        complete: all feeds were compared, and BigQuery.
+
+    Raises:
+        PermanentError: names each difference.
+    """
+    config, cloudwatch, s3, now = settings(), client("cloudwatch"), client("s3"), datetime.now(UTC)
+    found = [reconcile_compare.Difference(**d) for result in [*results, exported] for d in result["differences"]]
+    found += reconcile_compare.reconcile_stream(cloudwatch, s3, task_warehouse(), reconcile_feeds(), config, now)
+    found += reconcile_compare.watch(cloudwatch, s3, config, now)
+    reconcile_compare.put_metrics(cloudwatch, [result["hours"] for result in results], found, config, now)
+    if found:
+        raise PermanentError("layers differ, docs/runbooks/layers-differ.md:\n" + "\n".join(map(str, found)))
+    if not complete:
+        raise PermanentError("not all layers were compared: look at the red tasks")
+    return {result["hours"]["feed"]: 0 for result in results}

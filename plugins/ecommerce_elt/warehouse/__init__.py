@@ -1,0 +1,1 @@
+"""The warehouse: the Data API, its tables, roles and migrations."""
