@@ -205,9 +205,14 @@ compose-test: $(READY_DEV) ## build and start docker-compose.yaml, send events, 
 		docker compose up --detach --build --wait --wait-timeout 600 && $(BIN)/python -m tests.compose.check; \
 	fi
 
+# In the order in which two workers take the files: the whole stacks first.
 .PHONY: test-slow
-test-slow: $(READY_DEV) ## run the longest tests: faults and kills, fuzzing, the lake, personal data, erasure, privileges; both engines row by row (Java 17)
-	@$(BIN)/python -m pytest -m slow tests/e2e/test_lake.py tests/e2e/test_bigquery.py tests/e2e/test_new_feed.py tests/faults tests/e2e/test_load_events.py tests/seeds tests/forecast tests/glue tests/notebooks tests/plugins tests/lambdas tests/local tests/infra/test_wheel.py $(PYTEST)
+test-slow: $(READY_DEV) $(READY_BIGQUERY) ## run the longer tests: faults and kills, the whole real file, the lake, personal data, erasure, privileges, fuzzing
+	@$(BIN)/python -m pytest -m slow tests/e2e/test_load_events.py tests/e2e/test_lake.py tests/faults tests/infra tests/lambdas tests/local tests/notebooks tests/plugins $(PYTEST)
+
+.PHONY: test-nightly
+test-nightly: $(READY_DEV) $(READY_BIGQUERY) $(READY_CLIENTS) $(READY_FORECAST) ## run the longest tests: BigQuery, forecasts, other senders and clients, files of gigabytes, Spark row by row (Java 17); some 4 GB of packages
+	@$(BIN)/python -m pytest -m nightly tests/e2e tests/seeds tests/forecast tests/glue tests/infra tests/local tests/notebooks tests/plugins tests/scaffold $(PYTEST)
 
 # MWAA's packages and ours as its image installs them, an environment a version of Airflow that MWAA has.
 MWAA := 3.3.1 3.2.1
@@ -240,10 +245,11 @@ MDFORMAT = $(VENV)/docs/bin/mdformat --wrap 100 --number --compact-tables --no-m
 MARKDOWN = $(filter-out CHANGELOG.md $(GENERATED_PAGES),$(shell git ls-files '*.md'))
 
 .PHONY: lint
-lint: $(READY_DEV) $(READY_DOCS) ## check with ruff and Airflow's rules, cfn-lint, shellcheck and mdformat; check generated docs and the links of the site
+lint: $(READY_DEV) $(READY_DOCS) ## check with ruff and Airflow's rules, import-linter, cfn-lint, shellcheck and mdformat; check generated docs and the links of the site
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff check --preview --select AIR dags plugins
 	@$(BIN)/ruff format --check .
+	@said=$$($(BIN)/lint-imports --no-cache 2>&1) || { echo "$$said"; exit 1; }
 	@$(BIN)/cfn-lint infra/*.yaml
 	@$(BIN)/shellcheck infra/gcp/*.sh
 	@$(MDFORMAT) --check $(MARKDOWN)

@@ -29,6 +29,9 @@ def serve(
     isolation: Annotated[
         str, typer.Option(envvar="REDSHIFT_ISOLATION", help="SNAPSHOT or SERIALIZABLE; without it the database's own.")
     ] = "",
+    copy_jobs_look_at_all_seconds: Annotated[
+        float, typer.Option(help="How often COPY jobs look for names before the last one that they know.")
+    ] = 30.0,
     host: Host = LOOPBACK,
     wire_port: Annotated[int, typer.Option(help="Of the PostgreSQL endpoint; 0 is none.")] = 0,
     user: Annotated[str, typer.Option(help="Who may log in there.")] = "admin",
@@ -39,7 +42,7 @@ def serve(
 ) -> None:
     """Serve the Redshift Data API on loopback, or on BIND_HOST, and the PostgreSQL endpoint. S3 is where boto3's own variables say."""
     s3 = boto3.client("s3", config=Config(max_pool_connections=32, retries={"mode": "standard"}))
-    with contextlib.closing(Engine(database_file, s3, database)) as engine:
+    with contextlib.closing(Engine(database_file, s3, database, copy_jobs_look_at_all_seconds)) as engine:
         if isolation:
             engine.isolate(isolation)
         api = DataApi(engine, workgroup, database)

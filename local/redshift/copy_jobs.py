@@ -9,6 +9,7 @@ no integrations. Source: Redshift Database Developer Guide, COPY JOB, SYS_COPY_J
 from __future__ import annotations
 
 import logging
+import math
 import re
 import threading
 import time
@@ -34,7 +35,6 @@ if TYPE_CHECKING:
 log = logging.getLogger("redshift.copy_jobs")
 
 LOOK_SECONDS = 1.0  # between two looks at the names after the last known one
-LOOK_AT_ALL_SECONDS = 30.0  # a file may get a name before it
 FILES_A_COPY = 100
 JOBS, FILES = f"{SYSTEM_SCHEMA}.copy_job", f"{SYSTEM_SCHEMA}.copy_job_file"
 BOOTSTRAP = f"""
@@ -155,7 +155,7 @@ def _create(session: Session, copy_sql: str, name: str, *, is_auto: bool) -> Non
     session.begin()
     if _jobs(session.con, name):
         raise SqlError(f'ERROR: copy job "{name}" already exists')
-    job_id = session.con.execute(f"SELECT COALESCE(MAX(job_id), 100) + 1 FROM {JOBS}").fetchall()[0][0]
+    job_id = time.time_ns() // 1000  # never that of a job that was dropped, of which the watcher may know files
     session.con.execute(f"INSERT INTO {JOBS} VALUES (?, ?, ?, ?)", [job_id, name, copy_sql, is_auto])
     job = Job(job_id, name, copy_sql, is_auto)
     _note(session.con, job, _listed(session.engine.s3, job, ""), BEFORE)
@@ -276,9 +276,9 @@ def _loaded(engine: Engine, job: Job, files: list[dict[str, Any]]) -> bool:
 class Watcher(threading.Thread):
     """Looks for new files of the jobs that are AUTO ON."""
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, look_at_all_seconds: float) -> None:
         super().__init__(name="copy-jobs", daemon=True)
-        self.engine = engine
+        self.engine, self.look_at_all_seconds = engine, look_at_all_seconds
         self._stopping = threading.Event()
         self._last: dict[int, str] = {}
         self._looked_at_all: dict[int, float] = {}
@@ -296,7 +296,7 @@ class Watcher(threading.Thread):
 
     def _look(self, job: Job) -> None:
         now = time.monotonic()
-        at_all = now - self._looked_at_all.get(job.id, -LOOK_AT_ALL_SECONDS) >= LOOK_AT_ALL_SECONDS
+        at_all = now - self._looked_at_all.get(job.id, -math.inf) >= self.look_at_all_seconds
         try:
             self._last[job.id] = load_new(self.engine, job, "" if at_all else self._last.get(job.id, ""))
         except SqlError as error:

@@ -28,7 +28,9 @@ MACROS = Path(__file__).with_name("macros.sql")
 class Engine:
     """One database file. Thread-safe: each session has a cursor of its own."""
 
-    def __init__(self, path: Path, s3: Any, database_name: str = "ecommerce") -> None:
+    def __init__(
+        self, path: Path, s3: Any, database_name: str = "ecommerce", copy_jobs_look_at_all_seconds: float = 30.0
+    ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.database = duckdb.connect(
             path, config={"autoinstall_known_extensions": False, "python_enable_replacements": False}
@@ -58,7 +60,7 @@ class Engine:
         self.s3 = s3
         self.locks = Locks()
         [[self.isolation]] = self.rows(f"SELECT level FROM {SYSTEM_SCHEMA}.isolation")
-        self.watcher = copy_jobs.Watcher(self)
+        self.watcher = copy_jobs.Watcher(self, copy_jobs_look_at_all_seconds)
         self.watcher.start()
 
     def isolate(self, level: str) -> None:

@@ -18,7 +18,7 @@ from tests.e2e.test_lake import SHOPS_NUMBER, event, loaded, put, run
 
 pytestmark = [
     pytest.mark.stack,
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(
         not google_cloud.is_installed(), reason="BigQuery's emulators are not installed: make setup-bigquery"
     ),

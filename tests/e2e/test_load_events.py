@@ -149,13 +149,22 @@ def test_the_page_before_the_first_event(stack):
         assert page.locator(".error:visible").count() == 0
 
 
+@pytest.fixture(scope="module")
+def first_demo(stack):
+    """What the first demo of this stack printed."""
+    return demo(stack, "--rows", "6000")
+
+
+def test_the_demo_reconciles(first_demo, observer):
+    assert "I1 holds" in first_demo
+    assert all(rows > 1900 for rows, _ in observer.core().values())
+
+
+@pytest.mark.slow
 @pytest.mark.timeout(600)
-def test_the_demo_reconciles_and_a_second_one_adds_nothing(stack, observer):
-    first = demo(stack, "--rows", "6000")
-    assert "I1 holds" in first
+def test_a_second_demo_adds_nothing(stack, observer, first_demo):
     tables = [t for c in observer.contracts.values() for t in c.tables]
     content, core = digest(observer, *tables), observer.core()
-    assert all(rows > 1900 for rows, _ in core.values())
     second = demo(stack, "--rows", "6000")
     assert "nothing was added, nothing is doubled" in second
     assert (digest(observer, *tables), observer.core()) == (content, core)
@@ -238,6 +247,7 @@ def test_one_event_arrives(stack, observer):
     wait_for(lambda: observer.core()["product_events"][0] == before + 1, 60, "the event")
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(240)
 def test_marts_follow_loads_at_an_interval_and_a_run_that_is_triggered_waits_for_no_turn(stack, observer):
     """A build that a load triggered waits, deferred; what is loaded meanwhile is in it; who asks ends the wait."""
@@ -281,6 +291,7 @@ def test_marts_follow_loads_at_an_interval_and_a_run_that_is_triggered_waits_for
     wait_for(lambda: not observer.stale_marts(), 300, "the marts", 0.2)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_a_part_of_the_real_file_by_every_way(stack, observer, online_retail):
     pause(stack, "refresh_dashboards")  # until the whole file is there
@@ -289,6 +300,7 @@ def test_a_part_of_the_real_file_by_every_way(stack, observer, online_retail):
     wait_for(lambda: set(observer.ways().values()) == {(before + 10_000, total(observer))}, 180, "each way", 2)
 
 
+@pytest.mark.slow
 def test_invoices_and_customers_of_the_real_file(observer, online_retail):
     """In DynamoDB as in the warehouse: every invoice's lines, units and total, for every customer."""
     sql = """SELECT customer_id, invoice_no, COUNT(*), SUM(quantity), SUM(amount)
@@ -324,6 +336,7 @@ def test_invoices_and_customers_of_the_real_file(observer, online_retail):
     assert len(lines) == len(set(lines)) == sum(count for _, count, _ in per_item) > 400
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(600)
 def test_the_whole_real_file(stack, observer, online_retail):
     """To core and to the marts. The other ways had their part above: they would take minutes more here."""
@@ -358,6 +371,7 @@ def known(online_retail):
     return KnownAnswers(online_retail)
 
 
+@pytest.mark.slow
 def test_known_answers_on_the_whole_real_file(observer, known):
     """The marts as the DAGs built them, while the file arrived, against pandas."""
     wait_for(lambda: not observer.stale_marts(), 200, "the marts", 1)
@@ -384,6 +398,7 @@ def test_known_answers_on_the_whole_real_file(observer, known):
     assert failed == []
 
 
+@pytest.mark.slow
 def test_every_dashboard_has_the_rows_of_its_marts(stack, observer, tmp_path):
     pause(stack, "refresh_dashboards", paused=False)
     refresh_dashboards(stack, observer)
@@ -403,6 +418,7 @@ def test_every_dashboard_has_the_rows_of_its_marts(stack, observer, tmp_path):
     wait_for(lambda: extract() == expected, 60, "the extract", 1)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_a_failing_sink_is_red_alone(stack, observer):
     """One data set is gone from QuickSight: the others and the extract are refreshed, and the data stays as it is."""
@@ -438,6 +454,7 @@ def test_a_failing_sink_is_red_alone(stack, observer):
     refresh_dashboards(stack, observer)
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(300)
 def test_a_failed_check_is_red_keeps_the_mart_and_alerts(stack, observer):
     """A row that no cleaning would let pass is in core: the mart of its feed stays as it is, the others go on."""
@@ -522,6 +539,7 @@ def test_the_page_is_for_those_who_are_signed_in(guarded):
         assert http.get(guarded + path, headers=bearer).status_code == code, path
 
 
+@pytest.mark.slow
 @pytest.mark.timeout(400)
 def test_the_page_in_a_browser_with_a_login(guarded):
     with chromium() as browser:

@@ -16,7 +16,7 @@ from tests.conftest import PROJECT, new_stack
 from tests.e2e.test_lake import land, report
 from tests.scaffold.shop import HEADER, file_of, lines
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 LEFT_BEHIND = (
     ".git",
     ".venv",

@@ -10,7 +10,7 @@ PYTHON = PROJECT / ".venv" / "forecast" / "bin" / "python"
 TESTS = "tests/forecast/environment"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_the_program_in_its_own_environment():
     if not PYTHON.exists():

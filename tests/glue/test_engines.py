@@ -28,7 +28,7 @@ from tests.lambdas.test_shared import VALUES
 from tests.support import dialect_cases
 
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(
         not find_spec("pyspark") or not shutil.which("java"),
         reason="Spark needs pyspark (make setup-spark) and Java 17",

@@ -55,7 +55,7 @@ def first_run_template(stack):
     return cfnlint.decode.decode(str(PROJECT / "infra" / f"{stack}.yaml"))[0]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_local_cloud_is_asked_and_cleaned_up(cloud, monkeypatch):
     """All that AWS will be asked, from the deployment to the last bucket; what AWS alone knows is told as a difference."""
     for name, value in cloud.user_environment().items():

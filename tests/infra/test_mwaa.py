@@ -106,6 +106,7 @@ def test_the_requirements_are_those_of_the_version():
         mwaa.files(VARIABLES, "3.3.2")
 
 
+@pytest.mark.slow
 def test_what_did_not_change_keeps_its_version_and_what_somebody_changed_does_not(cloud, monkeypatch):
     for name, value in cloud.user_environment().items():
         monkeypatch.setenv(name, value)

@@ -68,6 +68,7 @@ def _done(s3, bucket):
     return {o["Key"][5:] for o in s3.list_objects_v2(Bucket=bucket, Prefix="done/").get("Contents", [])}
 
 
+@pytest.mark.slow
 def test_what_fails_stays_in_the_queue_and_the_rest_is_done(given_up, s3, bucket, capsys):
     prefix, queue, functions = given_up
     assert redrive(prefix, "writer") == (0, 1)

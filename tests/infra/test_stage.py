@@ -35,6 +35,7 @@ def shop(cloud, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_from_the_first_deployment_to_the_end(shop):
     refused = shop("deploy", "shop", typed="n\n")
     assert refused.exit_code == 1

@@ -29,7 +29,7 @@ def test_every_package_is_named():
     assert set(SETUPTOOLS["packages"]) == set(packages())
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_the_wheel_is_whole_in_an_empty_environment(tmp_path):
     subprocess.run([UV, "build", "--quiet", "--wheel", "--out-dir", str(tmp_path), str(PROJECT)], check=True)

@@ -15,7 +15,7 @@ from tests.conftest import PROJECT, free_ports
 
 
 class Redshift:
-    def __init__(self, folder: Path, s3_url: str) -> None:
+    def __init__(self, folder: Path, s3_url: str, *options: str) -> None:
         [self.port] = free_ports(1)
         env = os.environ | {"AWS_ENDPOINT_URL": s3_url, "AWS_ACCESS_KEY_ID": "test", "AWS_SECRET_ACCESS_KEY": "test"}
         command = [
@@ -26,6 +26,7 @@ class Redshift:
             str(self.port),
             "--database-file",
             str(folder / "w.duckdb"),
+            *options,
         ]
         self.process = subprocess.Popen(command, env=env, cwd=PROJECT)
         self.url = f"http://127.0.0.1:{self.port}"

@@ -12,7 +12,7 @@ ROLE = "arn:aws:iam::000000000000:role/ecommerce-copy"
 
 @pytest.fixture(scope="module")
 def redshift(tmp_path_factory, cloud):
-    server = Redshift(tmp_path_factory.mktemp("redshift"), cloud.cloud_url)
+    server = Redshift(tmp_path_factory.mktemp("redshift"), cloud.cloud_url, "--copy-jobs-look-at-all-seconds=3")
     yield server
     server.close()
 
@@ -89,6 +89,18 @@ def test_a_job_that_is_off_loads_when_it_is_told(job):
     assert job.rows() == [1]
     job.redshift.ok(f"COPY JOB ALTER {job.name} AUTO ON")
     job.put("in/b", "2")
+    job.wait([1, 2])
+
+
+def test_a_job_that_is_made_again_knows_nothing_of_the_one_before(job):
+    job.create()
+    job.put("in/z", "1")
+    job.wait([1])
+    job.redshift.ok(f"COPY JOB DROP {job.name}")
+    job.create()
+    [(known,)] = job.redshift.rows(f"SELECT COUNT(*) FROM sys_copy_job_detail WHERE job_name = '{job.name}'")
+    assert known == 0
+    job.put("in/a", "2")
     job.wait([1, 2])
 
 

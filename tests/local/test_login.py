@@ -43,7 +43,7 @@ def test_a_stack_has_a_login_where_it_is_asked_for(tmp_path):
     assert Stack.load(guarded.state).has_login
 
 
-@pytest.mark.slow  # it migrates a database for Airflow
+@pytest.mark.nightly  # it migrates a database for Airflow
 def test_airflow_and_the_page_ask_for_the_password(tmp_path):
     stack = Stack(tmp_path / "state", extras=("login",))
     stack.keep_login()

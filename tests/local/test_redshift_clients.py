@@ -13,7 +13,7 @@ from tests.local.wire import serving
 
 BIN = Path(sys.prefix) / "clients" / "bin"
 pytestmark = [
-    pytest.mark.slow,
+    pytest.mark.nightly,
     pytest.mark.skipif(
         not (BIN.parent / ".ready").exists(), reason="the clients are not installed: make setup-clients"
     ),

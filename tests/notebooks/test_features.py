@@ -57,6 +57,7 @@ def brier_scores(texts):
     return [float(found) for found in re.findall(r"^(?:model|base rate, [\d.]+%)\s+([\d.]+)", table, re.MULTILINE)]
 
 
+@pytest.mark.slow
 def test_the_notebook_runs_and_beats_the_base_rate(simulated_version, cloud, monkeypatch):
     texts = texts_of_notebook(cloud, monkeypatch)
     assert any(simulated_version.version in text for text in texts)
@@ -76,7 +77,7 @@ def run_tensorflow(cloud):
     return done.stdout
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 @pytest.mark.skipif(
     not FORECAST.exists(), reason=f"{FORECAST} is not there: make setup-forecast, or set FORECAST_PYTHON"
@@ -88,7 +89,7 @@ def test_tensorflow_reads_the_real_version_and_beats_the_base_rate(real_version,
     assert len(re.findall(r"^said .* came .* customers", said, re.MULTILINE)) == 5
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_the_notebook_on_the_real_version(real_version, cloud, monkeypatch):
     texts = texts_of_notebook(cloud, monkeypatch)

@@ -362,7 +362,7 @@ def test_numbers_of_payment_cards_are_found_by_their_checksum(project, tmp_path)
 @pytest.mark.parametrize(
     ("columns", "said"),
     [
-        pytest.param(200, "under the contract 3 of 3 rows are clean", marks=pytest.mark.slow),
+        pytest.param(200, "under the contract 3 of 3 rows are clean", marks=pytest.mark.nightly),
         (301, "has 302 columns, so the sample was not tried: to plan the cleaning of so many takes long"),
     ],
 )

@@ -14,7 +14,7 @@ import pytest
 from local.supervision import wait_for
 from tests.faults.world import World
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 LINE = {
     "InvoiceNo": "936365",

@@ -407,7 +407,7 @@ def load_real(shop, path):
             shop.load("online_retail", [(f"real-{n}-{i}", at[i], record) for i, record in enumerate(some)])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_the_real_file_comes_to_what_pandas_comes_to(shop, online_retail):
     load_real(shop, online_retail)

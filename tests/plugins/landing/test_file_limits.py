@@ -27,7 +27,7 @@ from tests.plugins.landing.test_fill_down import CONTRACT as ORDERS
 from tests.support.spreadsheets import as_ods, as_xls, as_xlsx
 
 MEMORY_BYTES = 1 << 30
-pytestmark = pytest.mark.slow  # files of gigabytes, each read by a process of its own
+pytestmark = pytest.mark.nightly  # files of gigabytes, each read by a process of its own
 
 HEADER = b"event_time,product_id,quantity,price,note\n"
 ROW = b"2026-01-01,P1,1,2.50,%b\n"
@@ -269,7 +269,6 @@ def test_times_and_numbers_that_are_none_are_not_remembered(read_apart):
     assert read_apart(lambda file: file.write(HEADER + rows)) == (3000, "")
 
 
-@pytest.mark.slow
 def test_a_sheet_of_half_a_million_rows(read_apart):
     rows = (cells(number, *SHEET_ROW, b"note", b"a", b"b", b"c") for number in range(2, 541_911))
     header = cells(1, b"event_time", b"product_id", b"quantity", b"price", b"note", b"x", b"y", b"z")

@@ -333,7 +333,7 @@ def test_weekly_exports_of_thirty_days_are_the_whole_file(ids_of, real_rows):
     assert round(sum(int(row[3]) * float(row[5]) for row in found.values()), 3) == 9_747_747.934
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.parametrize("copy", ["german", "workbook"])
 def test_a_second_copy_of_the_real_file_in_another_format_adds_nothing(ids_of, real_rows, copy):
     whole = {*ids_of(as_csv(real_rows))}

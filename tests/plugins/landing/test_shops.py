@@ -235,7 +235,7 @@ def served(app):
         thread.join(30)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_files_of_three_shops_are_on_the_page_by_feed_and_currency(shops, cloud, monkeypatch):
     """From landing/ through core and the marts to a browser, without Airflow around it."""

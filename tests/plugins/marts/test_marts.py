@@ -584,6 +584,7 @@ def test_a_new_mart_gets_the_days_of_before(shop):
     assert builds.stale(shop.target, SQL)["mart.sales_monthly"] == 4
 
 
+@pytest.mark.slow
 def test_subjects_that_are_built_side_by_side_do_not_conflict(shop):
     """As build_marts does it, but all at once, while batches arrive: no statement fails, so that none has to be tried again."""
     shop.load("online_retail", WEEK)

@@ -38,7 +38,7 @@ SALE = {
     "Country": "United Kingdom",
 }
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.nightly
 
 
 class Counting(logging.Handler):
