@@ -44,7 +44,7 @@ def _keys(kept_seconds: float) -> dict[str, Known]:
 
 @values_withheld
 def handler(request: dict[str, Any], context: object) -> dict[str, Any]:
-    """Returns API Gateway's simple response. Its context is passed to the functions of the API and to the access log."""
+    """Returns API Gateway's simple response. Its context reaches the functions of the API and the access log."""
     headers = {name.lower(): value for name, value in (request.get("headers") or {}).items()}
     key = headers.get("x-api-key", "")
     known = _keys(KEPT_SECONDS)

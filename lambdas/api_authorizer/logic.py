@@ -18,7 +18,7 @@ class Known:
 
 
 def known_of(secret: str) -> dict[str, Known]:
-    """Returns the digests and rights by name, from the secret's text: {name: {"keys": [{"sha256"}], "may": [right]}}."""
+    """Returns digests and rights by name, from the secret's text: {name: {"keys": [{"sha256"}], "may": [right]}}."""
     return {
         name: Known(tuple(key["sha256"] for key in entry["keys"]), tuple(entry["may"]))
         for name, entry in json.loads(secret).items()

@@ -235,10 +235,11 @@ def _write(key: Key, lines: list[Line], replaced: list[_Replaced], old: Item, re
 
 
 def _described(table: str, new: list[Line], replaced: list[_Replaced], old: Item, otherwise: Item) -> dict[str, Any]:
-    """Returns the descriptive attributes of an item, from its earliest line, so that the order of arrival does not matter.
+    """Returns the descriptive attributes of an item.
 
-    A summary stores no lines. If its earliest line was replaced, the earliest new line describes it, or else
-    `otherwise`.
+    They come from its earliest line, so that the order of arrival does not matter. A summary stores no lines: if its
+    earliest line was replaced, the earliest new line describes it. If there is no line to use, the attributes are those
+    of `old`, or of `otherwise` if `old` is empty.
     """
     was = old["FirstLine"]["S"] if old else None
     gone = {line.event_id for line in replaced}

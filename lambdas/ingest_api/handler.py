@@ -1,4 +1,4 @@
-"""Lambda ingest_api: puts the events of POST /events on Kinesis. It returns 202 only if every event is on the stream."""
+"""Lambda ingest_api: puts the events of POST /events on Kinesis. It returns 202 only if all are durably stored."""
 
 from __future__ import annotations
 

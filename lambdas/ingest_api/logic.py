@@ -159,7 +159,7 @@ def asked_of(request: Mapping[str, Any], caller: Caller) -> Asked:
 
 
 def _idempotency_key(text: str | None) -> str | None:
-    """Returns the key in the header Idempotency-Key, with quotes as in the draft, or without as most clients send it."""
+    """Returns the key in Idempotency-Key, which has quotes in the draft; most clients send it without quotes."""
     if text is None:
         return None
     quoted = _QUOTED.fullmatch(text.strip())

@@ -39,7 +39,7 @@ _TIME = re.compile(
     r"(?:[ T](?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5]?[0-9])(?::(?P<second>[0-5]?[0-9])(?:[.](?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
-_EPOCH = re.compile(r"@([0-9]{15,16})")  # microseconds since 1970, written by the rewrites of epoch formats
+_EPOCH = re.compile(r"@([0-9]{15,16})")  # microseconds since 1970, from the rewrites of epoch formats
 # Copied from ecommerce_elt.feeds.dialects, which explains them.
 _DAMAGED = re.compile(r"[0-9]([.][0-9]+)?[eE][+][0-9]{2,3}|[0-9][.][0-9]+[eE][+-]?[0-9]{1,3}")
 _TWO_READINGS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
