@@ -159,7 +159,7 @@ def of_folds(results: Results) -> list[str]:
 
 
 def of_classes(results: Results) -> list[str]:
-    """Returns the lines of the table of classes: losses over the judged folds, and the method chosen for the last one."""
+    """Returns the lines of the table of classes: losses over the judged folds, and the method chosen for the last."""
     shown = [*BASELINES, MEAN_OF_BEST, NETWORK, PUBLISHED]
     lines = [
         "| class | products a fold | " + " | ".join(shown) + " | chosen for the last fold |",

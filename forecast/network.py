@@ -32,9 +32,7 @@ WINDOW_WEEKS = 8  # weeks whose quantiles are the input of the head
 FEATURES, HIDDEN, HEAD, BLOCKS, EMBEDDING = 16, 32, 48, 2, 4
 DROPOUT, EMBEDDING_DROPOUT = 0.1, 0.3
 CALENDAR = 11
-STEADY = (
-    0.1  # units a day, added to a product's scale, so that one unit in twelve weeks is not a hundred times the scale
-)
+STEADY = 0.1  # units a day, added to a product's scale: one unit in twelve weeks is not a hundred times the scale
 LEVELS = np.asarray(QUANTILES, dtype="float32")
 
 
@@ -82,7 +80,7 @@ class Windows:
         self.shop = capped.sum(axis=0)
 
     def starts(self) -> np.ndarray:
-        """Returns (product, column) of each training window, for products that were active, with a whole horizon after."""
+        """Returns (product, column) of each training window: an active product with a whole horizon after it."""
         sold = np.cumsum(self.panel.units, axis=1)
         weeks = ACTIVE_DAYS // 7 * self.panel.season
         found = []
