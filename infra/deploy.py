@@ -144,9 +144,7 @@ def _ensure_bucket(s3: Any, name: str, region: str) -> None:
         s3.create_bucket(Bucket=name, **location)
     except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
         s3.head_bucket(Bucket=name)  # fails if another account owns it
-    s3.put_bucket_versioning(
-        Bucket=name, VersioningConfiguration={"Status": "Enabled"}
-    )  # MWAA requires object versions
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})  # MWAA requires it
 
 
 def package_job() -> dict[str, tuple[str, bytes]]:

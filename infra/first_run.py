@@ -166,9 +166,8 @@ def _copy_job(place: Place) -> str:
         time.sleep(1)
     first = rows()
     place.put(key, body)
-    place.put(
-        f"firehose/rows/{place.run_id}-2.gz", body
-    )  # once its row is there, the first file has been processed again, too
+    # Once the row of this file is there, the first file has been processed again, too.
+    place.put(f"firehose/rows/{place.run_id}-2.gz", body)
     while rows() < first + 1 and time.monotonic() < until:
         time.sleep(1)
     told = boto3.client("s3").get_bucket_notification_configuration(Bucket=place.bucket).get("QueueConfigurations", [])

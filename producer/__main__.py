@@ -431,9 +431,8 @@ def _records(path: Path, found: FileIdentity, event_version: int, rate: float | 
 
 
 def _as_text(value: object) -> object:
-    return (
-        value if isinstance(value, str) else orjson.dumps(value).decode()
-    )  # a number may be stored as its original text
+    # The value of a number is a fragment with its original text.
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 @app.command()
