@@ -1,6 +1,6 @@
 """Simulator of a stock room: it starts with an opening stock, sales reduce it, and low products are restocked.
 
-A few movements are returns or adjustments, where a count finds less than expected. Some tills send sales and returns
+A few movements are returns. In others, an inventory count finds less than expected. Some tills send sales and returns
 without event_type; the sign of the quantity then distinguishes them.
 """
 

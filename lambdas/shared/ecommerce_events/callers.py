@@ -22,7 +22,7 @@ class Caller:
     may: frozenset[str]
 
     def lacks(self, right: str) -> str:
-        """Returns a sentence that names the missing right, or nothing where the caller has it."""
+        """Returns a sentence that names the missing right, or an empty text if the caller has the right."""
         if right in self.may:
             return ""
         has = ", ".join(known for known in RIGHTS if known in self.may) or "nothing"

@@ -80,7 +80,7 @@ def _lines(contract: Contract, sale: Sale) -> str:
 
 
 def _amounts(contract: Contract, sale: Sale, column: str) -> str:
-    """Returns the SELECT of an order-level amount, a row besides the lines that is named after its column."""
+    """Returns the SELECT of an order-level amount: a row in addition to the order's lines, named after its column."""
     kind, cancelled = sale.once_an_order[column], _cancelled(sale)
     where = f"\nWHERE {column} <> 0"
     if kind == "refund":  # a canceled order is reversed as a whole already
