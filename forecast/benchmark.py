@@ -37,8 +37,7 @@ log = logging.getLogger(__name__)
 PUBLISHED = "published"
 LEAD_DAYS, REVIEW_DAYS = 7, 7
 SERVICE_LEVEL = 0.95  # of the naive policy; the others are compared at the share of demand that it sells
-# (service level, factor): beyond the highest level, a factor raises the stock, so that every policy reaches every
-# share.
+# (service level, factor): beyond the highest level, a factor raises the stock, so that all policies reach all shares.
 GRID = (
     *((level, 1.0) for level in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)),
     *((0.995, factor) for factor in (1.25, 1.5, 2.0, 3.0, 4.0)),

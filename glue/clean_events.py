@@ -8,15 +8,13 @@ Arguments of the job (`--name value`, as Glue passes them; arguments that Glue a
 
     --bucket             the bucket of the lake
     --batch_id           a batch whose manifest is in manifests/; or
-    --prefix             a prefix of raw/ with objects of one feed: the job writes a manifest of all of them and leaves
-    the
-                         batch open, so that load_events loads it
+    --prefix             a prefix of raw/ with objects of one feed: the job writes a manifest of all of them and
+                         leaves the batch open, so that load_events loads it
     --cleaning           s3:// URL of the translated SQL of all feeds, written by `python -m infra.deploy`
     --pii_hmac_secret    name of the secret in Secrets Manager that holds the HMAC key for personal columns
 
 The objects are read with boto3 instead of Spark's file source. This way, each read is checked against the ETag in the
-manifest, and the line number within the object, which lineage needs, is exact. A gzip file cannot be split in either
-case.
+manifest, and the line number within the object, which lineage needs, is exact. A gzip file cannot be split anyway.
 
 Spark logs the exceptions of its Python workers, and Glue keeps the log. For this reason, every function that runs in a
 worker raises only errors without values of events. The SQL raises no such error: a failed cast gives NULL

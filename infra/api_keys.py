@@ -1,8 +1,7 @@
 """The keys of the HTTP API, one a producer: `python -m infra.api_keys --help`.
 
-A secret in Secrets Manager has each key's name, its rights and its SHA-256 digest; the key itself is printed once and
-kept nowhere. A change counts at once for a new key and within a minute for a revoked one. Works against whatever
-boto3's variables name.
+A secret in Secrets Manager has each key's name, its rights and its SHA-256 digest; the key itself is printed once and kept nowhere.
+A change counts at once for a new key and within a minute for a revoked one. Works against whatever boto3's variables name.
 """
 
 from __future__ import annotations

@@ -62,8 +62,7 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while iterator:
         answer = kinesis.get_records(ShardIterator=iterator, StreamARN=stream, Limit=10_000)
         for record in answer["Records"]:
-            # A stream drops its oldest records first. If the first and last record exist, so do all records between
-            # them.
+            # A stream drops its oldest records first. If the first and last record exist, so do those between them.
             number = int(record["SequenceNumber"])
             if number > last or not (begun or number == first):
                 raise gone

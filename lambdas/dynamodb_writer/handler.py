@@ -33,8 +33,7 @@ READ_MAX_KEYS = 100  # BatchGetItem, API reference
 LINES_A_TRANSACTION = 85  # a line needs an item, and an invoice needs a summary for each of its customers
 ATTEMPTS = 10
 ANSWER_SECONDS = 5.0
-# Reasons that another attempt, with items read again, can resolve. It cannot resolve others, such as an item over 400
-# KB.
+# Reasons that another attempt with items read again can resolve. It cannot resolve others, such as an item over 400 KB.
 CURABLE = {
     "ConditionalCheckFailed",
     "TransactionConflict",
@@ -43,8 +42,7 @@ CURABLE = {
     "RequestLimitExceeded",
     "None",
 }
-# Parameter validation is off: the requests are built from typed values, and boto3's validation takes a third of the
-# time.
+# Without parameter validation: the requests are built from typed values, and it takes a third of the time.
 dynamodb = boto3.client(
     "dynamodb",
     config=Config(

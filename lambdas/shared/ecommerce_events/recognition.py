@@ -14,8 +14,8 @@ def is_meant_as_envelope(record: Mapping[str, Any], contracts: Mapping[str, Cont
 
     The keys `feed` and `data` decide. Every envelope has them, in HTTP requests and on the stream, and no bare record
     does. A key that any contract declares for itself does not count. The other keys of the envelope do not count
-    either: product_events has a column `event_time`, and a record may have its own `event_id` or `sent_at`. Callers ask
-    this only for an object that is not a valid envelope.
+    either: product_events has a column `event_time`, and a record may have its own `event_id` or `sent_at`.
+    A valid envelope is one regardless of this function, which decides only about other objects.
     """
     return any(
         key in record and not any(key in c["known_keys"] for c in contracts.values()) for key in ("feed", "data")
