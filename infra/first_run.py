@@ -1,8 +1,9 @@
 """Checks the assumptions about AWS that only AWS can confirm.
 
-It uses a stage of its own with the smallest warehouse, and removes the stage at the end. `python -m infra.first_run
---dry-run` lists the questions, which the last column of docs/redshift.md names. A run costs some minutes of a warehouse
-and of a NAT gateway, less than a dollar. It takes about half an hour, most of it for the stacks.
+It uses a stage of its own with the smallest warehouse, and removes the stage at the end.
+`python -m infra.first_run --dry-run` lists the questions, which the last column of docs/redshift.md names. A run costs
+some minutes of a warehouse and of a NAT gateway, less than a dollar. It takes about half an hour, most of it for the
+stacks.
 """
 
 from __future__ import annotations

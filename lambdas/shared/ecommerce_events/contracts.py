@@ -57,8 +57,8 @@ class BreaksContract(ValueError):  # noqa: N818  # names the state of the event,
     """The event breaks its contract.
 
     Attributes:
-        reasons: every rule that the event breaks. Only the rule "ambiguous" quotes a value, and not in a personal
-            column.
+        reasons: every rule that the event breaks. Only the rule "ambiguous" quotes a value, and not in a feed with
+            personal data.
     """
 
     def __init__(self, reasons: list[Reason]) -> None:

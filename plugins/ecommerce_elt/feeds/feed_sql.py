@@ -3,8 +3,8 @@
 Every feed has the following statements. A file is needed only for a statement that differs from the generated one:
 
     clean/<feed>.sql              selects the columns unchanged, personal ones according to their `privacy`
-    staging/<feed>/create.sql     the columns of the clean SQL in the same order, because COPY of Parquet goes by
-    position core/<fact>/create.sql        the same columns without the source, keyed by event_id
+    staging/<feed>/create.sql     the columns of the clean SQL in its order, because COPY of Parquet goes by position
+    core/<fact>/create.sql        the same columns without the source, keyed by event_id
     core/<fact>/merge.sql         inserts from staging into core
     core/<fact>/erase.sql         sets `erasure.row` on the rows of one customer
 

@@ -1,8 +1,8 @@
 """The view core.sale with the sales of all feeds.
 
-Each feed whose contract plays a sale is one part of the view, generated from the contract. If the contract has `sale:
-sql`, its part is the SQL file include/sql/core/sale/<feed>.sql. Every column is cast to a fixed type, because Redshift
-replaces a view only if the columns and their types stay the same.
+Each feed whose contract plays a sale is one part of the view, generated from the contract. If the contract has
+`sale: sql`, its part is the SQL file include/sql/core/sale/<feed>.sql. Every column is cast to a fixed type, because
+Redshift replaces a view only if the columns and their types stay the same.
 """
 
 from __future__ import annotations
