@@ -1,5 +1,6 @@
-"""Demand forecasts: a program of its own, in an environment of its own (requirements-forecast.txt).
+"""Demand forecasts: a separate program with its own environment (requirements-forecast.txt).
 
-It reads the demand of each product and day from Parquet, compares a TensorFlow model with baselines at past origins, and writes
-quantiles of the next 28 days by whatever was best for each class of products. It knows neither Airflow nor the warehouse.
+It reads the demand per product and day from Parquet and compares a TensorFlow model with baselines at past origins. For
+each class of products, it writes quantiles of the next 28 days by the method that was best. It uses neither Airflow nor
+the warehouse.
 """

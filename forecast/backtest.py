@@ -1,4 +1,4 @@
-"""Compares methods at past origins, and chooses one for each class of products."""
+"""Comparison of forecast methods at past origins, and the choice of one method for each class of products."""
 
 from __future__ import annotations
 
@@ -13,20 +13,22 @@ from forecast.panel import CLASSES, HORIZON_DAYS, Panel, closed, horizon
 
 NETWORK = "network"
 NAIVE = "seasonal naive"
-FALLBACK = "moving window"  # where nothing could be compared
-DRIFT_FACTOR = 1.5  # of the folds' loss, in relation to what was sold
+FALLBACK = "moving window"  # used if no methods could be compared
+DRIFT_FACTOR = 1.5  # limit for the loss per unit sold, relative to that of the folds
 
 Method = Callable[[Panel], np.ndarray]
 
 
 @dataclass(frozen=True)
 class Fold:
-    """What was forecast at one origin, and what came.
+    """The forecasts at one origin and the actual units after it.
 
-    Args:
-        past: what the methods saw; all its products are active.
-        actual: shape (n, days).
-        forecasts: by method; shape (n, days, quantiles).
+    Attributes:
+        origin: the first day of the forecast; the methods know only the days before it.
+        past: the data that the methods received; all its products are active.
+        actual: actual units; shape (n, days).
+        forecasts: forecasts by method; shape (n, days, quantiles).
+        classes: class of each product; shape (n,).
     """
 
     origin: np.datetime64
@@ -36,12 +38,12 @@ class Fold:
     classes: np.ndarray
 
     def by_class(self, method: str) -> dict[str, tuple[float, int]]:
-        """Returns class to (sum of the products' pinball losses, products)."""
+        """Returns (sum of the products' pinball losses, number of products) by class."""
         lost = pinball(self.actual, self.forecasts[method])
         return {c: (float(lost[self.classes == c].sum()), int((self.classes == c).sum())) for c in CLASSES}
 
     def losses(self) -> dict[str, float]:
-        """Returns the mean pinball loss by method, in units a day and product."""
+        """Returns the mean pinball loss by method, in units per day and product."""
         return losses(self.actual, self.forecasts)
 
     def scores(self, method: str) -> dict[str, float]:
@@ -56,12 +58,12 @@ class Fold:
 
 
 def origins(panel: Panel, count: int) -> list[np.datetime64]:
-    """Returns the last `count` origins that have a whole horizon after them, a horizon apart, the earliest first."""
+    """Returns the last `count` origins with a whole horizon after them, one horizon apart, the earliest first."""
     return [panel.end - HORIZON_DAYS * back for back in range(count, 0, -1)]
 
 
 def open_days_only(forecast: np.ndarray, past: Panel, country: str) -> np.ndarray:
-    """Returns the forecast of the days after the panel with nothing on public holidays on which the shop is closed."""
+    """Returns the forecast of the days after the panel, with zero on public holidays on which the shop is closed."""
     found = forecast.copy()
     found[:, closed(past, horizon(past), country)[: forecast.shape[1]]] = 0
     return found
@@ -70,11 +72,14 @@ def open_days_only(forecast: np.ndarray, past: Panel, country: str) -> np.ndarra
 def fold(
     panel: Panel, origin: np.datetime64, methods: Mapping[str, Method], days: int = HORIZON_DAYS, country: str = ""
 ) -> Fold:
-    """Returns the forecasts of the methods at the origin; they get what was known by then, and nothing else.
+    """Returns the forecasts of the methods at the origin. The methods receive only the data before the origin.
 
     Args:
-        days: calendar days that are compared; the methods forecast all of their horizon.
-        country: whose public holidays are known beforehand, to all methods alike.
+        panel: the demand.
+        origin: the first day of the forecast.
+        methods: the methods by name.
+        days: number of calendar days to compare; the methods forecast their whole horizon.
+        country: country whose public holidays are known beforehand, to all methods alike.
     """
     known = panel.until(origin)
     past = known.of(known.active())
@@ -89,12 +94,12 @@ def _following(panel: Panel, past: Panel, days: int) -> np.ndarray:
     rows = np.searchsorted(panel.products, past.products)
     ahead = horizon(past, days)
     at = np.searchsorted(panel.days, ahead).clip(max=len(panel.days) - 1)
-    # A day that the panel leaves out is one on which the shop was closed.
+    # A day that is missing in the panel is a day on which the shop was closed.
     return np.where(panel.days[at] == ahead, panel.units[np.ix_(rows, at)], 0)
 
 
 def baselines() -> dict[str, Method]:
-    """Returns the baselines as methods: they forecast whole units, as people buy them."""
+    """Returns the baselines as methods. They forecast whole units, because people buy whole units."""
 
     def whole(name: str) -> Method:
         return lambda past: np.rint(BASELINES[name](past, len(horizon(past))))
@@ -103,7 +108,7 @@ def baselines() -> dict[str, Method]:
 
 
 def add_mean_of_best(folds: Sequence[Fold]) -> None:
-    """Adds to each fold the mean of the baselines that were best at the origins before; at the first one, of the fallback alone."""
+    """Adds to each fold the mean of the baselines that were best at earlier origins, at the first one the fallback."""
     for place, now in enumerate(folds):
         past = {name: sum(before.losses()[name] for before in folds[:place]) for name in BASELINES}
         chosen = past if place else {FALLBACK: 0.0}
@@ -111,9 +116,9 @@ def add_mean_of_best(folds: Sequence[Fold]) -> None:
 
 
 def winners(folds: Sequence[Fold], methods: Sequence[str]) -> dict[str, str]:
-    """Returns class to the method with the least pinball loss at the origins; a class without products has the fallback.
+    """Returns the method with the least pinball loss at the origins, by class.
 
-    The seasonal naive is among the methods, so none is chosen that was worse than it.
+    A class without products has the fallback. The seasonal naive is among the methods, so no chosen method was worse.
     """
     found = {}
     for name in CLASSES:
@@ -132,7 +137,7 @@ def chosen(forecasts: Mapping[str, np.ndarray], classes: np.ndarray, by_class: M
 
 
 def drift(folds: Sequence[Fold], last_week: Fold, by_class: Mapping[str, str]) -> tuple[float, float]:
-    """Returns the loss of the chosen methods in the last week and at the folds, each for a unit sold."""
+    """Returns the loss per unit sold of the chosen methods, in the last week and as the mean of the folds."""
 
     def relative(each: Fold) -> float:
         lost = pinball(each.actual, chosen(each.forecasts, each.classes, by_class)).mean()

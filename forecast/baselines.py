@@ -1,4 +1,7 @@
-"""The baselines: what a forecast has to beat. Each gives quantiles of each product and day; shape (products, days, quantiles)."""
+"""The baselines that a forecast has to beat.
+
+Each returns quantiles for each product and day, in the shape (products, days, quantiles).
+"""
 
 from __future__ import annotations
 
@@ -13,21 +16,21 @@ from forecast.metrics import pinball
 from forecast.panel import QUANTILES, Panel
 
 WINDOW_DAYS = 56  # eight weeks, for the moving window
-FIT_DAYS = 182  # half a year is enough for what decays, and bounds the time of AutoETS
-ERROR_WINDOWS = 2  # past horizons whose errors make the quantiles of a method that gives a point
+FIT_DAYS = 182  # half a year is enough for models that decay, and limits the run time of AutoETS
+ERROR_WINDOWS = 2  # past horizons whose errors give the quantiles of a method with point forecasts
 TSB_DECAY = 0.1  # Teunter, Syntetos, Babai (2011), EJOR 214: between 0.05 and 0.2
-DENSE = ("smooth", "erratic")  # classes that AutoETS is fitted to; to the others it is slow, and no better than zero
+DENSE = ("smooth", "erratic")  # classes for AutoETS; for the others, it is slow and no better than zero
 
 Baseline = Callable[[Panel, int], np.ndarray]
 
 
 def seasonal_naive(panel: Panel, days: int) -> np.ndarray:
-    """The same weekday of the last week, with the quantiles of its past errors."""
+    """Returns the units of the same weekday of the last week, with the quantiles of past errors."""
     return _with_errors(panel, days, SeasonalNaive(season_length=panel.season))
 
 
 def moving_window(panel: Panel, days: int) -> np.ndarray:
-    """The quantiles of the last WINDOW_DAYS, or of the days since a product's first demand where that is later."""
+    """Returns the quantiles of the last WINDOW_DAYS, or of the days since a product's first demand if that is later."""
     window = panel.recent(WINDOW_DAYS)
     before = window.days[None, :] < panel.first_days()[:, None]
     past = np.where(before, np.nan, window.units)
@@ -36,17 +39,20 @@ def moving_window(panel: Panel, days: int) -> np.ndarray:
 
 
 def croston(panel: Panel, days: int) -> np.ndarray:
-    """Croston's method with optimised smoothing, with the quantiles of its past errors."""
+    """Returns the forecast of Croston's method with optimized smoothing, with the quantiles of past errors."""
     return _with_errors(panel, days, CrostonOptimized())
 
 
 def tsb(panel: Panel, days: int) -> np.ndarray:
-    """Croston's method of Teunter, Syntetos and Babai, with the quantiles of its past errors."""
+    """Returns the forecast of the Teunter-Syntetos-Babai variant of Croston's method, with quantiles of past errors."""
     return _with_errors(panel, days, TSB(alpha_d=TSB_DECAY, alpha_p=TSB_DECAY))
 
 
 def auto_ets(panel: Panel, days: int) -> np.ndarray:
-    """Exponential smoothing that chooses itself, with its own intervals; TSB for products that are rarely sold."""
+    """Returns the forecast of exponential smoothing with automatic model selection, with its own intervals.
+
+    Products outside the classes DENSE, which are sold rarely, get the forecast of TSB.
+    """
     found = tsb(panel, days)
     dense = np.isin(panel.classes(), DENSE)
     if dense.any():
@@ -68,11 +74,12 @@ MEAN_OF_BEST = "mean of the best two"
 
 
 def mean_of_best(found: Mapping[str, np.ndarray], losses: Mapping[str, float], count: int = 2) -> np.ndarray:
-    """Returns the mean of the quantiles of the baselines that were best at origins before.
+    """Returns the mean of the quantiles of the `count` baselines that were best at earlier origins.
 
     Args:
         found: forecasts by name.
-        losses: by name, of the origins before.
+        losses: losses at the earlier origins, by name.
+        count: number of baselines.
     """
     best = sorted(losses, key=losses.__getitem__)[:count]
     return np.asarray(np.mean([found[name] for name in best], axis=0))
@@ -103,7 +110,7 @@ def _point(panel: Panel, days: int, model: object) -> np.ndarray:
 
 
 def _with_errors(panel: Panel, days: int, model: object) -> np.ndarray:
-    """Returns the point forecast plus the quantiles of what it missed by at the origins before."""
+    """Returns the point forecast plus the quantiles of its errors at earlier origins."""
     point = _point(panel, days, model)
     errors = []
     for window in range(1, ERROR_WINDOWS + 1):

@@ -1,4 +1,4 @@
-"""Compares all methods on a shop's past: the tables of docs/forecast.md. `make benchmark-forecast` runs it."""
+"""Comparison of all methods on a shop's past, for the tables of docs/forecast.md. `make benchmark-forecast` runs it."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ log = logging.getLogger(__name__)
 
 PUBLISHED = "published"
 LEAD_DAYS, REVIEW_DAYS = 7, 7
-SERVICE_LEVEL = 0.95  # of the naive policy; the others are compared at the share of the demand that it sells
-# (service level, factor): beyond the highest level stock is made higher by a factor, so that every policy reaches every share.
+SERVICE_LEVEL = 0.95  # of the naive policy; the others are compared at the share of demand that it sells
+# (service level, factor): beyond the highest level, a factor raises the stock, so that all policies reach all shares.
 GRID = (
     *((level, 1.0) for level in (0.5, 0.6, 0.7, 0.8, 0.85, 0.9, 0.93, 0.95, 0.97, 0.98, 0.99, 0.995)),
     *((0.995, factor) for factor in (1.25, 1.5, 2.0, 3.0, 4.0)),
@@ -46,7 +46,7 @@ BEGIN, END = "<!-- measured: begin -->", "<!-- measured: end -->"
 
 
 def from_online_retail(path: str) -> pa.Table:
-    """Returns the demand in a file of UCI data set 352, by the rules of mart.product_demand_daily."""
+    """Returns the demand in a file of UCI data set 352, computed by the rules of mart.product_demand_daily."""
     names = ["InvoiceNo", "StockCode", "Quantity", "InvoiceDate", "UnitPrice"]
     lines = pd.read_csv(path, dtype={"InvoiceNo": str, "StockCode": str}, usecols=names)
     code, number = lines["StockCode"].str.strip().str.upper(), lines["InvoiceNo"].str.upper()
@@ -62,13 +62,20 @@ def from_online_retail(path: str) -> pa.Table:
         }
     )[code.str.match(r"[0-9]{5}")]
     daily = found.groupby(["feed", "product_id", "day"], as_index=False).sum()
-    daily.loc[daily["revenue"] <= 0, "units"] = 0  # stock that was corrected, or given away
+    daily.loc[daily["revenue"] <= 0, "units"] = 0  # a stock correction, or goods given away
     return pa.Table.from_pandas(daily, preserve_index=False)
 
 
 @dataclass(frozen=True)
 class Results:
-    """What was measured: a fold an origin, the networks of its seeds, and the methods chosen for it from those before."""
+    """The results of the measurement.
+
+    Attributes:
+        folds: one fold per origin.
+        networks: the networks of each origin, by seed.
+        by_class: the methods chosen for each origin from earlier folds, by class.
+        country: country whose public holidays are known.
+    """
 
     folds: list[Fold]
     networks: list[dict[int, Network]]
@@ -77,12 +84,18 @@ class Results:
 
     @property
     def judged(self) -> range:
-        """Positions of the folds that methods are compared on: the first one is there only to choose from."""
+        """Positions of the folds on which methods are compared. The first fold serves only to choose methods."""
         return range(1, len(self.folds))
 
 
 def measure(panel: Panel, folds: int, seeds: Sequence[int], training: Training, country: str = "") -> Results:
-    """Returns the forecasts of all methods at the last origins. At each one networks are trained anew from what was known then."""
+    """Returns the forecasts of all methods at the last origins.
+
+    At each origin, new networks are trained on the data before it.
+
+    Raises:
+        ValueError: the data before an origin is too short to train on.
+    """
     done, networks = [], []
     for origin in origins(panel, folds):
         known = panel.until(origin)
@@ -145,7 +158,7 @@ def of_folds(results: Results) -> list[str]:
 
 
 def of_classes(results: Results) -> list[str]:
-    """Returns the lines of the table of classes: losses over the judged folds, and what was chosen for the last of them."""
+    """Returns the lines of the table of classes: losses over the judged folds, and the method chosen for the last."""
     shown = [*BASELINES, MEAN_OF_BEST, NETWORK, PUBLISHED]
     lines = [
         "| class | products a fold | " + " | ".join(shown) + " | chosen for the last fold |",
@@ -161,7 +174,7 @@ def of_classes(results: Results) -> list[str]:
 
 
 def _policies(panel: Panel, results: Results, place: int) -> Mapping[str, Callable[[Panel], np.ndarray]]:
-    """Returns the forecasts that a policy orders by, for the products of the fold."""
+    """Returns the forecast method of each ordering policy, for the products of the fold."""
     methods = baselines()
     methods[NETWORK] = _whole(Ensemble(list(results.networks[place].values())))
     past = {name: sum(f.losses()[name] for f in results.folds[:place]) for name in BASELINES}
@@ -182,7 +195,7 @@ def _policies(panel: Panel, results: Results, place: int) -> Mapping[str, Callab
 
 
 def _curves(panel: Panel, results: Results, place: int) -> dict[str, list[stock.Outcome]]:
-    """Returns policy to its outcomes at the levels of GRID, over the days of one fold, with a look at the stock a week."""
+    """Returns the outcomes of each policy at the levels of GRID, over the days of one fold, with a weekly review."""
     at = results.folds[place]
     rows = np.searchsorted(panel.products, at.past.products)
     days = at.origin + np.arange(HORIZON_DAYS)
@@ -234,7 +247,7 @@ def _sorted(points: Sequence[tuple[float, float]]) -> tuple[np.ndarray, np.ndarr
 def report(
     demand: str, folds: int, seeds: int, into: str | None, training: Training | None = None, country: str = ""
 ) -> str:
-    """Returns the tables as Markdown, and writes them between the marks of the file `into`."""
+    """Returns the tables as Markdown, and writes them between the marks of the file `into` if it is set."""
     table = from_online_retail(demand) if demand.endswith((".csv", ".csv.gz")) else Place(demand).read_table()
     panel = panels.read(table)
     numbers = list(range(1, seeds + 1))

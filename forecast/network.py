@@ -1,8 +1,9 @@
-"""One TensorFlow model of all products: a small mixer over time and features, with a head of quantiles.
+"""One TensorFlow model of all products: a small mixer over time and features, with a quantile head.
 
-After Chen, Li, Arik, Yoder, Pfister (2023), TSMixer, TMLR: dense layers, in turn over the days and over the features of a window of
-the past; then, for each day ahead, a head over that, what is known of the product, and the calendar of the day. The head turns
-the quantiles of the product's last weeks into those of the day, so that without anything learnt it is a moving window.
+It follows Chen, Li, Arik, Yoder, Pfister (2023), TSMixer, TMLR. Dense layers alternate over the days and over the
+features of a window of the past. For each day ahead, a head combines their output with the product's known features and
+the day's calendar. The head transforms the quantiles of the product's last weeks into those of the day, so an untrained
+model is close to a moving window.
 """
 
 from __future__ import annotations
@@ -26,18 +27,18 @@ import tensorflow as tf
 
 log = logging.getLogger(__name__)
 
-WEEKS = 12  # of the past that the model sees; open days, as all here
-WINDOW_WEEKS = 8  # whose quantiles the head begins from
+WEEKS = 12  # weeks of the past that the model sees; all days here are open days
+WINDOW_WEEKS = 8  # weeks whose quantiles are the input of the head
 FEATURES, HIDDEN, HEAD, BLOCKS, EMBEDDING = 16, 32, 48, 2, 4
 DROPOUT, EMBEDDING_DROPOUT = 0.1, 0.3
 CALENDAR = 11
-STEADY = 0.1  # units a day, added to a product's scale: one piece in twelve weeks is not a hundred times its scale
+STEADY = 0.1  # units a day, added to a product's scale: one unit in twelve weeks is not a hundred times the scale
 LEVELS = np.asarray(QUANTILES, dtype="float32")
 
 
 @dataclass(frozen=True)
 class Training:
-    """How the model is trained. The same seed, data and machine give the same model."""
+    """The training parameters of the model. The same seed, data and machine give the same model."""
 
     epochs: int = 2
     windows_an_epoch: int = 30_000
@@ -47,12 +48,15 @@ class Training:
 
 
 def device() -> str:
-    """Returns `GPU` where TensorFlow sees one and so computes there, else `CPU`."""
+    """Returns `GPU` if TensorFlow finds a GPU, on which it then computes, and `CPU` otherwise."""
     return "GPU" if tf.config.list_physical_devices("GPU") else "CPU"
 
 
 def calendar(days: np.ndarray) -> np.ndarray:
-    """Returns what is known of days beforehand: weekday, and the time of year as two harmonics; shape (t, CALENDAR)."""
+    """Returns the features of days that are known beforehand; shape (t, CALENDAR).
+
+    They are the weekday, and the time of year as two harmonics.
+    """
     of_year = (days - days.astype("datetime64[Y]")).astype("int64") * 2 * np.pi / 365.25
     known = np.zeros((len(days), CALENDAR), dtype="float32")
     known[np.arange(len(days)), weekday(days)] = 1
@@ -64,19 +68,19 @@ def calendar(days: np.ndarray) -> np.ndarray:
 
 
 class Windows:
-    """Cuts the inputs of the model from a panel: what was known at a column, for products by position."""
+    """Extracts the inputs of the model from a panel: the data known at a column, for products by position."""
 
     def __init__(self, panel: Panel) -> None:
         self.panel, self.past = panel, WEEKS * panel.season
         self.ahead = horizon(panel)
         self.calendar = calendar(np.concatenate([panel.days, self.ahead]))
         self.prices = panel.prices()
-        # Single orders of thousands would hide the shop's trend.
+        # Capped, because single orders of thousands of units would hide the shop's trend.
         capped = np.minimum(panel.units, np.quantile(panel.units[panel.units > 0], 0.995))
         self.shop = capped.sum(axis=0)
 
     def starts(self) -> np.ndarray:
-        """Returns (product, column) of each window to learn from: products that were active, with a whole horizon after."""
+        """Returns (product, column) of each training window: an active product with a whole horizon after it."""
         sold = np.cumsum(self.panel.units, axis=1)
         weeks = ACTIVE_DAYS // 7 * self.panel.season
         found = []
@@ -129,7 +133,10 @@ class Windows:
 
 
 def build(shapes: dict[str, tuple[int, ...]], products: int) -> Any:
-    """Returns the Keras model for inputs of the shapes; its output has the shape (windows, days ahead, quantiles), in units."""
+    """Returns the Keras model for inputs of the given shapes.
+
+    Its output has the shape (windows, days ahead, quantiles), in units.
+    """
     layers, ops = keras.layers, keras.ops
     inputs = {
         name: keras.Input(shape, name=name, dtype="int32" if name == "product" else "float32")
@@ -158,16 +165,17 @@ def build(shapes: dict[str, tuple[int, ...]], products: int) -> Any:
 
 
 def pinball(actual: Any, quantiles: Any) -> Any:
-    """The pinball loss of each window, in units; `actual` has the shape (windows, days ahead)."""
+    """Returns the pinball loss of each window, in units; `actual` has the shape (windows, days ahead)."""
     error = keras.ops.expand_dims(actual, 2) - quantiles
     return keras.ops.mean(keras.ops.maximum(LEVELS * error, (LEVELS - 1) * error), axis=(1, 2))
 
 
 class Network:
-    """A trained model. It forecasts from any panel whose products it knows, or not: others have no identity of their own.
+    """A trained model. It can forecast any panel; products that it does not know share one embedding.
 
     Args:
-        products: ids that the model has an embedding of, in its order; position 0 of the embedding is for all others.
+        model: the Keras model.
+        products: ids of the products with an embedding, in its order. Position 0 of the embedding is for all others.
     """
 
     def __init__(self, model: Any, products: np.ndarray) -> None:
@@ -175,7 +183,10 @@ class Network:
 
     @classmethod
     def trained(cls, panel: Panel, seed: int, training: Training) -> Network | None:
-        """Returns a model trained on all windows of the panel that have a whole horizon after them; None where there is none."""
+        """Returns a model trained on windows of the panel that have a whole horizon after them.
+
+        It returns None if there are fewer such windows than one batch.
+        """
         keras.utils.set_random_seed(seed)
         rng = np.random.default_rng(seed)
         windows = Windows(panel)
@@ -192,7 +203,7 @@ class Network:
         for epoch in range(training.epochs):
             rows, columns = starts[rng.choice(len(starts), count, replace=False)].T
             inputs = windows.inputs(rows, columns)
-            # Between the loss in units, which the few large products decide, and the loss by scale, which the many small do.
+            # A compromise: few large products dominate the loss in units, many small ones the loss relative to scale.
             weight = inputs["scale"] ** -0.5
             inputs["product"] = identity[rows].astype("int32")
             past = network.model.fit(
@@ -207,7 +218,7 @@ class Network:
         return network
 
     def forecast(self, panel: Panel) -> np.ndarray:
-        """Returns the quantiles of the days that follow the panel; shape (products, days, quantiles), units."""
+        """Returns the quantiles in units of the days that follow the panel; shape (products, days, quantiles)."""
         windows = Windows(panel)
         rows = np.arange(len(panel.products))
         inputs = windows.inputs(rows, np.full(len(rows), panel.units.shape[1]))
@@ -216,28 +227,28 @@ class Network:
         return np.asarray(self.model.predict(inputs, batch_size=4096, verbose=0), dtype=float)
 
     def saved(self) -> bytes:
-        """Returns the model as a Keras file, which holds architecture and weights."""
+        """Returns the model as a Keras file, which contains architecture and weights."""
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / "model.keras"
             self.model.save(path)
             return path.read_bytes()
 
     def identities(self) -> bytes:
-        """Returns the ids that the embedding knows, as a NumPy file."""
+        """Returns the ids of the products with an embedding, as a NumPy file."""
         buffer = io.BytesIO()
         np.save(buffer, self.products, allow_pickle=False)
         return buffer.getvalue()
 
 
 class Ensemble:
-    """Networks of several seeds; its forecast is the mean of theirs."""
+    """Networks of several seeds. The forecast is the mean of their forecasts."""
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self.networks = tuple(networks)
 
     @classmethod
     def trained(cls, panel: Panel, seeds: Sequence[int], training: Training) -> Ensemble | None:
-        """Returns the networks of all seeds; None where the panel is too short."""
+        """Returns the networks of all seeds, or None if the panel is too short to train on."""
         found = [Network.trained(panel, seed, training) for seed in seeds]
         networks = [network for network in found if network]
         return cls(networks) if networks else None
@@ -246,4 +257,4 @@ class Ensemble:
         return np.asarray(np.mean([network.forecast(panel) for network in self.networks], axis=0))
 
 
-SHORTEST_DAYS = (WEEKS + 4) * 7 + HORIZON_DAYS  # calendar days: a window, four weeks to begin windows in, and a horizon
+SHORTEST_DAYS = (WEEKS + 4) * 7 + HORIZON_DAYS  # calendar days: a window, four weeks for window starts, and a horizon

@@ -1,4 +1,4 @@
-"""The demand as a matrix of products and days, and what may be known of it at an origin."""
+"""The demand as a matrix of products and days, and the part of it that is known at an origin."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ import pyarrow.compute as pc
 
 HORIZON_DAYS = 28
 QUANTILES = (0.05, 0.25, 0.5, 0.75, 0.95)
-ACTIVE_DAYS = 91  # a product without demand for longer is not forecast: for most of them it is zero
-LONGEST_DAYS = 3 * 366  # older demand says little, and would take memory
-NEW_DAYS = 56  # two horizons: with less of a past, a product has no weekly pattern to learn from
-ENOUGH_HOLIDAYS = 3  # without a sale; on fewer the shop may have sold nothing by chance
-OPEN_WEEKDAY_DAYS = 56  # a weekday on which nothing was sold for so long is one on which the shop is closed
+ACTIVE_DAYS = 91  # a product without demand for longer is not forecast, because for most such products it stays zero
+LONGEST_DAYS = 3 * 366  # older demand adds little information and takes memory
+NEW_DAYS = 56  # two horizons: a product with a shorter past has no weekly pattern to learn from
+ENOUGH_HOLIDAYS = 3  # holidays without a sale; on fewer, the shop may have sold nothing by chance
+OPEN_WEEKDAY_DAYS = 56  # the shop is closed on a weekday without any sale in this period
 
 # Syntetos, Boylan, Croston (2005), On the categorization of demand patterns, JORS 56: the cut-off values.
 ADI_CUT, CV2_CUT = 1.32, 0.49
@@ -31,19 +31,19 @@ SCHEMA = pa.schema(
         ("revenue", pa.float64()),
     ]
 )
-BETWEEN = "/"  # of feed and product in a panel's id; a feed has none in its name
+BETWEEN = "/"  # separates feed and product in a panel's id; the name of a feed has no slash
 
 
 @dataclass(frozen=True)
 class Panel:
-    """Units and revenue of each product and day, up to and with the last day.
+    """Units and revenue of each product and day, including the last day.
 
-    Args:
+    Attributes:
         products: feed, BETWEEN and product id; sorted; shape (n,).
-        days: the days on which the shop is open, without gaps otherwise; shape (t,), datetime64[D].
-        units: pieces asked for; shape (n, t), zero where nothing was.
-        revenue: what they brought; shape (n, t).
-        season: open days a week.
+        days: the days on weekdays on which the shop is open, without other gaps; shape (t,), datetime64[D].
+        units: units of demand, zero on days without demand; shape (n, t).
+        revenue: revenue of these units; shape (n, t).
+        season: number of open days per week.
     """
 
     products: np.ndarray
@@ -53,7 +53,10 @@ class Panel:
     season: int
 
     def until(self, origin: np.datetime64) -> Panel:
-        """Returns the days before the origin, and the products that had a demand by then. All that a forecast may see."""
+        """Returns the panel that a forecast at the origin may use.
+
+        It has the days before the origin, and the products that had demand on them.
+        """
         cut = int(np.searchsorted(self.days, origin))
         known = self.units[:, :cut].sum(axis=1) > 0
         return Panel(
@@ -61,21 +64,21 @@ class Panel:
         )
 
     def recent(self, days: int) -> Panel:
-        """Returns the last so many calendar days."""
+        """Returns the panel of the last `days` calendar days."""
         cut = int(np.searchsorted(self.days, self.end - days))
         return Panel(self.products, self.days[cut:], self.units[:, cut:], self.revenue[:, cut:], self.season)
 
     def of(self, chosen: np.ndarray) -> Panel:
-        """Returns the chosen products (a mask, or positions)."""
+        """Returns the panel of the chosen products, given as a mask or as positions."""
         return Panel(self.products[chosen], self.days, self.units[chosen], self.revenue[chosen], self.season)
 
     @property
     def end(self) -> np.datetime64:
-        """The day after the last one: the origin of a forecast from this panel."""
+        """The day after the last day, which is the origin of a forecast from this panel."""
         return np.datetime64(self.days[-1] + 1)
 
     def active(self) -> np.ndarray:
-        """Returns which products are forecast: those with a demand in the last ACTIVE_DAYS; shape (n,), boolean."""
+        """Returns a mask of the products to forecast, with demand in the last ACTIVE_DAYS; shape (n,), boolean."""
         return np.asarray(self.recent(ACTIVE_DAYS).units.sum(axis=1) > 0)
 
     def first_days(self) -> np.ndarray:
@@ -83,7 +86,10 @@ class Panel:
         return np.asarray(self.days[np.argmax(self.units > 0, axis=1)])
 
     def prices(self) -> np.ndarray:
-        """Returns what a piece brought on the last day on which the product was sold, as of each day; 0 before; shape (n, t)."""
+        """Returns the price of each product as of each day; shape (n, t).
+
+        It is the revenue per unit on the last day with a sale, and 0 before the first sale.
+        """
         sold = (self.units > 0) & (self.revenue > 0)
         last = np.maximum.accumulate(np.where(sold, np.arange(len(self.days)), -1), axis=1)
         price = np.divide(self.revenue, self.units, out=np.zeros_like(self.units), where=sold)
@@ -103,7 +109,7 @@ class Panel:
         return np.where(self.end - self.first_days() < np.timedelta64(NEW_DAYS, "D"), "new", found)
 
     def fingerprint(self) -> str:
-        """Returns a digest of all that is in the panel: the same demand has the same one."""
+        """Returns a digest of the panel's content. The same demand has the same digest."""
         digest = hashlib.sha256()
         for part in ("\n".join(self.products).encode(), self.days.astype("int64").tobytes()):
             digest.update(part)
@@ -113,7 +119,7 @@ class Panel:
 
 
 def horizon(panel: Panel, days: int = HORIZON_DAYS) -> np.ndarray:
-    """Returns the open ones of the calendar days that follow; shape (h,), datetime64[D]."""
+    """Returns the open days among the next `days` calendar days; shape (h,), datetime64[D]."""
     following = panel.end + np.arange(days)
     if panel.season == 7:
         return following
@@ -123,13 +129,17 @@ def horizon(panel: Panel, days: int = HORIZON_DAYS) -> np.ndarray:
 def closed(panel: Panel, ahead: np.ndarray, country: str) -> np.ndarray:
     """Returns which of the days ahead are public holidays on which the shop is closed; shape (h,), boolean.
 
-    It is taken for closed on them where it sold nothing on any of the public holidays of the panel, and these are enough to tell.
+    The shop counts as closed on public holidays if it sold nothing on those of the panel, and if these are at least
+    ENOUGH_HOLIDAYS.
 
     Args:
-        country: its code in ISO 3166-1, or that of a part of it in ISO 3166-2, as GB-ENG; empty knows no holidays.
+        panel: the demand.
+        ahead: the days to check; shape (h,).
+        country: code of the country in ISO 3166-1, or of its subdivision in ISO 3166-2, such as GB-ENG. If it is empty,
+            there are no holidays.
 
     Raises:
-        ValueError: the code is none that `holidays` knows.
+        ValueError: the package `holidays` does not know the code.
     """
     if not country:
         return np.zeros(len(ahead), dtype=bool)
@@ -148,18 +158,20 @@ def closed(panel: Panel, ahead: np.ndarray, country: str) -> np.ndarray:
 
 
 def weekday(days: np.ndarray) -> np.ndarray:
-    """Returns the weekdays, Monday is 0."""
+    """Returns the weekday of each day; Monday is 0."""
     return (days.astype("datetime64[D]").astype("int64") + 3) % 7
 
 
 def read(table: pa.Table) -> Panel:
-    """Returns the panel of rows (feed, product_id, day, units, revenue), one a product and day with a demand.
+    """Returns the panel of rows (feed, product_id, day, units, revenue), one per product and day with demand.
 
-    Negative units (more was cancelled than sold) are no demand, and days more than LONGEST_DAYS before the last are left out.
-    So are weekdays on which nothing was sold in the last OPEN_WEEKDAY_DAYS: the shop is closed then.
+    Negative units (more was canceled than sold) do not count as demand. Days LONGEST_DAYS or more before the last day
+    are excluded. Weekdays without a sale in the last OPEN_WEEKDAY_DAYS are excluded as well, because the shop is closed
+    on them.
 
     Raises:
-        ValueError: a column is missing or has another type, a product and day are there twice, or there is no demand.
+        ValueError: a column is missing, has another type or has empty values, a product has two rows for a day, or
+            there is no demand.
     """
     if missing := [name for name in SCHEMA.names if name not in table.column_names]:
         raise ValueError(f"demand: columns {missing} are missing; expected {SCHEMA.names}, found {table.column_names}")
@@ -186,7 +198,7 @@ def read(table: pa.Table) -> Panel:
     units[row, column] = table["units"].to_numpy()
     revenue[row, column] = table["revenue"].to_numpy()
     last = weekday(days)[-OPEN_WEEKDAY_DAYS:], units.sum(axis=0)[-OPEN_WEEKDAY_DAYS:]
-    is_known = len(days) >= OPEN_WEEKDAY_DAYS  # with less of a past no weekday is taken for closed
+    is_known = len(days) >= OPEN_WEEKDAY_DAYS  # with a shorter past, every weekday counts as open
     open_days = np.isin(weekday(days), np.unique(last[0][last[1] > 0])) | (not is_known)
     season = len(np.unique(weekday(days[open_days]))) if is_known else 7
     return Panel(names, days[open_days], units[:, open_days], revenue[:, open_days], season)

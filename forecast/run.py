@@ -1,4 +1,7 @@
-"""A run: reads the demand, compares, chooses, forecasts, and writes forecasts, reorder points, models and a summary."""
+"""A forecast run: reads the demand, compares and chooses methods, and writes the results.
+
+The results are forecasts, reorder points, models and a summary.
+"""
 
 from __future__ import annotations
 
@@ -37,23 +40,23 @@ from forecast.storage import Place
 
 log = logging.getLogger(__name__)
 
-VERSION = 3  # of what is computed here: a new one forecasts again from the same demand
+VERSION = 3  # version of the computation; after a change, the same demand is forecast again
 FOLDS = 2
 LAST_WEEK_DAYS = 7
-# The network learns from all, and is a candidate only for what has a past to tell it from others.
+# The network learns from all products, but it is a candidate only for those whose past distinguishes them from others.
 BY_BASELINE_ALONE = ("intermittent", "new")
 SUMMARY = "summary.json"
 
 
 @dataclass(frozen=True)
 class Parameters:
-    """What a run is told, beside the demand. `lead_days` and `service_levels` are by class."""
+    """The parameters of a run. `lead_days` and `service_levels` are by class."""
 
     lead_days: Mapping[str, int]
     service_levels: Mapping[str, float]
     seeds: Sequence[int] = (1,)
     review_days: int = 7
-    country: str = ""  # whose public holidays are known, as `panel.closed`
+    country: str = ""  # country whose public holidays are known, as in `panel.closed`
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -70,17 +73,17 @@ class Parameters:
 
 
 def run(demand: str, output: str, models: str, parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the summary of the run, which lies beside its files.
+    """Returns the summary of the run, which is also written next to its files.
 
     Args:
-        demand: place of the Parquet files of panel.SCHEMA, as `storage.Place`.
-        output: place under which a folder of the run is written, named after the fingerprint of demand and parameters. A run with
-            the same fingerprint is not computed again.
-        models: place under which the networks are kept, in a folder of the same name.
-        parameters: of Parameters.
+        demand: place of the Parquet files with panel.SCHEMA, as in `storage.Place`.
+        output: place under which the folder of the run is written. Its name is the fingerprint of demand and
+            parameters. A run with the same fingerprint is not computed again.
+        models: place under which the networks are stored, in a folder of the same name.
+        parameters: the fields of `Parameters`.
 
     Raises:
-        ValueError: the demand or a parameter is not as expected; the message says what.
+        ValueError: the demand or a parameter is invalid; the message has the details.
         FileNotFoundError: there is no demand.
     """
     begun = time.monotonic()
@@ -107,19 +110,19 @@ def run(demand: str, output: str, models: str, parameters: Mapping[str, Any]) ->
         "horizon_days": HORIZON_DAYS,
         "seconds": round(time.monotonic() - begun, 1),
     }
-    place.write_json(SUMMARY, summary)  # last: what it says is there
+    place.write_json(SUMMARY, summary)  # written last, so that the files in it exist
     return summary
 
 
 def fingerprint_of(panel: Panel, asked: Parameters) -> str:
-    """Returns a digest of all that the forecast depends on."""
+    """Returns a digest of everything that the forecast depends on."""
     told = json.dumps(asdict(asked) | {"version": VERSION}, sort_keys=True, default=list)
     return hashlib.sha256(f"{panel.fingerprint()} {told}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)
 class Forecast:
-    """The quantiles of the active products, and how they came about."""
+    """The quantiles of the active products, with their classes, methods, summary and networks."""
 
     quantiles: np.ndarray
     classes: np.ndarray
@@ -176,7 +179,7 @@ def forecast(panel: Panel, asked: Parameters) -> Forecast:
 
 
 def compared(panel: Panel, methods: Mapping[str, Method], country: str) -> tuple[list[Fold], Fold]:
-    """Returns the folds, and what the same methods made of the last week."""
+    """Returns the folds, and a fold of the same methods for the last week."""
     folds = [fold(panel, origin, methods, country=country) for origin in origins(panel, FOLDS)]
     last_week = fold(panel, panel.end - LAST_WEEK_DAYS, methods, LAST_WEEK_DAYS, country)
     add_mean_of_best([*folds, last_week])
@@ -184,7 +187,7 @@ def compared(panel: Panel, methods: Mapping[str, Method], country: str) -> tuple
 
 
 def choose(folds: Sequence[Fold], *, with_network: bool) -> dict[str, str]:
-    """Returns class to method."""
+    """Returns the chosen method by class."""
     without = [*BASELINES, MEAN_OF_BEST]
     found = winners(folds, [*without, NETWORK] if with_network else without)
     plain = winners(folds, without)
@@ -192,7 +195,7 @@ def choose(folds: Sequence[Fold], *, with_network: bool) -> dict[str, str]:
 
 
 def trained(panel: Panel, asked: Parameters) -> tuple[Any, str]:
-    """Returns (networks, device); no networks where the past is too short for them."""
+    """Returns (networks, device). The networks are None if the past is too short to train on."""
     from forecast.network import SHORTEST_DAYS, Ensemble, Training, device
 
     if panel.end - panel.days[0] < SHORTEST_DAYS:
@@ -202,7 +205,7 @@ def trained(panel: Panel, asked: Parameters) -> tuple[Any, str]:
 
 
 def keep(place: Place, made: Forecast, asked: Parameters, fingerprint: str) -> None:
-    """Writes the networks, and what they were made of and how."""
+    """Writes the networks, with their parameters, package versions and the summary."""
     import tensorflow as tf
 
     for seed, network in zip(asked.seeds, made.networks.networks, strict=True):
@@ -218,7 +221,7 @@ def keep(place: Place, made: Forecast, asked: Parameters, fingerprint: str) -> N
 
 
 def forecast_table(known: Panel, made: Forecast, fingerprint: str) -> pa.Table:
-    """Returns a row a product and calendar day; on days on which the shop is closed nothing is sold."""
+    """Returns a row per product and calendar day. On days on which the shop is closed, the units are zero."""
     days = known.end + np.arange(HORIZON_DAYS)
     units = np.zeros((len(known.products), HORIZON_DAYS, len(QUANTILES)))
     units[:, np.isin(days, panels.horizon(known))] = made.quantiles
@@ -246,7 +249,7 @@ def _names(known: Panel) -> tuple[np.ndarray, np.ndarray]:
 
 
 def lead_time_table(known: Panel, made: Forecast, asked: Parameters, fingerprint: str) -> pa.Table:
-    """Returns a row a product: when to order it, and up to how much."""
+    """Returns a row per product with its reorder point and its order-up-to level."""
     how = stock.Replenishment(asked.lead_days, asked.service_levels, asked.review_days)
     feeds, products = _names(known)
     found = stock.levels(made.quantiles, panels.horizon(known), known.end, made.classes, how)

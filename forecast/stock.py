@@ -1,4 +1,4 @@
-"""What a forecast is for: stock. Reorder points from quantiles, and a simulation of past weeks under a policy."""
+"""Stock control by forecasts: reorder points from quantiles, and a simulation of past weeks under a policy."""
 
 from __future__ import annotations
 
@@ -13,19 +13,21 @@ DRAWS = 500
 
 
 def sums(quantiles: np.ndarray, draws: int = DRAWS, seed: int = 1) -> np.ndarray:
-    """Returns draws of the demand of all days together; shape (products, draws), sorted.
+    """Returns draws of the total demand over all days; shape (products, draws), sorted.
 
-    The days are drawn independently of each other. Between quantiles the distribution is linear, below the lowest it reaches to
-    zero, and above the highest it falls off exponentially, as it does from the one before to the highest.
+    The days are drawn independently of each other. The distribution is linear between quantiles and from zero to the
+    lowest quantile. Above the highest quantile, it falls off exponentially, at the rate between the last two quantiles.
 
     Args:
-        quantiles: shape (products, days, quantiles).
+        quantiles: quantiles of each day; shape (products, days, quantiles).
+        draws: number of draws.
+        seed: seed of the random numbers.
     """
     rng = np.random.default_rng(seed)
     levels = np.asarray(QUANTILES)
     total = np.zeros((quantiles.shape[0], draws))
     for day in range(quantiles.shape[1]):
-        chance = rng.random(draws)  # the same of each product: products are compared, not added
+        chance = rng.random(draws)  # the same for each product, because products are compared, not added
         at = np.searchsorted(levels, chance)
         inside = (at > 0) & (at < len(levels))
         low, high = (at - 1).clip(0, len(levels) - 2), at.clip(1, len(levels) - 1)
@@ -42,19 +44,24 @@ def sums(quantiles: np.ndarray, draws: int = DRAWS, seed: int = 1) -> np.ndarray
 
 
 def at_level(drawn: np.ndarray, level: float | np.ndarray) -> np.ndarray:
-    """Returns the whole units that are enough with the probability `level`, of one or of each product; shape (products,)."""
+    """Returns the whole units that meet the demand with the probability `level`; shape (products,).
+
+    Args:
+        drawn: draws of the demand, as from `sums`.
+        level: one probability, or one per product.
+    """
     place = np.ceil(np.broadcast_to(level, drawn.shape[0]) * drawn.shape[1]).astype(int) - 1
     return np.asarray(np.ceil(np.round(drawn[np.arange(drawn.shape[0]), place.clip(0, drawn.shape[1] - 1)], 6)))
 
 
 @dataclass(frozen=True)
 class Replenishment:
-    """How stock is ordered.
+    """The parameters of ordering.
 
-    Args:
-        lead_days: from an order to its arrival, by class.
+    Attributes:
+        lead_days: days from an order to its arrival, by class.
         service_levels: probability that the stock lasts until an order arrives, by class.
-        review_days: between two looks at the stock.
+        review_days: days between two reviews of the stock.
     """
 
     lead_days: Mapping[str, int]
@@ -64,7 +71,7 @@ class Replenishment:
 
 @dataclass(frozen=True)
 class Levels:
-    """Of each product, in units; shape (n,) each."""
+    """The order levels of each product, in units except `lead_days` and `service_level`; shape (n,) each."""
 
     lead_days: np.ndarray
     service_level: np.ndarray
@@ -76,13 +83,17 @@ class Levels:
 def levels(
     quantiles: np.ndarray, dates: np.ndarray, origin: np.datetime64, classes: np.ndarray, how: Replenishment
 ) -> Levels:
-    """Returns when to order each product, and up to how much.
+    """Returns the reorder point and the order-up-to level of each product.
 
-    The reorder point is the quantile of the demand until an order of today arrives; one orders up to the quantile of the demand
-    until the order of the next review arrives.
+    The reorder point is the quantile of the demand until an order of today arrives. The order-up-to level is the
+    quantile of the demand until an order of the next review arrives, and at least the reorder point.
 
     Args:
-        quantiles: shape (n, days, quantiles), of the open days `dates`.
+        quantiles: quantiles of the open days `dates`; shape (n, days, quantiles).
+        dates: the open days; shape (days,).
+        origin: the first day of the forecast.
+        classes: class of each product; shape (n,).
+        how: the parameters of ordering.
     """
     count = len(classes)
     lead = np.array([how.lead_days[name] for name in classes], dtype=int)
@@ -101,7 +112,13 @@ def levels(
 
 @dataclass(frozen=True)
 class Outcome:
-    """What came of a policy. `stock` and `sold` are units, of all products; `stock` is the mean of the days."""
+    """The outcome of a policy.
+
+    Attributes:
+        stock: mean stock over the days, in units of all products.
+        sold_share: share of the demand that was sold.
+        out_share: share of the product days with demand on which the stock did not suffice.
+    """
 
     stock: float
     sold_share: float
@@ -109,15 +126,15 @@ class Outcome:
 
 
 def simulate(demand: np.ndarray, order_up_to: np.ndarray, reviews: np.ndarray, lead: int) -> Outcome:
-    """Returns what comes of ordering up to a level at each review. What is asked for while nothing is there is lost.
+    """Returns the outcome of ordering up to a level at each review. Demand beyond the stock is lost.
 
-    The stock begins at the first level, so policies begin with what they themselves hold to be right.
+    The initial stock is the first level, so that each policy starts with the stock that it considers right.
 
     Args:
-        demand: shape (n, days); a column for each calendar day.
-        order_up_to: shape (n, reviews).
-        reviews: columns of `demand` at whose begin the stock is looked at.
-        lead: days from an order to its arrival, at the begin of that day.
+        demand: units of demand, with a column per calendar day; shape (n, days).
+        order_up_to: order-up-to levels; shape (n, reviews).
+        reviews: columns of `demand` at whose start the stock is reviewed.
+        lead: days from an order to its arrival, at the start of that day.
     """
     count, days = demand.shape
     on_hand = order_up_to[:, 0].astype(float).copy()
@@ -141,7 +158,7 @@ def simulate(demand: np.ndarray, order_up_to: np.ndarray, reviews: np.ndarray, l
 
 
 def stock_at(share: float, curve: list[Outcome]) -> float:
-    """Returns the mean stock at which a policy sells the share of the demand, between the points of its curve.
+    """Returns the mean stock at which a policy sells the share of the demand, interpolated on its curve.
 
     Raises:
         ValueError: the curve does not reach the share.

@@ -1,4 +1,7 @@
-"""Parquet and other files in S3, or in a folder: a place is `s3://bucket/prefix/`, or a path that ends with a slash."""
+"""Storage of Parquet and other files in S3 or in a local folder.
+
+A place is `s3://bucket/prefix/`, or a path that ends with a slash.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,10 @@ import pyarrow.parquet as pq
 
 
 class Place:
-    """A folder, read and written as a whole. Credentials and endpoint are boto3's own variables."""
+    """A folder in S3 or on disk, whose files are read and written whole.
+
+    Credentials and endpoint come from boto3's own environment variables.
+    """
 
     def __init__(self, url: str) -> None:
         if not url.endswith("/"):
@@ -33,7 +39,7 @@ class Place:
         return sorted(key.removeprefix(self.prefix) for key in keys)
 
     def read(self, name: str) -> bytes | None:
-        """Returns the content of a file, None where it is not there."""
+        """Returns the content of a file, or None if it does not exist."""
         if not self.bucket:
             path = Path(self.url) / name
             return path.read_bytes() if path.exists() else None
@@ -43,7 +49,7 @@ class Place:
             return None
 
     def write(self, name: str, body: bytes) -> None:
-        """Writes a file, over what was there."""
+        """Writes a file and replaces an existing one."""
         if not self.bucket:
             path = Path(self.url) / name
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -55,7 +61,7 @@ class Place:
         """Returns the rows of all Parquet files.
 
         Raises:
-            FileNotFoundError: there is none.
+            FileNotFoundError: there is no Parquet file.
         """
         bodies = [self.read(name) for name in self.names() if name.endswith(".parquet")]
         if not bodies:
@@ -69,7 +75,7 @@ class Place:
         self.write(name, buffer.getvalue())
 
     def read_json(self, name: str) -> dict[str, Any] | None:
-        """Returns the content of a JSON file, None where it is not there."""
+        """Returns the content of a JSON file, or None if it does not exist."""
         body = self.read(name)
         return json.loads(body) if body else None
 

@@ -1,22 +1,24 @@
-"""The cleaning of one large batch on AWS Glue 5 (Spark 3.5): what ecommerce_elt.cleaning.cleaner does with DuckDB on one machine.
+"""Cleaning of one large batch on AWS Glue 5 (Spark 3.5).
 
-Reads the raw objects that the batch's manifest names, runs the feed's cleaning SQL, and writes the same files. A job
-bookmark is not needed: the manifest says what to read, and a second run writes the same files again.
+The job does the work that ecommerce_elt.cleaning.cleaner does with DuckDB on one machine. It reads the raw objects in
+the batch's manifest, runs the cleaning SQL of the feed and writes the same files. It needs no job bookmark: the
+manifest lists the objects to read, and a second run writes the same files again.
 
-Arguments of the job (`--name value`, as Glue passes them; those that Glue adds itself are ignored):
+Arguments of the job (`--name value`, as Glue passes them; arguments that Glue adds itself are ignored):
 
-    --bucket             the lake
-    --batch_id           a batch whose manifest lies in manifests/; or
-    --prefix             all objects under a prefix of raw/ of one feed: the job writes the manifest, and leaves the batch
-                         open, so that load_events loads it
+    --bucket             the bucket of the lake
+    --batch_id           a batch whose manifest is in manifests/; or
+    --prefix             a prefix of raw/ with objects of one feed: the job writes a manifest of all of them and
+                         leaves the batch open, so that load_events loads it
     --cleaning           s3:// URL of the translated SQL of all feeds, written by `python -m infra.deploy`
-    --pii_hmac_secret    name of the secret in Secrets Manager that holds the key of the HMAC of personal columns
+    --pii_hmac_secret    name of the secret in Secrets Manager that holds the HMAC key for personal columns
 
-The objects are read with boto3, not with Spark's file source: a read is held against the manifest's ETag, and the line
-number within the object, which lineage needs, is exact. A gzip file cannot be split in either case.
+The objects are read with boto3 instead of Spark's file source. This way, each read is checked against the ETag in the
+manifest, and the line number within the object, which lineage needs, is exact. A gzip file cannot be split anyway.
 
-Spark logs what its Python workers raise, and Glue keeps the log: each function that runs there lets out only errors without
-values of events. No expression of the SQL raises one: what cannot be cast is NULL (spark.sql.ansi.enabled).
+Spark logs the exceptions of its Python workers, and Glue keeps the log. For this reason, every function that runs in a
+worker raises only errors without values of events. The SQL raises no such error: a failed cast gives NULL
+(spark.sql.ansi.enabled).
 """
 
 from __future__ import annotations
@@ -67,9 +69,9 @@ LINEAGE = ("reasons", "copy_number", "rejected_version")
 
 
 def write_dates(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Writes the files of the event dates of one partition and yields (key, bytes) of each."""
+    """Writes the clean files of one partition's event dates and yields the key and size in bytes of each."""
     with values_withheld(), tempfile.TemporaryDirectory(prefix="clean-") as folder:
-        # Every column may be null, as in the files that DuckDB writes.
+        # Every column is nullable, as in the files that DuckDB writes.
         plain = (
             pa.record_batch(b.columns, schema=pa.schema([pa.field(f.name, f.type) for f in b.schema])) for b in batches
         )
@@ -77,7 +79,7 @@ def write_dates(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatc
 
 
 def write_rejected(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Writes the quarantine files of the arrival dates of one partition and yields (key, bytes) of each."""
+    """Writes the quarantine files of one partition's arrival dates and yields the key and size in bytes of each."""
     with values_withheld():
         found = list(batches)
     if found:
@@ -87,7 +89,7 @@ def write_rejected(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordB
 
 
 def write_withdrawals(bucket: str, manifest: Manifest, batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Writes the withdrawals, which are one partition, and yields nothing."""
+    """Writes the withdrawals, which are all in one partition, and yields nothing."""
     with values_withheld():
         if found := list(batches):
             clean_files.write_withdrawn(boto3.client("s3"), bucket, manifest, pa.Table.from_batches(found))
@@ -101,11 +103,14 @@ def _listed(written: list[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
 
 
 def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[str, Any], pads: dict[str, str]) -> Any:
-    """Cleans the batch, writes its files and returns its counts (lake_files.CleanBatch).
+    """Cleans the batch, writes its files and returns its counts (clean_files.CleanBatch).
 
     Args:
+        spark: the session.
+        bucket: the bucket of the lake.
+        manifest: the manifest of the batch.
         cleaning: `stages`, `known_keys` and `cleaned_by` of the feed, from the file that the deployment wrote.
-        pads: of the HMAC, by the names that the SQL has for them.
+        pads: the HMAC pads, by their parameter names in the SQL.
     """
     s3 = boto3.client("s3")
     known = cleaning["known_keys"]
@@ -175,7 +180,7 @@ def claim_prefix(s3: Any, bucket: str, prefix: str) -> Manifest:
     """Writes the manifest of all raw objects under the prefix, marks the batch as open, and returns the manifest.
 
     Raises:
-        PermanentError: the prefix holds no raw objects, or those of several feeds.
+        PermanentError: the prefix holds no raw objects, other objects, or raw objects of several feeds.
     """
     found = list(listing.objects(s3, bucket, prefix))
     matches = [RAW_KEY.match(entry["Key"]) for entry in found]
@@ -220,7 +225,7 @@ def main(arguments: list[str]) -> None:
     key = secret_key(boto3.client("secretsmanager"), given.pii_hmac_secret)
     spark = SparkSession.builder.appName(f"clean {manifest.batch_id}").getOrCreate()
     spark.conf.set("spark.sql.session.timeZone", "UTC")
-    spark.conf.set("spark.sql.ansi.enabled", "false")  # what cannot be cast is NULL, and a reason
+    spark.conf.set("spark.sql.ansi.enabled", "false")  # a failed cast gives NULL, and thereby a reason
     spark.conf.set("spark.sql.execution.arrow.maxRecordsPerBatch", str(ROWS_PER_BATCH))
     started = datetime.now(UTC)
     counts = clean(spark, given.bucket, manifest, feeds[manifest.feed], hmac_pads(key))

@@ -1,1 +1,1 @@
-"""CloudFormation templates and the command that packages and deploys them, to AWS and to the local cloud alike."""
+"""CloudFormation templates, and the command that packages and deploys them to AWS or to the local cloud."""

@@ -25,7 +25,7 @@ from rich.table import Table
 RIGHTS = ("send", "read", "correct")
 NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 SECRET_MAX_BYTES = 65536  # Secrets Manager quotas
-DIGESTS_MAX = 2  # valid at a time: the new key and the one that it follows
+DIGESTS_MAX = 2  # valid keys of a name at a time: the new one and its predecessor
 ATTEMPTS = 5
 
 Entries = dict[str, dict[str, Any]]  # name to {"may": [right], "keys": [{"sha256", "since"}]}, the newest key first
@@ -44,7 +44,7 @@ def secret_name(prefix: str) -> str:
 
 
 def digest_of(key: str) -> str:
-    """Returns what the secret has of a key. Keys are random, so one round of SHA-256 is enough."""
+    """Returns the digest of a key for the secret. Keys are random, so one round of SHA-256 is enough."""
     return sha256(key.encode()).hexdigest()
 
 
@@ -55,10 +55,12 @@ def _entry(digests: Iterable[str], may: Iterable[str]) -> dict[str, Any]:
 
 
 def ensure_keys(prefix: str, digests: Iterable[str] = ()) -> str:
-    """Returns the ARN of the secret, which it creates where it is not there.
+    """Returns the ARN of the secret, which is created if it does not exist.
 
     Args:
-        digests: of keys that were known before there was the secret. They go on as `default`, without the right to correct.
+        prefix: prefix of all names of the deployment.
+        digests: digests of keys from before the secret existed. They get the name `default`, without the right to
+            correct.
     """
     client = boto3.client("secretsmanager")
     known = [digest.strip().lower() for digest in digests]
@@ -70,11 +72,13 @@ def ensure_keys(prefix: str, digests: Iterable[str] = ()) -> str:
 
 
 def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
-    """Changes the entries by `how`, as one step: who changes them at the same time changes what this leaves, or the other way.
+    """Changes the entries by `how` in one atomic step.
+
+    Of two concurrent changes, the later one is applied to the result of the earlier one.
 
     Raises:
-        PermanentError: there is no secret, it would be too large, or `how` says that it cannot be.
-        TransientError: others changed it all the time.
+        PermanentError: there is no secret, it would be too large, or `how` refuses the change.
+        TransientError: others changed the secret during every attempt.
     """
     secret = secret_name(prefix)
     for _ in range(ATTEMPTS):
@@ -97,7 +101,7 @@ def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
                 SecretId=secret,
                 VersionStage="AWSCURRENT",
                 MoveToVersionId=made["VersionId"],
-                RemoveFromVersionId=current["VersionId"],  # refused where another version has become the current one
+                RemoveFromVersionId=current["VersionId"],  # refused if another version is current by now
             )
         except (client.exceptions.InvalidParameterException, client.exceptions.InvalidRequestException):
             continue
@@ -106,7 +110,7 @@ def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
 
 
 def know(client: Any, prefix: str, name: str, key: str, may: Iterable[str]) -> None:
-    """Makes a key that is there already known under the name and no other, with these rights and no others. Idempotent."""
+    """Registers an existing key under this name only, with exactly these rights. Idempotent."""
     wanted = _entry([digest_of(key)], may)
 
     def add(entries: Entries) -> None:
@@ -134,7 +138,7 @@ def _fail(message: object) -> NoReturn:
 def _prefix(prefix: str, stage: str) -> str:
     if not stage:
         return prefix
-    from infra.stage import load_stage  # it needs what only deploying needs
+    from infra.stage import load_stage  # its imports are needed only for deployments
 
     return load_stage(stage).prefix
 

@@ -1,6 +1,6 @@
-"""What a stage costs a month, by list prices and measured sizes: the tables of docs/cost.md and of the preflight.
+"""Monthly cost of a stage by list prices and measured sizes, for the tables of docs/cost.md and of the preflight.
 
-`python -m infra.cost` prints what docs/cost.md says of the hours that the warehouse is up, stage by stage.
+`python -m infra.cost` prints the tables of docs/cost.md about the hours that the warehouse is up, for each stage.
 """
 
 from __future__ import annotations
@@ -17,8 +17,9 @@ from ecommerce_elt.settings import PROJECT_DIR, Settings
 
 HOURS = 730
 SECONDS = HOURS * 3600
-# List prices of us-east-1 in US dollars, without free tiers, as AWS's price pages had them in November 2025. Those of Redshift
-# (with its 60 seconds at least) were on them on 7 October 2026, of NAT gateways on 20 September, of CloudWatch on 4 May.
+# List prices of us-east-1 in US dollars, without free tiers, from AWS's price pages in November 2025. The prices of
+# Redshift (with its minimum of 60 seconds) are from 7 October 2026, of NAT gateways from 20 September, of CloudWatch
+# from 4 May.
 PRICES = {
     "kinesis_shard_hour": 0.015,
     "kinesis_million_puts": 0.014,
@@ -51,47 +52,48 @@ EVENT_BYTES, PACKED, PARQUET = (
     420,
     0.13,
     0.06,
-)  # a record of the stream; its size in raw/ and in clean/, as shares of it
-LINES_A_SECOND_OF_WRITER = 2_900  # of one process of dynamodb_writer
-INVOICE_LINES = 1 / 3  # of all events; the other feeds do not go to DynamoDB
+)  # size of a record of the stream, and its sizes in raw/ and in clean/ as shares of it
+LINES_A_SECOND_OF_WRITER = 2_900  # for one process of dynamodb_writer
+INVOICE_LINES = 1 / 3  # share of all events; the other feeds are not written to DynamoDB
 RAW_WRITER_EVENTS_A_SECOND = 15_000
 OBJECT_SECONDS = "5"  # RawWriterBatchWindowSeconds
-# An export an hour. Assumed: 20 MB packed an export; the size of marts follows products, customers and days, not events.
-# 10 MB is the least that a query is billed of a table (BigQuery, Pricing), a comparison reads 24.
+# One export per hour. Assumed: 20 MB per export, compressed. The size of marts depends on products, customers and days,
+# not on events. A query is billed at least 10 MB per table (BigQuery, Pricing), and a comparison reads 24 tables.
 EXPORT_GB, EXPORTS, COMPARISONS = 0.02, HOURS, HOURS * 4
 COMPARED_TIB = 24 * 10 / 1024**2
 FORECAST_HOURS = (
     30 * 6 / 60
-)  # a run a day; 85 CPU seconds of work, an image of 2 GB to pull, and the start of TensorFlow
-NAT_GB = 30  # assumed: packages, images, and calls of services without an endpoint; S3 has a gateway endpoint
-METRICS = 10  # of reconcile_layers and the loads, with their dimensions
+)  # one run per day: 85 CPU seconds of work, the pull of a 2 GB image, and the start of TensorFlow
+NAT_GB = 30  # assumed: packages, images, and calls to services without an endpoint; S3 has a gateway endpoint
+METRICS = 10  # metrics of reconcile_layers and the loads, with their dimensions
 
-# -- the hours that the warehouse is up ----------------------------------------------------------------------------------
+# -- the hours that the warehouse is up
+# ----------------------------------------------------------------------------------
 
 BILLED_AT_LEAST_SECONDS = 60  # Amazon Redshift pricing: "billed per second, with a 60-second minimum charge"
 DAY_SECONDS = 86_400
 DAY = datetime(2026, 1, 5, tzinfo=UTC)  # any Monday
-# Seconds of the warehouse that a run takes, and events of a load that take one more. Assumed: nothing has measured them on AWS yet.
+# Seconds of the warehouse for each run, and events of a load per additional second. Assumed: not measured on AWS yet.
 LOADED_A_SECOND = 100_000
 LOAD_SECONDS, MARTS_SECONDS, RECONCILE_SECONDS, DASHBOARD_SECONDS = 30, 60, 30, 30
 EXPORT_SECONDS, FORECAST_SECONDS, FEATURES_SECONDS, UPKEEP_SECONDS, COPY_SECONDS = 30, 60, 60, 120, 10
-ARRIVAL_SECONDS = 10  # between two loads of `@arrival` while events come: some poll, a claim, a load
-Runs = list[tuple[float, float]]  # seconds of the day: from, to
+ARRIVAL_SECONDS = 10  # between two loads of `@arrival` while events arrive: a poll, a claim and a load
+Runs = list[tuple[float, float]]  # start and end in seconds of the day
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What keeps the warehouse up: name to runs of a day."""
+    """The runs of a day that keep the warehouse up, by name."""
 
     runs: Mapping[str, Runs]
 
     def seconds(self, without: str = "") -> float:
-        """Returns the seconds of a day that are billed."""
+        """Returns the billed seconds of a day, without the runs named `without`."""
         return billed([run for name, runs in self.runs.items() if name != without for run in runs])
 
 
 def billed(runs: Runs) -> float:
-    """Returns the seconds that are billed: of each time in which something runs all, and 60 at least."""
+    """Returns the billed seconds: the duration of each period with at least one run, but 60 seconds at least."""
     total, up_from, up_to = 0.0, 0.0, 0.0
     for start, end in sorted(runs):
         if start > up_to or not up_to:
@@ -110,12 +112,13 @@ def _at(cron: str, seconds: float) -> Runs:
 
 
 def plan(events_a_second: float, parameters: Mapping[str, str], settings: Mapping[str, str], *, exports: bool) -> Plan:
-    """Returns what runs on the warehouse in a day.
+    """Returns the runs on the warehouse in a day.
 
     Args:
-        parameters: of the templates; `DeliveryTo` and `FirehoseBufferSeconds` count.
-        settings: of Airflow, `ECOMMERCE_...`; where one is missing, its default.
-        exports: whether BigQuery gets the marts.
+        events_a_second: rate of events over all feeds.
+        parameters: template parameters; `DeliveryTo` and `FirehoseBufferSeconds` matter.
+        settings: settings of Airflow, `ECOMMERCE_...`; a missing one has its default.
+        exports: whether the marts are exported to BigQuery.
     """
 
     def setting(name: str) -> str:
@@ -131,7 +134,7 @@ def plan(events_a_second: float, parameters: Mapping[str, str], settings: Mappin
     for (start, _), (before, _) in zip(starts, [(starts[-1][0] - DAY_SECONDS, 0.0), *starts], strict=False):
         loads.append((start, start + LOAD_SECONDS + (start - before) * events_a_second / LOADED_A_SECOND))
     marts: Runs = []
-    for _, loaded in loads:  # a build follows a load, and the last build by the least interval
+    for _, loaded in loads:  # a build follows a load, and keeps the minimum interval after the last build
         if not marts or loaded - marts[-1][1] >= int(setting("marts_min_interval_seconds")):
             marts.append((loaded, loaded + MARTS_SECONDS))
     runs = {
@@ -146,13 +149,13 @@ def plan(events_a_second: float, parameters: Mapping[str, str], settings: Mappin
     if exports:
         runs["BigQuery"] = _at(setting("bigquery_catch_up_cron"), EXPORT_SECONDS)
     if parameters.get("DeliveryTo", "auto-copy") != "none":
-        # A file is closed when it is full or old, which is at no time of the schedules.
+        # A file is closed when it is full or old, so these runs coincide with none of the schedules.
         every = max(60, int(parameters.get("FirehoseBufferSeconds", "900")))
         runs["COPY of Firehose's files"] = [(at, at + COPY_SECONDS) for at in range(every // 2, DAY_SECONDS, every)]
     return Plan(runs)
 
 
-# What a stage may choose between: how fresh core is, and what it sets. The settling time is what reconcile_layers waits.
+# The modes of a stage: the freshness of core, and the settings for it. reconcile_layers waits for the settling time.
 MODES = {
     "as events arrive": {"ECOMMERCE_LOAD_EVENTS_SCHEDULE": "@arrival"},
     "every 5 minutes": {"ECOMMERCE_LOAD_EVENTS_SCHEDULE": "*/5 * * * *", "ECOMMERCE_RECONCILE_SETTLE_MINUTES": "25"},
@@ -177,14 +180,14 @@ ASLEEP = "every 15 minutes from 6 to 22, asleep at night"
 
 
 def month_of(seconds_a_day: float, rpus: int) -> float:
-    """Returns dollars a month."""
+    """Returns the dollars per month of a warehouse that is up for so many seconds a day."""
     return seconds_a_day / 3600 * rpus * PRICES["redshift_rpu_hour"] * HOURS / 24
 
 
 def warehouse_table(
     name: str, events_a_second: float, parameters: Mapping[str, str], settings: Mapping[str, str], *, exports: bool
 ) -> Iterator[str]:
-    """Yields the table of one stage: freshness against dollars. The mode that the stage has is marked."""
+    """Yields the lines of a stage's table of freshness and cost. The mode of the stage is in bold."""
     rpus = int(parameters.get("RedshiftBaseCapacity", "8"))
     head = "hours up a day | share | dollars a month | less without marts | without reconciliation | without all but these and loads"
     yield f"| `{name}`, {rpus} RPUs | {head} |"
@@ -205,13 +208,13 @@ def warehouse_table(
 
 
 def objects_in(seconds: float, events_a_second: float, parameters: Mapping[str, str]) -> float:
-    """Returns how many raw objects come in so many seconds: one a shard, feed and window in which events come."""
+    """Returns the number of raw objects in a period: one per shard, feed and window in which events arrive."""
     window = max(1, int(parameters.get("RawWriterBatchWindowSeconds", OBJECT_SECONDS)))
     return min(int(parameters.get("Shards", "2")) * 3 / window, events_a_second) * seconds
 
 
 def most_objects_of_a_load(events_a_second: float, parameters: Mapping[str, str], settings: Mapping[str, str]) -> float:
-    """Returns the raw objects that come between two loads of the day, but for the night."""
+    """Returns the largest number of raw objects that arrive between two loads of a day, without the night."""
     loads = plan(events_a_second, parameters, settings, exports=False).runs["loads"]
     between = sorted(after - before for (before, _), (after, _) in itertools.pairwise(loads))
     return objects_in(between[-1], events_a_second, parameters)
@@ -235,13 +238,13 @@ def estimate(
     stacks: tuple[str, ...] | list[str],
     settings: Mapping[str, str] | None = None,
 ) -> list[Item]:
-    """Returns what each part costs a month at a steady rate, the first month with its data at the end of the month.
+    """Returns the monthly cost of each part at a steady rate, for the first month, with the storage at its end.
 
     Args:
-        events_a_second: over all feeds.
-        parameters: of the templates; their defaults count where one is missing.
-        stacks: those that are deployed; `bigquery` for a stage that exports there.
-        settings: of Airflow, as the stage has them.
+        events_a_second: rate of events over all feeds.
+        parameters: template parameters; a missing one has its default.
+        stacks: the deployed stacks, with `bigquery` if the stage exports to BigQuery.
+        settings: settings of Airflow in the stage.
     """
     p = PRICES
     shards = int(parameters.get("Shards", "2"))
@@ -327,7 +330,7 @@ def estimate(
 
 
 def page() -> str:
-    """Returns the tables of all stages, as docs/cost.md has them."""
+    """Returns the tables of all stages for docs/cost.md."""
     from infra.stage import STAGES, load_stage
 
     tables = []

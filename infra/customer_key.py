@@ -1,6 +1,7 @@
-"""Prints the customer_key of a phone number, for erase_customer: `python -m infra.customer_key`; with --text, of another text.
+"""Prints the customer_key of a phone number, for erase_customer: `python -m infra.customer_key`.
 
-Asks for the text, so that it is in no shell history, and for the key in Secrets Manager. Works against whatever boto3's variables name.
+With --text, it prints the key of another text. It prompts for the text, so that the text is in no shell history, and
+reads the HMAC key from Secrets Manager. It works against the account or local cloud that boto3's variables name.
 """
 
 from __future__ import annotations

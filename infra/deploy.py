@@ -1,6 +1,6 @@
 """Packages the Lambdas and the Glue job, deploys the stacks and creates the warehouse's tables. Idempotent.
 
-`python -m infra.deploy` works against whatever boto3's variables name: an AWS account, or the local cloud.
+`python -m infra.deploy` works against the AWS account or the local cloud that boto3's variables name.
 """
 
 from __future__ import annotations
@@ -41,14 +41,14 @@ TEMPLATES = PROJECT_DIR / "infra"
 SQL = PROJECT_DIR / "include" / "sql"
 PACKAGE = PROJECT_DIR / "plugins" / "ecommerce_elt"
 JOB = PROJECT_DIR / "glue" / "clean_events.py"
-# What the job imports: Glue has pyarrow and boto3, and none of our other packages.
+# Modules that the job imports. Glue has pyarrow and boto3, but none of the other packages.
 JOB_MODULES = (
     *(PACKAGE / f"{name}.py" for name in ("__init__", "errors", "listing")),
     *sorted((PACKAGE / "batches").glob("*.py")),
 )
 LAMBDAS = PROJECT_DIR / "lambdas"
 LAYER = LAMBDAS / "shared"
-# Folder to the template's parameter with the key of its package.
+# Folder to the template parameter for the key of its package.
 FUNCTIONS = {
     "raw_writer": "RawWriterKey",
     "ingest_api": "IngestApiKey",
@@ -76,21 +76,21 @@ err = Console(stderr=True)
 
 
 def _archive(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
-    """Returns (key with the content's hash, zip archive)."""
+    """Returns (key with the hash of the content, zip archive)."""
     body = mwaa.archive(files)
     return f"lambdas/{name}-{hashlib.sha256(body).hexdigest()[:16]}.zip", body
 
 
 def package(directory: Path) -> tuple[str, bytes]:
-    """Returns (key with the content's hash, zip archive) of one Lambda's folder."""
+    """Returns (key with the hash of the content, zip archive) of one Lambda's folder."""
     return _archive(directory.name, {path.name: path.read_bytes() for path in directory.glob("*.py")})
 
 
 def package_layer() -> tuple[str, bytes]:
-    """Returns (key with the content's hash, zip archive) of what all Lambdas share, with the contracts as JSON.
+    """Returns (key with the hash of the content, zip archive) of the shared layer, with the contracts as JSON.
 
-    Of packages only their Python goes in, so that one layer runs on every processor: protobuf is slower then, but it reads
-    aggregated records alone.
+    Only the Python files of packages are included, so that one layer runs on every processor. This makes protobuf
+    slower, but it is used only for aggregated records.
     """
     files = {f"python/{path.relative_to(LAYER)}": path.read_bytes() for path in LAYER.rglob("*.py")}
     for name in LAYER_PACKAGES:
@@ -107,7 +107,7 @@ LAMBDA_COLUMN = {"name", "type", "required", "min", "max", "max_bytes", "pattern
 
 
 def lambda_contract(contract: Contract) -> dict[str, Any]:
-    """Returns the contract as the Lambdas read it."""
+    """Returns the contract in the form for the Lambdas."""
     return {
         "feed": contract.feed,
         "version": contract.version,
@@ -132,7 +132,7 @@ def lambda_contract(contract: Contract) -> dict[str, Any]:
 
 
 def lambda_contracts() -> dict[str, dict[str, Any]]:
-    """Returns feed to contract, of all feeds, as the Lambdas read them."""
+    """Returns the contracts of all feeds in the form for the Lambdas, by feed."""
     return {
         feed: lambda_contract(contract) for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
     }
@@ -143,12 +143,12 @@ def _ensure_bucket(s3: Any, name: str, region: str) -> None:
     try:
         s3.create_bucket(Bucket=name, **location)
     except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
-        s3.head_bucket(Bucket=name)  # ours, or an error that says it is not
-    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})  # MWAA asks for versions
+        s3.head_bucket(Bucket=name)  # fails if another account owns it
+    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})  # MWAA requires it
 
 
 def package_job() -> dict[str, tuple[str, bytes]]:
-    """Returns the analytics template's parameters to (key with the content's hash, content) of the Glue job's files."""
+    """Returns (key with the hash of the content, content) of the Glue job's files, by analytics template parameter."""
     modules = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in JOB_MODULES}
     cleaning = {
         feed: {
@@ -172,7 +172,7 @@ def _hash(body: bytes) -> str:
 
 
 def upload(prefix: str, packages: dict[str, tuple[str, bytes]]) -> dict[str, str]:
-    """Uploads the packages to the code bucket, which it creates, and returns the parameters that name them."""
+    """Uploads the packages to the code bucket, creates it if needed, and returns the parameters that name them."""
     session = boto3.session.Session()
     s3, account = session.client("s3"), session.client("sts").get_caller_identity()["Account"]
     bucket = f"{prefix}-code-{account}"
@@ -186,7 +186,7 @@ Approve = Callable[[str, list[dict[str, Any]]], bool]
 
 
 class NotApproved(Exception):  # noqa: N818
-    """Somebody looked at the changes and did not want them."""
+    """The changes were shown and not approved."""
 
 
 def deploy_stack(
@@ -195,13 +195,16 @@ def deploy_stack(
     """Creates or updates a stack by a change set, and returns its outputs.
 
     Args:
-        name: of the stack.
-        values: of the template's parameters; what an earlier deployment chose and is not here, stays.
-        approve: is shown the stack's name and its changes, as CloudFormation lists them; False deploys nothing.
+        name: name of the stack.
+        template_file: the template.
+        values: values of the template's parameters. A parameter that is missing here keeps its value from the last
+            deployment.
+        approve: called with the name of the stack and its changes, as CloudFormation lists them. If it returns False,
+            nothing is deployed.
 
     Raises:
-        NotApproved: `approve` said no.
-        PermanentError: CloudFormation refused or rolled back; with the first reason that it gives.
+        NotApproved: `approve` returned False.
+        PermanentError: CloudFormation refused or rolled back; the message has the first reason.
     """
     cloudformation = boto3.client("cloudformation")
     template = template_file.read_text("utf-8")
@@ -216,7 +219,7 @@ def deploy_stack(
         "TemplateBody": template,
         "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items() if k in declared],
         "Capabilities": ["CAPABILITY_NAMED_IAM"],
-        "Tags": [{"Key": "product", "Value": values["Prefix"]}],  # what the budget counts
+        "Tags": [{"Key": "product", "Value": values["Prefix"]}],  # the budget filters by this tag
     }
     request["Parameters"] += [
         {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
@@ -242,7 +245,7 @@ def deploy_stack(
 
 
 def described(cloudformation: Any, name: str) -> dict[str, Any]:
-    """Returns the stack, or nothing where there is none."""
+    """Returns the description of the stack, or an empty dict if it does not exist."""
     try:
         [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
     except ClientError as error:
@@ -253,7 +256,7 @@ def described(cloudformation: Any, name: str) -> dict[str, Any]:
 
 
 def _changes(cloudformation: Any, name: str, change_set: str) -> list[dict[str, Any]]:
-    """Returns the changes of a change set, once it is there; it is removed where there are none."""
+    """Returns the changes of a change set after its creation. A change set without changes is deleted."""
     try:
         cloudformation.get_waiter("change_set_create_complete").wait(
             StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
@@ -279,14 +282,15 @@ def deploy_all(
     """Creates or updates the stacks and returns their outputs.
 
     Args:
-        prefix: what all names derive from; a stack is called `<prefix>-<name>`.
-        parameters: of the templates, beside those that the packaging and the stacks before give.
-        stacks: of STACKS, in their order.
-        approve: as `deploy_stack`.
-        settings: of Airflow, beside those that follow from the stacks; MWAA gets them.
+        prefix: prefix of all names; a stack is called `<prefix>-<name>`.
+        parameters: template parameters, in addition to those from packaging and from earlier stacks.
+        stacks: some of STACKS, in their order.
+        approve: as in `deploy_stack`.
+        settings: settings of Airflow for MWAA, in addition to those that follow from the stacks.
 
     Raises:
-        NotApproved, PermanentError: as `deploy_stack`; or a parameter that no template has.
+        NotApproved: as in `deploy_stack`.
+        PermanentError: as in `deploy_stack`; or there is no region, or no template has a given parameter.
     """
     if not boto3.session.Session().region_name:
         raise PermanentError("no AWS region: set AWS_DEFAULT_REGION")
@@ -315,7 +319,10 @@ def deploy_all(
 
 
 def _deployed_before(prefix: str, parameter: str) -> list[str]:
-    """Returns the values of a parameter of the streaming stack as it was deployed last, which the template may no longer have."""
+    """Returns the values of a parameter in the last deployment of the streaming stack.
+
+    The current template may no longer have the parameter.
+    """
     found = described(boto3.client("cloudformation"), f"{prefix}-streaming").get("Parameters", [])
     text = next((p["ParameterValue"] for p in found if p["ParameterKey"] == parameter), "")
     return [value for value in text.split(",") if value]
@@ -325,8 +332,9 @@ def variables(outputs: dict[str, str]) -> dict[str, str]:
     """Returns the environment of Airflow for a deployment: the pipeline's settings, and the connections of its stages.
 
     Args:
-        outputs: of the stacks, and the parameters Prefix, RedshiftWorkgroup and RedshiftDatabase where they are not the default;
-            of a stage with BigQuery what `infra.stage.BigQuery.outputs` returns; the stage's own settings as JSON in `Settings`.
+        outputs: outputs of the stacks, and the parameters Prefix, RedshiftWorkgroup and RedshiftDatabase. The last two
+            may be missing if they have their defaults. A stage with BigQuery also has the result of
+            `infra.stage.BigQuery.outputs`. `Settings` has the stage's own settings as JSON.
     """
     prefix = outputs["Prefix"]
     found = {
@@ -349,7 +357,7 @@ def variables(outputs: dict[str, str]) -> dict[str, str]:
 
 
 def _of_forecast(outputs: dict[str, str]) -> dict[str, str]:
-    """The settings by which forecasts run as a task of ECS; nothing where the stage has none."""
+    """Returns the settings for forecasts as an ECS task, which are empty if the stage has no forecasts."""
     if "ForecastTaskDefinitionArn" not in outputs:
         return {}
     return {
@@ -362,7 +370,10 @@ def _of_forecast(outputs: dict[str, str]) -> dict[str, str]:
 
 
 def _of_bigquery(outputs: dict[str, str]) -> dict[str, str]:
-    """The settings of the export to BigQuery and its connection, which has no secret; nothing where the stage has none."""
+    """Returns the settings and the connection of the export to BigQuery, empty if the stage has no export.
+
+    The connection contains no secret.
+    """
     if "BigqueryProject" not in outputs:
         return {}
     accounts = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
@@ -391,13 +402,14 @@ def _declared(stack: str) -> list[str]:
 
 
 def ensure_secret(name: str, value: str) -> str:
-    """Returns the ARN of the secret, which it creates where it is not there.
+    """Returns the ARN of the secret, which is created if it does not exist.
 
     Args:
-        value: empty takes what is there, or a random one.
+        name: name of the secret.
+        value: the expected value. If it is empty, the existing value is used, or a random one is created.
 
     Raises:
-        PermanentError: it is there with another value: the same person would get another pseudonym.
+        PermanentError: the secret has another value, so that the same person would get another pseudonym.
     """
     client = boto3.client("secretsmanager")
     try:
@@ -412,7 +424,7 @@ def ensure_secret(name: str, value: str) -> str:
 
 
 def name_queries(workgroup: str, database: str) -> None:
-    """Brings Athena's named queries up to include/sql/athena/: one a file, by its name."""
+    """Creates or updates Athena's named queries from include/sql/athena/, one per file, with its name."""
     athena = boto3.client("athena")
     pages = athena.get_paginator("list_named_queries").paginate(WorkGroup=workgroup)
     ids = [query_id for page in pages for query_id in page["NamedQueryIds"]]
@@ -436,11 +448,14 @@ def _first_failure(cloudformation: Any, stack: str) -> str:
 
 
 def create_tables(workgroup: str, database: str, outputs: dict[str, str]) -> None:
-    """Creates the schemas and tables of the warehouse that are not there yet, and migrates the others.
+    """Creates the missing schemas and tables of the warehouse, and migrates the others.
 
     Args:
-        outputs: of the stacks; they say where Firehose delivers to, and so whether a COPY job is needed. With those of the
-            warehouse all is done as its administrator, and the stages' roles are granted what they need.
+        workgroup: the Redshift Serverless workgroup.
+        database: the database.
+        outputs: outputs of the stacks. They determine where Firehose delivers to, and so whether a COPY job is needed.
+            If they include those of the warehouse stack, the statements run as its administrator, and the roles of the
+            stages are granted their privileges.
     """
     contracts = load_contracts(PROJECT_DIR / "include" / "feeds")
     is_ours = "RedshiftNamespace" in outputs
@@ -473,9 +488,9 @@ def create_tables(workgroup: str, database: str, outputs: dict[str, str]) -> Non
 
 
 def _administrator(namespace: str) -> str:
-    """Returns the ARN of the secret that Redshift made for the administrator of the namespace.
+    """Returns the ARN of the secret that Redshift created for the administrator of the namespace.
 
-    An IAM identity without grants may create nothing, so whoever deploys has to be this user.
+    An IAM identity without grants cannot create anything, so a deployment has to run as this user.
     """
     client = boto3.client("redshift-serverless")
     return str(client.get_namespace(namespaceName=namespace)["namespace"]["adminPasswordSecretArn"])

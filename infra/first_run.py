@@ -1,7 +1,9 @@
-"""Asks AWS once what only AWS can answer: on a stage of its own, with the smallest warehouse, which it removes at the end.
+"""Checks the assumptions about AWS that only AWS can confirm.
 
-`python -m infra.first_run --dry-run` lists the questions. The last column of docs/redshift.md names them. It costs some
-minutes of a warehouse and of a NAT gateway, below a dollar, and takes about half an hour, most of it for the stacks.
+It uses a stage of its own with the smallest warehouse, and removes the stage at the end.
+`python -m infra.first_run --dry-run` lists the questions, which the last column of docs/redshift.md names. A run costs
+some minutes of a warehouse and of a NAT gateway, less than a dollar. It takes about half an hour, most of it for the
+stacks.
 """
 
 from __future__ import annotations
@@ -32,14 +34,14 @@ from rich.table import Column, Table
 from infra.deploy import STACKS, create_tables, deploy_all, described
 
 ASKED = tuple(stack for stack in STACKS if stack not in {"orchestration", "forecast", "monitoring", "budget"})
-COPY_JOB_SECONDS = 600  # how soon a COPY job takes a file is documented nowhere
+COPY_JOB_SECONDS = 600  # the documentation does not say how soon a COPY job loads a file
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 out = Console()
 
 
 @dataclass(frozen=True)
 class Place:
-    """The stage that is asked."""
+    """The stage on which the questions are asked."""
 
     outputs: dict[str, str]
     workgroup: str
@@ -55,7 +57,7 @@ class Place:
         return self.outputs["CopyRoleArn"]
 
     def target(self, role: str = "") -> Warehouse:
-        """The database, as the caller, or as an IAM role of a stage."""
+        """Returns the database, accessed as the caller or as an IAM role from the outputs."""
         if not role:
             return Warehouse(boto3.client("redshift-data"), self.workgroup, self.database)
         given = boto3.client("sts").assume_role(RoleArn=self.outputs[role], RoleSessionName="first-run")["Credentials"]
@@ -74,7 +76,13 @@ class Place:
 
 @dataclass(frozen=True)
 class Question:
-    """One thing that is assumed, and how to ask."""
+    """One assumption, and the way to check it.
+
+    Attributes:
+        asks: what is checked.
+        assumed: the expected answer.
+        ask: returns the actual answer.
+    """
 
     name: str
     asks: str
@@ -130,7 +138,7 @@ def _json(place: Place) -> str:
 
 
 def _copy_job(place: Place) -> str:
-    """Rows after a file, and after the same file again; and whether raw/ is announced as before."""
+    """Returns the rows after a file and after the same file again, and the number of queues that raw/ notifies."""
     row = {
         "event_id": place.run_id,
         "event_version": 1,
@@ -159,7 +167,8 @@ def _copy_job(place: Place) -> str:
         time.sleep(1)
     first = rows()
     place.put(key, body)
-    place.put(f"firehose/rows/{place.run_id}-2.gz", body)  # when this one is there, the other has been seen, too
+    # Once the row of this file is there, the first file has been processed again, too.
+    place.put(f"firehose/rows/{place.run_id}-2.gz", body)
     while rows() < first + 1 and time.monotonic() < until:
         time.sleep(1)
     told = boto3.client("s3").get_bucket_notification_configuration(Bucket=place.bucket).get("QueueConfigurations", [])
@@ -269,7 +278,8 @@ def _ranges(place: Place) -> str:
         )
 
 
-# What a stack leaves behind on purpose, and how it is removed: CloudFormation type to service, operation and parameter.
+# Resources that a stack retains on purpose: CloudFormation type to the service, operation and parameter of their
+# removal.
 REMOVALS = {
     "AWS::Kinesis::Stream": ("kinesis", "DeleteStream", "StreamName"),
     "AWS::SQS::Queue": ("sqs", "DeleteQueue", "QueueUrl"),
@@ -282,7 +292,7 @@ REMOVALS = {
 
 
 def ask(place: Place, questions: tuple[Question, ...] = QUESTIONS) -> Iterator[tuple[Question, str]]:
-    """Yields each question with what was found; what was refused is found, too."""
+    """Yields each question with its answer. An error is an answer, too."""
     for question in questions:
         try:
             found = question.ask(place)
@@ -292,7 +302,7 @@ def ask(place: Place, questions: tuple[Question, ...] = QUESTIONS) -> Iterator[t
 
 
 def clean_up(prefix: str, code_bucket: str) -> Iterator[str]:
-    """Deletes the stacks, last first, and what they leave; yields what could not be deleted."""
+    """Deletes the stacks in reverse order and the resources that they retain; yields what could not be deleted."""
     cloudformation = boto3.client("cloudformation")
     kept: list[tuple[str, str]] = []
     for stack in reversed(ASKED):
@@ -302,7 +312,7 @@ def clean_up(prefix: str, code_bucket: str) -> Iterator[str]:
         resources = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
         kept += [(r["ResourceType"], r["PhysicalResourceId"]) for r in resources if r["ResourceType"] in REMOVALS]
         cloudformation.delete_stack(StackName=name)
-        with contextlib.suppress(WaiterError):  # what is left of it is told below
+        with contextlib.suppress(WaiterError):  # a stack that is left is reported below
             cloudformation.get_waiter("stack_delete_complete").wait(
                 StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 3600}
             )

@@ -1,6 +1,7 @@
-"""What MWAA gets: DAGs with contracts and SQL, plugins.zip, requirements.txt and a startup script, in a folder named after their hash.
+"""Packaging of the files for MWAA, in a folder named after their hash.
 
-infra/mwaa/README.md says which versions of Airflow MWAA has, and where that is from; docs/deploy.md what MWAA's limits are.
+The files are the DAGs with contracts and SQL, plugins.zip, requirements.txt and a startup script. infra/mwaa/README.md
+lists the Airflow versions of MWAA with their source, and docs/deploy.md describes the limits of MWAA.
 """
 
 from __future__ import annotations
@@ -17,20 +18,21 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import PROJECT_DIR
 
 FOLDER = PROJECT_DIR / "infra" / "mwaa"
-# Version of MWAA's Airflow to our requirements within its constraints, the one of infra/orchestration.yaml first.
+# Airflow version of MWAA to our requirements within its constraints. The default of infra/orchestration.yaml is first.
 REQUIREMENTS = {"3.3.1": "requirements-mwaa.txt", "3.2.1": "requirements-mwaa-3.2.1.txt"}
 DEFAULT = next(iter(REQUIREMENTS))
-HOME = "/usr/local/airflow"  # of MWAA's containers; dags/ and plugins/ are in it
-# Half of the 20 GiB that a Fargate container has at least, for five tasks at a time; the rest is the image's, the packages' and logs'.
+HOME = "/usr/local/airflow"  # home directory in MWAA's containers, with dags/ and plugins/
+# Half of the 20 GiB that a Fargate container has at least, for five tasks at a time. The image, packages and logs use
+# the rest.
 SPILL_MAX_BYTES = 2 * 1024**3
 ZIP_EPOCH = (2020, 1, 1, 0, 0, 0)  # the same code gives the same archive, and so the same key
 
 
 def requirements(version: str) -> Path:
-    """Returns the requirements file of a version of MWAA's Airflow.
+    """Returns the requirements file for an Airflow version of MWAA.
 
     Raises:
-        PermanentError: MWAA does not have it, or not as far as this project knows.
+        PermanentError: this project has no requirements for the version.
     """
     if version not in REQUIREMENTS:
         raise PermanentError(
@@ -41,7 +43,7 @@ def requirements(version: str) -> Path:
 
 
 def archive(files: dict[str, bytes]) -> bytes:
-    """Returns a zip of the files; the same files give the same bytes."""
+    """Returns a zip archive of the files. The same files give the same bytes."""
     buffer = io.BytesIO()
     with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as packed:
         for path, content in sorted(files.items()):
@@ -53,17 +55,17 @@ def archive(files: dict[str, bytes]) -> bytes:
 
 
 def files(environment: dict[str, str], version: str = DEFAULT) -> dict[str, bytes]:
-    """Returns path to content of everything that MWAA gets.
+    """Returns the content of all files for MWAA, by path.
 
     Args:
-        environment: of Airflow on all its machines.
-        version: of Airflow.
+        environment: environment variables of Airflow on all its machines.
+        version: version of Airflow.
     """
     plugins = _tree(PROJECT_DIR / "plugins")
     found = {f"dags/{path.name}": path.read_bytes() for path in (PROJECT_DIR / "dags").glob("*.py")}
     found |= {f"dags/include/{name}": body for name, body in _tree(PROJECT_DIR / "include").items()}
     found |= {f"dags/runbooks/{name}": body for name, body in _tree(PROJECT_DIR / "docs" / "runbooks").items()}
-    # Beside the runbooks: the definitions of the figures, and the pages that runbooks link to.
+    # The other documentation: the definitions of the figures, and the pages that runbooks link to.
     found |= {f"dags/{path.name}": path.read_bytes() for path in (PROJECT_DIR / "docs").glob("*.md")}
     found["dags/.airflowignore"] = b"include/\nrunbooks/\n"
     found["plugins.zip"] = archive(plugins)
@@ -81,7 +83,10 @@ def _tree(folder: Path) -> dict[str, bytes]:
 
 
 def _startup(environment: dict[str, str]) -> str:
-    """Returns the startup script. It sets variables alone: MWAA ends a longer one after five minutes, and runs it on each machine."""
+    """Returns the startup script.
+
+    It only sets variables, because MWAA runs it on each machine and stops it after five minutes.
+    """
     in_mwaa = {
         "ECOMMERCE_SPILL_MAX_BYTES": str(SPILL_MAX_BYTES),
         **environment,
@@ -92,11 +97,12 @@ def _startup(environment: dict[str, str]) -> str:
 
 
 def upload(bucket: str, environment: dict[str, str], version: str = DEFAULT) -> dict[str, str]:
-    """Uploads what MWAA gets to the code bucket, which has versions of objects.
+    """Uploads the files for MWAA to the code bucket, which must have versioning.
 
     Returns:
-        The parameters of infra/orchestration.yaml: folder, and S3's versions of the three files that MWAA asks one for. What was
-        uploaded before keeps its version, so that nothing changes where nothing did.
+        The parameters of infra/orchestration.yaml: the folder, the Airflow version, and the S3 versions of the three
+        files for which MWAA requires one. A file that was uploaded before keeps its version, so that an unchanged
+        deployment changes nothing.
     """
     content = files(environment, version)
     digest = hashlib.sha256(b"".join(name.encode() + content[name] for name in sorted(content))).hexdigest()
@@ -112,7 +118,7 @@ def upload(bucket: str, environment: dict[str, str], version: str = DEFAULT) -> 
 
 
 def _put_once(s3: Any, bucket: str, key: str, body: bytes) -> str:
-    """Returns S3's version of the object with this content, which is put where there is none."""
+    """Returns the S3 version of the object with this content, which is uploaded if it does not exist."""
     try:
         found = s3.get_object(Bucket=bucket, Key=key)
     except s3.exceptions.NoSuchKey:

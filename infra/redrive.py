@@ -1,9 +1,9 @@
-"""Delivers again what an event source mapping gave up: `python -m infra.redrive dynamodb-writer`.
+"""Redelivers the records that an event source mapping gave up: `python -m infra.redrive dynamodb-writer`.
 
-A mapping that gives records up leaves a message with their shard and sequence numbers; Kinesis keeps the records. They
-are read from there and handed to the same function, in halves where it fails, and a message is deleted once all of its
-records are done. Running it twice changes nothing, because every consumer knows events by their ids. It works against
-whatever boto3's variables name.
+A mapping that gives up records sends a message with their shard and sequence numbers to a queue, and Kinesis keeps the
+records. This command reads them from Kinesis and passes them to the same function, in halves if it fails. It deletes a
+message once all of its records are processed. A second run changes nothing, because every consumer deduplicates events
+by their ids. The command works against the account or local cloud that boto3's variables name.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ from rich.console import Console
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
 
-VISIBILITY_SECONDS = 900  # as long as the longest function may run
-PAYLOAD_MAX_BYTES = 4 * 1024**2  # of the records' data in base64: an invocation takes 6 MB in all
-METADATA_BYTES = 500  # what a record brings along beside its data
+VISIBILITY_SECONDS = 900  # the longest time that a function may run
+PAYLOAD_MAX_BYTES = 4 * 1024**2  # limit for the records' data in base64; an invocation accepts 6 MB in all
+METADATA_BYTES = 500  # size of a record without its data
 
 
 class Consumer(StrEnum):
-    """The functions whose mappings have a queue for what they give up."""
+    """The functions whose event source mappings have a failure queue."""
 
     RAW_WRITER = "raw-writer"
     DYNAMODB_WRITER = "dynamodb-writer"
 
 
 class _LeftOver(Exception):  # noqa: N818
-    """One record that the function still cannot do."""
+    """The function still fails for one or more records."""
 
 
 def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
-    """Yields the records of a message as the function gets them.
+    """Yields the records of a message in the form that the function receives.
 
     Raises:
-        PermanentError: the stream has forgotten them.
+        PermanentError: the stream no longer has the records.
     """
     stream, shard = batch["streamArn"], batch["shardId"]
     first, last = int(batch["startSequenceNumber"]), int(batch["endSequenceNumber"])
@@ -62,7 +62,7 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     while iterator:
         answer = kinesis.get_records(ShardIterator=iterator, StreamARN=stream, Limit=10_000)
         for record in answer["Records"]:
-            # A stream forgets its oldest records first: with both ends, all between them is there.
+            # A stream drops its oldest records first. If the first and last record exist, so do those between them.
             number = int(record["SequenceNumber"])
             if number > last or not (begun or number == first):
                 raise gone
@@ -90,10 +90,10 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
 
 
 def _invoke(functions: Any, name: str, records: list[dict[str, Any]]) -> None:
-    """Hands the records to the function until all are done.
+    """Passes the records to the function until all are processed.
 
     Raises:
-        _LeftOver: one record fails alone.
+        _LeftOver: at least one record fails even when it is passed alone.
     """
     payload = json.dumps({"Records": records}).encode()
     answer = functions.invoke(FunctionName=name, Payload=payload)
@@ -121,14 +121,14 @@ def _invoke(functions: Any, name: str, records: list[dict[str, Any]]) -> None:
 
 
 def redrive(prefix: str, function: str) -> tuple[int, int]:
-    """Returns (batches delivered, batches left in the queue, because some record of them still fails).
+    """Returns the number of delivered batches, and of those left in the queue because a record still fails.
 
     Args:
-        prefix: what all names derive from.
+        prefix: prefix of all names.
         function: raw-writer or dynamodb-writer.
 
     Raises:
-        PermanentError: the stream has forgotten the records of a message.
+        PermanentError: the stream no longer has the records of a message.
     """
     session = boto3.session.Session()
     sqs, kinesis = session.client("sqs"), session.client("kinesis")

@@ -39,8 +39,8 @@ from infra.deploy import (
 )
 
 STAGES = TEMPLATES / "stages"
-DEPLOYED = PROJECT_DIR / ".deployed"  # outputs, a file a stage; git ignores it
-# What's New, "Amazon Redshift Serverless now supports 4 RPU minimum capacity", June 2025; more have followed since.
+DEPLOYED = PROJECT_DIR / ".deployed"  # outputs, one file per stage; ignored by git
+# What's New, "Amazon Redshift Serverless now supports 4 RPU minimum capacity", June 2025. More regions have followed.
 HAS_4_RPUS = {
     "us-east-1",
     "us-east-2",
@@ -52,7 +52,7 @@ HAS_4_RPUS = {
     "eu-west-1",
     "eu-north-1",
 }
-API_CONCURRENCY = 50  # of the functions of the HTTP API, at the throttling's default
+API_CONCURRENCY = 50  # concurrency of the HTTP API's functions at the default throttling
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
 out, err = Console(), Console(stderr=True)
@@ -62,7 +62,7 @@ Yes = Annotated[bool, typer.Option("--yes", help="Do not ask for confirmation.")
 
 
 class BigQuery(BaseModel, extra="forbid"):
-    """What infra/gcp/setup.sh made, as it prints it."""
+    """The resources that infra/gcp/setup.sh created, with the values that it prints."""
 
     project: str = Field(pattern=r"^[a-z0-9:.-]{6,63}$")
     bucket: str = Field(pattern=r"^[a-z0-9._-]{3,63}$")
@@ -72,17 +72,17 @@ class BigQuery(BaseModel, extra="forbid"):
         pattern=r"^projects/\d+/locations/global/workloadIdentityPools/[a-z0-9-]{4,32}/providers/[a-z0-9-]{4,32}$"
     )
     service_account: str = Field(pattern=r"^[a-z0-9-]{6,30}@[a-z0-9.-]+\.iam\.gserviceaccount\.com$")
-    # Of Google's Storage Transfer Service in the project; empty has the task copy the files.
+    # Subject of Google's Storage Transfer Service in the project. If it is empty, the task copies the files itself.
     transfer_subject: str = Field(default="", pattern=r"^[0-9]{0,30}$")
 
     def outputs(self) -> dict[str, str]:
-        """Returns what the environment of Airflow is made of, as outputs of a stack."""
+        """Returns the values for the environment of Airflow, in the form of stack outputs."""
         words = self.model_dump()
         return {f"Bigquery{''.join(word.title() for word in name.split('_'))}": value for name, value in words.items()}
 
 
 class Stage(BaseModel, extra="forbid"):
-    """One file of infra/stages/."""
+    """The content of a file of infra/stages/."""
 
     prefix: str
     without: list[str] = []
@@ -98,10 +98,10 @@ class Stage(BaseModel, extra="forbid"):
 
 @dataclass(frozen=True)
 class Check:
-    """One thing that has to be so before anything is made."""
+    """One precondition of a deployment."""
 
     what: str
-    good: bool | None  # None: nobody could say
+    good: bool | None  # None: unknown
     found: str
     do: str = ""
 
@@ -115,7 +115,7 @@ def load_stage(name: str) -> Stage:
     """Returns the stage.
 
     Raises:
-        PermanentError: there is no such file, or it is not as it should be.
+        PermanentError: there is no such file, or it is invalid.
     """
     path = STAGES / f"{name}.yaml"
     if not path.is_file():
@@ -141,7 +141,7 @@ def load_stage(name: str) -> Stage:
 
 
 def preflight(stage: Stage) -> Iterator[Check]:
-    """Yields what has to be so, as it is; nothing is changed."""
+    """Yields the preconditions with their current state. It changes nothing."""
     session = boto3.session.Session()
     region = session.region_name
     yield Check("region", bool(region), region or "none", "set AWS_DEFAULT_REGION")
@@ -176,7 +176,10 @@ def preflight(stage: Stage) -> Iterator[Check]:
 
 
 def _asked(what: str, ask: Callable[[str], Check]) -> Check:
-    """A quota that may not be asked for, or that is not known there, holds nothing up; CloudFormation will say."""
+    """Returns the check of a quota, as unknown if the call fails.
+
+    Such a failure does not stop the deployment, because CloudFormation reports an exceeded quota anyway.
+    """
     try:
         return ask(what)
     except (ClientError, BotoCoreError) as error:
@@ -262,7 +265,10 @@ def _forecast_image(session: Any, stage: Stage, what: str) -> Check:
 
 
 def _capacity(region: str, rpus: str) -> Check:
-    """No call says which capacities a region has. CloudFormation takes 4 everywhere, and the workgroup then fails."""
+    """Returns the check of the base capacity.
+
+    No API lists the capacities of a region. CloudFormation accepts 4 everywhere, and the workgroup then fails.
+    """
     if int(rpus) > 4 or region in HAS_4_RPUS:
         return Check("Redshift", True, f"{rpus} RPUs at least")
     return Check(
@@ -274,7 +280,11 @@ def _capacity(region: str, rpus: str) -> Check:
 
 
 def _mwaa_version(session: Any, wanted: str) -> Check:
-    """MWAA has no call that lists its versions; the model of its API does, in words, and later than its images are published."""
+    """Returns the check of the Airflow version.
+
+    MWAA has no API that lists its versions. The model of its API lists them in its documentation, but later than the
+    images are published.
+    """
     shape = session.client("mwaa").meta.service_model.operation_model("CreateEnvironment").input_shape
     known = re.findall(r"\b\d+\.\d+\.\d+\b", shape.members["AirflowVersion"].documentation)
     if wanted not in mwaa.REQUIREMENTS:
@@ -294,7 +304,7 @@ def _mwaa_version(session: Any, wanted: str) -> Check:
     )
 
 
-# -- what is shown --------------------------------------------------------------------------------------------------
+# -- output ---------------------------------------------------------------------------------------------------------
 
 
 def _resources(stack: str) -> Counter[str]:
@@ -391,7 +401,7 @@ def deploy(name: Name, yes: Yes = False) -> None:
 
 
 def _of_transfer(stage: Stage) -> dict[str, str]:
-    """Returns the parameter that makes the role of Google's Storage Transfer Service."""
+    """Returns the template parameter for the role of Google's Storage Transfer Service."""
     subject = stage.bigquery.transfer_subject if stage.bigquery else ""
     return {"GoogleTransferSubject": subject} if "access" in stage.stacks else {}
 

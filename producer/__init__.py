@@ -1,1 +1,1 @@
-"""Puts e-commerce events on the stream, from files and from simulators: `python -m producer --help`."""
+"""Producer of e-commerce events for the stream, from files and from simulators: `python -m producer --help`."""

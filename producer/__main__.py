@@ -53,7 +53,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 err = Console(stderr=True)
 
 SIMULATED_EVENTS = 1000
-LINES_SHOWN = 5  # of those of a kind that are left out
+LINES_SHOWN = 5  # number of lines to list for each kind of skipped row
 
 
 class Identity(StrEnum):
@@ -67,7 +67,7 @@ class Target(StrEnum):
 
 
 PACING_SECONDS = 0.005  # shorter waits are not worth a system call
-PLAIN_PROGRESS_SECONDS = 5.0  # where the output is no terminal, one line at a time
+PLAIN_PROGRESS_SECONDS = 5.0  # time between progress lines if the output is not a terminal
 
 Endpoint = Annotated[str | None, typer.Option(help="Endpoint of Kinesis. By default boto3's own variables, or AWS.")]
 Stream = Annotated[str, typer.Option(envvar="ECOMMERCE_STREAM", help="Name of the Kinesis stream.")]
@@ -100,7 +100,7 @@ def _contract(feed: str) -> Contract:
 
 
 def _paced(records: Iterator[Record], rate: float | None, stopped: threading.Event) -> Iterator[Record]:
-    """Yields the records, no more than `rate` a second, until `stopped` is set."""
+    """Yields the records, at most `rate` per second, until `stopped` is set."""
     if not rate:
         yield from itertools.takewhile(lambda _: not stopped.is_set(), records)
         return
@@ -113,7 +113,7 @@ def _paced(records: Iterator[Record], rate: float | None, stopped: threading.Eve
 
 
 def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
-    """Returns a Kinesis client, once it has found the stream: before a large file is read."""
+    """Returns a Kinesis client after a check that the stream exists, before a large file is read."""
     try:
         session = boto3.session.Session()
         asking = Config(retries={"mode": "standard", "max_attempts": 2}, connect_timeout=5)
@@ -122,7 +122,7 @@ def _client(stream: str, endpoint_url: str | None, in_flight: int) -> Any:
             max_pool_connections=in_flight + 1,
             retries={"mode": "standard", "max_attempts": 10},
             parameter_validation=False,
-        )  # the sink makes the requests, record by record
+        )  # no validation: the sink builds the requests itself, record by record
         return session.client("kinesis", endpoint_url=endpoint_url, config=sending)
     except (BotoCoreError, ClientError) as error:
         _fail(f'stream {stream}: {without_values(error)}. For the local cloud: make up, then eval "$(make -s env)"')
@@ -141,7 +141,7 @@ def _sink(
     in_flight: int,
     correcting: bool = False,
 ) -> OpenSink:
-    """Returns what opens the sink, once it has been found to answer: before a large file is read."""
+    """Returns a function that opens the sink, after a check that the sink responds, before a large file is read."""
     if target is Target.KINESIS:
         client = _client(stream, endpoint_url, in_flight)
         return lambda on_sent: KinesisSink(client, stream, in_flight=in_flight, on_sent=on_sent)
@@ -165,7 +165,7 @@ def _send(
     what: str,
     may_be_refused: bool,
 ) -> None:
-    stopped = threading.Event()  # then the queue is flushed and the report is printed
+    stopped = threading.Event()  # once it is set, the queue is flushed and the report printed
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, lambda signum, frame: stopped.set())
     report = Report()
@@ -175,7 +175,7 @@ def _send(
             for record in _paced(records, rate, stopped):
                 sink.put(record)
                 if rate and rate < REQUEST_MAX_RECORDS:
-                    sink.flush()  # at a low rate nobody waits for a full request
+                    sink.flush()  # at a low rate, an event does not wait until its request is full
     except (PermanentError, TransientError, ClientError, BotoCoreError) as error:
         _report(report, report_file, finished=False)
         _fail(error)
@@ -262,7 +262,7 @@ def _now() -> str:
 
 @lru_cache(maxsize=1 << 16)
 def _key(value: object) -> str:
-    """The partition key: hashed, because an entity may be a person, and keys are not for people's data."""
+    """Returns the partition key, a hash, because an entity may be a person and keys must not hold personal data."""
     return sha256(str(value).encode()).hexdigest()[:32]
 
 
@@ -347,7 +347,8 @@ def replay(
     )
     with tempfile.TemporaryDirectory(prefix="replay-") as folder:
         try:
-            # Who sends is there to mend a file of a zip that cannot be read, and nothing is sent yet.
+            # An unreadable file in a zip stops the command: its user can repair the file, and nothing has been sent
+            # yet.
             readings, skipped, _ = read_files(file, contract, flags, Path(folder)).whole(file)
             identities = [FileIdentity(reading.file, reading.survey, Path(folder)) for reading in readings]
         except PermanentError as error:
@@ -412,7 +413,7 @@ def _records(path: Path, found: FileIdentity, event_version: int, rate: float | 
     key_at = keys.index(key_of) if key_of in keys else len(keys)
     with found:
         err.print(f"{path}: {found}", highlight=False, markup=False, soft_wrap=True)
-        # At a rate, what is encoded at once is what leaves in a tenth of a second: `sent_at` is the time of encoding.
+        # With a rate, a block holds the events of a tenth of a second, because `sent_at` is the time of encoding.
         for block, ids in found.blocks(max(1, int(rate / 10)) if rate else BLOCK_ROWS):
             lines = source.encoded(block, ids, envelopes, _now()).split(b"\n")[:-1]
             if block.records is None:
@@ -430,7 +431,8 @@ def _records(path: Path, found: FileIdentity, event_version: int, rate: float | 
 
 
 def _as_text(value: object) -> object:
-    return value if isinstance(value, str) else orjson.dumps(value).decode()  # a number may be kept as it was written
+    # The value of a number is a fragment with its original text.
+    return value if isinstance(value, str) else orjson.dumps(value).decode()
 
 
 @app.command()

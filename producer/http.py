@@ -1,4 +1,4 @@
-"""POST /events: batches of envelopes, sent again with the ids that they have until each is accepted or refused."""
+"""Sink for POST /events: sends batches of envelopes and retries each, with the same event_id, until it is settled."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from ecommerce_elt.errors import PermanentError, TransientError, without_values
 
 from producer.sink import ATTEMPTS, Record, Sink
 
-# docs/openapi.yaml: 500 events and 5 MiB a request; a record's limit is the one of Kinesis.
+# docs/openapi.yaml: 500 events and 5 MiB per request. The limit of a record is that of Kinesis.
 REQUEST_MAX_RECORDS = 500
 REQUEST_MAX_BYTES = 4 * 1024**2
 RECORD_MAX_BYTES = 1024**2
-TIMEOUT_SECONDS = 35.0  # API Gateway answers after 30 s at the latest
+TIMEOUT_SECONDS = 35.0  # API Gateway responds within 30 s
 REASONS_KEPT = 10
 
 
@@ -21,11 +21,12 @@ class HttpSink(Sink):
     """Sends records, which are envelopes, to the HTTP API.
 
     Args:
-        url: of the API, without /events.
-        api_key: sent as x-api-key.
-        alone: counts whose records go in requests of their own, because they may be no JSON.
-        transport: for tests.
-        more: as `Sink`.
+        url: URL of the API, without /events.
+        api_key: the key to send as x-api-key.
+        alone: values of `counted_as` whose records are sent in requests of their own, because they may not be JSON.
+        transport: HTTP transport, for tests.
+        in_flight: number of concurrent requests.
+        more: the other arguments of `Sink`.
     """
 
     request_max_records, request_max_bytes = REQUEST_MAX_RECORDS, REQUEST_MAX_BYTES
@@ -57,10 +58,13 @@ class HttpSink(Sink):
             self.client.close()
 
     def check(self, *, correcting: bool = False) -> None:
-        """Raises PermanentError where the API is not there, or the key is not known or may not do this; sends no event.
+        """Checks that the API responds and that the key has the required rights, without sending an event.
 
         Args:
-            correcting: whether events above version 1 are to be sent, which is a right of its own.
+            correcting: whether events above version 1 will be sent, which requires a separate right.
+
+        Raises:
+            PermanentError: the API does not respond, or the key is unknown or lacks a right.
         """
         no_event = b'[{"feed": "", "event_version": 2, "data": {}}]' if correcting else b"[]"
         try:
@@ -113,7 +117,7 @@ class HttpSink(Sink):
         raise TransientError(f"{len(waiting)} events failed {ATTEMPTS} times: {problem}")
 
     def _warned(self, answer: httpx.Response, done: set[int]) -> None:
-        """Counts what the API took and knows that the cleaning will reject."""
+        """Counts the events that the API accepted with the warning that the cleaning step will reject them."""
         told = [w for w in answer.json().get("warnings", []) if w["index"] in done]
         with self._lock:
             self.report.warned += len({w["index"] for w in told})
@@ -123,10 +127,10 @@ class HttpSink(Sink):
             ]
 
     def _without_refused(self, waiting: list[Record], answer: httpx.Response) -> list[Record]:
-        """Counts what the API names as wrong, and returns the rest: nothing of the request was accepted."""
+        """Counts the events that the API refused, and returns the rest, because nothing of the request was accepted."""
         body = answer.json()
         errors = body.get("errors", [])
-        if not errors and len(waiting) > 1:  # the whole body, for the sake of some event in it
+        if not errors and len(waiting) > 1:  # the API refused the whole body because of some event in it
             half = len(waiting) // 2
             self._send(waiting[:half])
             self._send(waiting[half:])
@@ -153,11 +157,11 @@ def _is_of_the_api(answer: httpx.Response) -> bool:
 
 
 def _message(url: str, answer: httpx.Response) -> str:
-    """The API's own words. Whoever else answers, a proxy or a firewall, may show what was sent."""
+    """Returns the API's message. The response of a proxy or firewall is not quoted, because it may show sent data."""
     if _is_of_the_api(answer):
         said = answer.json().get("message", "")
     else:
         said = f"and {len(answer.content):,} bytes of {answer.headers.get('Content-Type', 'nothing')}, which is not the API's JSON"
-    if answer.status_code == 403 and said == "Forbidden":  # API Gateway's own word; ingest_api's names the right
+    if answer.status_code == 403 and said == "Forbidden":  # from API Gateway; the message of ingest_api names the right
         said = "the API does not know this key (--api-key)"
     return f"{url}: {answer.status_code} {said}"

@@ -1,4 +1,4 @@
-"""PutRecords as the service wants it: only what failed is sent again."""
+"""Sink for Kinesis: calls PutRecords and sends only the failed records again."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ RECORD_MAX_BYTES = 1024**2  # data and partition key together
 
 
 class KinesisSink(Sink):
-    """Sends records to a stream.
+    """Sends records to a Kinesis stream.
 
     Args:
-        client: boto3 kinesis client; thread-safe.
-        stream: name.
-        more: as `Sink`.
+        client: a boto3 client for Kinesis, which is thread-safe.
+        stream: name of the stream.
+        more: the arguments of `Sink`.
     """
 
     request_max_records, request_max_bytes = REQUEST_MAX_RECORDS, REQUEST_MAX_BYTES

@@ -1,4 +1,4 @@
-"""What every sink does: full requests, several in flight, a report of what was confirmed."""
+"""Base class of the sinks: it sends full requests, several at a time, and reports the confirmed records."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ BACKOFF_MAX_SECONDS = 10.0
 
 
 class Record(NamedTuple):
-    """One event to send, and under which count it is reported."""
+    """One event to send, and the name under which the report counts it."""
 
     data: bytes
     partition_key: str
@@ -29,15 +29,23 @@ class Record(NamedTuple):
 
 @dataclass
 class Report:
-    """What a producer did. `sent` counts what the other side confirmed, `refused` what it never takes, by feed; `warned` what it
-    took and knows to break its contract.
+    """The result of a producer run.
+
+    Attributes:
+        sent: number of records that the receiver confirmed, by feed.
+        refused: number of records that the receiver refused for good, by feed.
+        refusals: the first reasons of refusals.
+        warned: number of events that the receiver accepted although they break their contract.
+        warnings: the first reasons of warnings.
+        resent: number of records sent again.
+        seconds: duration of the run.
     """
 
     sent: Counter[str] = field(default_factory=Counter)
     refused: Counter[str] = field(default_factory=Counter)
-    refusals: list[str] = field(default_factory=list)  # the first reasons
+    refusals: list[str] = field(default_factory=list)
     warned: int = 0
-    warnings: list[str] = field(default_factory=list)  # the first reasons
+    warnings: list[str] = field(default_factory=list)
     resent: int = 0
     seconds: float = 0.0
 
@@ -47,17 +55,17 @@ def _bytes_of(text: str) -> int:
 
 
 class Sink(ABC):
-    """Sends records. Use as a context manager: leaving it flushes and waits.
+    """Sends records. Use it as a context manager: its exit flushes the queue and waits for all requests.
 
     Args:
-        in_flight: requests at a time.
+        in_flight: number of concurrent requests.
         on_sent: called with the number of records that a request settled.
     """
 
     request_max_records: int
     request_max_bytes: int
     record_max_bytes: int
-    takes: str  # for messages: who takes no larger record
+    takes: str  # name of the receiver in error messages about the record size
 
     def __init__(self, *, in_flight: int = 4, on_sent: Callable[[int], None] = lambda n: None) -> None:
         self.on_sent = on_sent
@@ -85,10 +93,10 @@ class Sink(ABC):
             raise self._error
 
     def put(self, record: Record) -> None:
-        """Queues one record; waits while all requests are in flight.
+        """Queues one record. It waits while the maximum number of requests is in flight.
 
         Raises:
-            PermanentError: the record is larger than a request takes, or a request was refused for good.
+            PermanentError: the record exceeds the size limit, or a request was refused for good.
             TransientError: records still failed after the last attempt.
         """
         size = len(record.data) + _bytes_of(record.partition_key)
@@ -102,7 +110,7 @@ class Sink(ABC):
         self._batch_bytes += size
 
     def flush(self) -> None:
-        """Sends what is queued, without waiting for the answer."""
+        """Sends the queued records without waiting for the response."""
         if self._error:
             raise self._error
         if not self._batch:
@@ -113,7 +121,7 @@ class Sink(ABC):
 
     @abstractmethod
     def _send(self, batch: list[Record]) -> None:
-        """Sends the batch, what failed again and again, and returns when all of it is settled."""
+        """Sends the batch, retries failed records, and returns when all records are settled."""
 
     def _done(self, future: Future[None]) -> None:
         self._room.release()
@@ -122,7 +130,7 @@ class Sink(ABC):
                 self._error = self._error or error
 
     def _wait_before(self, attempt: int, waiting: int, at_least: float = 0.0) -> None:
-        """Waits with full jitter (AWS Architecture Blog, 2015) and counts what is sent again."""
+        """Waits with full jitter (AWS Architecture Blog, 2015) and counts the records that are sent again."""
         if attempt == 0:
             return
         ceiling = min(BACKOFF_MAX_SECONDS, BACKOFF_FIRST_SECONDS * 2 ** (attempt - 1))

@@ -1,7 +1,7 @@
-"""Prints the link that makes a Looker Studio report on the marts in BigQuery: `python -m bi.looker_studio --project P`.
+"""Prints the link that creates a Looker Studio report on BigQuery's marts: `python -m bi.looker_studio --project P`.
 
-The Linking API (Looker Studio developer documentation, "Linking API", BigQuery connector) takes BigQuery tables. It has no
-Redshift connector: docs/looker-studio.md says how to add Redshift by hand.
+The Linking API (Looker Studio developer documentation, "Linking API", BigQuery connector) accepts BigQuery tables. It
+has no Redshift connector; docs/looker-studio.md describes how to add Redshift by hand.
 """
 
 from __future__ import annotations

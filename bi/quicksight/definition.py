@@ -1,4 +1,4 @@
-"""The analysis and the dashboard as code: sheets of visuals on the data sets, as QuickSight's API takes them.
+"""The analysis and the dashboard as code: sheets with visuals on the data sets, in the form of QuickSight's API.
 
 Shapes: Amazon QuickSight API reference, DashboardVersionDefinition.
 """
@@ -16,7 +16,11 @@ ROWS_IN_A_RANKING = 15
 
 @dataclass(frozen=True)
 class Sheet:
-    """One page; `filters` is visual id to (column, accepted value) of what a visual shows alone."""
+    """One page of the dashboard.
+
+    Attributes:
+        filters: (column, accepted value) by visual id, for visuals that show only the rows with this value.
+    """
 
     id: str
     title: str
@@ -25,7 +29,7 @@ class Sheet:
 
 
 class Visuals:
-    """Makes the visuals of one data set."""
+    """Creates the visuals of one data set."""
 
     def __init__(self, data_set: str) -> None:
         self.data_set = data_set
@@ -135,7 +139,7 @@ class Visuals:
         return self._visual("BarChartVisual", visual, title, "BarChartAggregatedFieldWells", fields)
 
     def _each(self, visual: str, name: str) -> dict[str, Any]:
-        """A panel for each value: money of two currencies is never in one bar or line."""
+        """Returns one panel per value, so that no bar or line mixes two currencies; empty without a column."""
         return {"SmallMultiples": [self.category(visual, name)]} if name else {}
 
     def kpi(self, visual: str, title: str, measure: dict[str, Any]) -> dict[str, Any]:
@@ -153,7 +157,7 @@ class Visuals:
 
 
 def sheets() -> tuple[Sheet, ...]:
-    """Returns the pages: one for each question that the dashboard answers."""
+    """Returns the pages, one for each question that the dashboard answers."""
     sales, quarters, countries = Visuals("sales_trends"), Visuals("quarterly_revenue"), Visuals("sales_by_country")
     sellers, pairs = Visuals("best_sellers"), Visuals("basket_pairs")
     customers, cohorts = Visuals("customer_behaviour"), Visuals("customer_cohorts")
@@ -362,10 +366,10 @@ def sheets() -> tuple[Sheet, ...]:
 
 
 def definition(arn_of: Mapping[str, str]) -> dict[str, Any]:
-    """Returns the definition of analysis and dashboard alike.
+    """Returns the definition for the analysis and for the dashboard.
 
     Args:
-        arn_of: data set id to its ARN.
+        arn_of: ARN of each data set by its id.
     """
     pages = sheets()
     return {

@@ -1,7 +1,7 @@
 """Deploys the QuickSight data source, data sets, analysis and dashboard: `python -m bi.quicksight.deploy --help`.
 
-Creates what is missing, updates what differs, and leaves the rest alone. The columns of a data set are what its SQL gives on
-Redshift, so the marts must be there: run `python -m infra.deploy` first.
+It creates missing resources, updates those that differ, and does not change the others. The columns of a data set are
+those that its SQL returns on Redshift, so the marts must exist: run `python -m infra.deploy` first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from bi.quicksight.definition import definition
 
 SQL_DIR = PROJECT_DIR / "include" / "sql"
 READY_SECONDS = 120
-# Types of the Data API to those of a data set's columns (QuickSight API reference, InputColumn).
+# Types of the Data API to column types of a data set (QuickSight API reference, InputColumn).
 TYPES = {
     "varchar": "STRING",
     "bpchar": "STRING",
@@ -36,7 +36,7 @@ TYPES = {
     "date": "DATETIME",
     "timestamp": "DATETIME",
 }
-# What a user of the dashboard may do: QuickSight user guide, Permissions by resource.
+# Permissions of a dashboard user: QuickSight user guide, Permissions by resource.
 ACTIONS = {
     "source": ["DescribeDataSource", "DescribeDataSourcePermissions", "PassDataSource"],
     "set": [
@@ -83,7 +83,7 @@ class Deployment:
             return None
 
     def data_source(self, host: str, port: int, credentials: dict[str, Any], vpc_connection: str) -> tuple[str, str]:
-        """Returns (ARN, created | updated)."""
+        """Creates or updates the data source and returns (ARN, created | updated)."""
         name = {"DataSourceId": f"{self.prefix}-redshift"}
         wanted: dict[str, Any] = {
             "Name": f"{self.prefix} Redshift",
@@ -110,10 +110,11 @@ class Deployment:
         return made["Arn"], "updated" if known else "created"
 
     def _ready(self, describe: Callable[[], dict[str, Any]], what: str) -> dict[str, Any]:
-        """Returns the resource when its status is no longer ..._IN_PROGRESS.
+        """Returns the resource once its status is no longer ..._IN_PROGRESS.
 
         Raises:
             PermanentError: its creation failed; the message has QuickSight's errors.
+            TransientError: it is not ready after READY_SECONDS.
         """
         attempts = Retrying(
             retry=retry_if_result(lambda found: found["Status"].endswith("IN_PROGRESS")),
@@ -130,7 +131,11 @@ class Deployment:
         return dict(found)
 
     def columns(self, data_set: DataSet) -> list[dict[str, str]]:
-        """Returns the columns that the data set's SQL gives now."""
+        """Returns the columns that the SQL of the data set currently returns.
+
+        Raises:
+            PermanentError: QuickSight has no type for a column.
+        """
         found = data_set.columns(self.warehouse, SQL_DIR)
         if other := [f"{c.name} {c.type_name}" for c in found if c.type_name not in TYPES]:
             raise PermanentError(
@@ -139,7 +144,10 @@ class Deployment:
         return [{"Name": c.name, "Type": TYPES[c.type_name]} for c in found]
 
     def data_set(self, data_set: DataSet, source_arn: str) -> tuple[str, str]:
-        """Returns (ARN, created | updated | unchanged). Creation and update start an ingestion."""
+        """Creates or updates a data set and returns (ARN, created | updated | unchanged).
+
+        Creation and update start an ingestion.
+        """
         name = {"DataSetId": data_set.physical_id(self.prefix)}
         wanted = {
             "Name": data_set.title,
@@ -164,7 +172,7 @@ class Deployment:
         return self.client.update_data_set(AwsAccountId=self.account, **name, **wanted)["Arn"], "updated"
 
     def analysis(self, wanted: dict[str, Any]) -> str:
-        """Returns created | updated."""
+        """Creates or updates the analysis and returns created | updated."""
         name = {"AnalysisId": f"{self.prefix}-analysis"}
         title = f"{self.prefix}: analysis"
         found = self._find(self.client.describe_analysis, **name)
@@ -178,7 +186,10 @@ class Deployment:
         return "updated" if found else "created"
 
     def dashboard(self, wanted: dict[str, Any]) -> str:
-        """Returns created | updated | unchanged. An update is a new version, which is published."""
+        """Creates or updates the dashboard and returns created | updated | unchanged.
+
+        An update creates a new version, which is published.
+        """
         name = {"DashboardId": f"{self.prefix}-dashboard"}
         found = self._find(self.client.describe_dashboard_definition, **name)
         if found and found.get("Definition") == wanted and found["ResourceStatus"].endswith("SUCCESSFUL"):

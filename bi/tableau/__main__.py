@@ -1,7 +1,8 @@
 """Writes Tableau data sources with a live Redshift connection: `python -m bi.tableau --help`.
 
-One .tds file a data set: its SQL on Redshift, its columns with Tableau's roles. Open one in Tableau Desktop, or publish it;
-Tableau asks for user and password. The extract of the same data sets is what the DAG refresh_dashboards writes.
+There is one .tds file per data set, with its SQL on Redshift and its columns with Tableau's roles. Open a file in
+Tableau Desktop or publish it; Tableau prompts for user and password. The DAG refresh_dashboards writes extracts of the
+same data sets.
 """
 
 from __future__ import annotations
@@ -20,8 +21,8 @@ from ecommerce_elt.warehouse.redshift import Column, Warehouse
 from rich.console import Console
 
 SQL_DIR = PROJECT_DIR / "include" / "sql"
-VERSION = "18.1"  # the format since Tableau 2018.1
-# Type of the Data API to Tableau's (datatype, role, type).
+VERSION = "18.1"  # the file format since Tableau 2018.1
+# Types of the Data API to Tableau's (datatype, role, type).
 TYPES = {
     "varchar": ("string", "dimension", "nominal"),
     "bpchar": ("string", "dimension", "nominal"),
@@ -33,7 +34,7 @@ TYPES = {
     "int4": ("integer", "measure", "quantitative"),
     "int8": ("integer", "measure", "quantitative"),
 }
-# Numbers that are places on a scale, which nobody adds up.
+# Numbers that are positions on a scale and are never added up.
 DIMENSIONS = {"months_since_first", "recency_score", "frequency_score", "monetary_score", "revenue_rank", "unit_rank"}
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

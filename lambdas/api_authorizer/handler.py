@@ -1,4 +1,7 @@
-"""Lambda api_authorizer: says whose key came as x-api-key and what it may do. HTTP APIs have no API keys of their own."""
+"""Lambda api_authorizer: identifies the API key in x-api-key and returns its rights.
+
+HTTP APIs of API Gateway have no API keys of their own.
+"""
 
 from __future__ import annotations
 
@@ -16,9 +19,9 @@ log = logging.getLogger()
 log.setLevel(logging.INFO)
 
 SECRET = os.environ["API_KEYS_SECRET"]
-# API Gateway remembers an answer for 30 s more (AuthorizerResultTtlInSeconds), so a revoked key ends within a minute.
+# API Gateway caches a response for another 30 s (AuthorizerResultTtlInSeconds), so a revoked key ends within a minute.
 KEPT_SECONDS = 30
-# A key that is not known may be a new one; but nobody can make this function ask for the secret all the time.
+# An unknown key may be new, so the secret is read again. The limit keeps callers from causing a read with each request.
 ASKED_AGAIN_SECONDS = 2
 secrets = boto3.client(
     "secretsmanager", config=Config(connect_timeout=2, read_timeout=2, retries={"mode": "standard", "max_attempts": 2})
@@ -27,9 +30,12 @@ _read_at, _known = 0.0, dict[str, Known]()
 
 
 def _keys(kept_seconds: float) -> dict[str, Known]:
-    """Returns the known keys, not older than that. Without an answer nobody is let in: a key may have been revoked."""
+    """Returns the known keys, read at most `kept_seconds` ago.
+
+    If Secrets Manager does not answer, the error refuses every caller, because a key may have been revoked.
+    """
     global _read_at, _known
-    now = time.time()  # a clock that goes on while the function is frozen
+    now = time.time()  # a clock that continues while the function is frozen
     if not 0 <= now - _read_at < kept_seconds:
         _known = known_of(secrets.get_secret_value(SecretId=SECRET)["SecretString"])
         _read_at = now
@@ -38,7 +44,7 @@ def _keys(kept_seconds: float) -> dict[str, Known]:
 
 @values_withheld
 def handler(request: dict[str, Any], context: object) -> dict[str, Any]:
-    """Returns API Gateway's simple response; its context reaches the functions of the API and the access log."""
+    """Returns API Gateway's simple response. Its context reaches the functions of the API and the access log."""
     headers = {name.lower(): value for name, value in (request.get("headers") or {}).items()}
     key = headers.get("x-api-key", "")
     known = _keys(KEPT_SECONDS)

@@ -1,7 +1,7 @@
-"""Lambda dynamodb_writer: invoice lines from Kinesis to the tables `invoices` and `customers`.
+"""Lambda dynamodb_writer: writes invoice lines from Kinesis to the tables `invoices` and `customers`.
 
-An invoice's items and its customer's summary are put in one transaction, each on the condition that it is still what
-the write was computed from; else it is read and computed again.
+The items of an invoice and the summary of its customer are put in one transaction. Each put has the condition that the
+item has not changed since it was read. If an item has changed, the items are read and the writes computed again.
 """
 
 from __future__ import annotations
@@ -30,10 +30,10 @@ RETENTION_DAYS = int(os.environ["RETENTION_DAYS"])
 THREADS = int(os.environ["THREADS"])
 TRANSACTION_MAX_ACTIONS = 100  # TransactWriteItems, API reference
 READ_MAX_KEYS = 100  # BatchGetItem, API reference
-LINES_A_TRANSACTION = 85  # each needs an item, and each invoice among them a summary for each of its customers
+LINES_A_TRANSACTION = 85  # a line needs an item, and an invoice needs a summary for each of its customers
 ATTEMPTS = 10
 ANSWER_SECONDS = 5.0
-# What another attempt, on what is there by then, can cure. The rest, such as an item over 400 KB, it cannot.
+# Reasons that another attempt with items read again can resolve. It cannot resolve others, such as an item over 400 KB.
 CURABLE = {
     "ConditionalCheckFailed",
     "TransactionConflict",
@@ -42,7 +42,7 @@ CURABLE = {
     "RequestLimitExceeded",
     "None",
 }
-# The requests are built from typed values, and boto3's check of each of them costs a third of the time.
+# Without parameter validation: the requests are built from typed values, and it takes a third of the time.
 dynamodb = boto3.client(
     "dynamodb",
     config=Config(
@@ -55,11 +55,14 @@ collect_seldom()
 
 
 class PoisonRecord(Exception):  # noqa: N818
-    """One line can never be written. Raised, so that the event source mapping halves the batch until it is alone."""
+    """A line can never be written.
+
+    It is raised so that the event source mapping halves the batch until the record of the line is alone.
+    """
 
 
 class _Failed(Exception):  # noqa: N818
-    """The lines cannot be written now, or at all."""
+    """The lines cannot be written now, or never (`for_good`)."""
 
     def __init__(self, message: str, *, for_good: bool) -> None:
         super().__init__(message)
@@ -67,7 +70,7 @@ class _Failed(Exception):  # noqa: N818
 
 
 def _read(keys: Iterable[Key], deadline: float) -> dict[Key, Item]:
-    """Returns the items that exist, read consistently; keys that DynamoDB leaves unprocessed are asked for again."""
+    """Returns the existing items from a consistent read. Keys that DynamoDB leaves unprocessed are requested again."""
     found: dict[Key, Item] = {}
     ordered = sorted(set(keys))
     for start in range(0, len(ordered), READ_MAX_KEYS):
@@ -104,14 +107,17 @@ def _action(write: Write) -> dict[str, Any]:
 
 
 def _as_written(params: dict[str, Any], context: dict[str, Any], **_: Any) -> None:
-    """Puts the actions of `_transact` into the request before it is signed."""
+    """Inserts the actions of `_transact` into the request body before the request is signed."""
     if actions := getattr(_actions, "waiting", None):
         params["body"] = params["body"].replace(b'"TransactItems": []', b'"TransactItems": ' + actions, 1)
 
 
 def _transact(actions: list[dict[str, Any]]) -> None:
-    """Calls TransactWriteItems. The actions have DynamoDB's own form already, and boto3 would walk through each of their
-    values by its model to come to the same JSON, which costs more than all the rest of the call."""
+    """Calls TransactWriteItems with the actions as JSON.
+
+    The actions already have DynamoDB's JSON form. boto3 would serialize each of their values by its service model to
+    the same JSON, which costs more than the rest of the call.
+    """
     _actions.waiting = _encode(actions).encode()
     try:
         dynamodb.transact_write_items(TransactItems=[])
@@ -120,15 +126,17 @@ def _transact(actions: list[dict[str, Any]]) -> None:
 
 
 _encode = json.JSONEncoder(separators=(",", ":")).encode
-_actions = threading.local()  # a call is made, signed and sent in one thread
+_actions = threading.local()  # one thread makes, signs and sends a call
 dynamodb.meta.events.register("before-call.dynamodb.TransactWriteItems", _as_written)
 
 
 def _store(lines: list[Line], deadline: float) -> None:
     """Writes the lines of some invoices, at most LINES_A_TRANSACTION, in one transaction.
 
+    Lines that need more than TRANSACTION_MAX_ACTIONS writes are written in halves.
+
     Raises:
-        _Failed: with whether another attempt is of no use.
+        _Failed: the lines were not written; `for_good` is true if another attempt cannot succeed.
     """
     reasons: set[str] = set()
     for _ in attempts(ATTEMPTS, deadline=deadline):
@@ -139,7 +147,7 @@ def _store(lines: list[Line], deadline: float) -> None:
             writes = writes_of(lines, existing, RETENTION_DAYS)
             if not writes:
                 return
-            if len(writes) > TRANSACTION_MAX_ACTIONS:  # each line another customer
+            if len(writes) > TRANSACTION_MAX_ACTIONS:  # many customers or corrections in few lines
                 half = len(lines) // 2
                 _store(lines[:half], deadline)
                 _store(lines[half:], deadline)
@@ -158,7 +166,10 @@ def _store(lines: list[Line], deadline: float) -> None:
 
 
 def _chains(lines: list[Line]) -> Iterator[list[list[Line]]]:
-    """Yields lists of parts for one transaction each. The parts of one list share an invoice and follow each other."""
+    """Yields lists of parts, where a part is written in one transaction.
+
+    A list with several parts holds one large invoice. Its parts must be written one after the other.
+    """
     by_invoice: dict[str, list[Line]] = {}
     for line in lines:
         by_invoice.setdefault(line.invoice_no, []).append(line)
@@ -176,7 +187,7 @@ def _chains(lines: list[Line]) -> Iterator[list[list[Line]]]:
 
 
 def _stored(lines: list[Line], deadline: float) -> list[tuple[Line, _Failed]]:
-    """Writes the lines, in halves where they fail for good together, and returns those that failed."""
+    """Writes the lines and returns those that failed. Lines that fail for good together are retried in halves."""
     try:
         _store(lines, deadline)
     except _Failed as failed:
@@ -193,10 +204,10 @@ def _chain_stored(chain: list[list[Line]], deadline: float) -> list[tuple[Line, 
 
 @values_withheld
 def handler(event: dict[str, Any], context: Any) -> dict[str, list[dict[str, str]]]:
-    """Returns the partial batch response: the first record that is to come again, or none.
+    """Returns the partial batch response, with the first record to retry, or without failures.
 
     Raises:
-        PoisonRecord: the batch's first failing record can never be written.
+        PoisonRecord: the first failed record is the first of the batch, and it can never be written.
     """
     records = event["Records"]
     lines, rejected = lines_of(records)

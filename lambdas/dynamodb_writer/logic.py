@@ -1,7 +1,7 @@
-"""From invoice lines to the items of the tables `invoices` and `customers`: pure, without I/O.
+"""Conversion of invoice lines to items of the tables `invoices` and `customers`. Pure, without I/O.
 
-An item keeps its lines apart by event id, so a line that comes again changes nothing, and the totals are sums over the
-lines that an item got. Each write names the number of lines it was computed from; see docs/adr/0009.
+An item stores its lines by event id, so a line that arrives twice changes nothing. The totals are sums over the lines
+of an item. Each write carries the line count that it was computed from; see docs/adr/0009.
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from ecommerce_events.contracts import BreaksContract, capitals, contracts, type
 from ecommerce_events.records import parts_of
 
 FEED = "online_retail"
-UNKNOWN = "unknown"  # the warehouse's name for a customer whom the shop did not know
+UNKNOWN = "unknown"  # the warehouse's value for a customer that the shop did not identify
 INVOICES, CUSTOMERS = "invoices", "customers"
-WITHDRAWN = "withdrawn"  # beside `kinesis` in a record of load_history, and in a line that an item only remembers
+WITHDRAWN = "withdrawn"  # key next to `kinesis` in a record of load_history, and in the tombstone of a line in an item
 KEYS = {INVOICES: ("InvoiceNo", "StockCode"), CUSTOMERS: ("CustomerID", "InvoiceNo")}
 
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
@@ -31,7 +31,7 @@ Item = Mapping[str, Any]  # in DynamoDB's JSON: {"Quantity": {"N": "6"}, ...}
 
 @dataclass(frozen=True)
 class Line:
-    """One invoice line, typed."""
+    """One invoice line with typed values."""
 
     event_id: str
     version: int
@@ -45,7 +45,7 @@ class Line:
     customer_id: str
     invoice_date: str  # ISO 8601, UTC
     country: str
-    is_withdrawn: bool = False  # it takes the event out of its item
+    is_withdrawn: bool = False  # the line removes the event from its item
 
     @property
     def amount(self) -> Decimal:
@@ -62,11 +62,12 @@ class Line:
 
 @dataclass(frozen=True)
 class Write:
-    """One item to put, if nobody else wrote it since it was read.
+    """One item to put, on condition that no other writer has changed it since it was read.
 
     Attributes:
-        lines_before: that the item had; 0 where there was none.
-        corrections_before: how often a line of it had been replaced. The two together never come back to what they were.
+        lines_before: line count of the item before the write; 0 if there was no item.
+        corrections_before: number of corrections and withdrawals in the item before the write. The two counts together
+            never return to an earlier state.
     """
 
     key: Key
@@ -76,13 +77,16 @@ class Write:
 
 
 def line_of(envelope: Mapping[str, Any], kinesis: Mapping[str, Any], *, is_withdrawn: bool = False) -> Line:
-    """Returns the invoice line in an envelope of FEED that came in a Kinesis record.
+    """Returns the invoice line in an envelope of FEED that arrived in a Kinesis record.
 
     Args:
-        is_withdrawn: the event is no line any more; of a record that load_history made, never of one of the stream.
+        envelope: the envelope of the event.
+        kinesis: the `kinesis` part of the record.
+        is_withdrawn: whether the event has been withdrawn. Only records of load_history set it, never records of the
+            stream.
 
     Raises:
-        BreaksContract: says why the event is no invoice line.
+        BreaksContract: the event is not a valid invoice line; the exception has the reasons.
     """
     values = typed(contracts()[FEED], envelope)
     return Line(
@@ -103,10 +107,11 @@ def line_of(envelope: Mapping[str, Any], kinesis: Mapping[str, Any], *, is_withd
 
 
 def lines_of(records: Iterable[Mapping[str, Any]]) -> tuple[list[Line], int]:
-    """Returns (the invoice lines, each event id once, in its highest version; how much else the records hold that is no
-    event, or an invoice line that breaks its contract).
+    """Returns the valid invoice lines of the records, and the number of rejected parts.
 
-    What is no good line is not an error here: raw_writer keeps every record, and load_events quarantines it with reasons.
+    Each event id occurs once among the lines, in its highest version. A part is rejected if it is not an event, or if
+    it is an invoice line that breaks its contract. A rejected part is not an error here: raw_writer stores every
+    record, and load_events quarantines such a part with its reasons.
     """
     found: dict[str, Line] = {}
     rejected = 0
@@ -130,7 +135,7 @@ def lines_of(records: Iterable[Mapping[str, Any]]) -> tuple[list[Line], int]:
 
 @dataclass(frozen=True)
 class _Replaced:
-    """What an item kept of a line that a higher version replaces."""
+    """The stored values of a line that a higher version replaces."""
 
     event_id: str
     quantity: int
@@ -139,7 +144,7 @@ class _Replaced:
 
 
 def _kept_version(event_id: str, item: Item) -> int:
-    """Returns the version of the event's line in the item, 0 where it has none."""
+    """Returns the version of the event's line in the item, or 0 if the item has no line of the event."""
     kept = item.get("Lines", {}).get("M", {}).get(event_id)
     return json.loads(kept["S"]).get("event_version", 1) if kept else 0
 
@@ -150,27 +155,28 @@ def _replaced(line: Line, existing: Mapping[Key, Item]) -> _Replaced | None:
         return None
     kept = json.loads(item["Lines"]["M"][line.event_id]["S"])
     if WITHDRAWN in kept:
-        return None  # it counts nowhere
+        return None  # a tombstone is part of no total
     amount = kept["quantity"] * Decimal(kept["unit_price"])
     return _Replaced(line.event_id, kept["quantity"], amount, kept["customer_id"])
 
 
 def summaries_left(lines: Iterable[Line], existing: Mapping[Key, Item]) -> set[Key]:
-    """Returns the keys of the summaries that corrected lines were counted in, under another customer than now."""
+    """Returns the keys of summaries that counted the previous version of a line, under another customer than now."""
     found = ((line, _replaced(line, existing)) for line in lines)
     keys = {(CUSTOMERS, old.customer_id, line.invoice_no) for line, old in found if old}
     return keys - {line.summary for line in lines}
 
 
 def writes_of(lines: Iterable[Line], existing: Mapping[Key, Item], retention_days: int) -> list[Write]:
-    """Returns the writes for those lines that are new, correct one or take one out: their items, then the summaries of customers.
+    """Returns the writes for the lines that are new, correct a line or withdraw one.
 
-    A correction finds the line that it replaces by the invoice and the stock code, which it must keep.
+    The writes of the invoice items come first, then those of the customer summaries. A correction finds the line that
+    it replaces by invoice and stock code, so it must not change these.
 
     Args:
-        lines: each event id once.
-        existing: the items as they are, by key, of all keys that the lines have and had (`summaries_left`).
-        retention_days: after which DynamoDB may delete an item that got no new line; 0 keeps it.
+        lines: the lines; each event id occurs once.
+        existing: the current items by key, for all keys of the lines and of their previous versions (`summaries_left`).
+        retention_days: number of days after which DynamoDB may delete an item that received no new line; 0 keeps items.
     """
     fresh = [line for line in lines if _kept_version(line.event_id, existing.get(line.item, {})) < line.version]
     replaced = {line.event_id: old for line in fresh if (old := _replaced(line, existing))}
@@ -196,14 +202,14 @@ def writes_of(lines: Iterable[Line], existing: Mapping[Key, Item], retention_day
 def _write(key: Key, lines: list[Line], replaced: list[_Replaced], old: Item, retention_days: int) -> Write:
     table, partition, sort = key
     new = [line for line in lines if not line.is_withdrawn]
-    # What is taken out before it came is a change, too: the item remembers it.
+    # The withdrawal of a line that has not arrived yet is a change, too, because the item stores its tombstone.
     changes = len(replaced) + sum(
         line.is_withdrawn and line.event_id not in {r.event_id for r in replaced} for line in lines
     )
     before = int(old["LineCount"]["N"]) if old else 0
     corrections = int(old.get("Corrections", {"N": "0"})["N"])
-    # A summary whose last line went to another customer stays for a while, with none: one that is deleted and made again
-    # could look to another writer as it was before.
+    # A summary whose last line moved to another customer stays, without lines, until it expires. If it were deleted and
+    # created again, another writer could take it for the summary that it had read.
     count = before + len(new) - len(replaced)
     quantity = int(old["Quantity"]["N"]) if old else 0
     total = Decimal(old["Total"]["N"]) if old else Decimal(0)
@@ -229,9 +235,11 @@ def _write(key: Key, lines: list[Line], replaced: list[_Replaced], old: Item, re
 
 
 def _described(table: str, new: list[Line], replaced: list[_Replaced], old: Item, otherwise: Item) -> dict[str, Any]:
-    """What describes an item comes from its earliest line, so that the order of arrival does not matter.
+    """Returns the descriptive attributes of an item.
 
-    A summary keeps no lines: where its earliest one was replaced, the line that replaces it describes it, or `otherwise`.
+    They come from its earliest line, so that the order of arrival does not matter. A summary stores no lines: if its
+    earliest line was replaced, the earliest new line describes it. If there is no line to use, the attributes are those
+    of `old`, or of `otherwise` if `old` is empty.
     """
     was = old["FirstLine"]["S"] if old else None
     gone = {line.event_id for line in replaced}
@@ -277,9 +285,10 @@ def _order(line: Line) -> tuple[str, str]:
 
 
 def _kept(line: Line) -> dict[str, str]:
-    """The line as JSON text: nobody asks DynamoDB for a part of it, and as a map it would double the attributes.
+    """Returns the line as JSON text in DynamoDB's form.
 
-    Of one that was taken out the version alone: only a higher one brings it back.
+    It is text because nobody queries a part of a line, and a map would double the number of attributes. For a withdrawn
+    line, only a tombstone with the version is stored. Only a higher version restores the line.
     """
     if line.is_withdrawn:
         return {"S": _encode({WITHDRAWN: True, "event_version": line.version})}
@@ -300,5 +309,5 @@ def _optional(text: str | None) -> dict[str, Any]:
 
 
 def _number(value: Decimal) -> str:
-    """Without an exponent and without trailing zeros, as DynamoDB gives numbers back."""
+    """Returns the number without an exponent and without trailing zeros, as DynamoDB returns numbers."""
     return format(value.normalize() + 0, "f")

@@ -1,6 +1,7 @@
-"""Lambda firehose_transform: events to rows, for the delivery stream into Redshift.
+"""Lambda firehose_transform: converts events to rows for the delivery stream into Redshift.
 
-An invoice line that breaks its contract fails here and is kept under Firehose's error prefix; load_events says why.
+A record whose invoice lines all break their contract fails here and is stored under Firehose's error prefix.
+load_events reports the reasons.
 """
 
 from __future__ import annotations
@@ -20,7 +21,7 @@ collect_seldom()
 
 @values_withheld
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
-    """Returns every record of the event, by recordId, with its result and data."""
+    """Returns the result and data of every record of the event, identified by recordId."""
     records, unfit = answer_of(event["records"])
     log.info("records %s", dict(Counter(record["result"] for record in records)))
     if unfit:

@@ -1,4 +1,4 @@
-"""From an event on the stream to a row of firehose_transactions: pure, without I/O."""
+"""Conversion of an event on the stream to a row of firehose_transactions. Pure, without I/O."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from ecommerce_events.contracts import BreaksContract, capitals, contracts, type
 from ecommerce_events.records import Part, Place, parts_of
 
 FEED = "online_retail"
-ANSWER_MAX_BYTES = 6_000_000  # Lambda takes 6,291,556 for an answer: Lambda quotas
-RESULT_BYTES = 80  # of one record in the answer, beside its data and its id
+ANSWER_MAX_BYTES = 6_000_000  # Lambda's limit for a response is 6,291,556: Lambda quotas
+RESULT_BYTES = 80  # size of one record in the response, without its data and its id
 _encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
 
 
@@ -22,7 +22,7 @@ def row_of(envelope: Mapping[str, Any], arrived: float) -> bytes:
     """Returns the row of an invoice line, as a line of JSON.
 
     Raises:
-        BreaksContract: says why the invoice line is no row.
+        BreaksContract: the invoice line breaks its contract; the exception has the reasons.
     """
     values = typed(contracts()[FEED], envelope)
     row = {
@@ -46,9 +46,10 @@ def _text(moment: datetime) -> str:
 
 
 def transformed(record: Mapping[str, Any], payload: bytes) -> tuple[str, bytes]:
-    """Returns (Ok, Dropped or ProcessingFailed; the data) of one record as Firehose hands it over.
+    """Returns the result (Ok, Dropped or ProcessingFailed) and the data of one record from Firehose.
 
-    Ok with the rows of all good invoice lines, where there is one; else as `failure_of`.
+    The result is Ok, with the rows of all valid invoice lines, if the record has at least one. Otherwise, it is that of
+    `_failure`.
     """
     arrived = record["approximateArrivalTimestamp"] / 1000
     parts = parts_of(payload, record, _place)
@@ -58,15 +59,15 @@ def transformed(record: Mapping[str, Any], payload: bytes) -> tuple[str, bytes]:
             try:
                 rows.append(row_of(part.envelope, arrived))
             except BreaksContract:
-                continue  # without any row, the record fails; load_events counts the line and says why
+                continue  # a record without any row fails; load_events counts the line and reports the reasons
     return ("Ok", b"".join(rows)) if rows else _failure(parts, payload)
 
 
 def _failure(parts: Iterable[Part], payload: bytes) -> tuple[str, bytes]:
-    """Returns ProcessingFailed with the payload where the record holds invoice lines and nothing else, else Dropped.
+    """Returns ProcessingFailed with the payload if the record holds only invoice lines, and Dropped otherwise.
 
-    Firehose keeps a failed record whole. What is no invoice line may hold personal data, which must not lie there, too;
-    raw_writer keeps it.
+    Firehose stores a failed record whole under its error prefix. Content that is not an invoice line may hold personal
+    data, which must not be stored in a second place. raw_writer stores such a record.
     """
     if all(part.envelope and part.envelope["feed"] == FEED for part in parts):
         return "ProcessingFailed", payload
@@ -74,18 +75,21 @@ def _failure(parts: Iterable[Part], payload: bytes) -> tuple[str, bytes]:
 
 
 def _place(record: Mapping[str, Any]) -> Place | None:
-    """Returns where the record lies in the stream. Firehose takes aggregated records apart itself, and counts what is in them."""
+    """Returns the place of the record in the stream, or None if it came from no stream.
+
+    Firehose deaggregates records itself and numbers the user records in them.
+    """
     found = record.get("kinesisRecordMetadata")
     if not found:
-        return None  # put to Firehose, not to a stream
+        return None  # it was put directly to Firehose
     arrived = record["approximateArrivalTimestamp"] / 1000
     return Place(found["shardId"], found["sequenceNumber"], arrived, int(found["subsequenceNumber"] or 0))
 
 
 def answer_of(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, str]], int]:
-    """Returns (each record by recordId, with its result and data; how many fail because their rows do not fit).
+    """Returns the result and data of each record, and the number of records whose rows do not fit into the response.
 
-    Only records that are packed hold so many. Firehose cannot take their rows; raw_writer keeps them all the same.
+    Only compressed records have so many rows. Firehose cannot receive these rows, but raw_writer stores the records.
     """
     found: list[dict[str, str]] = []
     left = ANSWER_MAX_BYTES - sum(RESULT_BYTES + len(record["recordId"]) for record in records)

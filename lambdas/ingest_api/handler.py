@@ -1,4 +1,4 @@
-"""Lambda ingest_api: POST /events to Kinesis. Answers 202 only when every event is durably on the stream."""
+"""Lambda ingest_api: puts the events of POST /events on Kinesis. It returns 202 only if all are durably stored."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ BODY_MAX_BYTES = int(os.environ["BODY_MAX_BYTES"])
 CORRECTORS = frozenset(filter(None, os.environ["CORRECTORS"].split(",")))
 PUT_MAX_BYTES = 5 * 1024**2  # PutRecords, API reference
 ATTEMPTS = 8
-ANSWER_SECONDS = 2.0  # kept for the answer when the function's time runs out
+ANSWER_SECONDS = 2.0  # reserved for the response before the function times out
 THROTTLED = {"ProvisionedThroughputExceededException", "KMSThrottlingException", "LimitExceededException"}
 kinesis = boto3.client("kinesis", config=Config(retries={"mode": "standard", "max_attempts": 2}))
 
 
 def _requests(waiting: dict[int, Event]) -> Iterator[dict[int, Event]]:
-    """Yields the events in parts that one PutRecords takes."""
+    """Yields the events in parts that fit into one PutRecords call."""
     part: dict[int, Event] = {}
     size = 0
     for index, event in waiting.items():
@@ -60,7 +60,7 @@ def _put(events: dict[int, Event]) -> dict[int, str]:
 
 
 def _put_all(events: list[Event], deadline: float) -> dict[int, str]:
-    """Puts the events, what failed again and again, and returns what is left: index to error code."""
+    """Puts the events, retries those that failed, and returns the error code of each remaining one by its index."""
     waiting = dict(enumerate(events))
     failed: dict[int, str] = {}
     for _ in attempts(ATTEMPTS, deadline=deadline):
@@ -77,7 +77,7 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]
 
 @values_withheld
 def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
-    """Returns the answer in payload format 2.0: 202, 207 where some events failed, 400, 403, 413, 415, 429 or 503."""
+    """Returns the response in payload format 2.0: 202, 207 if some events failed, 400, 403, 413, 415, 429 or 503."""
     caller = caller_of(request, CORRECTORS)
     try:
         found = taken(request, caller, contracts(), datetime.now(UTC), BODY_MAX_BYTES)

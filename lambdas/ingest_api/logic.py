@@ -1,7 +1,7 @@
-"""From an HTTP request to the Kinesis records of its events: pure, without I/O.
+"""Conversion of an HTTP request to the Kinesis records of its events. Pure, without I/O.
 
-A request is taken whole or refused whole, with every reason. `data` of JSON goes on byte for byte as the client wrote it,
-values of CSV as the texts that they are.
+A request is accepted as a whole or refused as a whole, with all reasons. The `data` of a JSON event keeps the bytes
+that the client wrote. Values of CSV stay texts.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from ecommerce_events.csv_records import NotCsv, read_csv
 from ecommerce_events.envelope import NotAnEnvelope, problems_of, read_json
 from ecommerce_events.recognition import is_meant_as_envelope, recognised_feed
 
-EVENTS_MAX = 500  # PutRecords takes as many
+EVENTS_MAX = 500  # the limit of PutRecords
 RECORD_MAX_BYTES = 1024**2  # Kinesis, data and partition key together
 ENVELOPE_KEYS = {"event_id", "feed", "schema_version", "event_version", "event_time", "sent_at", "data"}
 
 _JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
 _CSV_TYPE = re.compile(r"(text|application)/csv", re.IGNORECASE)
 _PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
-# Names of charsets, as IANA registers them, to Python's; other codecs of Python's are no charsets.
+# IANA names of charsets and the matching Python codecs. Python also has codecs that are not charsets.
 _CHARSETS = {
     "utf-8": "utf-8",
     "utf8": "utf-8",
@@ -45,16 +45,16 @@ _CHARSETS = {
 }
 _TRUTH = {"true": True, "1": True, "": True, "false": False, "0": False}
 _IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # a string of RFC 9651, as the draft of the header wants it
+_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # a string of RFC 9651, as the draft of the header requires
 _IDEMPOTENT = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:idempotency-key")
-# What typed() says of these rules has the value in it, for who mends the quarantine; an answer has none.
+# For these rules, typed() quotes the value, which helps to repair the quarantine. A response must not contain values.
 _WITHOUT_VALUE = {"ambiguous": "one reading: the comma is a thousands mark or a decimal mark"}
 _scan = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True)
 class Event:
-    """One event, ready for the stream."""
+    """One event in the form of a Kinesis record."""
 
     event_id: str
     data: bytes
@@ -62,7 +62,14 @@ class Event:
 
 
 class Item(NamedTuple):
-    """One event as the client sent it: its value, the text of that in JSON, and of CSV its line or what is wrong with it."""
+    """One event as the client sent it.
+
+    Attributes:
+        value: the parsed value.
+        text: the value as JSON text.
+        line: the line in a CSV body; None for JSON.
+        problem: why a CSV row is not a record; otherwise empty.
+    """
 
     value: Any
     text: str
@@ -71,7 +78,7 @@ class Item(NamedTuple):
 
 
 class Problem(NamedTuple):
-    """What is wrong with one event, without its values, and the status of an answer that refuses it."""
+    """One error of an event, without its values, and the HTTP status of a response that refuses it."""
 
     field: str
     rule: str
@@ -81,7 +88,7 @@ class Problem(NamedTuple):
 
 @dataclass(frozen=True)
 class Asked:
-    """What a request says beside its body."""
+    """The caller, query parameters and headers of a request."""
 
     caller: Caller
     feed: str | None = None
@@ -91,7 +98,14 @@ class Asked:
 
 @dataclass(frozen=True)
 class Taken:
-    """The events of a request, in its order, with what the cleaning will reject of them and the lines that are no events."""
+    """The accepted events of a request.
+
+    Attributes:
+        events: the events, in the order of the request.
+        warnings: the broken rules for which the cleaning step will reject events.
+        left_out: the skipped lines of a CSV body, with reasons.
+        is_idempotent: whether the request has an Idempotency-Key.
+    """
 
     events: list[Event]
     warnings: list[dict[str, Any]] = field(default_factory=list)
@@ -100,7 +114,7 @@ class Taken:
 
 
 class Refused(Exception):  # noqa: N818
-    """The request is not taken. Carries the status and the body of the answer; the message is for the log, too."""
+    """The request is refused. It has the status and the body of the response; its message is also logged."""
 
     def __init__(self, status: int, message: str, errors: list[dict[str, Any]] | None = None) -> None:
         super().__init__(message)
@@ -111,10 +125,11 @@ class Refused(Exception):  # noqa: N818
 def taken(
     request: Mapping[str, Any], caller: Caller, contracts: Mapping[str, Contract], now: datetime, max_bytes: int
 ) -> Taken:
-    """Returns the events of an API Gateway event, payload format 2.0.
+    """Returns the events of an API Gateway request in payload format 2.0.
 
     Raises:
-        Refused: 403 without the right; 415 for another content type; 413 for what is too large or too much; 400 for all else.
+        Refused: 403 if the caller lacks the right, 415 for an unsupported content type, 413 for a body that is too
+            large, an event that is too large or too many events, and 400 for every other error.
     """
     asked = asked_of(request, caller)
     body, is_csv = body_of(request, max_bytes)
@@ -129,10 +144,10 @@ def _headers(request: Mapping[str, Any]) -> dict[str, str]:
 
 
 def asked_of(request: Mapping[str, Any], caller: Caller) -> Asked:
-    """Returns what the request's query and headers ask for.
+    """Returns the options from the query and headers of the request.
 
     Raises:
-        Refused: the caller may not send, or `strict` or Idempotency-Key is not what it must be.
+        Refused: the caller may not send, or `strict` or Idempotency-Key is invalid.
     """
     if lack := caller.lacks(SEND):
         raise Refused(403, lack)
@@ -144,7 +159,7 @@ def asked_of(request: Mapping[str, Any], caller: Caller) -> Asked:
 
 
 def _idempotency_key(text: str | None) -> str | None:
-    """Returns the key in Idempotency-Key: a text in quotes, or as most clients send it without."""
+    """Returns the key in Idempotency-Key, which has quotes in the draft; most clients send it without quotes."""
     if text is None:
         return None
     quoted = _QUOTED.fullmatch(text.strip())
@@ -158,7 +173,8 @@ def body_of(request: Mapping[str, Any], max_bytes: int) -> tuple[str, bool]:
     """Returns the text of the body, and whether it is CSV.
 
     Raises:
-        Refused: 415 for another content type or charset, 413 for more than `max_bytes`, 400 for what is not of its charset.
+        Refused: 415 for an unsupported content type, charset or encoding, 413 for more than `max_bytes`, and 400 for a
+            body that is not valid in its charset.
     """
     headers = _headers(request)
     content_type = headers.get("content-type", "").strip()
@@ -186,7 +202,11 @@ def body_of(request: Mapping[str, Any], max_bytes: int) -> tuple[str, bool]:
 
 
 def _check_text(body: str, raw: bytes, headers: Mapping[str, str], charset: str | None) -> None:
-    """API Gateway reads text/* and application/json as UTF-8, whatever their charset, and replaces what is none by U+FFFD."""
+    """Raises Refused if API Gateway may have changed the body.
+
+    API Gateway reads text/* and application/json as UTF-8, whatever their charset, and replaces invalid bytes by
+    U+FFFD.
+    """
     if charset != "utf-8" and not body.isascii():
         raise Refused(
             415,
@@ -201,7 +221,7 @@ def json_items(text: str) -> list[Item]:
     """Returns the events of a JSON body: one object, or an array of 1 to EVENTS_MAX.
 
     Raises:
-        Refused: no JSON, none or too many.
+        Refused: the body is not JSON, or has no event or too many.
     """
     try:
         body = read_json(text)
@@ -215,10 +235,10 @@ def json_items(text: str) -> list[Item]:
 def csv_items(
     text: str, feed: str | None, contracts: Mapping[str, Contract]
 ) -> tuple[list[Item], list[tuple[int, str]]]:
-    """Returns the records of a CSV body, 1 to EVENTS_MAX, and the lines that are none, with the reason.
+    """Returns the records of a CSV body, 1 to EVENTS_MAX, and the skipped lines with their reasons.
 
     Raises:
-        Refused: no CSV, a header that names no column of the feed, none or too many rows.
+        Refused: the body is not CSV, its header names no column of the feed, or it has no row or too many.
     """
     try:
         table = read_csv(text)
@@ -243,14 +263,14 @@ def _check_count(count: int, none: str) -> None:
 
 
 def _token(text: str, at: int) -> int:
-    """Returns where the next token begins, at `at` or after the blanks there, in JSON that is known to be valid."""
+    """Returns the start of the next token, at `at` or after the blanks there. The JSON text must be valid."""
     while text[at] in " \t\r\n":
         at += 1
     return at
 
 
 def _array(text: str) -> list[str]:
-    """Returns the text of each element of a JSON array that is known to be valid."""
+    """Returns the text of each element of a JSON array, which must be valid."""
     found = []
     at = _token(text, _token(text, 0) + 1)
     while text[at] != "]":
@@ -263,7 +283,7 @@ def _array(text: str) -> list[str]:
 
 
 def _member(text: str, wanted: str) -> str:
-    """Returns the text of one member's value of a JSON object that is known to be valid and to have it."""
+    """Returns the text of a member's value in a JSON object, which must be valid and have that member."""
     at = _token(text, _token(text, 0) + 1)
     while True:
         key, end = _scan(text, at)
@@ -275,17 +295,18 @@ def _member(text: str, wanted: str) -> str:
 
 
 def events_of(items: Sequence[Item], asked: Asked, contracts: Mapping[str, Contract], now: datetime) -> Taken:
-    """Returns the events, in their order, with what the cleaning will reject of them.
+    """Returns the events in order, with warnings for those that the cleaning step will reject.
 
     Args:
-        items: with `asked.feed` each is a record of that feed; without, each is an envelope with at least feed and data, or
-            a record whose keys fit one contract.
-        contracts: by feed.
-        now: becomes sent_at where the client gives none.
+        items: if `asked.feed` is set, each item is a record of that feed. Otherwise, each item is an envelope with at
+            least feed and data, or a bare record whose keys fit one contract.
+        asked: the options of the request.
+        contracts: the contracts by feed.
+        now: the value of sent_at if the client sets none.
 
     Raises:
-        Refused: with the index, field and rule of every error: 403 where one is a correction by who may not correct, else 413
-            for too large events, else 400.
+        Refused: at least one event is wrong. The response has the index, field and rule of every error. The status is
+            403 if the caller may not correct and an event is a correction, else 413 if an event is too large, else 400.
     """
     errors: list[dict[str, Any]] = []
     warnings: list[dict[str, Any]] = []
@@ -326,7 +347,7 @@ def _told(index: int, item: Item, problem: Problem) -> dict[str, Any]:
 def _event(
     index: int, item: Item, asked: Asked, contracts: Mapping[str, Contract], sent_at: str
 ) -> tuple[list[Problem], list[Problem], Event | None]:
-    """Returns (what is wrong, how the event breaks its contract, the event where nothing is wrong)."""
+    """Returns (errors of the event, contract rules that it breaks, the event or None if there are errors)."""
     value, data_text = item.value, item.text.strip(" \t\r\n")
     if item.problem:
         return [Problem("", item.problem)], [], None
@@ -349,7 +370,7 @@ def _event(
             return [Problem("", f"{error}. ?feed= names the feed of bare records")], [], None
     name = record["feed"]
     contract = contracts.get(name) if isinstance(name, str) else None
-    # A key may name a person where a record is of one, and senders log the answer.
+    # In a feed with personal data, a key may name a person, and senders log the response.
     is_shown = contract and all(column["privacy"] == "keep" for column in contract["columns"])
     problems = [
         Problem(unknown[:80] if is_shown else "", f"no key of the envelope; it has {', '.join(sorted(ENVELOPE_KEYS))}")
@@ -367,7 +388,7 @@ def _event(
         "data": record["data"],
     }
     wrong = [Problem(*problem) for problem in problems_of(whole)]
-    problems += [problem for problem in wrong if problem.field != "feed"]  # said above, with the feeds there are
+    problems += [problem for problem in wrong if problem.field != "feed"]  # reported above, with the known feeds
     if (lack := asked.caller.lacks(CORRECT)) and _corrects(whole):
         problems.append(Problem("event_version", f"{lack}: expected 1, or none", status=403))
     if problems or not contract:
@@ -377,14 +398,15 @@ def _event(
     event = Event(str(whole["event_id"]), line.encode("utf-8"), _partition_key(contract, whole))
     try:
         return [], _broken(contract, whole), event
-    except RecursionError:  # what could only just be read
+    except RecursionError:  # the nesting was just shallow enough to be parsed
         return [Problem("data", "nested too deeply")], [], None
 
 
 def _new_id(index: int, data_text: str, asked: Asked) -> str:
-    """Returns an id of an event that has none: with Idempotency-Key the same one for the same caller, key, place and data.
+    """Returns an event_id for an event that has none.
 
-    The data counts, so that another request under a key that was used before loses no event.
+    With an Idempotency-Key, the same caller, key, index and data give the same event_id. The data is included so that
+    another request with a reused key loses no event.
     """
     if asked.idempotency_key is None:
         return str(uuid.uuid4())
@@ -398,7 +420,7 @@ def _corrects(envelope: Mapping[str, Any]) -> bool:
 
 
 def _broken(contract: Contract, envelope: Mapping[str, Any]) -> list[Problem]:
-    """Returns what the cleaning will reject, by the keys that the sender wrote."""
+    """Returns the rules for which the cleaning step will reject the event, with the keys as the sender wrote them."""
     try:
         typed(contract, envelope)
     except BreaksContract as error:
@@ -410,7 +432,7 @@ def _broken(contract: Contract, envelope: Mapping[str, Any]) -> list[Problem]:
 
 
 def _sent_as(column: str, contract: Contract, envelope: Mapping[str, Any]) -> str:
-    """Returns the key of the column in the event, or how it is best called where the event has none."""
+    """Returns the key of the column in the event, or the preferred key if the event has none."""
     if column == contract["event_time"] and envelope["event_time"] is not None:
         return "event_time"
     headers = next((c["headers"] for c in contract["columns"] if c["name"] == column), [column])
@@ -418,7 +440,10 @@ def _sent_as(column: str, contract: Contract, envelope: Mapping[str, Any]) -> st
 
 
 def _partition_key(contract: Contract, envelope: Mapping[str, Any]) -> str:
-    """The entity, so that its events stay in order; hashed, because an entity may be a person (as the producer does)."""
+    """Returns the hash of the event's entity, so that the events of an entity stay in order.
+
+    It is hashed because an entity may be a person. The producer does the same.
+    """
     [headers] = [c["headers"] for c in contract["columns"] if c["name"] == contract["partition_key"]]
     entity = next((envelope["data"][h] for h in headers if h in envelope["data"]), envelope["event_id"])
     return sha256(str(entity).encode("utf-8", "replace")).hexdigest()[:32]

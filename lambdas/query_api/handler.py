@@ -1,4 +1,4 @@
-"""Lambda query_api: invoices and customers from DynamoDB. Reads by key only, never by a scan."""
+"""Lambda query_api: returns invoices and customers from DynamoDB. It reads by key only and never scans a table."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ dynamodb = boto3.client("dynamodb", config=Config(retries={"mode": "standard", "
 
 
 class NotFound(Exception):  # noqa: N818
-    """Says what was not found."""
+    """The requested object does not exist; the message names it."""
 
 
 def _invoice(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
@@ -72,7 +72,7 @@ def _customer(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
         Limit=limit,
         **start,
     )
-    # One without lines is left by a correction that gave the invoice to another customer, and by withdrawals.
+    # A summary has no lines after a withdrawal, or after a correction that moved the invoice to another customer.
     found = [item for item in page["Items"] if has_lines(item)]
     if not found and not start and "LastEvaluatedKey" not in page:
         raise NotFound(f"no customer {customer}")
@@ -96,7 +96,7 @@ def _answer(status: int, body: dict[str, Any], **headers: str) -> dict[str, Any]
 
 @values_withheld
 def handler(request: dict[str, Any], context: object) -> dict[str, Any]:
-    """Returns the answer in payload format 2.0: 200, 400, 403, 404, or 429 when DynamoDB is throttled."""
+    """Returns the response in payload format 2.0: 200, 400, 403, 404, or 429 if DynamoDB throttles."""
     caller = caller_of(request)
     log.info("key=%s route=%s", caller.name, request["routeKey"])
     if lack := caller.lacks(READ):

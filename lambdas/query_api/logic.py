@@ -1,4 +1,4 @@
-"""Requests for invoices and customers, and their answers as JSON: pure, without I/O."""
+"""Parsing of requests for invoices and customers, and their responses as JSON. Pure, without I/O."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from decimal import Decimal
 from typing import Any
 from urllib.parse import unquote
 
-KEY_MAX_BYTES = 1024  # DynamoDB's limit of a sort key; a partition key may have 2,048
+KEY_MAX_BYTES = 1024  # DynamoDB's limit for a sort key; a partition key may have 2,048
 PAGE_DEFAULT, PAGE_MAX = 50, 500
 
 
 class BadRequest(ValueError):  # noqa: N818
-    """The request cannot be answered; the message says which part is wrong and what was expected."""
+    """The request is invalid. The message names the wrong part and what was expected."""
 
 
 def path_key(parameters: Mapping[str, str], name: str) -> str:
-    """Returns a key of the path, decoded.
+    """Returns a URL-decoded path parameter.
 
     Raises:
-        BadRequest: it is empty, too long or no text.
+        BadRequest: the parameter is empty, too long, not valid UTF-8 or has control characters.
     """
     value = unquote(parameters.get(name, ""), errors="strict") if _decodes(parameters.get(name, "")) else ""
     if not 1 <= len(value.encode("utf-8", "replace")) <= KEY_MAX_BYTES or any(ord(c) < 32 for c in value):
@@ -40,7 +40,11 @@ def _decodes(text: str) -> bool:
 
 
 def page_size(query: Mapping[str, str]) -> int:
-    """Returns `?limit=`, by default PAGE_DEFAULT."""
+    """Returns the query parameter `limit`, or PAGE_DEFAULT if it is absent.
+
+    Raises:
+        BadRequest: the parameter is not a whole number from 1 to PAGE_MAX.
+    """
     text = query.get("limit", str(PAGE_DEFAULT))
     if not re.fullmatch(r"[0-9]{1,4}", text, re.ASCII) or not 1 <= int(text) <= PAGE_MAX:
         raise BadRequest(f"limit: expected a whole number from 1 to {PAGE_MAX}")
@@ -48,7 +52,7 @@ def page_size(query: Mapping[str, str]) -> int:
 
 
 def cursor_of(last_key: Mapping[str, Any] | None) -> str | None:
-    """Returns where the next page begins, as an opaque text, or None after the last page."""
+    """Returns an opaque cursor for the next page, or None after the last page."""
     if not last_key:
         return None
     return base64.urlsafe_b64encode(
@@ -60,7 +64,7 @@ def start_of(cursor: str, customer_id: str) -> dict[str, Any]:
     """Returns the key after which the page begins.
 
     Raises:
-        BadRequest: no cursor of ours.
+        BadRequest: the cursor was not made by `cursor_of`.
     """
     try:
         date, invoice = json.loads(base64.b64decode(cursor.encode("ascii"), altchars=b"-_", validate=True))
@@ -73,7 +77,7 @@ def start_of(cursor: str, customer_id: str) -> dict[str, Any]:
 
 
 def plain(attribute: Mapping[str, Any]) -> Any:
-    """Returns the value of an attribute in DynamoDB's JSON that is a text, a number or NULL."""
+    """Returns the value of a text, number or NULL attribute in DynamoDB's JSON."""
     [(kind, value)] = attribute.items()
     if kind == "N":
         return int(value) if re.fullmatch(r"-?[0-9]+", value) else Decimal(value)
@@ -81,18 +85,18 @@ def plain(attribute: Mapping[str, Any]) -> Any:
 
 
 def line(event_id: str, kept: str) -> dict[str, Any]:
-    """Returns one line of an item, kept as JSON text."""
+    """Returns one line of an item from its stored JSON text."""
     values = json.loads(kept)
     return {"event_id": event_id, **values, "unit_price": Decimal(values["unit_price"])}
 
 
 def has_lines(item: Mapping[str, Any]) -> bool:
-    """Returns whether the item still has a line: corrections and withdrawals may leave one without."""
+    """Returns whether the item still has a line. Corrections and withdrawals may leave an item without lines."""
     return bool(item["LineCount"]["N"] != "0")
 
 
 def invoice_item(item: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns one item of the table `invoices`, its lines in the order of their dates, without those that were taken out."""
+    """Returns one item of the table `invoices`, with its lines by date and without withdrawn lines."""
     kept = {event_id: text["S"] for event_id, text in item["Lines"]["M"].items()}
     lines = [line(event_id, text) for event_id, text in kept.items() if "withdrawn" not in json.loads(text)]
     return {
@@ -111,7 +115,7 @@ def invoice_item(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def invoice(items: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
-    """Returns a whole invoice; what describes it comes from its earliest line."""
+    """Returns a whole invoice. Its customer, country and date come from its earliest line."""
     ordered = sorted(items, key=lambda item: item["StockCode"]["S"])
     first = min(ordered, key=lambda item: item["FirstLine"]["S"])
     parts = [invoice_item(item) for item in ordered]
@@ -140,7 +144,7 @@ def summary(item: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def to_json(value: Any) -> str:
-    """Returns JSON in which a Decimal is a number with exactly its digits; json would make it a float."""
+    """Returns JSON in which a Decimal keeps its exact digits. The module `json` would need a float."""
     if isinstance(value, Decimal):
         return format(value, "f")
     if isinstance(value, dict):

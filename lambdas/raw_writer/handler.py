@@ -1,8 +1,8 @@
-"""Lambda raw_writer: Kinesis records to gzip JSON lines in S3, once per key.
+"""Lambda raw_writer: writes Kinesis records to S3 as gzip JSON lines, once per key.
 
-A write that fails is reported as a failure of the batch's first record (ReportBatchItemFailures), so that the event
-source mapping sends the same batch again and every object is written again at its own key. A report from the middle of
-the batch would give the rest new keys, and raw/ the same events twice.
+A failed write is reported as a failure of the batch's first record (ReportBatchItemFailures). The event source mapping
+then sends the same batch again, and every object is written again at its own key. If a record in the middle of the
+batch were reported, the rest would get new keys, and raw/ would hold the same events twice.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def _put(file: RawFile) -> None:
 
 @values_withheld
 def handler(event: dict[str, Any], context: object) -> dict[str, list[dict[str, str]]]:
-    """Returns the partial batch response: no failures, or the batch's first record."""
+    """Returns the partial batch response: no failures, or a failure of the batch's first record."""
     for file in files_of(event["Records"]):
         try:
             _put(file)

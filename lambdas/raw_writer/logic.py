@@ -1,6 +1,6 @@
-"""From a batch of Kinesis records to the objects of raw/: pure, without I/O.
+"""Conversion of a batch of Kinesis records to the objects of raw/. Pure, without I/O.
 
-An object's key and bytes depend on its records alone, so a Lambda that is retried writes its own objects again.
+The key and the bytes of an object depend only on its records, so a retried invocation writes the same objects again.
 """
 
 from __future__ import annotations
@@ -17,13 +17,13 @@ from typing import Any
 from ecommerce_events.envelope import RECORD_INDEX
 from ecommerce_events.records import Part, parts_of
 
-# Level 1 packs JSON lines to a seventh at five times the speed of level 9.
+# Level 1 compresses JSON lines to a seventh, five times as fast as level 9.
 GZIP_LEVEL = 1
 
 
 @dataclass(frozen=True)
 class RawFile:
-    """One object to write: its lines are of records between the first and last sequence number, on one shard."""
+    """One object to write. Its lines come from the records of one shard, from a first to a last sequence number."""
 
     key: str
     body: bytes
@@ -41,10 +41,10 @@ class _Group:
 def line_of(part: Part) -> bytes:
     """Returns the event in its envelope as one line of raw/.
 
-    The envelope is the sender's byte for byte, and so is `data` around which there was none; of one that spans lines the
-    breaks are taken out. What is not the first event of its record says so in `record_index`, as its first key.
+    The envelope keeps the bytes that the sender wrote, except that line breaks are removed. For a bare record, the same
+    is true of `data`. An event that is not the first of its record gets the key `record_index` as its first key.
     """
-    # JSON allows line breaks only between tokens, so taking them out changes nothing.
+    # JSON allows line breaks only between tokens, so removing them changes no value.
     line = part.content.strip().replace(b"\r", b"").replace(b"\n", b"")
     if part.is_bare and part.envelope:
         head = json.dumps({key: value for key, value in part.envelope.items() if key != "data"})
@@ -53,12 +53,13 @@ def line_of(part: Part) -> bytes:
 
 
 def files_of(records: Iterable[Mapping[str, Any]]) -> list[RawFile]:
-    """Returns the objects for one invocation's Kinesis records, ordered by their first sequence number.
+    """Returns the objects for the Kinesis records of one invocation, ordered by their first sequence number.
 
-    One object per feed, and one for what is no event:
-    `raw/feed=F/dt=YYYY-MM-DD/hour=HH/<shard>-<first seq>-<last seq>.jsonl.gz`, one envelope a line, and
-    `quarantine/unreadable/dt=.../hour=.../<same>.jsonl.gz`, one {reason, data, event_source_id, ...} a line. Exactly one
-    line of each record has no `record_index`, whatever the record holds and wherever its events go.
+    There is one object per feed, with one envelope per line:
+    `raw/feed=F/dt=YYYY-MM-DD/hour=HH/<shard>-<first seq>-<last seq>.jsonl.gz`. Content that is not an event goes to one
+    object with one {reason, data, event_source_id, ...} per line:
+    `quarantine/unreadable/dt=.../hour=.../<same>.jsonl.gz`. Exactly one line of each record has no `record_index`,
+    whatever the record holds and whichever objects its events go to.
     """
     groups: dict[str, _Group] = {}
     for record in records:

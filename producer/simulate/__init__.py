@@ -1,4 +1,4 @@
-"""Simulated shops: the same seed gives the same events, some of them broken on purpose."""
+"""Simulated shops. The same seed gives the same events, some of which are broken on purpose."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ SHOPS = {
 def simulated(
     feed: str, count: int | None, seed: int, bad_rate: float
 ) -> Iterator[tuple[datetime, dict[str, object], Broken | None]]:
-    """Yields `count` times (event time, record, what is broken in it or None).
+    """Yields (event time, record, way in which it is broken or None), `count` times.
 
     Args:
         feed: one of SHOPS.
-        count: events; None yields without end, each at the present.
+        count: number of events; None yields events without end, each at the current time.
         seed: the same seed gives the same events, whatever `bad_rate` is.
-        bad_rate: share of broken events, 0 to 1.
+        bad_rate: share of broken events, from 0 to 1.
 
     Raises:
         PermanentError: there is no simulator for the feed.

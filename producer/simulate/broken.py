@@ -1,4 +1,4 @@
-"""The ways in which a simulated event can be broken, each of which the pipeline must keep and explain."""
+"""The ways in which a simulated event can be broken. The pipeline must keep each such event, with the reason."""
 
 from __future__ import annotations
 
@@ -8,7 +8,13 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Broken:
-    """One way: `data` changes the record, `line` the finished envelope, which is then none any more."""
+    """One way to break an event.
+
+    Attributes:
+        data: changes the record.
+        line: changes the encoded envelope, which is then no longer an envelope.
+        time_is_lost: whether the event has no valid event time.
+    """
 
     name: str
     data: Callable[[Mapping[str, object]], dict[str, object]] | None = None

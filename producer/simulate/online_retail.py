@@ -1,4 +1,4 @@
-"""A gift shop with the habits of the UCI Online Retail data set: invoices of several lines, some cancelled."""
+"""Simulator of a gift shop after the UCI Online Retail data set: invoices of several lines, some canceled."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ OPENED = datetime(2026, 1, 1, tzinfo=UTC)
 INVOICES_PER_DAY = 80
 PRODUCTS = 800
 CUSTOMERS = 900
-# Shares of the UCI data set: a quarter of the lines without a customer, 91 % from the United Kingdom, 2 % cancelled.
+# Shares of the UCI data set: a quarter of the lines without a customer, 91 % from the United Kingdom, 2 % canceled.
 UNKNOWN_CUSTOMER, CANCELLED, POSTAGE = 0.25, 0.02, 0.03
 COUNTRIES = (
     ("United Kingdom", 910),
@@ -49,7 +49,7 @@ THINGS = (
 def records(
     seed: int, start: datetime, count: int, moments: Moments = moments
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
-    """Yields (event time, record) of `count` invoice lines, values as the data set writes them."""
+    """Yields (event time, record) of `count` invoice lines, with values in the format of the data set."""
     random = Random(f"online_retail/{seed}")
     products = [
         (
@@ -62,7 +62,7 @@ def records(
     popularity = [1 / rank for rank in range(1, PRODUCTS + 1)]
     names, weights = zip(*COUNTRIES, strict=True)
     customers = [(str(12346 + i), random.choices(names, weights)[0]) for i in range(CUSTOMERS)]
-    # A shop that opens later counts on from a higher number, and one of another seed has numbers of its own.
+    # Invoice numbers depend on the start time and the seed, so that runs with other values do not reuse them.
     sent, invoice = 0, 600000 + max(0, int((start - OPENED).total_seconds())) + 10**9 * ((seed - 1) % 1000)
     for moment in moments(random, start, INVOICES_PER_DAY):
         customer, country = random.choice(customers)

@@ -1,7 +1,7 @@
-"""A stock room: it opens with what is on the shelves, sales take from them, and one that runs low is filled again.
+"""Simulator of a stock room: it starts with an opening stock, sales reduce it, and low products are restocked.
 
-Now and then something is brought back, or a count finds less than there should be. Some tills send sales and returns
-without event_type: there the sign says which.
+A few movements are returns. In others, an inventory count finds less than expected. Some tills send sales and returns
+without event_type; the sign of the quantity then distinguishes them.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ WITHOUT_TYPE = 0.3  # share of the sales and returns
 def records(
     seed: int, start: datetime, count: int, moments: Moments = moments
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
-    """Yields (event time, record) of `count` movements, the opening stock first, as restocks."""
+    """Yields (event time, record) of `count` movements. The opening stock comes first, as restocks."""
     random = Random(f"product_events/{seed}")
     shelf = {f"P{number:05d}": random.randint(LOW, FULL) for number in range(1, PRODUCTS + 1)}
     price = {product: random.randint(99, 19999) / 100 for product in shelf}

@@ -1,4 +1,4 @@
-"""People who buy, by Faker: names, addresses and phones that belong to nobody."""
+"""Simulator of purchases, with names, addresses and phone numbers made up by Faker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from producer.simulate.rhythm import Moments, moments
 
 PURCHASES_PER_DAY = 900
 PEOPLE_PER_PURCHASE = 0.15
-PEOPLE = 10_000  # made at the start, some 0.2 ms each
+PEOPLE = 10_000  # created at the start, in about 0.2 ms each
 PRODUCTS = (
     "Laptop",
     "Phone",
@@ -40,7 +40,7 @@ PRODUCTS = (
 def records(
     seed: int, start: datetime, count: int, moments: Moments = moments
 ) -> Iterator[tuple[datetime, dict[str, object]]]:
-    """Yields (event time, record) of `count` purchases; people come back."""
+    """Yields (event time, record) of `count` purchases. A person may buy several times."""
     random = Random(f"purchases/{seed}")
     fake = Faker("en_US")
     fake.seed_instance(random.getrandbits(64))

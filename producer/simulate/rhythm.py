@@ -1,4 +1,4 @@
-"""When people shop: quiet nights, a peak at noon and one in the evening."""
+"""Event times over a day: few events at night, a peak at noon and another one in the evening."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ BY_HOUR = (2, 1, 1, 1, 1, 2, 4, 8, 14, 20, 26, 30, 32, 30, 26, 24, 22, 20, 22, 2
 
 
 def moments(random: Random, start: datetime, per_day: int) -> Iterator[datetime]:
-    """Yields rising times without end, about `per_day` a day, to the second."""
+    """Yields ascending times without end, about `per_day` per day, in whole seconds."""
     scale = per_day / sum(BY_HOUR)
     moment = start
     while True:
@@ -22,6 +22,6 @@ def moments(random: Random, start: datetime, per_day: int) -> Iterator[datetime]
 
 
 def present(random: Random, start: datetime, per_day: int) -> Iterator[datetime]:
-    """Yields the present, to the second, without end: for events that are sent as they happen."""
+    """Yields the current time in whole seconds, without end, for events that are sent as they happen."""
     while True:
         yield datetime.now(UTC).replace(microsecond=0)

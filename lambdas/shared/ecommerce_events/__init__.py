@@ -1,1 +1,1 @@
-"""What all Lambdas share: the envelope, the contracts, which record is of which feed, retries. Packaged as a Lambda layer."""
+"""Code that all Lambdas share: envelope, contracts, feed recognition and retries. Packaged as a Lambda layer."""

@@ -1,4 +1,4 @@
-"""Who calls the HTTP API and what that caller may do, as API Gateway tells the functions behind it."""
+"""The caller of the HTTP API and its rights, read from the request context that API Gateway passes to a function."""
 
 from __future__ import annotations
 
@@ -11,13 +11,18 @@ SEND, READ, CORRECT = RIGHTS = ("send", "read", "correct")
 
 @dataclass(frozen=True)
 class Caller:
-    """The name of a key, or the ARN of an IAM principal, with its rights."""
+    """A caller of the HTTP API and its rights.
+
+    Attributes:
+        name: the name of an API key, or the ARN of an IAM principal.
+        may: the rights of the caller, out of RIGHTS.
+    """
 
     name: str
     may: frozenset[str]
 
     def lacks(self, right: str) -> str:
-        """Returns a sentence that names the missing right, or nothing where the caller has it."""
+        """Returns a sentence that names the missing right, or an empty text if the caller has the right."""
         if right in self.may:
             return ""
         has = ", ".join(known for known in RIGHTS if known in self.may) or "nothing"
@@ -25,12 +30,15 @@ class Caller:
 
 
 def caller_of(request: Mapping[str, Any], correctors: Collection[str] = ()) -> Caller:
-    """Returns the caller of a request, payload format 2.0. One that no authorizer has seen may do nothing.
+    """Returns the caller of a request in payload format 2.0.
+
+    A request that passed no authorizer has a caller without rights.
 
     Args:
-        request: has what `api_authorizer` said in requestContext.authorizer.lambda, or the IAM principal in .iam. IAM's own
-            policies say who may send and read: they are routes.
-        correctors: ARNs of IAM principals that may also correct.
+        request: carries the answer of `api_authorizer` in requestContext.authorizer.lambda, or the IAM principal in
+            requestContext.authorizer.iam. An IAM principal may send and read, because its IAM policies already limit
+            the routes that it may call.
+        correctors: ARNs of the IAM principals that may also correct events.
     """
     authorizer = request.get("requestContext", {}).get("authorizer") or {}
     if known := authorizer.get("lambda"):
@@ -42,5 +50,5 @@ def caller_of(request: Mapping[str, Any], correctors: Collection[str] = ()) -> C
 
 
 def _principal(arn: str) -> str:
-    """Returns the ARN without the name of the session, which changes with each of them."""
+    """Returns the ARN of a principal without the session name, which differs from session to session."""
     return arn.rsplit("/", 1)[0] if ":assumed-role/" in arn else arn

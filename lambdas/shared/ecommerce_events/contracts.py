@@ -1,7 +1,8 @@
-"""The contracts of the feeds, and an event's data as its contract types it.
+"""The contracts of the feeds, and the conversion of an event's data to the types of its contract.
 
-The rules are those of the cleaning in the warehouse's path (ecommerce_elt.cleaning.typing_sql); a test holds both to the same
-answers. `contracts.json` is written beside this file when the layer is packaged, from include/feeds/.
+The rules are the same as in the cleaning step of the warehouse path (ecommerce_elt.cleaning.typing_sql). A test checks
+that both give the same results. `contracts.json` is generated from include/feeds/ when the layer is packaged, and is
+written next to this file.
 """
 
 from __future__ import annotations
@@ -38,22 +39,27 @@ _TIME = re.compile(
     r"(?:[ T](?P<hour>[01]?[0-9]|2[0-3]):(?P<minute>[0-5]?[0-9])(?::(?P<second>[0-5]?[0-9])(?:[.](?P<fraction>[0-9]{1,9}))?)?"
     r"(?:Z| UTC|(?P<zone>[+-](?:0[0-9]|1[0-4])(?::?[0-5][0-9])?))?)?"
 )
-_EPOCH = re.compile(r"@([0-9]{15,16})")  # microseconds since 1970, as the rewrites of the epoch formats leave it
-# Of ecommerce_elt.feeds.dialects, where the reasons stand.
+_EPOCH = re.compile(r"@([0-9]{15,16})")  # microseconds since 1970, from the rewrites of epoch formats
+# Copied from ecommerce_elt.feeds.dialects, which explains them.
 _DAMAGED = re.compile(r"[0-9]([.][0-9]+)?[eE][+][0-9]{2,3}|[0-9][.][0-9]+[eE][+-]?[0-9]{1,3}")
 _TWO_READINGS = re.compile(r"[+-]?[1-9][0-9]{0,2},[0-9]{3}")
 _GROUP = re.compile(r"\\([1-9])")
 _BLANKS = "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a\u202f\u205f\u3000"
 _EXTRA_MAX_BYTES = 65535
-_REMEMBERED_TEXTS, _REMEMBERED_LENGTH = 1 << 13, 64  # of a column
+_REMEMBERED_TEXTS, _REMEMBERED_LENGTH = 1 << 13, 64  # cached texts per column, and characters per text at most
 _1970 = datetime(1970, 1, 1, tzinfo=UTC)
-_FLOAT_NOISE = 1e-15  # of a number: a double has 15 to 17 digits
-_EXACT = Context(prec=1_000_000)  # digits, more than a record has
+_FLOAT_NOISE = 1e-15  # relative to the number: a double has 15 to 17 significant digits
+_EXACT = Context(prec=1_000_000)  # digits, more than a record can hold
 _EARLIEST, _LATEST = datetime(1900, 1, 1, tzinfo=UTC), datetime(2200, 1, 1, tzinfo=UTC)
 
 
-class BreaksContract(ValueError):  # noqa: N818  # what the event is, not what went wrong here
-    """The event breaks its contract; `reasons` has every rule that it breaks, without the values."""
+class BreaksContract(ValueError):  # noqa: N818  # names the state of the event, not a failure of this code
+    """The event breaks its contract.
+
+    Attributes:
+        reasons: every rule that the event breaks. Only the rule "ambiguous" quotes a value, and not in a feed with
+            personal data.
+    """
 
     def __init__(self, reasons: list[Reason]) -> None:
         self.reasons = reasons
@@ -64,19 +70,22 @@ _CAPITALS = str.maketrans("abcdefghijklmnopqrstuvwxyz", "ABCDEFGHIJKLMNOPQRSTUVW
 
 
 def capitals(text: str) -> str:
-    """Returns the text with ASCII letters as capitals, as the cleaning's SQL does; of others engines differ."""
+    """Returns the text with its ASCII letters in upper case, as the SQL of the cleaning step does.
+
+    Other letters stay as they are, because the SQL engines convert them differently.
+    """
     return text.translate(_CAPITALS)
 
 
 @cache
 def contracts() -> dict[str, Contract]:
-    """Returns feed to contract, of all feeds."""
+    """Returns the contracts of all feeds, by feed name."""
     return dict(json.loads(Path(__file__).with_name("contracts.json").read_text("utf-8")))
 
 
 @lru_cache(maxsize=1 << 14)
 def read_time(text: str) -> datetime | None:
-    """Returns the time in UTC, or None where the text is none. A text without a zone is UTC."""
+    """Returns the time in UTC, or None if the text is not a time. A text without a time zone is read as UTC."""
     found = _TIME.fullmatch(text)
     if not found:
         return None
@@ -112,9 +121,12 @@ def _raw(column: Mapping[str, Any], data: Mapping[str, Any]) -> str | None:
 
 
 def _plain(column: Mapping[str, Any]) -> Callable[[str], str | None]:
-    """Returns what brings a text into the plain form of the column's type, by the rewrites of its dialect; None is missing."""
+    """Returns a function that rewrites a text from the column's dialect into the plain form of the column's type.
+
+    The function returns None for a text that the dialect declares as a missing value.
+    """
     missing = frozenset(column["missing"])
-    # \g<1>, because Python takes a digit behind \1 for one more of the group's number.
+    # \g<1> instead of \1, because Python reads a digit after \1 as part of the group number.
     steps = [(re.compile(pattern), _GROUP.sub(r"\\g<\1>", replacement)) for pattern, replacement in column["rewrites"]]
 
     def plain(raw: str) -> str | None:
@@ -136,7 +148,7 @@ def _is_plain(column: Mapping[str, Any], raw: str) -> bool:
 
 
 def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason], is_old: bool) -> Any:
-    """Returns the value as the column's type, or None with the reason added."""
+    """Returns the text as a value of the column's type, or None after it has added the reason to `reasons`."""
     kind, name = column["type"], column["name"]
     if kind in {"string", "identifier"}:
         if kind == "identifier" and not is_old and _DAMAGED.fullmatch(raw):
@@ -170,7 +182,11 @@ def _typed(column: Mapping[str, Any], raw: str, reasons: list[Reason], is_old: b
 def _amount(
     column: Mapping[str, Any], raw: str, size: tuple[int, int], reasons: list[Reason], is_old: bool
 ) -> Decimal | None:
-    """Returns the number as a decimal of (precision, scale), or None with the reasons added."""
+    """Returns the number as a decimal of `size` (precision, scale), or None if it is not a number or too large.
+
+    Every broken rule is added to `reasons`. A number with too many decimals is rounded. This breaks a rule unless the
+    difference is noise of a float or the contract rounds the column.
+    """
     name, (precision, scale) = column["name"], size
     if not _DECIMAL.fullmatch(raw):
         if column["two_readings"] and not is_old and _TWO_READINGS.fullmatch(raw):
@@ -185,7 +201,7 @@ def _amount(
     if raw.partition(".")[2].rstrip("0")[scale:]:
         nearest = amount.quantize(step, ROUND_HALF_UP, _EXACT)
         if not is_old and abs(float(raw) - float(nearest)) <= abs(float(nearest)) * _FLOAT_NOISE:
-            amount = nearest  # JavaScript and pandas write 2.5499999999999998 for 2.55
+            amount = nearest  # JavaScript and pandas may write 2.55 as 2.5499999999999998
         elif not is_old and column["round"]:
             amount = amount.quantize(step, ROUND_HALF_EVEN, _EXACT)
         else:
@@ -197,14 +213,17 @@ def _amount(
     return amount
 
 
-Read = tuple[Any, tuple[Reason, ...]]  # the typed value, and what is wrong with the text
+Read = tuple[Any, tuple[Reason, ...]]  # the typed value, and the rules that the text breaks
 
 
 def _reader(column: Mapping[str, Any], *, is_old: bool) -> Callable[[str], Read]:
-    """Returns what types one column's text. Texts come again and again, so short ones are remembered with their values.
+    """Returns a function that converts a text of one column to its type.
+
+    The same texts occur many times, so the results for short texts are cached.
 
     Args:
-        is_old: the event is of a schema_version that knew no dialects.
+        column: the column in the contract.
+        is_old: whether the events have a schema_version from before the contract had dialects.
     """
     plain = _plain(column)
 
@@ -223,7 +242,10 @@ def _reader(column: Mapping[str, Any], *, is_old: bool) -> Callable[[str], Read]
 
 
 class _Compiled:
-    """A contract's columns with their readers. It keeps the contract, so that its id stays its own."""
+    """The columns of a contract with their readers.
+
+    It holds a reference to the contract, so that no other object can get the same id().
+    """
 
     def __init__(self, contract: Contract) -> None:
         self.contract = contract
@@ -238,13 +260,14 @@ _compiled: dict[int, _Compiled] = {}
 
 
 def typed(contract: Contract, envelope: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns column name to value: str, int, Decimal, bool, datetime in UTC, or None where it is missing.
+    """Returns the values by column name: str, int, Decimal, bool, datetime in UTC, or None if the value is missing.
 
     Args:
-        contract: must not change from the first call on.
+        contract: must not change after the first call, because its readers are cached by its id().
+        envelope: an envelope of the contract's feed.
 
     Raises:
-        BreaksContract: with every rule that the event breaks.
+        BreaksContract: the event breaks its contract; the exception lists every rule that it breaks.
     """
     compiled = _compiled.get(id(contract)) or _compiled.setdefault(id(contract), _Compiled(contract))
     data = envelope["data"]

@@ -1,4 +1,4 @@
-"""A CSV text with a header row as records, RFC 4180 or with another delimiter. Values stay the texts that they are."""
+"""Parser for CSV with a header row, as in RFC 4180 or with another delimiter. All values stay texts."""
 
 from __future__ import annotations
 
@@ -7,16 +7,22 @@ import io
 from dataclasses import dataclass, field
 
 DELIMITERS = ",;\t|"
-FIELD_MAX_CHARACTERS = 1024**2  # more is no event of the stream anyway
+FIELD_MAX_CHARACTERS = 1024**2  # a longer value would not fit into a record of the stream
 
 
-class NotCsv(ValueError):  # noqa: N818  # what the text is, not what went wrong here
-    """The text is no CSV with a header row; says the line and what was expected, never a value."""
+class NotCsv(ValueError):  # noqa: N818  # names the state of the text, not a failure of this code
+    """The text is not CSV with a header row. The message names the line and the expectation, never a value."""
 
 
 @dataclass(frozen=True)
 class Row:
-    """One row: its line in the text, and its record, or what is wrong with it."""
+    """One row of a CSV text.
+
+    Attributes:
+        line: the line of the text where the row begins, from 1.
+        record: the values by column name; empty if there is a problem.
+        problem: why the row is not a record; empty if it is one.
+    """
 
     line: int
     record: dict[str, str]
@@ -25,7 +31,7 @@ class Row:
 
 @dataclass
 class Table:
-    """The rows of a text, and the lines that were left out, each with the reason."""
+    """The header and rows of a CSV text, and the skipped lines, each with the reason."""
 
     header: list[str]
     rows: list[Row] = field(default_factory=list)
@@ -33,13 +39,15 @@ class Table:
 
 
 def read_csv(text: str) -> Table:
-    """Returns the rows. Blank lines are nothing; rows of empty values and repetitions of the header are left out and named.
+    """Returns the rows of a CSV text.
 
-    The delimiter is the one of DELIMITERS that the first line has most often. Columns without a name at the end of the
-    header, as spreadsheets leave them, are nothing as long as they are empty.
+    Blank lines are ignored. Rows of empty values and repetitions of the header are skipped and listed in `left_out`.
+    The delimiter is the one of DELIMITERS that occurs most often in the first line. Unnamed columns at the end of the
+    header, which spreadsheets may write, are ignored as long as they are empty.
 
     Raises:
-        NotCsv: no header row, a header with a name twice or without a name between two, or quotes that do not end.
+        NotCsv: the text has no header row, the header repeats a name or has an unnamed column before a named one, or a
+            quoted value is not closed.
     """
     csv.field_size_limit(FIELD_MAX_CHARACTERS)
     first = next((line for line in io.StringIO(text, newline="") if line.strip()), "")
@@ -89,7 +97,7 @@ def _add(table: Table, values: list[str], line: int) -> None:
 
 
 def _trimmed(values: list[str], at_least: int) -> list[str]:
-    """Returns the values without empty ones at the end, down to `at_least` of them."""
+    """Returns the values without the empty ones at the end, but never fewer than the first `at_least`."""
     end = len(values)
     while end > at_least and not values[end - 1].strip():
         end -= 1

@@ -1,4 +1,4 @@
-"""The envelope in which every event travels, read strictly: what passes here can be stored in raw/ and read again."""
+"""The envelope of an event and its strict reader. An envelope that passes can be stored in raw/ and read again."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Any
 FEED = re.compile(r"[a-z][a-z0-9_]{0,62}")
 EVENT_ID_MAX_BYTES = 128  # staging and core keep it in a VARCHAR(128)
 VERSION_MAX = 2**31 - 1
-RECORD_INDEX = "record_index"  # which event of its Kinesis record this is, where it is not the first
+RECORD_INDEX = "record_index"  # position of the event in its Kinesis record, set if it is not the first
 
 
-class NotAnEnvelope(ValueError):  # noqa: N818  # what the record is, not what went wrong here
-    """The record is no envelope; the message is the reason, without the record's content."""
+class NotAnEnvelope(ValueError):  # noqa: N818  # names the state of the record, not a failure of this code
+    """The record is not an envelope. The message is the reason, without the record's content."""
 
 
 def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -34,7 +34,8 @@ def read_json(text: str) -> Any:
     """Returns the value of a JSON text.
 
     Raises:
-        NotAnEnvelope: no JSON, or JSON that not every reader reads alike: a key twice, NaN, half a surrogate pair.
+        NotAnEnvelope: the text is not JSON, or it is JSON that readers treat differently: a duplicate key, NaN or
+            Infinity, or half of a surrogate pair.
     """
     try:
         value = _decoder.decode(text)
@@ -46,7 +47,11 @@ def read_json(text: str) -> Any:
 
 
 def scan_json(text: str, at: int) -> tuple[Any, int]:
-    """Returns the JSON value that begins at `at`, and where it ends. Raises as `read_json`."""
+    """Returns the JSON value that begins at `at`, and its end.
+
+    Raises:
+        NotAnEnvelope: for the same reasons as `read_json`.
+    """
     try:
         value, end = _decoder.raw_decode(text, at)
     except (ValueError, RecursionError) as error:
@@ -65,7 +70,11 @@ def _refusal(error: Exception) -> NotAnEnvelope:
 
 
 def _check_surrogates(value: Any) -> None:
-    """A lone surrogate is a legal escape but no character; the engines that read raw/ would reject the whole object."""
+    """Raises NotAnEnvelope if the value has a lone surrogate.
+
+    JSON allows a lone surrogate as an escape, but it is not a character, and the engines that read raw/ would reject
+    the whole object.
+    """
     try:
         json.dumps(value, ensure_ascii=False).encode("utf-8")
     except UnicodeEncodeError as error:
@@ -73,11 +82,13 @@ def _check_surrogates(value: Any) -> None:
 
 
 def read_envelope(payload: bytes) -> dict[str, Any]:
-    """Returns the envelope in a Kinesis record's data: event_id, feed, schema_version, event_time, sent_at, data; where the
-    event is not of version 1, also event_version: what has the same event_id and a higher one replaces it.
+    """Returns the envelope in the data of a Kinesis record.
+
+    Its keys are event_id, feed, schema_version, event_time, sent_at and data. An event that is not of version 1 also
+    has event_version. An event replaces an earlier one that has the same event_id and a lower event_version.
 
     Raises:
-        NotAnEnvelope: says which key is wrong and what was expected.
+        NotAnEnvelope: the message names the wrong key and what was expected.
     """
     try:
         text = payload.decode("utf-8")
@@ -92,7 +103,7 @@ def read_envelope(payload: bytes) -> dict[str, Any]:
 
 
 def problems_of(record: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns (key, what was expected) of each key of the envelope that is wrong."""
+    """Returns (key, expectation) for each key of the envelope that is wrong."""
     found = []
     event_id, feed = record.get("event_id"), record.get("feed")
     version, event_version = record.get("schema_version"), record.get("event_version", 1)

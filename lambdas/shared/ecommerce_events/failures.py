@@ -1,4 +1,7 @@
-"""Errors of a Lambda without the records that they are about: Lambda prints what its function raises, and CloudWatch keeps it."""
+"""Removal of record values from the errors of a Lambda.
+
+Lambda logs every exception that its function raises, and CloudWatch keeps the log.
+"""
 
 from __future__ import annotations
 
@@ -10,11 +13,17 @@ Handler = Callable[[dict[str, Any], Any], dict[str, Any]]
 
 
 class WithheldError(Exception):
-    """Stands for an error whose text may quote a record: the traceback is that error's, the text says its kind and code."""
+    """Replaces an error whose message may quote a record.
+
+    It has the traceback of that error. Its message has only the type of that error and its AWS error code.
+    """
 
 
 def without_values(error: BaseException) -> str:
-    """Returns the kind of an error, and the code and operation where it is an answer of AWS; nothing that it may quote."""
+    """Returns the type of an error, without its message, which may quote a record.
+
+    For an error response of AWS, the error code and the operation are added.
+    """
     response = getattr(error, "response", None)
     if isinstance(response, dict) and "Error" in response:
         return (
@@ -24,7 +33,11 @@ def without_values(error: BaseException) -> str:
 
 
 def values_withheld(handler: Handler) -> Handler:
-    """Makes a handler let no error out that may quote a record: its own exceptions are written without any, others are not."""
+    """Decorates a handler so that it raises no error that may quote a record.
+
+    Exceptions of the handler's own modules pass unchanged, because their messages contain no values. All others are
+    replaced by WithheldError.
+    """
     own = (handler.__module__, "logic", "ecommerce_events")
 
     @wraps(handler)

@@ -1,4 +1,4 @@
-"""How often Python looks for cycles: each record makes dozens of objects, none of them in a cycle."""
+"""Frequency of Python's cyclic garbage collection: a record creates dozens of objects, none of them in a cycle."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
 def collect_seldom() -> None:
-    """Makes Python collect a hundredth as often as it does by itself."""
+    """Makes Python run the garbage collector about a hundred times less often than by default."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 20, 20)

@@ -1,4 +1,4 @@
-"""Which feed a record without an envelope is of: pure, by its keys alone."""
+"""Recognition of the feed of a record without an envelope, by its keys alone. Pure, without I/O."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from ecommerce_events.envelope import NotAnEnvelope
 
 
 def is_meant_as_envelope(record: Mapping[str, Any], contracts: Mapping[str, Contract]) -> bool:
-    """Returns whether the object is an envelope or an attempt at one, and so no record by itself.
+    """Returns whether the object is an envelope or an attempt at one, and not a bare record.
 
-    `feed` and `data` decide: every envelope has them, in HTTP requests as on the stream, and no record does. The other keys
-    of the envelope do not: product_events has a column `event_time`, and a record may well bring an `event_id` or a
-    `sent_at` of its own. Nor does `feed` or `data` where it is a key of some contract. What is a whole envelope is one
-    whatever this function says; it tells which of the two an object is that is not.
+    The keys `feed` and `data` decide. Every envelope has them, in HTTP requests and on the stream, and no bare record
+    does. A key that any contract declares for itself does not count. The other keys of the envelope do not count
+    either: product_events has a column `event_time`, and a record may have its own `event_id` or `sent_at`.
+    A valid envelope is one regardless of this function, which decides only about other objects.
     """
     return any(
         key in record and not any(key in c["known_keys"] for c in contracts.values()) for key in ("feed", "data")
@@ -23,13 +23,15 @@ def is_meant_as_envelope(record: Mapping[str, Any], contracts: Mapping[str, Cont
 
 
 def recognised_feed(record: Mapping[str, Any], contracts: Mapping[str, Contract]) -> str:
-    """Returns the feed of the one contract that the record's keys fit; an exact fit goes before one with unknown keys.
+    """Returns the feed of the one contract that fits the record's keys.
 
-    Keys fit where every required column has one, be its value what it may, and where the contract knows them all or keeps
-    unknown ones. A key that is personal in any contract is kept as unknown by none.
+    A contract fits if the record has a key for each required column, whatever its value, and if the contract knows all
+    keys of the record or keeps unknown ones. A contract that knows all keys is preferred. A key that is personal in any
+    contract is never kept as an unknown key.
 
     Raises:
-        NotAnEnvelope: no contract or several; with keys of contracts, never with those of the record, which may name a person.
+        NotAnEnvelope: no contract or several fit. The message quotes keys of the contracts, never keys of the record,
+            which may name a person.
     """
     missing = {feed: _missing(record, contract) for feed, contract in contracts.items()}
     unknown = {
@@ -64,7 +66,7 @@ def recognised_feed(record: Mapping[str, Any], contracts: Mapping[str, Contract]
 
 
 def _missing(record: Mapping[str, Any], contract: Contract) -> list[str]:
-    """Returns the keys, in their preferred spelling, of the required columns that the record does not have."""
+    """Returns the required columns that the record does not have, each by the preferred spelling of its key."""
     required = (column["headers"] for column in contract["columns"] if column["required"])
     return [headers[0] for headers in required if not any(header in record for header in headers)]
 

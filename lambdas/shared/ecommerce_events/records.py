@@ -1,8 +1,9 @@
-"""What is in a record of the stream: the events, however a sender framed them, and what is no event. Pure, without I/O.
+"""Extraction of the events from a record of the stream. Pure, without I/O.
 
-A record is one event, or several: aggregated by the Kinesis Producer Library (KPL), and each of those user records, gzip or
-not, with a byte order mark or not, JSON objects one after the other, in lines or in arrays. An event comes in its envelope,
-or as a record that its keys name (recognition.py). What is no event is kept, with the reason.
+A record holds one event or several. The Kinesis Producer Library (KPL) may have aggregated several user records into
+it. A user record may be compressed with gzip and may begin with a byte order mark. It holds JSON objects one after the
+other, in lines or in arrays. An event is either an envelope or a bare record, whose keys identify its feed
+(recognition.py). Content that is not an event is kept, with the reason.
 """
 
 from __future__ import annotations
@@ -24,21 +25,26 @@ from ecommerce_events.contracts import contracts
 from ecommerce_events.envelope import NotAnEnvelope, problems_of, read_json, scan_json
 from ecommerce_events.recognition import is_meant_as_envelope, recognised_feed
 
-UNPACKED_MAX_BYTES = 16 * 1024**2  # what 1 MiB of gzip with JSON in it unpacks to; a gzip bomb has a thousandfold
-PIECES_MAX = 100_000  # of a user record: each is kept in memory with its reason
+UNPACKED_MAX_BYTES = 16 * 1024**2  # 1 MiB of gzip unpacks to this much JSON; a gzip bomb expands a thousandfold
+PIECES_MAX = 100_000  # pieces of a user record: each is kept in memory with its reason
 BREAKS_MAX = (
-    100  # after which the rest of a text is kept in one piece: each is read anew, at worst to the end of the text
+    100  # then the rest of a text is kept as one piece: after each break, parsing may run to the end of the text
 )
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:stream")
-_BLANKS = re.compile("[ \t\r\n,\ufeff]*")  # between events; commas also where somebody left the brackets away
+_BLANKS = re.compile("[ \t\r\n,\ufeff]*")  # between events; a comma may also separate events outside an array
 _NEXT_EVENT = re.compile(r"[\r\n]+(?=[{\[])")
-# Only the syntax: of what is JSON but refused, it tells the end.
+# Checks only the syntax. It finds the end of a value that is JSON but refused.
 _scan_syntax = JSONDecoder(parse_int=str, parse_float=str, parse_constant=str).raw_decode
 
 
 class Place(NamedTuple):
-    """Where a record lies in the stream; `arrived` in seconds since the epoch."""
+    """Position of a record in the stream.
+
+    Attributes:
+        arrived: time of arrival, in seconds since the epoch.
+        subsequence_number: position of a user record in an aggregated record, from 0.
+    """
 
     shard_id: str
     sequence_number: str
@@ -47,13 +53,15 @@ class Place(NamedTuple):
 
 
 class Part(NamedTuple):
-    """One event of a record, or what is no event.
+    """One part of a record: an event, or content that is not an event.
 
     Attributes:
-        envelope: None where this is no event.
-        content: the bytes of the envelope, of the record without one (then `is_bare`), or of what is no event.
-        reason: why it is no event, without what it holds; else empty.
-        record_index: counts the parts of the Kinesis record, from 0.
+        envelope: the envelope, or None if the part is not an event.
+        content: the bytes of the envelope, of the bare record (then `is_bare` is true), or of the content that is not
+            an event.
+        reason: why the part is not an event, without its values; empty for an event.
+        is_bare: whether the event came without an envelope.
+        record_index: position of the part in the Kinesis record, from 0.
     """
 
     envelope: dict[str, Any] | None
@@ -76,15 +84,15 @@ def parts_of(
     """Returns the parts of a record of the stream, at least one. The same payload at the same place has the same parts.
 
     Args:
-        payload: a Kinesis record's data; or a user record's, of what Firehose took apart.
-        record: as the Lambda gets it.
-        place_of: tells the record's place; asked only for what is not a single envelope. None where there is no stream; then
-            a record without an envelope is no event.
+        payload: the data of a Kinesis record, or of a user record that Firehose deaggregated.
+        record: the record as the Lambda receives it.
+        place_of: returns the place of the record. It is called only if the payload is not a single envelope. It returns
+            None if the record came from no stream; then a bare record is not an event.
     """
     try:
         value = read_json(payload.decode("utf-8"))
     except (UnicodeDecodeError, NotAnEnvelope):
-        value = None  # no single object: taken apart below, with the reason where it is none at all
+        value = None  # not a single object: it is split below, which also finds the reason if it is not JSON
     if type(value) is dict and not problems_of(value):
         return [Part(value, payload)]  # the usual case
     place = place_of(record)
@@ -102,9 +110,13 @@ def parts_of(
 
 
 def _user_records(payload: bytes) -> list[bytes] | None:
-    """Returns the data of the user records that KPL aggregated, or None of a record that is not aggregated.
+    """Returns the data of the user records that KPL aggregated, or None if the record is not aggregated.
 
-    The library's own reader prints a record that it cannot read, and goes on without it. Hence only its messages are used.
+    The library's own reader prints a record that it cannot read and then skips it. For this reason, only the library's
+    protobuf messages are used.
+
+    Raises:
+        NotAnEnvelope: the record is aggregated, but damaged or empty.
     """
     from aws_kinesis_agg import DIGEST_SIZE, MAGIC
 
@@ -159,7 +171,10 @@ def _unpacked(payload: bytes) -> bytes:
 
 
 def _text(content: bytes) -> str:
-    """Returns the text; in it, each byte that is not UTF-8 is a lone surrogate, so that the events beside it can be read."""
+    """Returns the text of the content, from UTF-8 or from UTF-16 with a byte order mark.
+
+    Each byte that is not UTF-8 becomes a lone surrogate, so that the other events of the text can still be read.
+    """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
         try:
             return content.decode("utf-16")
@@ -169,10 +184,11 @@ def _text(content: bytes) -> str:
 
 
 def _pieces(text: str) -> Iterator[tuple[Any, int, int, str]]:
-    """Yields (value, start, end, reason) of each JSON object of a text and each element of its arrays, in their order.
+    """Yields (value, start, end, reason) for each JSON object of a text and each element of its arrays, in order.
 
-    Where there is a reason there is no value: what is JSON but refused is a piece of its own. What is no JSON is one piece
-    with what follows it, up to the next line that begins with { or [; there reading goes on.
+    A piece with a reason is not an event, and its value must not be used. A value that is JSON but refused is a piece
+    of its own. Text that is not JSON is one piece together with the text after it, up to the next line that begins with
+    { or [. Reading continues there.
     """
     at, array, pieces, breaks = 0, "none", 0, 0
     while (at := _past_blanks(text, at)) < len(text):
@@ -200,7 +216,7 @@ def _pieces(text: str) -> Iterator[tuple[Any, int, int, str]]:
         except NotAnEnvelope as error:
             reason, at = str(error), _end(text, start)
         if array == "none" and mark != "{":
-            at = -1  # outside of an array only an object can be an event
+            at = -1  # outside an array, only an object can be an event
         if at < 0:
             breaks += 1
             following = _NEXT_EVENT.search(text, start)
@@ -217,20 +233,29 @@ def _past_blanks(text: str, at: int) -> int:
 
 
 def _end(text: str, start: int) -> int:
-    """Returns where the JSON value ends that begins at `start`, or -1 where it is none."""
+    """Returns the end of the JSON value that begins at `start`, or -1 if there is no JSON value."""
     try:
         return _scan_syntax(text, start)[1]
     except (ValueError, RecursionError):
         return -1
 
 
-@lru_cache(maxsize=1024)  # a sender's records have the same keys
+@lru_cache(maxsize=1024)  # the records of a sender have the same keys
 def _feed_of(keys: frozenset[str]) -> str:
     return recognised_feed(dict.fromkeys(keys), contracts())
 
 
 def _judged(value: dict[str, Any], content: bytes, place: Place | None, index: int) -> Part:
-    """Returns the event in a JSON object, or why it is none; `index` counts within the user record."""
+    """Returns the event in a JSON object, or the reason why it is not an event.
+
+    A bare record gets an envelope, with an event_id derived from its position in the stream.
+
+    Args:
+        value: the JSON object.
+        content: its bytes.
+        place: the place of the user record, or None if it came from no stream.
+        index: position of the object in the user record, from 0.
+    """
     problems = problems_of(value)
     if not problems:
         return Part(value, content)
@@ -247,7 +272,7 @@ def _judged(value: dict[str, Any], content: bytes, place: Place | None, index: i
         "event_id": str(uuid.uuid5(_NAMESPACE, name)),
         "feed": feed,
         "schema_version": known[feed]["version"],
-        "event_time": None,  # the cleaning takes the record's own
+        "event_time": None,  # the cleaning step uses the time in the record
         "sent_at": arrived,
         "data": value,
     }

@@ -11,12 +11,15 @@ _random = SystemRandom()
 
 
 def attempts(count: int, *, first: float = 0.05, longest: float = 2.0, deadline: float = float("inf")) -> Iterator[int]:
-    """Yields 0, 1, ... with a growing wait before each but the first; ends after `count`, or when `deadline` would pass.
+    """Yields the attempts 0, 1, ... and waits before each but the first, longer each time.
+
+    The attempts end after `count`, or before a wait that would pass the deadline.
 
     Args:
-        count: attempts at most.
-        first, longest: ceilings of the first and of any wait, in seconds.
-        deadline: of time.monotonic().
+        count: maximum number of attempts.
+        first: upper limit of the first wait, in seconds.
+        longest: upper limit of any wait, in seconds.
+        deadline: the value of time.monotonic() at which attempts end.
     """
     for attempt in range(count):
         if attempt:
@@ -28,6 +31,6 @@ def attempts(count: int, *, first: float = 0.05, longest: float = 2.0, deadline:
 
 
 def deadline_of(context: Any, reserve_seconds: float) -> float:
-    """Returns the time.monotonic() at which an invocation must stop retrying, so that its answer still gets out."""
+    """Returns the time.monotonic() at which an invocation must stop retrying, to have time left for its response."""
     left = context.get_remaining_time_in_millis() / 1000 if context else 30.0
     return time.monotonic() + max(0.0, left - reserve_seconds)

@@ -1,1 +1,1 @@
-"""A batch: its manifest, its raw records and its clean files. Zipped whole for the job on Glue."""
+"""A batch: its manifest, raw records and clean files. The whole package is zipped for the Glue job."""

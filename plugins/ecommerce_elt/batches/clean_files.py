@@ -1,10 +1,10 @@
-"""The files of a cleaned batch, as every engine writes them. Imported on Glue, so it needs pyarrow and boto3 alone.
+"""The files of a cleaned batch, which all engines write alike. Glue imports this, so it needs only pyarrow and boto3.
 
 All keys derive from the batch id, so that a retry overwrites its own files:
 
     clean/feed=F/dt=<event date>/<batch id>.parquet        the rows, sorted by event time
-    quarantine/feed=F/dt=<arrival date>/<batch id>.parquet  what broke the contract: ids, reasons, where it lies in raw/
-    manifests/<batch id>/objects.jsonl, copy.json, quarantine/, withdrawn/  what COPY reads
+    quarantine/feed=F/dt=<arrival date>/<batch id>.parquet  rejected events: ids, reasons, position in raw/
+    manifests/<batch id>/objects.jsonl, copy.json, quarantine/, withdrawn/  input of COPY
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _LANDED = re.compile(r"/landed-(\d{8}T\d{6}Z)-")
 
 @dataclass(frozen=True)
 class CleanBatch:
-    """Counts of events of a cleaned batch, and which cleaning made its files (typing_sql.cleaned_by)."""
+    """Event counts of a cleaned batch, and the cleaning that made its files (typing_sql.cleaned_by)."""
 
     batch_id: str
     feed: str
@@ -57,20 +57,20 @@ class CleanBatch:
     quarantined: int
     duplicates: int
     cleaned_by: str = ""
-    rounded: int = 0  # clean events with a value that has fewer decimals than the sender wrote
-    withdrawn: int = 0  # clean events that take one out, and so have no row
+    rounded: int = 0  # clean events with a value that was rounded to fewer decimals
+    withdrawn: int = 0  # clean events that withdraw an event, and so have no row
 
     @property
     def rows(self) -> int:
-        """How many rows the batch's clean files have."""
+        """Number of rows in the clean files of the batch."""
         return self.clean - self.withdrawn
 
 
 def get_raw(s3: Any, raw: RawObject) -> Any:
-    """Returns the answer of GetObject for an object of a manifest.
+    """Returns the response of GetObject for an object of a manifest.
 
     Raises:
-        PermanentError: the object is gone, or another than when the batch was claimed.
+        PermanentError: the object was deleted or changed since the batch was claimed.
     """
     try:
         response = s3.get_object(Bucket=raw.bucket, Key=raw.key)
@@ -91,8 +91,8 @@ def download_raw(s3: Any, raw: RawObject, path: Path) -> None:
     """Writes an object of a manifest to `path`.
 
     Raises:
-        PermanentError: as `get_raw`.
-        TransientError: S3 delivered a part of it.
+        PermanentError: as in `get_raw`.
+        TransientError: S3 delivered only a part of the object.
     """
     response = get_raw(s3, raw)
     with path.open("wb") as file:
@@ -107,7 +107,7 @@ def download_raw(s3: Any, raw: RawObject, path: Path) -> None:
 def write_clean(
     s3: Any, bucket: str, manifest: Manifest, batches: Iterable[pa.RecordBatch], work: Path
 ) -> list[tuple[str, int]]:
-    """Writes one Parquet file per event date of rows that are sorted by event_time; returns (key, bytes) of each."""
+    """Writes rows sorted by event_time to one Parquet file per event date, and returns (key, bytes) of each file."""
     files = (
         (f"clean/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path)
         for date, path in split_by_date(batches, work)
@@ -116,8 +116,10 @@ def write_clean(
 
 
 def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, work: Path) -> list[tuple[str, int]]:
-    """Writes the rejected events (QUARANTINE): one Parquet file per arrival date, and beside the manifest what COPY reads of
-    it, one reason of one event a line. Returns (key, bytes) of each file.
+    """Writes the rejected events (QUARANTINE) and returns (key, bytes) of each file.
+
+    There is one Parquet file per arrival date. For COPY, there is also one file of JSON lines per date under the
+    manifest's prefix, with one line for each reason of an event.
     """
     if not rows.num_rows:
         return []
@@ -139,15 +141,20 @@ def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, w
 
 
 def _as_text(times: pa.ChunkedArray) -> pa.ChunkedArray:
-    """Returns the times as COPY reads them; none of a year that a date cannot have. A rejected event may have any."""
+    """Returns the times as text for COPY, with NULL for years that a date cannot have.
+
+    The time of a rejected event may be in any year.
+    """
     first, end = (pa.scalar(datetime(year, 1, 1), times.type) for year in (1, 9999))
     possible = pc.and_(pc.greater_equal(times, first), pc.less(times, end))
     return pc.if_else(possible, times, pa.scalar(None, times.type)).cast(pa.string())
 
 
 def write_withdrawn(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table) -> None:
-    """Writes what COPY reads of the batch's withdrawals: event_id, event_version, event_time, source_object, and landed_at,
-    when the file landed that lacks the event.
+    """Writes the batch's withdrawals for COPY.
+
+    A line has event_id, event_version, event_time, source_object and landed_at, which is the landing time of the file
+    that lacks the event.
     """
     times = rows["event_time"].cast(pa.timestamp("us")).cast(pa.string())
     found = rows.set_column(rows.schema.get_field_index("event_time"), "event_time", times).to_pylist()
@@ -157,7 +164,7 @@ def write_withdrawn(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table) ->
 
 
 def write_copy_manifest(s3: Any, bucket: str, manifest: Manifest, written: Iterable[tuple[str, int]]) -> None:
-    """Writes what COPY reads: Redshift guide, "Using a manifest to specify data files"."""
+    """Writes the COPY manifest: Redshift guide, "Using a manifest to specify data files"."""
     entries = [
         {"url": f"s3://{bucket}/{key}", "mandatory": True, "meta": {"content_length": size}}
         for key, size in sorted(written)
@@ -179,12 +186,16 @@ def write_counts(
     """Writes the counts of each object and returns those of the batch.
 
     Args:
-        by_object: key to the count of each of COUNTS; an object without events may be missing.
-        rounded: key to its clean events with a rounded value; an object without any may be missing.
-        unknown_keys: of clean events, that the contract does not know, with the events that have them: kept in `extra`.
+        s3: boto3 client.
+        bucket: the bucket of the lake.
+        manifest: the manifest of the batch.
+        by_object: the counts of COUNTS by object key; an object without events may be missing.
+        rounded: number of clean events with a rounded value by object key; an object without any may be missing.
+        unknown_keys: keys in `extra` that the contract does not know, with the number of clean events that have them.
+        cleaned_by: hash of the cleaning, as from `typing_sql.cleaned_by`.
 
     Raises:
-        PermanentError: the batch does not conserve its events, or has some of an object that is not its own.
+        PermanentError: the counts do not add up to the accepted events, or an object is not in the manifest.
     """
     if strange := by_object.keys() - {raw.key for raw in manifest.objects}:
         raise PermanentError(
@@ -206,7 +217,7 @@ def write_counts(
     named = dict(sorted(unknown_keys, key=lambda found: (-found[1], found[0]))[:KEYS_NAMED])
     s3.put_object(Bucket=bucket, Key=_unknown_keys(manifest.batch_id), Body=json.dumps(named).encode())
     body = "".join(json.dumps(line) + "\n" for line in lines)
-    # Last: who finds the counts takes the batch for cleaned.
+    # Written last, because a batch with counts is regarded as cleaned.
     s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/objects.jsonl", Body=body.encode())
     return _total(manifest.batch_id, manifest.feed, lines)
 
@@ -216,7 +227,7 @@ def _unknown_keys(batch_id: str) -> str:
 
 
 def read_unknown_keys(s3: Any, bucket: str, batch_id: str) -> dict[str, int]:
-    """Returns the keys that the batch's contract does not know, the most frequent ones, with the events that have them."""
+    """Returns the most frequent keys that the contract does not know, with the number of events that have them."""
     found: dict[str, int] = json.loads(s3.get_object(Bucket=bucket, Key=_unknown_keys(batch_id))["Body"].read())
     return found
 
@@ -225,7 +236,7 @@ def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
     """Returns the counts that the cleaning of the batch wrote.
 
     Raises:
-        PermanentError: the batch does not conserve its events.
+        PermanentError: the counts do not add up to the accepted events.
     """
     return _total(batch_id, feed, read_object_counts(s3, bucket, batch_id))
 
@@ -237,7 +248,7 @@ def read_object_counts(s3: Any, bucket: str, batch_id: str) -> list[dict[str, An
 
 
 def find_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch | None:
-    """Returns the counts of a batch that is cleaned, as `read_counts` does; None of one that is not."""
+    """Returns the counts of a batch as in `read_counts`, or None if it is not cleaned."""
     try:
         return read_counts(s3, bucket, batch_id, feed)
     except s3.exceptions.NoSuchKey:
@@ -246,7 +257,7 @@ def find_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch | 
 
 def _total(batch_id: str, feed: str, lines: list[dict[str, Any]]) -> CleanBatch:
     counts = {name: sum(line[name] for line in lines) for name in COUNTS}
-    rounded = sum(line.get("rounded", 0) for line in lines)  # files of a release before it was counted lack it
+    rounded = sum(line.get("rounded", 0) for line in lines)  # missing in files of earlier releases
     withdrawn = sum(line["clean"] for line in lines if is_withdrawal(line["object_key"]))
     made_by = lines[0]["cleaned_by"] if lines else ""
     batch = CleanBatch(batch_id, feed, **counts, cleaned_by=made_by, rounded=rounded, withdrawn=withdrawn)
@@ -256,7 +267,7 @@ def _total(batch_id: str, feed: str, lines: list[dict[str, Any]]) -> CleanBatch:
 
 
 def split_by_date(batches: Iterable[pa.RecordBatch], work: Path) -> Iterator[tuple[str, Path]]:
-    """Yields (date, closed file) for a stream of rows that is sorted by event_time."""
+    """Yields (date, closed file) for a stream of rows sorted by event_time."""
     writer: pq.ParquetWriter | None = None
     current: tuple[str, Path] | None = None
     for batch in batches:
@@ -279,12 +290,12 @@ def split_by_date(batches: Iterable[pa.RecordBatch], work: Path) -> Iterator[tup
 
 
 def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
-    """Returns the writer of a clean file. INT96 is the encoding of times that COPY is known to read: docs/adr/0004."""
+    """Returns the writer of a clean file. It encodes times as INT96, which COPY is known to read: docs/adr/0004."""
     return pq.ParquetWriter(path, schema, use_deprecated_int96_timestamps=True)
 
 
 def _upload(s3: Any, bucket: str, files: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
-    """Uploads the files as they come, removes them here, and returns (key, bytes) of each."""
+    """Uploads the files as they are completed, deletes them locally, and returns (key, bytes) of each."""
 
     def put(entry: tuple[str, Path]) -> tuple[str, int]:
         key, path = entry

@@ -1,4 +1,4 @@
-"""The key of the HMAC of personal columns, as the cleaning SQL takes it."""
+"""The HMAC key for personal columns, in the form that the cleaning SQL uses."""
 
 from __future__ import annotations
 
@@ -11,7 +11,11 @@ BLOCK_BYTES = 64  # SHA-256, RFC 2104
 
 
 def hmac_pads(key: str) -> dict[str, str]:
-    """Returns the inner and the outer pad of HMAC-SHA256 for `key`, in hex, as the cleaning SQL takes them (RFC 2104)."""
+    """Returns the inner and outer pad of HMAC-SHA256 for `key` (RFC 2104), in hex as parameters of the cleaning SQL.
+
+    Raises:
+        PermanentError: the key is too short or too long.
+    """
     block = key.encode()
     if not KEY_MIN_BYTES <= len(block) <= BLOCK_BYTES:
         raise PermanentError(
@@ -26,10 +30,11 @@ def hmac_pads(key: str) -> dict[str, str]:
 
 
 def secret_key(client: Any, name: str) -> str:
-    """Returns the key of the HMAC that Secrets Manager keeps under the name or ARN.
+    """Returns the HMAC key from Secrets Manager.
 
     Args:
         client: a boto3 `secretsmanager` client.
+        name: name or ARN of the secret.
 
     Raises:
         PermanentError: there is no such secret.

@@ -1,11 +1,11 @@
-"""Batches: which raw objects belong together, written down before anything is done with them.
+"""Batches and their manifests, which are written before the objects of a batch are processed.
 
-A batch is the new raw objects of one feed. Its manifest is the only thing that later steps read, so a retry works on the
-same input. The marker under `manifests/open/` says that the batch is not known to be committed: a run that dies leaves
-it, and the next run takes the batch up.
+A batch consists of the new raw objects of one feed. Later steps read only its manifest, so a retry works on the same
+input. The marker under `manifests/open/` means that the batch is not known to be committed. A run that fails leaves the
+marker, and a later run resumes the batch.
 
     manifests/<batch id>.json            the manifest: bucket, key, etag and size of every object
-    manifests/<batch id>/objects.jsonl   what the cleaning counted, by object
+    manifests/<batch id>/objects.jsonl   the counts of the cleaning step, by object
     manifests/<batch id>/copy.json       the COPY manifest of the batch's clean Parquet files
     manifests/open/<batch id>            marker of a batch that is not committed
 """
@@ -33,19 +33,19 @@ log = logging.getLogger(__name__)
 RAW_KEY = re.compile(
     r"^(raw/feed=(?P<feed>[a-z][a-z0-9_]{0,62})|quarantine/unreadable)/dt=\d{4}-\d\d-\d\d/hour=\d\d/[^/]+\.(jsonl|ndjson)\.gz$"
 )
-# Of raw objects whose events are taken out again, each in this version: docs/adr/0041. As LIKE has it.
+# LIKE pattern of raw objects whose lines withdraw events, each with the version of the withdrawal: docs/adr/0041.
 WITHDRAWN = "%/landed-%-withdrawn-%"
 _WITHDRAWN_KEY = re.compile(r"/landed-[^/]*-withdrawn-")
-UNREADABLE = "_unreadable"  # the feed of what is no envelope: no feed of ours begins so
+UNREADABLE = "_unreadable"  # feed of records that are not envelopes; the names of other feeds start with a letter
 BATCH_ID = re.compile(r"^(?P<feed>_unreadable|[a-z][a-z0-9_]{0,62})-\d{8}T\d{6}Z-[0-9a-f]{16}(?P<replay>-replay)?$")
 OPEN = "manifests/open/"
 LONG_POLL_SECONDS = 1
 CLAIM_THREADS = 4  # feeds at a time; a claim waits for S3 and Redshift, not for the processor
-RECEIVE_MAX = 10  # ReceiveMessage and DeleteMessageBatch take ten: SQS API reference
+RECEIVE_MAX = 10  # limit of ReceiveMessage and DeleteMessageBatch: SQS API reference
 
 
 class Engine(StrEnum):
-    """What cleans a batch; AUTO decides by its size."""
+    """The engine that cleans a batch. AUTO chooses it by the size of the batch."""
 
     AUTO = "auto"
     DUCKDB = "duckdb"
@@ -62,7 +62,11 @@ class RawObject:
 
 @dataclass(frozen=True)
 class Manifest:
-    """The input of a batch; `lines` has key to lines, from 1, where the batch is a replay of some events of its objects."""
+    """The input of a batch.
+
+    Attributes:
+        lines: line numbers by object key, from 1, if the batch replays only some events of its objects.
+    """
 
     batch_id: str
     feed: str
@@ -80,10 +84,12 @@ class Manifest:
 
 
 def feed_of(batch_id: str) -> str:
-    """Returns the feed of a batch id: `<feed>-<UTC time of the claim>-<hash of the objects>`, and `-replay` at the end of a replay.
+    """Returns the feed of a batch id.
+
+    A batch id is `<feed>-<UTC time of the claim>-<hash of the objects>`, with `-replay` at the end for a replay.
 
     Raises:
-        PermanentError: the text is no batch id.
+        PermanentError: the text is not a batch id.
     """
     found = BATCH_ID.match(batch_id)
     if not found:
@@ -92,12 +98,12 @@ def feed_of(batch_id: str) -> str:
 
 
 def prefix_of(feed: str) -> str:
-    """Returns where the feed's raw objects are."""
+    """Returns the prefix of the feed's raw objects."""
     return "quarantine/unreadable/" if feed == UNREADABLE else f"raw/feed={feed}/"
 
 
 def claimed_at(batch_id: str) -> datetime:
-    """Returns the time in a batch id: of its claim, or when its file landed. Nothing was made of the batch before."""
+    """Returns the time in a batch id, at which it was claimed or its file landed. No output of the batch is older."""
     feed_of(batch_id)
     return datetime.strptime(batch_id.removesuffix("-replay").split("-")[-2], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
 
@@ -105,10 +111,13 @@ def claimed_at(batch_id: str) -> datetime:
 def new_manifest(
     feed: str, objects: Iterable[RawObject], now: datetime, lines: dict[str, list[int]] | None = None
 ) -> Manifest:
-    """Returns the manifest of a batch; of the same objects and lines at the same time it is the same.
+    """Returns the manifest of a batch. The same objects and lines at the same time give the same manifest.
 
     Args:
-        lines: of each object, where not all of its events are meant.
+        feed: the feed.
+        objects: the raw objects.
+        now: the time for the batch id.
+        lines: line numbers by object key, if the batch does not have all events of its objects.
     """
     ordered = tuple(sorted(objects))
     content = "\n".join(f"{o.key} {o.etag} {lines[o.key] if lines else ''}".rstrip() for o in ordered)
@@ -118,15 +127,15 @@ def new_manifest(
 
 
 def is_withdrawal(key: str) -> bool:
-    """Returns whether the events of a raw object are withdrawals: core loses what it has of them in a lower version."""
+    """Returns whether the events of a raw object are withdrawals, which remove lower versions of them from core."""
     return _WITHDRAWN_KEY.search(key) is not None
 
 
 def feed_of_key(key: str) -> str:
-    """Returns the feed of a raw object's key; UNREADABLE of what is no envelope.
+    """Returns the feed of a raw object's key, or UNREADABLE for an object of unreadable records.
 
     Raises:
-        PermanentError: the key is none of a raw object.
+        PermanentError: the key is not that of a raw object.
     """
     found = RAW_KEY.match(key)
     if not found:
@@ -135,10 +144,10 @@ def feed_of_key(key: str) -> str:
 
 
 def objects_in_notification(body: str) -> list[RawObject]:
-    """Returns the raw objects that an S3 event notification names; none for S3's test event.
+    """Returns the raw objects in an S3 event notification, which are none for S3's test event.
 
     Raises:
-        PermanentError: the message is no S3 notification, or names a key that is not one of raw/.
+        PermanentError: the message is not an S3 notification, or a key in it is not that of a raw object.
     """
     try:
         message = json.loads(body)
@@ -161,7 +170,7 @@ def objects_in_notification(body: str) -> list[RawObject]:
 
 
 def open_batches(s3: Any, bucket: str) -> dict[str, datetime]:
-    """Returns id to time of the last claim, of the batches that are not known to be committed, the oldest first."""
+    """Returns the time of the last claim by batch id, for batches not known to be committed, the oldest first."""
     found = {e["Key"].removeprefix(OPEN): e["LastModified"] for e in listing.objects(s3, bucket, OPEN)}
     return dict(sorted(found.items(), key=lambda entry: entry[0].split("-", 1)[1]))
 
@@ -172,13 +181,13 @@ def read_manifest(s3: Any, bucket: str, batch_id: str) -> Manifest:
 
 
 def close_batch(s3: Any, bucket: str, batch_id: str) -> None:
-    """Takes the marker away, once the batch is committed. Idempotent."""
+    """Removes the marker of a batch that is committed. Idempotent."""
     s3.delete_object(Bucket=bucket, Key=OPEN + batch_id)
 
 
 @dataclass(frozen=True)
 class Claim:
-    """What one claim did: ids of the batches to load now, and counts of objects and messages."""
+    """The result of a claim: ids of the batches to load now, and counts of objects and messages."""
 
     batches: tuple[str, ...]
     new_objects: int
@@ -198,39 +207,42 @@ def claim(
     loaded_keys: Callable[[str, str, str], set[str]],
     now: Callable[[], datetime] = lambda: datetime.now(UTC),
 ) -> Claim:
-    """Takes up open batches of dead runs, and makes new batches of the objects that the queue announces.
+    """Resumes open batches of failed runs, and creates new batches of the objects in the queue's notifications.
 
-    The messages are deleted after the manifests are written: a claim that dies in between leaves the messages, which
-    come back. An object that an open or committed batch already has is not claimed again, because S3 announces an object
-    more than once now and then, and a Lambda that is retried writes its object again.
+    The messages are deleted after the manifests are written. If a claim fails in between, the messages stay and are
+    received again. An object of an open or committed batch is not claimed again, because S3 may send several
+    notifications for an object, and a retried Lambda writes its object again.
 
     Args:
-        s3, sqs: boto3 clients.
-        bucket: the lake.
-        queue_url: of the queue of S3 notifications.
-        max_objects, max_bytes: where to stop receiving; a message is never split, so the last one may pass them.
-        retry_after: an open batch is taken up again when it was claimed so long ago, so that one that keeps failing
-            neither is forgotten nor holds the others up.
-        loaded_keys: (feed, first key, last key) to the keys in that range that committed batches have.
-        now: the time that goes into the batch ids.
+        s3: boto3 client for S3.
+        sqs: boto3 client for SQS.
+        bucket: the bucket of the lake.
+        queue_url: URL of the queue of S3 notifications.
+        max_objects: number of objects at which to stop receiving. A message is never split, so the last one may exceed
+            it.
+        max_bytes: number of bytes at which to stop receiving, with the same exception.
+        retry_after: time after its last claim at which an open batch is resumed. This way, a batch that keeps failing
+            is neither forgotten nor blocks the others.
+        loaded_keys: returns the keys of committed batches for (feed, first key, last key), within that range.
+        now: returns the current time, which is also used for the batch ids.
     """
     still_open = open_batches(s3, bucket)
     in_open_batches = {o.key for batch_id in still_open for o in read_manifest(s3, bucket, batch_id).objects}
     resumed = [batch_id for batch_id, claimed_at in still_open.items() if now() - claimed_at >= retry_after]
     for batch_id in resumed:
-        s3.put_object(Bucket=bucket, Key=OPEN + batch_id, Body=b"")  # claimed now
+        s3.put_object(Bucket=bucket, Key=OPEN + batch_id, Body=b"")  # renews the time of the claim
 
     found: dict[str, RawObject] = {}
     receipts: dict[str, str] = {}  # message id to receipt handle
     seen: set[str] = set()
     unreadable = 0
     while len(found) < max_objects and sum(o.size for o in found.values()) < max_bytes:
-        # SQS asks only some of its servers unless it may wait, and so answers "none" while there are some.
+        # Without long polling, SQS queries only some of its servers and may return no message although there are some.
         wait_seconds = 0 if found else LONG_POLL_SECONDS
         messages = sqs.receive_message(
             QueueUrl=queue_url, MaxNumberOfMessages=RECEIVE_MAX, WaitTimeSeconds=wait_seconds
         ).get("Messages", [])
-        # Those that came back while this claim was at work are known, but only their latest receipt deletes them.
+        # A message that was received again during this claim is known, but only its latest receipt handle deletes it.
         receipts |= {m["MessageId"]: m["ReceiptHandle"] for m in messages if m["MessageId"] in receipts}
         messages = [m for m in messages if m["MessageId"] not in seen]
         if not messages:
@@ -240,7 +252,8 @@ def claim(
             try:
                 found |= {o.key: o for o in objects_in_notification(message["Body"])}
             except PermanentError as error:
-                # Not deleted: after its receive limit the queue moves it to the dead-letter queue, which has an alarm.
+                # It is not deleted. After its receive limit, the queue moves it to the dead-letter queue, which has an
+                # alarm.
                 log.error("unreadable message id=%s: %s", message["MessageId"], error)
                 unreadable += 1
             else:
@@ -251,7 +264,10 @@ def claim(
         by_feed[feed_of_key(raw.key)].append(raw)
 
     def create(feed: str) -> tuple[str | None, int]:
-        """Returns (batch id, objects) of a new batch of the feed's objects that no batch has; (None, 0) where each is known."""
+        """Creates a batch of the feed's objects that are in no batch, and returns its id and number of objects.
+
+        It returns (None, 0) if all objects are known.
+        """
         objects = by_feed[feed]
         keys = sorted(o.key for o in objects)
         known = in_open_batches | loaded_keys(feed, keys[0], keys[-1])
@@ -273,7 +289,7 @@ def claim(
         entries = [{"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(handles[start : start + RECEIVE_MAX])]
         failed = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
         if failed:
-            # They come back after the visibility timeout, and are then known objects.
+            # They are received again after the visibility timeout, and their objects are known then.
             log.warning("%s messages could not be deleted: %s", len(failed), failed[0].get("Message"))
 
     return Claim((*resumed, *created), new_objects, len(found) - new_objects, unreadable)

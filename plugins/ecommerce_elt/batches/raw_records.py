@@ -1,6 +1,6 @@
-"""Raw objects as rows, for the engine that reads them with Python: Spark. DuckDB reads them itself (cleaning.py).
+"""Reader of raw objects as rows for Spark, which reads them with Python. DuckDB reads them itself (cleaner.py).
 
-Each record becomes a list of texts, and every text is what DuckDB's JSON_EXTRACT_STRING would give.
+Each record becomes a list of texts, and each text equals the result of DuckDB's JSON_EXTRACT_STRING.
 """
 
 from __future__ import annotations
@@ -36,7 +36,10 @@ EVENTS = pa.schema(
 
 
 class _Number(str):
-    """A JSON number as DuckDB writes it as text: shortest digits that give the same double, else as it was."""
+    """A JSON number in the form that DuckDB writes.
+
+    It has the fewest digits that give the same double. An integer, or a number too large for a double, keeps its text.
+    """
 
     __slots__ = ()
 
@@ -64,12 +67,12 @@ def _integer(text: str) -> _Number:
 
 
 def _first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A key that is there twice counts once, the first one."""
+    """Returns the pairs as a dict, with the first value of a duplicate key."""
     return dict(reversed(pairs)) if len({key for key, _ in pairs}) < len(pairs) else dict(pairs)
 
 
 def _text(value: Any, *, inner: bool = False) -> str | None:
-    """A JSON value as text, as DuckDB's JSON_EXTRACT_STRING gives it."""
+    """Returns a JSON value as text, equal to the result of DuckDB's JSON_EXTRACT_STRING."""
     match value:
         case None:
             return "null" if inner else None
@@ -94,15 +97,16 @@ _DECODER = json.JSONDecoder(parse_float=_real, parse_int=_integer, parse_constan
 
 
 def read_objects(s3: Any, known: Sequence[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-    """Yields the events of raw objects, EVENTS a row.
+    """Yields the events of raw objects, with a row of EVENTS for each.
 
     Args:
         s3: boto3 client.
-        known: the contract's known keys. `data` has the text of each, in their order; the others are kept in `extra`.
+        known: the contract's known keys. `data` has the text of each key in this order; other keys are stored in
+            `extra`.
         objects: rows of a manifest: key, etag, size, bucket.
 
     Raises:
-        PermanentError: an object is another than the manifest's, or holds no JSON lines.
+        PermanentError: an object differs from the manifest, or does not consist of JSON lines.
     """
     with values_withheld():
         for batch in objects:
@@ -123,7 +127,7 @@ def _events_of(body: Any, key: str, known: Sequence[str]) -> Iterator[pa.RecordB
                 line += 1
                 event = _DECODER.decode(text.decode("utf-8"))
                 data = event.get("data")
-                data = data if isinstance(data, dict) else {}  # DuckDB finds no key in it either
+                data = data if isinstance(data, dict) else {}  # DuckDB finds no key in other values, either
                 record = [_text(data.get(name)) for name in known]
                 unknown = {name: value for name, value in data.items() if name not in names}
                 extra = _text(unknown) if unknown else None

@@ -1,1 +1,1 @@
-"""The cleaning of a batch: typed SQL from the contract, on DuckDB in a task or on Spark."""
+"""The cleaning of a batch with SQL generated from the contract, on DuckDB in a task or on Spark."""

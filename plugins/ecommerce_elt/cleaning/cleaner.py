@@ -1,4 +1,4 @@
-"""Cleaning one batch with DuckDB, in bounded memory: raw JSON lines in; Parquet and counts out (lake_files)."""
+"""Cleaning of one batch with DuckDB in bounded memory, from raw JSON lines to Parquet and counts (clean_files)."""
 
 from __future__ import annotations
 
@@ -39,9 +39,9 @@ log = logging.getLogger(__name__)
 ROWS_PER_READ = 50_000
 NO_CONTRACT = "none"
 
-# What raw/ holds: the envelope, one JSON object a line. `data` becomes the texts of the keys that the contract knows: of the
-# columns' headers alone where the record has no other key, as most have, since looking for all spellings takes as long again.
-# The table is filled in the order of files and lines, so that rowid numbers the lines.
+# Reads raw/ with one envelope per line. `data` becomes the texts of the keys that the contract knows. If a record has
+# only the columns' headers as keys, as most records have, other spellings are not searched, which would double the
+# time. The table is filled in the order of files and lines, so that rowid numbers the lines.
 READ_EVENTS = """
 CREATE TEMP TABLE read_events AS
 SELECT
@@ -88,8 +88,8 @@ FROM (
 )
 """
 
-# What quarantine/unreadable/ holds: the id that Kinesis gave to the record. Its text stays there.
-# The other columns are always NULL; of a single column DuckDB 2.0 keeps the buffers of all files, 32 MiB each.
+# Reads from quarantine/unreadable/ only the id that Kinesis gave to the record. The other columns are always NULL. They
+# are read because DuckDB 2.0 keeps the buffers of all files, 32 MiB each, if it reads a single column.
 READ_UNREADABLE = """
 CREATE TEMP TABLE read_events AS
 SELECT event_source_id, file_index
@@ -134,7 +134,7 @@ SELECT
 FROM events
 """
 
-# A feed that has no contract (yet): nothing can be said about the event but that.
+# Events of a feed without a contract: the missing contract is their only reason.
 WITHOUT_CONTRACT = """
 SELECT
     event_id,
@@ -205,7 +205,7 @@ ORDER BY source_object, source_line
 
 
 def render(settings: Settings) -> None:
-    """Renders the SQL of all feeds, so that processes which are forked from this one have it."""
+    """Renders the SQL of all feeds, so that processes forked from this one have it in their cache."""
     for contract in load_contracts(settings.include_dir / "feeds").values():
         cleaning_sql(contract, clean_sql(contract, settings.sql_dir))
 
@@ -214,8 +214,8 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
     """Cleans the batch of `manifest` and writes its files to the lake.
 
     Raises:
-        PermanentError: a raw object changed since it was claimed, or is not what raw_writer writes.
-        TransientError: S3 did not deliver.
+        PermanentError: a raw object changed since it was claimed, or does not consist of JSON lines.
+        TransientError: S3 delivered only a part of an object.
     """
     contract = load_contracts(settings.include_dir / "feeds").get(manifest.feed)
     with tempfile.TemporaryDirectory(prefix="clean-", dir=settings.work_dir) as name:
@@ -249,7 +249,7 @@ def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
 
 
 def clean_schema(contract: Contract, settings: Settings) -> pa.Schema:
-    """Returns the columns of the feed's clean files, as today's contract and clean SQL make them."""
+    """Returns the schema of the feed's clean files for the current contract and clean SQL."""
     none = (
         "SELECT '' AS event_id, '' AS event_time, 1 AS event_version, 1 AS schema_version, [''] AS data, '' AS extra, "
         "'' AS source_object, 1 AS source_line LIMIT 0"
@@ -264,7 +264,7 @@ def clean_schema(contract: Contract, settings: Settings) -> pa.Schema:
 
 
 def is_outdated(batch: CleanBatch, settings: Settings) -> bool:
-    """Returns whether the batch's files were made by another contract or clean SQL than today's."""
+    """Returns whether the batch's files were made by another contract or clean SQL than the current ones."""
     contract = load_contracts(settings.include_dir / "feeds").get(batch.feed)
     return batch.cleaned_by != (
         cleaned_by(contract, clean_sql(contract, settings.sql_dir)) if contract else NO_CONTRACT
@@ -280,15 +280,20 @@ def run_cleaning(
     *,
     lines: dict[str, list[int]] | None = None,
 ) -> None:
-    """Leaves the table `cleaned` in `engine`: the feed's columns, source_object, source_line, reasons, copy_number.
+    """Creates the relation `cleaned` in `engine`.
+
+    It has the feed's columns, source_object, source_line, reasons and copy_number.
 
     Args:
         engine: an empty database.
-        files: raw key to the local file with its content.
-        feed: for messages.
-        contract: of the feed, or None where it has none; then every event is rejected for that reason.
-        settings: where the feed's SQL lies, and the key of the HMAC.
-        lines: raw key to the lines, from 1, that are meant; None means all.
+        files: local files with the raw objects, by raw key.
+        feed: the feed; UNREADABLE for records that are not envelopes.
+        contract: the contract of the feed, or None if it has none; then every event is rejected for that reason.
+        settings: the folder of the feed's SQL, and the HMAC key.
+        lines: line numbers to clean by raw key, from 1; None means all.
+
+    Raises:
+        PermanentError: a raw object does not consist of JSON lines.
     """
     engine.execute("SET TimeZone = 'UTC'")
     engine.execute(COMPARE_WORDS)
@@ -337,7 +342,12 @@ def run_cleaning(
 
 
 def download(s3: Any, objects: Iterable[RawObject], directory: Path) -> dict[str, Path]:
-    """Writes raw objects into a new directory, and returns raw key to file. Raises as `clean_files.download_raw`."""
+    """Writes raw objects into a new directory, and returns the files by raw key.
+
+    Raises:
+        PermanentError: as in `clean_files.download_raw`.
+        TransientError: as in `clean_files.download_raw`.
+    """
     directory.mkdir()
 
     def fetch(numbered: tuple[int, RawObject]) -> tuple[str, Path]:

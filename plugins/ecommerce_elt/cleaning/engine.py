@@ -1,4 +1,4 @@
-"""DuckDB in a task: bounded memory, bounded spilling, and nothing installed at run time."""
+"""DuckDB for tasks, with limits for memory and spilling, and without extensions installed at run time."""
 
 from __future__ import annotations
 
@@ -8,19 +8,22 @@ import duckdb
 
 from ecommerce_elt.settings import Settings
 
-# DuckDB makes a join of each IN with a list of words, which carries all columns: for 160 columns with their missing words, that takes
-# 16 times as long as to compare, and for few columns as long.
+# DuckDB turns each IN with a list of words into a join that carries all columns. For 160 columns with their missing
+# words, this takes 16 times as long as comparisons; for few columns, both take the same time.
 COMPARE_WORDS = "SET disabled_optimizers = 'in_clause'"
 
 
 def bounded_engine(
     work: Path, *, memory_bytes: int, threads: int, spill_max_bytes: int | None, database: str = ":memory:"
 ) -> duckdb.DuckDBPyConnection:
-    """Returns a connection that spills into the folder `work`; to be closed.
+    """Returns a connection that spills into the folder `work`. The caller has to close it.
 
     Args:
-        spill_max_bytes: None lets it take nine tenths of the disk that is free, DuckDB's own limit.
-        database: a file of `work`, or none.
+        work: the folder.
+        memory_bytes: limit for memory.
+        threads: number of threads.
+        spill_max_bytes: limit for spilling; None means DuckDB's own limit of nine tenths of the free disk space.
+        database: name of the database file in `work`; by default, the database is in memory.
     """
     config: dict[str, str | int | bool] = {
         "memory_limit": f"{memory_bytes // 1024**2}MiB",
@@ -30,13 +33,13 @@ def bounded_engine(
     }
     opened = duckdb.connect(database if database == ":memory:" else work / database, config=config)
     if spill_max_bytes:
-        # DuckDB 2.0 forgets this one where it is given while connecting.
+        # DuckDB 2.0 ignores this setting in the configuration of the connection.
         opened.execute(f"SET max_temp_directory_size = '{spill_max_bytes // 1024**2}MiB'")
     return opened
 
 
 def engine_of(settings: Settings, work: Path, database: str = ":memory:") -> duckdb.DuckDBPyConnection:
-    """Returns `bounded_engine` within the limits of the settings."""
+    """Returns a `bounded_engine` with the limits in the settings."""
     return bounded_engine(
         work,
         memory_bytes=settings.clean_memory_bytes,

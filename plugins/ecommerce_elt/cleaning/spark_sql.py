@@ -1,10 +1,10 @@
-"""The cleaning as Spark SQL, translated from the one definition when the Glue job is deployed.
+"""The cleaning as Spark SQL, translated from the DuckDB definition when the Glue job is deployed.
 
-Spark's own functions differ from DuckDB's in a few places; each is turned into what gives DuckDB's answer:
+Spark's functions differ from DuckDB's in a few places. Each is translated so that it gives DuckDB's result:
 
-- A time with a zone needs its seconds.
+- A time with a zone must have seconds in Spark.
 - A group of a regular expression is $1 in a replacement, not \\1.
-- TRIM takes off every blank of Unicode's category Zs; Spark's takes off U+0020 alone.
+- DuckDB's TRIM removes every blank of Unicode's category Zs; Spark's removes only U+0020.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ BLANKS = "\u0020\u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u20
 def _to_spark(node: exp.Expr) -> exp.Expr:
     match node:
         case exp.Trim() if node.expression is None:
-            node.set("expression", exp.Literal.string(BLANKS))  # in place: transform does not look into a new node
+            node.set("expression", exp.Literal.string(BLANKS))  # in place, because transform does not visit a new node
             node.set("position", "BOTH")
         case exp.TryCast() if node.to.is_type("timestamptz"):
             seconds = exp.RegexpReplace(
@@ -48,7 +48,7 @@ def spark_cleaning(contract: Contract, clean_sql: str) -> dict[str, str]:
         clean_sql: text of `include/sql/clean/<feed>.sql`.
 
     Returns:
-        Name to SELECT, as `typing_sql.cleaning_stages` gives them, with `:hmac_inner_pad` and `:hmac_outer_pad` where the
+        The queries by name, as in `typing_sql.cleaning_stages`, with `:hmac_inner_pad` and `:hmac_outer_pad` if the
         feed has columns under HMAC.
     """
     stages = cleaning_stages(contract, clean_sql)

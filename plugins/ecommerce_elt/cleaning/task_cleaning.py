@@ -1,4 +1,4 @@
-"""The cleaning in a task: where it is not done yet, and with the key of the HMAC from Secrets Manager."""
+"""The cleaning step in a task: it runs only if needed, and reads the HMAC key from Secrets Manager."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ log = logging.getLogger(__name__)
 
 
 def clean_where_needed(s3: Any, batch_id: str, config: Settings, *, committed: bool) -> CleanBatch:
-    """Returns the counts of the batch's files, which it makes where they are not there.
+    """Returns the counts of the batch's files, and cleans the batch first if they do not exist.
 
-    Also where an older contract or clean SQL made them, until the batch is committed with what they hold.
+    A batch that is not committed is also cleaned again if another contract or clean SQL made its files.
     """
     batch = clean_files.find_counts(s3, config.bucket, batch_id, manifests.feed_of(batch_id))
     if batch and (committed or not cleaner.is_outdated(batch, config)):
@@ -36,7 +36,7 @@ def clean_where_needed(s3: Any, batch_id: str, config: Settings, *, committed: b
 
 
 def with_key(config: Settings) -> Settings:
-    """Returns the settings with the key of the HMAC, from Secrets Manager where they have none."""
+    """Returns the settings with the HMAC key, which is read from Secrets Manager if it is not set."""
     if config.pii_hmac_key.get_secret_value():
         return config
     key = secret_key(client("secretsmanager"), config.pii_hmac_secret)

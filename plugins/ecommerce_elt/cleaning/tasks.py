@@ -1,6 +1,7 @@
-"""The tasks of the cleaning, each a function of ids: what runs between Airflow's wiring and the logic.
+"""The tasks of the cleaning step, as functions of ids that connect Airflow's wiring with the logic.
 
-Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+Airflow logs the whole exception chain of a failed task, so each function raises only errors that `values_withheld`
+permits.
 """
 
 from __future__ import annotations
@@ -15,10 +16,13 @@ from ecommerce_elt.settings import settings
 
 @values_withheld()
 def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
-    """Returns whether Glue is to clean the batch: by `engine`, or by its size where that is `auto`, and unless that is done."""
+    """Returns whether Glue has to clean the batch.
+
+    `engine` decides, or with `auto` the size of the batch. A batch that is already cleaned does not need Glue.
+    """
     config, s3, feed = settings(), client("s3"), manifests.feed_of(batch_id)
     if feed not in load_contracts(config.include_dir / "feeds") or batch_id.endswith("-replay"):
-        return False  # the job knows the feeds of the last deployment; what has no contract is rejected here
+        return False  # the job has the feeds of the last deployment; events without a contract are rejected here
     if engine not in list(Engine):
         raise PermanentError(f"engine {engine!r}: expected one of {', '.join(Engine)}")
     if engine == Engine.AUTO:

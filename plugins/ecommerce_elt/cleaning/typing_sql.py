@@ -1,7 +1,7 @@
-"""The first half of the cleaning: a contract becomes the relation `typed`.
+"""The first half of the cleaning step: generates the relation `typed` from a contract.
 
-`typed` has one row per event, each column of the contract cast to its type, and `reasons`: every rule that the event
-breaks, as a list of (column_name, rule, expected). It is built as a sqlglot tree from DuckDB snippets, so that every
+`typed` has one row per event, with each column of the contract cast to its type. `reasons` lists every rule that the
+event breaks as (column_name, rule, expected). The query is built as a sqlglot tree from DuckDB snippets, so that every
 engine to which sqlglot translates runs the same definition. The second half is `include/sql/clean/<feed>.sql`.
 """
 
@@ -31,15 +31,15 @@ from ecommerce_elt.feeds.dialects import (
 )
 
 DIALECT = "duckdb"
-logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it warns of each index of a list, in the log of every batch
+logging.getLogger("sqlglot").setLevel(logging.ERROR)  # it logs a warning for each list index, in every batch
 
-EXTRA_MAX_BYTES = 65535  # staging keeps it in the longest VARCHAR: Redshift guide, "Character types"
+EXTRA_MAX_BYTES = 65535  # the longest VARCHAR, which staging uses: Redshift guide, "Character types"
 LINEAGE = ["event_id", "event_version", "schema_version", "extra", "source_object", "source_line"]
 CANONICAL_TIME = "%Y-%m-%dT%H:%M:%S.%fZ"
-FLOAT_NOISE = 1e-15  # of a number: a double has 15 to 17 digits
-# What the load needs of every feed.
+FLOAT_NOISE = 1e-15  # relative to the number: a double has 15 to 17 significant digits
+# The columns that the load needs for every feed.
 ALWAYS = ("event_id", "event_time", "event_version", "source_object", "source_line", "reasons")
-# Parquet's INT96 and pandas' nanoseconds end in 2262, and no shop sold by wire before 1900.
+# The nanoseconds of Parquet's INT96 and of pandas end in 2262, and there was no electronic commerce before 1900.
 EARLIEST, LATEST = "1900-01-01", "2200-01-01"
 
 BOOLEAN = {
@@ -57,17 +57,17 @@ BOOLEAN = {
 
 
 def _sql(snippet: str, **values: exp.Expr) -> exp.Expr:
-    """Returns the snippet's tree with each placeholder `$name` replaced by a tree."""
+    """Returns the tree of the snippet, with each placeholder `$name` replaced by a tree."""
     return exp.replace_placeholders(parse_one(snippet, read=DIALECT), **values)
 
 
 def json_path(key: str) -> str:
-    """Returns the path of a record's key."""
+    """Returns the JSON path of a key in a record."""
     return f'$."{key}"'
 
 
 def _whole(pattern: str) -> exp.Expr:
-    """The pattern as one that a whole text has to fit."""
+    """Returns the pattern in a form that has to match the whole text."""
     return exp.Literal.string(rf"^(?:{pattern})\z")
 
 
@@ -76,17 +76,18 @@ def _words(words: Iterable[str]) -> list[exp.Expr]:
 
 
 def _source(column: Column, keys: Sequence[str]) -> exp.Expr:
-    """The value as the source wrote it, outer blanks off, NULL where it is empty.
+    """Returns the value as the source wrote it, without outer blanks, or NULL if it is empty.
 
     Args:
-        keys: of the values in `data`, in their order.
+        column: the column.
+        keys: keys of the values in `data`, in their order.
     """
     places = [keys.index(header) + 1 for header in column.headers if header in keys]
     texts = [_sql(f"data[{place}]") for place in places] or [_sql("CAST(NULL AS VARCHAR)")]
     if len(texts) == 1:
         return _sql("NULLIF(TRIM($text), '')", text=texts[0])
-    # NULLIF writes its text twice, and an engine that computes it once does so for every row and every spelling, although
-    # COALESCE would have stopped. In a lambda it does not.
+    # NULLIF is expanded to two uses of its text. An engine that eliminates this common subexpression computes it for
+    # every row and spelling, although COALESCE would stop earlier. In a lambda, it does not.
     return _sql(
         "COALESCE(NULLIF(TRIM($first), ''), "
         "LIST_FILTER(LIST_TRANSFORM($others, LAMBDA text : NULLIF(TRIM(text), '')), LAMBDA text : text IS NOT NULL)[1])",
@@ -96,12 +97,18 @@ def _source(column: Column, keys: Sequence[str]) -> exp.Expr:
 
 
 def _is_one_of(text: exp.Expr, words: Iterable[str]) -> exp.Expr:
-    """Whether the text is one of the words. DuckDB makes a join of all rows of an IN with many words."""
+    """Returns the condition that the text is one of the words.
+
+    It uses a pattern, because DuckDB turns an IN with many words into a join of all rows.
+    """
     return _sql("REGEXP_MATCHES($text, $re)", text=text, re=_whole("|".join(map(re.escape, words))))
 
 
 def _raw(column: Column, contract: Contract, source: exp.Expr) -> exp.Expr:
-    """The value in the plain form of its type where the column's dialect says how, else as it is; NULL where it is missing."""
+    """Returns the value in the plain form of its type, by the rewrites of the column's dialect.
+
+    A value that no rewrite matches stays unchanged. A missing value is NULL.
+    """
     text = exp.Case()
     if contract.dialects_since > 1:
         text = text.when(_before_dialects(contract), source)
@@ -127,7 +134,7 @@ def _before_dialects(contract: Contract) -> exp.Expr:
 
 
 def _shape(column: Column) -> exp.Expr | None:
-    """The pattern of the plain form of the column's type; None where every text is plain."""
+    """Returns the pattern of the plain form of the column's type, or None if every text is plain."""
     if column.type == "timestamp":
         return _whole(TIME)
     if column.decimal:
@@ -136,7 +143,10 @@ def _shape(column: Column) -> exp.Expr | None:
 
 
 def _may_be_rewritten(column: Column, source: exp.Expr) -> exp.Expr:
-    """What is cheap to see and false for plain values, which most are, so that few go through all rewrites."""
+    """Returns a cheap condition that is false for plain values.
+
+    Most values are plain, so that only few pass through all rewrites.
+    """
     if column.type == "identifier":
         return _sql("$source LIKE '%.%0'", source=source)
     if column.accepted is not None:
@@ -146,7 +156,10 @@ def _may_be_rewritten(column: Column, source: exp.Expr) -> exp.Expr:
 
 
 def _is_shaped(column: Column) -> exp.Expr:
-    """Whether the value of `raw` has the plain form of its type. Most were sent in it, and are not looked at again."""
+    """Returns the condition that the value of `raw` has the plain form of its type.
+
+    Most values were sent in this form and are not checked again.
+    """
     return _sql(
         "CASE WHEN $raw IS NULL THEN FALSE WHEN $plain THEN TRUE ELSE REGEXP_MATCHES($raw, $re) END",
         raw=exp.column(f"raw_{column.name}"),
@@ -156,7 +169,7 @@ def _is_shaped(column: Column) -> exp.Expr:
 
 
 def _typed(column: Column) -> exp.Expr:
-    """The value of `raw` in its type, NULL where it is none."""
+    """Returns the value of `raw` in the column's type, or NULL if it is not a value of this type."""
     raw = exp.column(f"raw_{column.name}")
 
     def shaped(snippet: str) -> exp.Expr:
@@ -167,11 +180,11 @@ def _typed(column: Column) -> exp.Expr:
             return raw
         case "integer" | "bigint":
             kind = exp.DataType.build("INT" if column.type == "integer" else "BIGINT", dialect=DIALECT)
-            # A cast rounds 12.5 to 13, so what is no whole number must not reach it.
+            # A cast rounds 12.5 to 13, so only whole numbers may reach it.
             whole = "CASE WHEN $raw LIKE '%.%' THEN REGEXP_REPLACE($raw, '[.]0+$', '') ELSE $raw END"
             return exp.TryCast(this=shaped(whole), to=kind)
         case "timestamp":
-            # UTC, without a zone. A text without a zone is UTC; the session's zone is UTC.
+            # The result is in UTC, without a zone. A text without a zone is UTC, and the session's zone is UTC.
             moment = shaped("TRY_CAST(TRY_CAST($raw AS TIMESTAMPTZ) AS TIMESTAMP)")
             if any(name in EPOCH_DIGITS for name in column.formats):
                 micros = _sql("TRY_CAST(SUBSTRING($raw, 2) AS BIGINT)", raw=raw)
@@ -198,8 +211,11 @@ def _typed(column: Column) -> exp.Expr:
 
 
 def _too_fine(column: Column, raw: exp.Expr, contract: Contract) -> exp.Expr:
-    """Whether the number has more decimals than the type. What differs from such a number only in the last digits of a
-    double has not: JavaScript and pandas write 2.5499999999999998 for 2.55, and 0.30000000000000004 for 0.1 + 0.2."""
+    """Returns the condition that the number has more decimals than the type.
+
+    A number that differs from its rounded value only in the last digits of a double does not count, because JavaScript
+    and pandas may write 2.5499999999999998 for 2.55 and 0.30000000000000004 for 0.1 + 0.2.
+    """
     assert column.decimal
     too_fine = _sql(
         "REGEXP_MATCHES($raw, $fine) AND REGEXP_MATCHES($raw, $re)",
@@ -208,7 +224,7 @@ def _too_fine(column: Column, raw: exp.Expr, contract: Contract) -> exp.Expr:
         re=_whole(DECIMAL),
     )
     typed = exp.TryCast(this=raw, to=exp.DataType.build(column.type, dialect=DIALECT))
-    # In a lambda, because an engine that computes once what is written twice does so for every row.
+    # In a lambda, because an engine that eliminates common subexpressions would otherwise compute it for every row.
     is_near = _sql(
         "ARRAY_LENGTH(LIST_FILTER([TRY_CAST(CAST($typed AS VARCHAR) AS DOUBLE)], "
         "LAMBDA near : ABS(TRY_CAST($raw AS DOUBLE) - near) <= ABS(near) * CAST($noise AS DOUBLE))) = 1",
@@ -222,9 +238,10 @@ def _too_fine(column: Column, raw: exp.Expr, contract: Contract) -> exp.Expr:
 
 
 def _rules(column: Column, contract: Contract) -> Iterator[tuple[str, str | exp.Expr, exp.Expr]]:
-    """Yields (rule, what was expected, the condition under which it is broken) over `raw_<name>`, `_shaped_<name>` and `<name>`.
+    """Yields (rule, expectation, condition under which the rule is broken).
 
-    Conditions begin with what is cheap and holds for few rows, because engines stop at what is false.
+    The conditions use `raw_<name>`, `_shaped_<name>` and `<name>`. They begin with a part that is cheap and true for
+    few rows, because engines stop at the first false part.
     """
     raw, typed = exp.column(f"raw_{column.name}"), exp.column(column.name)
     shaped = exp.column(f"_shaped_{column.name}")
@@ -296,7 +313,7 @@ def _rules(column: Column, contract: Contract) -> Iterator[tuple[str, str | exp.
 
 
 def _readings(contract: Contract, raw: exp.Expr) -> str | exp.Expr:
-    """What a number with two readings is told as. Of feeds with personal columns no value is shown."""
+    """Returns the expectation for a number with two readings. No value of a feed with personal columns is shown."""
     if contract.is_personal:
         return "one reading: the comma is a thousands mark or a decimal mark"
     return _sql("'one reading, not ' || REPLACE($raw, ',', '') || ' or ' || REPLACE($raw, ',', '.')", raw=raw)
@@ -313,7 +330,10 @@ def _reason(column_name: str, rule: str, expected: str | exp.Expr, condition: ex
 
 
 def _unknown_keys(contract: Contract) -> tuple[str, str, str, exp.Expr]:
-    """The rule against keys that the contract does not know. It names none: where they are rejected, one may be personal."""
+    """Returns the rule about keys that the contract does not know.
+
+    It names no key: if unknown keys are rejected, one of them may be personal.
+    """
     if contract.unknown_keys == "quarantine":
         return "data", "unknown", "no keys but those of the contract", _sql("extra IS NOT NULL")
     too_long = _sql("OCTET_LENGTH(ENCODE(extra)) > $n", n=exp.Literal.number(EXTRA_MAX_BYTES))
@@ -321,23 +341,30 @@ def _unknown_keys(contract: Contract) -> tuple[str, str, str, exp.Expr]:
 
 
 def _sent(contract: Contract, column: Column) -> exp.Expr:
-    """The value as it was sent. The sender may have read the source's format of the time, whatever it was, into the envelope."""
+    """Returns the value as it was sent.
+
+    For the event time, this is the time in the envelope if there is one, because the sender may have parsed the
+    source's own format.
+    """
     value = _source(column, contract.known_keys)
     return exp.func("COALESCE", exp.column("event_time"), value) if column.name == contract.event_time else value
 
 
 def _texts(contract: Contract, sources: Iterable[tuple[Column, exp.Expr]], lineage: list[str]) -> dict[str, exp.Select]:
-    """Returns the queries that make `raw`, the columns' texts in their plain form, by name, the first over `events`.
+    """Returns the queries that create `raw` by name, the first over `events`.
 
-    `raw` has of each column `raw_<name>`, and `plain_<name>` where the type has a plain form: whether it was sent in it.
+    `raw` has the text of each column in its plain form as `raw_<name>`. If the type has a plain form, `plain_<name>` is
+    true for a value that was sent in it.
 
     Args:
+        contract: the contract.
         sources: each column with its text over `events`.
+        lineage: columns of `events` to pass on.
     """
     source, plain = exp.select(*lineage).from_("events"), exp.select(*lineage).from_("source")
     raw = exp.select(*lineage).from_("plain")
     for column, value in sources:
-        # A copy for each column of all those before it would take longer than the rest, where there are hundreds.
+        # copy=False, because copying the query for each of hundreds of columns would take longer than the rest.
         sent = exp.column(f"sent_{column.name}")
         source.select(exp.alias_(value, sent.name, copy=False), copy=False)
         plain.select(sent, copy=False)
@@ -350,14 +377,14 @@ def _texts(contract: Contract, sources: Iterable[tuple[Column, exp.Expr]], linea
 
 
 def _over(query: exp.Select, relations: dict[str, exp.Select]) -> exp.Select:
-    """Returns the query with the relations that it reads, each of which reads the one before."""
+    """Returns the query with the relations that it reads as CTEs, each of which reads the one before."""
     for name, relation in relations.items():
         query = query.with_(name, relation)
     return query
 
 
 def _rounded(contract: Contract) -> exp.Select | None:
-    """Returns the query of the events that have a value which the typing rounds, over `events`; None where it rounds none."""
+    """Returns the query over `events` for events with a rounded value, or None if the contract rounds no column."""
     columns = [column for column in contract.columns if column.round]
     if not columns:
         return None
@@ -370,11 +397,12 @@ def _rounded(contract: Contract) -> exp.Select | None:
 def typed_relation(contract: Contract) -> exp.Select:
     """Returns the query of `typed` over the relation `events`.
 
-    `events` has event_id and event_time (text), event_version (from 1), schema_version (of the contract that the sender
-    followed), data (a list of texts: the values of the contract's `known_keys`, in their order), extra (text: a JSON object
-    of the keys that the contract does not know, NULL where there are none), source_object and source_line. `typed` has
-    event_id, event_time (TIMESTAMP, UTC), event_version, schema_version, each column of the contract, extra, source_object,
-    source_line and reasons.
+    `events` has event_id and event_time (text), event_version (from 1), schema_version (version of the contract that
+    the sender followed), data (list of texts with the values of the contract's `known_keys`, in their order), extra
+    (text of a JSON object with the keys that the contract does not know, or NULL), source_object and source_line.
+
+    `typed` has event_id, event_time (TIMESTAMP, UTC), event_version, schema_version, each column of the contract,
+    extra, source_object, source_line and reasons.
     """
     texts = _texts(contract, [(column, _sent(contract, column)) for column in contract.columns], LINEAGE)
     cast, ruled = exp.select(*LINEAGE).from_("raw"), exp.select("*").from_("cast_events")
@@ -386,12 +414,12 @@ def typed_relation(contract: Contract) -> exp.Select:
         rules += [(column.name, *rule) for rule in _rules(column, contract)]
     rules.append(_unknown_keys(contract))
 
-    # Most events break no rule, so the list is made only for those that do: behind the question whether one is broken, not
-    # beside it, or an engine that computes once what is written twice does so for every row. A withdrawal breaks none: it
-    # only names an event.
+    # Most events break no rule, so the list is built only for those that do. The check is a separate relation before
+    # it. In one relation, an engine that eliminates common subexpressions would compute the list for every row. A
+    # withdrawal only names an event, so it breaks no rule.
     is_kept = _sql("source_object NOT LIKE $withdrawn", withdrawn=exp.Literal.string(WITHDRAWN))
     is_broken = exp.and_(exp.or_(*(condition for *_, condition in rules)), is_kept)
-    # DuckDB stops at what is false in a CASE, and computes all of an OR that is a column.
+    # In a CASE, DuckDB stops once the result is known. It computes all parts of an OR that is a column.
     ruled.select(exp.alias_(exp.Case().when(is_broken, exp.true()).else_(exp.false()), "_is_broken"), copy=False)
     listed = _sql(
         "CASE WHEN _is_broken THEN LIST_FILTER($all, LAMBDA reason : reason IS NOT NULL) ELSE [] END",
@@ -405,15 +433,16 @@ def typed_relation(contract: Contract) -> exp.Select:
 
 
 def canonical_sql(contract: Contract, keys: Sequence[str]) -> str:
-    """Returns the query, in DuckDB's SQL, of the canonical texts of the contract's identity columns over the relation `events`.
+    """Returns DuckDB's SQL for the canonical texts of the contract's identity columns, over the relation `events`.
 
-    `events` has number, unassigned, event_time (the canonical text of the time that the envelope has, or NULL),
-    schema_version, and data, as `typed_relation` but for the order of the values. The query gives number, unassigned and
-    `canonical`, a list of texts: of a value that the typing takes, one text however it was written; of one that it does not
-    take, its own text; NULL where there is none.
+    `events` has number, unassigned, event_time (canonical text of the envelope's time, or NULL), schema_version, and
+    data as in `typed_relation`, except for the order of the values. The query returns number, unassigned and the list
+    `canonical`. A value that the typing accepts has the same canonical text in whatever way it was written. A value
+    that it rejects keeps its own text. A missing value is NULL.
 
     Args:
-        keys: of the values in `data`, in their order.
+        contract: the contract.
+        keys: keys of the values in `data`, in their order.
     """
     return _canonical(contract.model_dump_json(), tuple(keys))
 
@@ -444,17 +473,17 @@ def _canonical_text(column: Column, contract: Contract) -> exp.Expr:
         return raw
     shown = f"STRFTIME($typed, '{CANONICAL_TIME}')" if column.type == "timestamp" else "CAST($typed AS VARCHAR)"
     taken = exp.func("COALESCE", _sql(shown, typed=_typed(column)), raw)
-    if column.decimal and not column.round:  # the cast rounds what the rules reject
+    if column.decimal and not column.round:  # the cast would round a value that the rules reject
         return exp.Case().when(_too_fine(column, raw, contract), raw).else_(taken)
     return taken
 
 
 def cleaned_by(contract: Contract, clean_sql: str) -> str:
-    """Returns what tells two cleanings of a feed apart: a hash of the contract's typing and of the feed's SQL."""
+    """Returns the version of a feed's cleaning, a hash of the contract's typing and of the feed's SQL."""
     return hashlib.sha256(cleaning_sql(contract, clean_sql)["judged"].encode()).hexdigest()[:16]
 
 
-# Event ids that come more than once are few, so that only they are ranked.
+# Only few event ids occur more than once, so only these are ranked.
 RANKS = """
 WITH repeated AS (
     SELECT event_id FROM judged GROUP BY event_id HAVING COUNT(*) > 1
@@ -502,16 +531,18 @@ def cleaning_stages(contract: Contract, clean_sql: str) -> dict[str, exp.Query]:
         clean_sql: text of `include/sql/clean/<feed>.sql`, a SELECT from `typed`.
 
     Returns:
-        Name to query, in the order in which they run, each over those before it and the first over `events`. `judged`, what
-        `clean_sql` selects, and `ranks`, of events whose id repeats, are to be kept, because those behind read them more
-        than once; so is `rounded`, the source_object and source_line of events with a value that was rounded, of a contract
-        that rounds. `cleaned` has the columns of `judged`, `rejected_version`, and `copy_number`: 1 for the copy of an event id
-        that counts, 2 and up for duplicates. Of those that break no rule the highest version counts, and of that the first
-        in order of arrival. One that breaks a rule is a duplicate of a good one that is not older; else it is rejected, once
-        for each version.
+        The queries by name, in the order in which they run. Each reads the ones before it, and the first reads
+        `events`. `judged` is the result of `clean_sql`, and `ranks` has the events whose id repeats. Both must be
+        materialized, because later queries read them more than once. If the contract rounds, `rounded` has the
+        source_object and source_line of events with a rounded value, and must be materialized as well.
+
+        `cleaned` has the columns of `judged`, `rejected_version` and `copy_number`, which is 1 for the copy of an event
+        id that counts and 2 or more for duplicates. Among events that break no rule, the highest version counts, and
+        within that version the first in order of arrival. An event that breaks a rule is a duplicate if there is a good
+        one of the same or a higher version. Otherwise, it is rejected, once per version.
 
     Raises:
-        PermanentError: `clean_sql` is not one SELECT, or leaves out a column that every feed has.
+        PermanentError: `clean_sql` is not one SELECT, or lacks a column that every feed needs.
     """
     clean = parse_one(clean_sql, read=DIALECT)
     if not isinstance(clean, exp.Query):
@@ -526,7 +557,7 @@ def cleaning_stages(contract: Contract, clean_sql: str) -> dict[str, exp.Query]:
 
 
 def cleaning_sql(contract: Contract, clean_sql: str) -> dict[str, str]:
-    """Returns `cleaning_stages` as DuckDB's SQL, rendered once a process for each contract and SQL."""
+    """Returns `cleaning_stages` as DuckDB's SQL, rendered once per process for each contract and SQL."""
     return dict(_rendered(contract.model_dump_json(), clean_sql))
 
 

@@ -1,1 +1,1 @@
-"""The contracts of the feeds, the roles they play, the SQL they make, and the envelope of an event."""
+"""The contracts of the feeds, the roles of their columns, the SQL generated from them, and the envelope of an event."""

@@ -1,7 +1,7 @@
-"""Contracts: what one event of a feed must look like.
+"""Contracts, which define the events of a feed.
 
-A contract is a YAML file in `include/feeds/`. It is the only place that knows a feed's columns, types, limits, header
-spellings and personal data; the cleaning, the producer and the tests all read it from here.
+A contract is a YAML file in `include/feeds/`. It is the only definition of a feed's columns, types, limits, header
+spellings and personal data. The cleaning step, the producer and the tests all read it through this module.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME = re.compile(r"^[a-z][a-z0-9_]{0,62}$")
 TABLE = re.compile(r"^[a-z][a-z0-9_]{0,62}\.[a-z][a-z0-9_]{0,62}$")
 TYPE = re.compile(r"^(string|identifier|integer|bigint|boolean|timestamp|decimal\((\d{1,2}),(\d{1,2})\))$")
 
-# Names that the typing, the load and the lake have for something else.
+# Names that the typing, the load and the lake use for other columns.
 TAKEN = {
     "event_id",
     "event_version",
@@ -38,7 +38,7 @@ TAKEN = {
     "dt",
 }
 TEXTS, NUMBERS = {"string", "identifier"}, {"integer", "bigint", "decimal"}
-# What can be said of a column, and of which types.
+# Keys of a column, and the types for which they are allowed.
 FITTING = {
     "min": NUMBERS,
     "max": NUMBERS,
@@ -50,14 +50,14 @@ FITTING = {
     "accepted": {"string"},
     "formats": {"timestamp"},
 }
-# What databases, pandas and spreadsheets write where there is no value.
+# Words that databases, pandas and spreadsheets write for a missing value.
 MISSING = ("NULL", "NaN", "NaT", "N/A", "#N/A", "<NA>", "None", "nil", "-", "--", "\\N")
 
 
 def normalise_header(header: str) -> str:
-    """Returns the spelling under which headers are compared: lower case, letters and digits only, of any script."""
+    """Returns the form in which headers are compared: in lower case, with only letters and digits of any script."""
     plain = unicodedata.normalize("NFKC", header).casefold()
-    return re.sub(r"[\W_]", "", plain) or plain.strip()  # "#" is a header, too
+    return re.sub(r"[\W_]", "", plain) or plain.strip()  # "#" is a valid header
 
 
 def _decimal(kind: str) -> tuple[int, int] | None:
@@ -140,7 +140,7 @@ class Column(BaseModel):
 
 
 class Derived(BaseModel):
-    """A column that the feed's own clean SQL makes. One with the name of a column of the contract takes its place."""
+    """A column that the feed's own clean SQL creates. It replaces a column of the contract with the same name."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -164,7 +164,10 @@ class Derived(BaseModel):
 
 
 class Erasure(BaseModel):
-    """How one customer is taken out of a feed while the events stay. A test holds `record` and `row` together."""
+    """The values that erase one customer from a feed while the events stay.
+
+    A test checks that `record` and `row` agree.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -175,7 +178,11 @@ class Erasure(BaseModel):
 
 
 class QuarantineAlert(BaseModel):
-    """When rejected events are worth an alert: so many of a batch, or such a share of one that has enough to speak of shares."""
+    """The thresholds for an alert about rejected events.
+
+    An alert is due for `events` rejected events in a batch, or for more than a `share` of a batch with at least
+    `share_of_at_least` events.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -289,7 +296,7 @@ class Contract(BaseModel):
         return self
 
     def missing_words(self, column: Column) -> tuple[str, ...]:
-        """Returns the words that say that the column has no value, in each case in which they are written."""
+        """Returns the words for a missing value of the column, in all the cases in which they may be written."""
         words = self.missing if column.missing is None else column.missing
         return tuple(dict.fromkeys(form for w in words for form in (w, w.lower(), w.upper(), w.capitalize())))
 
@@ -298,18 +305,18 @@ class Contract(BaseModel):
 
     @property
     def is_personal(self) -> bool:
-        """Whether an event may name a person: no message shows a value of such a feed."""
+        """Whether an event may name a person. No message shows a value of such a feed."""
         return any(column.privacy != "keep" for column in self.columns)
 
     @cached_property
     def known_keys(self) -> tuple[str, ...]:
-        """The keys of a record that are no news: the columns' headers, then all other spellings, and the dropped ones."""
+        """The keys of a record that the contract knows: the columns' headers, then other spellings and dropped keys."""
         spellings = (h for c in self.columns for h in c.headers)
         return tuple(dict.fromkeys([*(c.header for c in self.columns), *spellings, *self.dropped]))
 
     @cached_property
     def headers(self) -> dict[str, Column]:
-        """Normalised header spelling to column. The preferred spellings win over aliases."""
+        """The columns by normalized header. Preferred spellings take precedence over aliases."""
         found: dict[str, Column] = {}
         for column in self.columns:
             found.setdefault(normalise_header(column.header), column)
@@ -320,10 +327,10 @@ class Contract(BaseModel):
 
 
 def load_contract(path: Path) -> Contract:
-    """Returns the contract in the YAML file `path`; read once, until the file changes.
+    """Returns the contract in the YAML file `path`. It is cached until the file changes.
 
     Raises:
-        PermanentError: the file is no valid contract; the message names the file and each wrong key.
+        PermanentError: the file is not a valid contract; the message names the file and each wrong key.
     """
     state = path.stat()
     return _read_contract(path, state.st_mtime_ns, state.st_size)
@@ -344,5 +351,5 @@ def _read_contract(path: Path, changed_ns: int, size: int) -> Contract:
 
 
 def load_contracts(directory: Path) -> dict[str, Contract]:
-    """Returns feed name to contract, of every YAML file in `directory`, in order of name."""
+    """Returns the contracts of all YAML files in `directory` by feed, ordered by name."""
     return {path.stem: load_contract(path) for path in sorted(directory.glob("*.yaml"))}

@@ -1,9 +1,10 @@
-"""Dialects: what senders write for a value, beside the one form in which the cleaning types it.
+"""Dialects: the ways in which senders write a value, besides the plain form that the cleaning step converts.
 
-A column's dialect is a list of rewrites, each a regular expression and a replacement. They turn a text that is not in the
-plain form into it, one after the other: `£1,234.50` becomes `1,234.50` and then `1234.50`. What no rewrite fits stays as it
-is, and the column's type rejects it. DuckDB, Spark and the Lambdas run the same rewrites, so the patterns keep to what RE2,
-Java and Python read alike: ASCII classes, no look-around, and at most nine groups.
+The dialect of a column is a list of rewrites, each with a regular expression and a replacement. They are applied in
+turn to a text that is not in the plain form: `£1,234.50` becomes `1,234.50` and then `1234.50`. A text that no rewrite
+matches stays unchanged, and the column's type rejects it. DuckDB, Spark and the Lambdas run the same rewrites. For this
+reason, the patterns use only features that RE2, Java and Python treat alike: ASCII classes, no look-around, and at most
+nine groups.
 """
 
 from __future__ import annotations
@@ -12,21 +13,21 @@ import re
 from collections.abc import Iterator
 from typing import NamedTuple, Protocol
 
-# The plain forms. INTEGER and DECIMAL are what JSON writes for numbers, with an optional sign.
+# The plain forms. INTEGER and DECIMAL cover the numbers of JSON, with an optional sign.
 INTEGER = r"[+-]?[0-9]+([.]0+)?"
 DECIMAL = r"[+-]?([0-9]+[.]?[0-9]*|[.][0-9]+)"
-# ISO 8601 with one or two digits a part. Every engine reads what has this shape alike; what else they read, differs.
+# ISO 8601 with one or two digits per part. All engines read texts of this form alike, but differ for other forms.
 TIME = (
     r"[0-9]{4}-[0-9]{1,2}-[0-9]{1,2}([ T]([01]?[0-9]|2[0-3]):[0-5]?[0-9](:[0-5]?[0-9]([.][0-9]{1,9})?)?"
     r"(Z| UTC|[+-](0[0-9]|1[0-4])(:?[0-5][0-9])?)?)?"
 )
-# Ruby, and Shopify with it, writes a blank before the offset: 2024-01-05 10:12:13 -0500.
+# Ruby, and therefore Shopify, writes a blank before the offset: 2024-01-05 10:12:13 -0500.
 OFFSET_APART = r"([0-9]{4}-[0-9]{1,2}-[0-9]{1,2}[ T][0-9:.]{3,18}) ([+-][0-9]{2}:?[0-9]{2})"
-EPOCH = r"@[0-9]{15,16}"  # microseconds since 1970; the rewrites of the epoch formats make it
+EPOCH = r"@[0-9]{15,16}"  # microseconds since 1970, the result of the rewrites of epoch formats
 
 
 class Rewrite(NamedTuple):
-    """A pattern that a whole text fits, and what the text becomes; `\\1` to `\\9` are the pattern's groups."""
+    """A pattern that has to match a whole text, and its replacement, with `\\1` to `\\9` for the groups."""
 
     pattern: str
     replacement: str
@@ -35,20 +36,18 @@ class Rewrite(NamedTuple):
 THOUSANDS_GROUPS = 5  # up to 999,999,999,999,999,999
 DATE_ORDERS = {"M/D/Y", "D/M/Y", "Y/M/D", "M.D.Y", "D.M.Y", "Y.M.D", "M-D-Y", "D-M-Y"}
 _FORMAT = re.compile(r"(?P<date>(?:M|D|YYYY|YY)(?P<mark>[/.-])(?:M|D)(?P=mark)(?:M|D|YYYY|YY))(?P<time> H:MM(?: AM)?)?")
-_SPACES = (
-    "[ \u00a0\u202f'\u2019]"  # thousands marks that are nothing else: blanks that do not break a line, apostrophes
-)
+_SPACES = "[ \u00a0\u202f'\u2019]"  # thousands marks without another meaning: blanks, no-break blanks and apostrophes
 
-EPOCH_DIGITS = {"epoch_seconds": (9, 10), "epoch_millis": (12, 13)}  # of 1973 to 2286; the two never meet
+EPOCH_DIGITS = {"epoch_seconds": (9, 10), "epoch_millis": (12, 13)}  # for 1973 to 2286; the two never overlap
 OTHER_FORMATS = {"YYYYMMDD": Rewrite("([0-9]{4})([01][0-9])([0-3][0-9])", r"\1-\2-\3")}
-# What spreadsheets and pandas write for a long number: 8.52E+04. Digits are lost, so no rewrite can bring them back.
+# Spreadsheets and pandas write a long number as 8.52E+04. Digits are lost, so no rewrite can restore them.
 DAMAGED = r"[0-9]([.][0-9]+)?[eE][+][0-9]{2,3}|[0-9][.][0-9]+[eE][+-]?[0-9]{1,3}"
-# With both marks switched on: 1,234 is 1234 or 1.234.
+# If both marks are allowed, 1,234 is either 1234 or 1.234.
 TWO_READINGS = r"[+-]?[1-9][0-9]{0,2},[0-9]{3}"
 
 
 class Dialect(Protocol):
-    """The settings of a column that make its dialect; see the contract's columns."""
+    """The settings of a column that define its dialect; see the contract's columns."""
 
     @property
     def name(self) -> str: ...
@@ -68,7 +67,7 @@ def rewrites(column: Dialect) -> list[Rewrite]:
     """Returns the rewrites of the column's dialect, in the order in which they run.
 
     Raises:
-        ValueError: two of its formats could read one text differently, or a format is none.
+        ValueError: two of its formats could read a text differently, or a format is invalid.
     """
     match column.type:
         case "string":
@@ -88,7 +87,7 @@ def rewrites(column: Dialect) -> list[Rewrite]:
 
 
 def has_two_readings(column: Dialect) -> bool:
-    """Returns whether a number of the column can be one with thousands marks or one with a decimal comma."""
+    """Returns whether a comma in the column's numbers may be a thousands mark or a decimal comma."""
     return {"thousands", "decimal_comma"} <= set(column.numbers)
 
 
@@ -120,7 +119,7 @@ def _times(column: Dialect) -> Iterator[Rewrite]:
 def _dates(date: str, mark: str, time: str) -> Iterator[Rewrite]:
     parts = date.split(mark)
     place = {part[0]: f"\\{number}" for number, part in enumerate(parts, 1)}
-    # POSIX's rule for years of two digits: 69 to 99 are the 1900s.
+    # POSIX's rule for two-digit years: 69 to 99 are in the 1900s.
     years = {"": "([0-9]{4})"} if "YYYY" in parts else {"20": "([0-5][0-9]|6[0-8])", "19": "([7-9][0-9]|69)"}
     for century, year in years.items():
         pattern = f"[{mark}]".join(year if part[0] == "Y" else "([0-9]{1,2})" for part in parts)
@@ -148,7 +147,7 @@ def _epoch(name: str) -> Iterator[Rewrite]:
 
 
 def _amounts(column: Dialect) -> Iterator[Rewrite]:
-    """Takes off what stands around a number: marks of the currency, and an accountant's brackets or minus behind it."""
+    """Yields the rewrites that remove currency marks, and turn accounting brackets or a trailing minus into a sign."""
     inner = f"[0-9.,{_SPACES[1:-1]}]*"
     if column.currency:
         marks = "|".join(map(re.escape, column.currency))
@@ -160,7 +159,10 @@ def _amounts(column: Dialect) -> Iterator[Rewrite]:
 
 
 def _marks(column: Dialect) -> Iterator[Rewrite]:
-    """Takes out thousands marks, and makes a decimal comma a point, where the text leaves one reading."""
+    """Yields the rewrites that remove thousands marks and turn a decimal comma into a point.
+
+    They match only texts with a single reading.
+    """
     comma = "decimal_comma" in column.numbers
     if "thousands" in column.numbers:
         for groups in range(1, THOUSANDS_GROUPS + 1):

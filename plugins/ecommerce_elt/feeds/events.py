@@ -1,4 +1,4 @@
-"""The envelope in which every event travels, and the identity that makes everything idempotent."""
+"""The envelope of an event, and the event ids, on which all idempotency is based."""
 
 from __future__ import annotations
 
@@ -15,24 +15,29 @@ import orjson
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:data-set")
 
 
-ID_BYTES = 36  # of an event's id, in ASCII
+ID_BYTES = 36  # length of an event id, in ASCII
 _VARIANT = bytes.maketrans(b"0123456789abcdef", b"89ab" * 4)
-_DASHED = [*range(8), *range(9, 13), *range(14, 18), *range(19, 23), *range(24, 36)]  # where a UUID has its 32 digits
-_MARK = "\x7f"  # JSON writes it as it is
+_DASHED = [*range(8), *range(9, 13), *range(14, 18), *range(19, 23), *range(24, 36)]  # positions of a UUID's 32 digits
+_MARK = "\x7f"  # JSON does not escape it
 
 
 def event_ids(data_set: str) -> Callable[[int], str]:
-    """Returns line number to event id: UUIDv5 of (data set, line), the same on every machine and in every run.
+    """Returns a function from line number to event id.
+
+    The id is the UUIDv5 of (data set, line), which is the same on every machine and in every run.
 
     Args:
-        data_set: names the data: by default the SHA-256 of the unpacked bytes of the file.
+        data_set: name of the data, by default the SHA-256 of the file's uncompressed bytes.
     """
     many = event_ids_of(data_set)
     return lambda line: many([line])[0].decode()
 
 
 def event_ids_of(data_set: str) -> Callable[[Sequence[int]], list[bytes]]:
-    """Returns `event_ids` for many lines at once, as ASCII: a file has half a million of them."""
+    """Returns the function of `event_ids` for many lines at once, because a file may have half a million lines.
+
+    The ids are in ASCII.
+    """
     started = hashlib.sha1(uuid.uuid5(_NAMESPACE, data_set).bytes, usedforsecurity=False)
 
     def digest(line: int) -> bytes:
@@ -44,20 +49,20 @@ def event_ids_of(data_set: str) -> Callable[[Sequence[int]], list[bytes]]:
 
 
 def as_uuid5(digits: bytes) -> list[bytes]:
-    """Returns `joined_uuid5` one by one."""
+    """Returns the UUIDs of `joined_uuid5` as a list."""
     whole = joined_uuid5(digits)
     return [whole[start : start + ID_BYTES] for start in range(0, len(whole), ID_BYTES)]
 
 
 def joined_uuid5(digits: bytes) -> bytes:
-    """Returns the UUIDs of the first 128 bits of SHA-1s, as `uuid.uuid5` makes them (RFC 9562), in ASCII, one after the other.
+    """Returns concatenated UUIDs in ASCII, made from the first 128 bits of SHA-1 digests as by `uuid.uuid5` (RFC 9562).
 
     Args:
-        digits: 32 hexadecimal ones of each, one after the other.
+        digits: 32 hexadecimal digits of each digest, concatenated.
     """
     count = len(digits) // 32
     text = bytearray(b"-") * (ID_BYTES * count)
-    for number, place in enumerate(_DASHED):  # digit by digit for all
+    for number, place in enumerate(_DASHED):  # sets one digit of all UUIDs at a time
         text[place::ID_BYTES] = digits[number::32]
     text[14::ID_BYTES] = b"5" * count
     text[19::ID_BYTES] = digits[16::32].translate(_VARIANT)
@@ -65,7 +70,11 @@ def joined_uuid5(digits: bytes) -> bytes:
 
 
 def as_record(keys: Sequence[str], values: Sequence[str]) -> dict[str, object]:
-    """Returns the values by key. Which one is too many cannot be told: then all are kept, for the cleaning to reject."""
+    """Returns the values by key.
+
+    If there are too many values, it is unknown which key each belongs to. All are kept then, and the cleaning step
+    rejects the record.
+    """
     return dict(zip(keys, values, strict=False)) if len(values) <= len(keys) else {"unassigned": list(values)}
 
 
@@ -82,10 +91,13 @@ def envelope(
     """Returns the event as one line of JSON, without the line break.
 
     Args:
-        event_time: aware, or None where the source's time could not be read; the cleaning then says so.
-        sent_at: ISO 8601.
+        event_id: id of the event.
+        feed: feed of the event.
+        version: version of the contract.
+        event_time: an aware time, or None if the time in the source could not be read, which the cleaning step reports.
+        sent_at: time in ISO 8601.
         data: the record as the source wrote it.
-        event_version: above 1, it replaces what has the same event_id and a lower one.
+        event_version: version of the event. It replaces an event with the same event_id and a lower version.
     """
     return orjson.dumps(
         {
@@ -102,34 +114,35 @@ def envelope(
 
 
 class Envelopes:
-    """Envelopes of many records of one file: the bytes that `envelope` gives, several times as fast.
+    """Encoder for the envelopes of many records of one file. It returns the bytes of `envelope`, several times as fast.
 
     Args:
-        keys: of the record, in the order of the values.
-        more: feed, version, event_version of `envelope`.
+        keys: keys of the records, in the order of the values.
+        more: feed, version and event_version of `envelope`.
     """
 
     def __init__(self, keys: Sequence[str], **more: Any) -> None:
         self.keys, self.more = keys, more
-        blank: Any = _MARK  # for what differs from record to record
+        blank: Any = _MARK  # stands for the parts that differ from record to record
         line = envelope(event_id=blank, event_time=blank, sent_at=blank, data=dict.fromkeys(keys, blank), **more)
         mark = _MARK.encode()
-        # The time has its own quotes, or is null. The first is the envelope's: a record may have a key of the same name.
+        # A time brings its own quotes, or is null. The first match is the envelope's, as a record may have the same
+        # key.
         self.pieces = line.replace(b'"event_time":"%b"' % mark, b'"event_time":%b' % mark, 1).split(mark)
 
     def encode(
         self, ids: Sequence[bytes], times: Sequence[datetime | None], values: Sequence[Sequence[str]], sent_at: str
     ) -> bytes:
-        """Returns one line of JSON a record, each with its line break.
+        """Returns one line of JSON per record, each with its line break.
 
         Args:
-            ids: of the events, ASCII.
-            times: of the events, in UTC.
-            values: of the records; those with more or fewer than there are keys are kept as `as_record` says.
-            sent_at: ISO 8601, of all of them.
+            ids: ids of the events, in ASCII.
+            times: times of the events, in UTC.
+            values: values of the records. A record with more or fewer values than keys is encoded as in `as_record`.
+            sent_at: time in ISO 8601 for all events.
         """
         width = len(self.keys)
-        # One text of all values is escaped at once, and cut again at the marks that joined them.
+        # All values are joined with marks, escaped as one text, and split at the marks again.
         texts = orjson.dumps(_MARK.join(map(_MARK.join, values)))[1:-1].split(_MARK.encode())
         if len(self.pieces) != width + 4 or set(map(len, values)) != {width} or len(texts) != width * len(ids):
             return b"".join(
@@ -159,7 +172,7 @@ class Envelopes:
         records: Sequence[Mapping[str, object]],
         sent_at: str,
     ) -> bytes:
-        """Returns one line of JSON a record, as `encode`, of records that name their keys."""
+        """Returns one line of JSON per record, as `encode` does, for records with keys."""
         return b"".join(
             envelope(event_id=event_id.decode(), event_time=time, sent_at=sent_at, data=record, **self.more) + b"\n"
             for event_id, time, record in zip(ids, times, records, strict=True)

@@ -1,14 +1,15 @@
-"""The SQL of a feed: its own file in `include/sql` where there is one, else what the contract makes.
+"""The SQL of a feed: a file in `include/sql` if there is one, otherwise generated from the contract.
 
-Every feed has these, and only what it does of its own is a file:
+Every feed has the following statements. A file is needed only for a statement that differs from the generated one:
 
-    clean/<feed>.sql              the columns as they are, personal ones as their `privacy` says
-    staging/<feed>/create.sql     the columns of the clean SQL, in its order, because COPY of Parquet goes by position
-    core/<fact>/create.sql        the same without the source, by event_id
-    core/<fact>/merge.sql         staging into core
-    core/<fact>/erase.sql         `erasure.row` over the rows of one customer
+    clean/<feed>.sql              selects the columns unchanged, personal ones according to their `privacy`
+    staging/<feed>/create.sql     the columns of the clean SQL in its order, because COPY of Parquet goes by position
+    core/<fact>/create.sql        the same columns without the source, keyed by event_id
+    core/<fact>/merge.sql         inserts from staging into core
+    core/<fact>/erase.sql         sets `erasure.row` on the rows of one customer
 
-The fact is the first of the contract's `tables`. `python -m ecommerce_elt.feeds.feed_sql FEED` prints all of a feed.
+The fact is the first of the contract's `tables`. `python -m ecommerce_elt.feeds.feed_sql FEED` prints the SQL of a
+feed.
 """
 
 from __future__ import annotations
@@ -21,25 +22,25 @@ from pathlib import Path
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import TEXTS, Column, Contract, Derived, load_contracts
 
-MASKED_BYTES = 8  # of the widest first character in UTF-8, 4, and ***
+MASKED_BYTES = 8  # the first character has up to 4 bytes in UTF-8, and *** follows
 HMAC_DIGITS = 64
 SHORTEST_WORDS_BYTES = (
-    16  # of a column of accepted words: the power of two that they fit in, so that a new word rarely widens it
+    16  # least width for accepted words; the width is a power of two, so that a new word rarely widens the column
 )
-# What every feed has before its own columns, and behind them.
+# The columns of every feed before and after its own columns.
 FIRST, LAST = ("event_id", "event_time", "event_version"), ("source_object", "source_line", "reasons")
 _CAPITALS = "TRANSLATE({name}, 'ABCDEFGHIJKLMNOPQRSTUVWXYZ', 'abcdefghijklmnopqrstuvwxyz')"
 
 
 def read(sql_dir: Path, path: str) -> str:
-    """Returns the text of a SQL file, or what the contract makes in its place.
+    """Returns the text of an SQL file, or the SQL that is generated from a contract in its place.
 
     Args:
-        sql_dir: `include/sql`; the contracts lie in `feeds` beside it.
-        path: within `sql_dir`, such as core/fact_review/merge.sql.
+        sql_dir: the folder `include/sql`; the contracts are in `feeds` next to it.
+        path: path within `sql_dir`, such as core/fact_review/merge.sql.
 
     Raises:
-        PermanentError: there is no such file, and no contract makes it.
+        PermanentError: there is no such file, and no contract generates it.
     """
     if (found := find(sql_dir, path)) is None:
         raise PermanentError(
@@ -49,12 +50,13 @@ def read(sql_dir: Path, path: str) -> str:
 
 
 def find(sql_dir: Path, path: str) -> str | None:
-    """Returns what `read` does, and None where there is nothing."""
+    """Returns the same as `read`, or None if there is neither a file nor a contract."""
     if (file := sql_dir / path).exists():
         return file.read_text("utf-8")
     folder, _, name = path.rpartition("/")
     table = folder.replace("/", ".")
-    # A feed with files of its own for all of them needs nothing in the contract for it.
+    # Statements are generated only for missing files, so a feed with files for all needs nothing in the contract for
+    # them.
     is_made = name in {"create.sql", "merge.sql", "erase.sql"}
     for contract in load_contracts(sql_dir.parent / "feeds").values():
         if path == f"clean/{contract.feed}.sql":
@@ -65,13 +67,13 @@ def find(sql_dir: Path, path: str) -> str | None:
 
 
 def clean_sql(contract: Contract, sql_dir: Path) -> str:
-    """Returns the feed's clean SQL: a SELECT from `typed`, which `typing_sql` makes of the contract."""
+    """Returns the feed's clean SQL, a SELECT from `typed`, which `typing_sql` generates from the contract."""
     file = sql_dir / f"clean/{contract.feed}.sql"
     return file.read_text("utf-8") if file.exists() else _pass_on(contract)
 
 
 def statements(contract: Contract, sql_dir: Path) -> dict[str, str]:
-    """Returns path in `include/sql` to text of what every feed has, and of the other files of its tables."""
+    """Returns the statements of the feed and of all its tables, by their path in `include/sql`."""
     paths = [f"clean/{contract.feed}.sql", f"{_folder(contract.staging)}/create.sql"]
     erased = contract.erasure.tables if contract.erasure else ()
     for table in dict.fromkeys((*contract.tables, *erased)):
@@ -80,13 +82,17 @@ def statements(contract: Contract, sql_dir: Path) -> dict[str, str]:
 
 
 def merges(contract: Contract, sql_dir: Path) -> list[str]:
-    """Returns what brings staging into the contract's tables, in their order."""
+    """Returns the statements that merge staging into the contract's tables, in the order of the tables."""
     paths = (f"{_folder(table)}/{name}.sql" for table in contract.tables for name in ("unmerge", "merge"))
     return [text for path in paths if (text := find(sql_dir, path)) is not None]
 
 
 def check(contract: Contract, sql_dir: Path) -> None:
-    """Raises PermanentError where the contract and the feed's clean SQL cannot become tables; the message says what to do."""
+    """Checks that tables can be generated from the contract and the feed's clean SQL.
+
+    Raises:
+        PermanentError: they cannot; the message has the remedy.
+    """
     _made(contract, clean_sql(contract, sql_dir))
 
 
@@ -130,7 +136,8 @@ def _selected(column: Column, contract: Contract) -> str:
         masked = f"CASE WHEN LENGTH({column.name}) > 3 THEN SUBSTRING({column.name}, 1, 1) || '***' ELSE '***' END"
         return f"CASE WHEN {column.name} IS NOT NULL THEN {masked} END AS {column.name}"
     if column.privacy == "hmac" and column.type in TEXTS:
-        # HMAC-SHA256 (RFC 2104) of the text without blanks, in lower case; ASCII alone, because engines differ in the rest.
+        # HMAC-SHA256 (RFC 2104) of the text without blanks and with ASCII letters in lower case; engines differ for
+        # others.
         plain = f"REPLACE({_CAPITALS.format(name=column.name)}, ' ', '')"
         inner = f"UNHEX(SHA256(UNHEX($hmac_inner_pad) || ENCODE({plain})))"
         hashed = f"SHA256(UNHEX($hmac_outer_pad) || {inner})"
@@ -151,7 +158,7 @@ def _kept_erased(column: Column, erased: str | None) -> str:
 
 @lru_cache(maxsize=1)
 def reserved_words() -> frozenset[str]:
-    """Returns the words that Redshift or DuckDB takes for no name without quotes, in lower case."""
+    """Returns the words that Redshift or DuckDB does not accept as a name without quotes, in lower case."""
     from sqlglot.dialects import DuckDB, Redshift
 
     return frozenset(
@@ -176,7 +183,7 @@ def _selects(clean: str) -> tuple[str, ...]:
 
 
 def _made(contract: Contract, clean: str) -> dict[str, str]:
-    """Returns path to text of the statements over staging and the fact."""
+    """Returns the generated statements for staging and the fact, by path."""
     columns = list(_columns(contract, clean))
     fact, staging = contract.tables[0], contract.staging
     made = {
@@ -190,7 +197,7 @@ def _made(contract: Contract, clean: str) -> dict[str, str]:
 
 
 def _columns(contract: Contract, clean: str) -> Iterator[Derived]:
-    """Yields the columns between FIRST and LAST as staging and core have them, in the order of the clean SQL."""
+    """Yields the columns between FIRST and LAST in staging and core, in the order of the clean SQL."""
     file = f"include/sql/clean/{contract.feed}.sql"
     selected = [name for name in _selects(clean) if name not in {*FIRST, *LAST, "extra"}]
     derived = {column.name: column for column in contract.derived}
@@ -226,7 +233,7 @@ def _kind(column: Derived) -> str:
 
 
 def _comment(text: str) -> str:
-    """One line without the braces by which `redshift.render` names what it fills in."""
+    """Returns the text in one line, without the braces that `redshift.render` uses for placeholders."""
     return " ".join(text.translate({ord("{"): " ", ord("}"): " "}).split())
 
 
@@ -309,7 +316,7 @@ def _literal(value: str | None) -> str:
 
 
 def main() -> None:
-    """Prints the SQL of the feed that is named."""
+    """Prints the SQL of the feed named on the command line."""
     include = Path(__file__).resolve().parents[3] / "include"
     contracts = load_contracts(include / "feeds")
     if len(sys.argv) != 2 or sys.argv[1] not in contracts:

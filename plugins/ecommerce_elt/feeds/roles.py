@@ -1,4 +1,4 @@
-"""What a contract says about parts that its columns play: those of a sale, and values that a file writes once an order."""
+"""The roles of a contract's columns: the parts of a sale, and values that a file writes once per order."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     from ecommerce_elt.feeds.contracts import Column, Derived
 
 CURRENCY = re.compile(r"^[A-Z]{3}$")  # ISO 4217
-# The widths of core.sale, in bytes: Redshift cuts what a CAST makes too long, so a contract may not have more.
+# The column widths of core.sale in bytes. A CAST in Redshift truncates longer values, so a contract must not exceed
+# them.
 WIDTHS = {"order": 128, "product": 512, "product_name": 1024, "customer": 128, "country": 128, "currency": 8}
 SCALE_MAX = 3  # decimals of money in core.sale
 TEXTS, WHOLE, MONEY = ("string", "identifier"), ("integer", "bigint"), ("decimal",)
@@ -31,7 +32,7 @@ KINDS = {
 
 
 class Sale(BaseModel):
-    """Which columns say what was sold; the time is the contract's event_time. An event is one line of an order."""
+    """The columns that describe a sale. The time is the contract's event_time. An event is one line of an order."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -69,11 +70,11 @@ class Sale(BaseModel):
 
     @property
     def currency_column(self) -> str | None:
-        """The column that has each line's currency; None where the feed has one currency."""
+        """The column with the currency of each line, or None if the feed has one currency."""
         return None if CURRENCY.match(self.currency) else self.currency
 
     def columns(self) -> Iterator[tuple[str, str]]:
-        """Yields (part, column)."""
+        """Yields (part, column) for each column of the sale."""
         for part in KINDS:
             value = self.currency_column if part == "currency" else getattr(self, part)
             for name in value if isinstance(value, tuple) else (value,) if value else ():
@@ -82,7 +83,11 @@ class Sale(BaseModel):
         yield from (("once_an_order", name) for name in self.once_an_order)
 
     def check(self, columns: Mapping[str, Column | Derived]) -> None:
-        """Raises ValueError where a part names no column of core, or one that cannot play it."""
+        """Checks that each part names a column of core that is suitable for it.
+
+        Raises:
+            ValueError: a part names an unknown or unsuitable column.
+        """
         for part, name in self.columns():
             if (column := columns.get(name)) is None:
                 hint = " A currency is three capitals" if part == "currency" else ""
@@ -97,7 +102,7 @@ class Sale(BaseModel):
                 raise ValueError(
                     f"plays.sale.{part}: {name} has {column.decimal[1]} decimals; core.sale has {SCALE_MAX}"
                 )
-            privacy = getattr(column, "privacy", "keep")  # what the clean SQL derives is no person's any more
+            privacy = getattr(column, "privacy", "keep")  # a column derived by the clean SQL is not personal
             if privacy != "hmac" and (column.max_bytes or 0) > WIDTHS.get(part, 65535):
                 raise ValueError(
                     f"plays.sale.{part}: {name} may have {column.max_bytes} bytes; core.sale has {WIDTHS[part]}. Lower max_bytes"
@@ -113,7 +118,7 @@ class Sale(BaseModel):
 
 
 class Plays(BaseModel):
-    """The parts that the feed plays. `sql` is a SELECT of its own, include/sql/core/sale/<feed>.sql."""
+    """The roles of the feed. With `sql`, the feed has its own SELECT in include/sql/core/sale/<feed>.sql."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -121,7 +126,7 @@ class Plays(BaseModel):
 
 
 class FillDown(BaseModel):
-    """Columns that files write on an order's first row alone, and the key that all of its rows have."""
+    """Columns that files write only on the first row of an order, and the key that all rows of the order have."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -129,7 +134,11 @@ class FillDown(BaseModel):
     columns: tuple[str, ...] = Field(min_length=1)
 
     def check(self, columns: Sequence[str]) -> None:
-        """Raises ValueError where a name is no column."""
+        """Checks the names of the columns.
+
+        Raises:
+            ValueError: a name is not a column, or the key is among the columns.
+        """
         if unknown := [name for name in (self.key, *self.columns) if name not in columns]:
             raise ValueError(f"fill_down: {unknown} are no columns; columns are {[*columns]}")
         if self.key in self.columns:

@@ -1,7 +1,8 @@
-"""The sales of all feeds in one view, core.sale: each feed that plays a sale is a part of it, made of its contract.
+"""The view core.sale with the sales of all feeds.
 
-A part is an SQL file, include/sql/core/sale/<feed>.sql, where the contract says `sale: sql`. Every column is cast to one
-type, because Redshift replaces a view only by one that has the same columns of the same types.
+Each feed whose contract plays a sale is one part of the view, generated from the contract. If the contract has
+`sale: sql`, its part is the SQL file include/sql/core/sale/<feed>.sql. Every column is cast to a fixed type, because
+Redshift replaces a view only if the columns and their types stay the same.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ from pathlib import Path
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.roles import WIDTHS, Sale
 
-SALE = "sale"  # what marts name as their source that are made of every feed that plays a sale
+SALE = "sale"  # source name of marts that are built from all feeds that play a sale
 VIEW = "core.sale"
 _EMPTY = """SELECT
     CAST(NULL AS VARCHAR(64)) AS feed, CAST(NULL AS VARCHAR(128)) AS event_id, CAST(NULL AS TIMESTAMP) AS event_time,
@@ -58,7 +59,7 @@ def _lines(contract: Contract, sale: Sale) -> str:
         price = f"{full} / NULLIF({quantity}, 0)"
     amount = full
     if sale.discount:
-        # Off what was sold, and off what came back.
+        # The discount reduces the amount of a sale and the amount of a return.
         amount = f"{full} - CASE WHEN {full} < 0 THEN -1 ELSE 1 END * ABS(COALESCE({sale.discount}, 0))"
     came_back = f"{full} < 0" + (f" OR {sale.quantity} < 0" if sale.quantity else "")
     names = ", ".join(sale.product)
@@ -79,10 +80,10 @@ def _lines(contract: Contract, sale: Sale) -> str:
 
 
 def _amounts(contract: Contract, sale: Sale, column: str) -> str:
-    """An amount of the order: a row beside its lines, named after its column, of no product."""
+    """Returns the SELECT of an order-level amount: a row in addition to the order's lines, named after its column."""
     kind, cancelled = sale.once_an_order[column], _cancelled(sale)
     where = f"\nWHERE {column} <> 0"
-    if kind == "refund":  # what was cancelled is taken back as a whole already
+    if kind == "refund":  # a canceled order is reversed as a whole already
         where += f" AND NOT ({cancelled})"
     return (
         _select(
@@ -104,7 +105,7 @@ def _amounts(contract: Contract, sale: Sale, column: str) -> str:
 def _select(contract: Contract, sale: Sale, **parts: str) -> str:
     customer, country = sale.customer or "NULL", sale.country or "NULL"
     if sale.customer and contract.erasure and (erased := contract.erasure.row.get(sale.customer)):
-        customer = f"NULLIF({customer}, {_text(erased)})"  # nobody
+        customer = f"NULLIF({customer}, {_text(erased)})"  # an erased customer is unknown
     currency = f"UPPER({sale.currency})" if sale.currency_column else f"'{sale.currency}'"
     columns = {
         "feed": f"CAST('{contract.feed}' AS VARCHAR(64))",
@@ -132,7 +133,7 @@ def _cast(text: str, part: str) -> str:
 
 
 def _cancelled(sale: Sale) -> str:
-    """A condition that is true, or false, and never neither."""
+    """Returns the condition for a canceled line, which is true or false and never NULL."""
     said = [
         f"{column} IS NOT NULL"
         if words == "any"
