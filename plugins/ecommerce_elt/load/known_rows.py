@@ -114,7 +114,7 @@ def find(
 def _files_beside_core(
     s3: Any, target: Warehouse, batch_ids: Sequence[str], names: Mapping[str, str], settings: Settings
 ) -> list[dict[str, Any]]:
-    """Returns the COPY manifest entries of the clean files for days on which core has events; others have no known rows."""
+    """Returns the COPY manifest entries of clean files for days on which core has events; others have no known rows."""
     bodies = [
         s3.get_object(Bucket=settings.bucket, Key=f"manifests/{batch_id}/copy.json")["Body"].read()
         for batch_id in batch_ids
