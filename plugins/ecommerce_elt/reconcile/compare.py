@@ -639,7 +639,7 @@ def _not_in_items(dynamodb: Any, table: str, sample: list[tuple[Any, ...]]) -> l
     return sorted(event for event, *_ in sample if event not in has)
 
 
-# -- what is late -----------------------------------------------------------------------------------------------------
+# -- delays -----------------------------------------------------------------------------------------------------------
 
 
 def watch(cloudwatch: Any, s3: Any, settings: Settings, now: datetime) -> list[Difference]:

@@ -1,8 +1,9 @@
 """Writes the contract and the test of a new feed from a sample: `python -m ecommerce_elt.scaffold reviews sample.csv`.
 
 The sample is read by the reader of landed files, so any file that can be landed can be a sample. If it is ambiguous, an
-error asks for a flag, as in `producer replay`. Before anything is written, the sample is read and cleaned under the new
-contract. The project gets no values of the sample, except words in a column's `accepted` or `missing`.
+error asks for a flag, as in `producer replay`. Before anything is written, the whole sample is read, and about
+200,000 rows of each file at most are cleaned under the new contract, unless it has more than TRIED_COLUMNS columns.
+The project gets no values of the sample, except words in a column's `accepted` or `missing`.
 """
 
 from __future__ import annotations
