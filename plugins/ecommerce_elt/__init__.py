@@ -1,1 +1,1 @@
-"""The importable part of E-commerce ELT: settings, contracts, batches, cleaning and the warehouse load."""
+"""The Python package of E-commerce ELT: settings, contracts, batches, cleaning and the warehouse load."""

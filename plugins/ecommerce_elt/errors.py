@@ -1,8 +1,9 @@
-"""Two families of errors: what a retry cannot mend, and what it can. And what may be said of the errors of others.
+"""Errors that a retry cannot fix, errors that it can fix, and functions that remove input values from error texts.
 
-The text of an error often quotes the input: json, pydantic, DuckDB, pyarrow and botocore do, a UnicodeDecodeError holds the
-whole of it. Input may name a person, and messages go to logs. So nobody prints the text of an error that reading raised, and
-nobody is left to print it: `without_values` says what it is and where, and `values_withheld` stands around whatever reads events.
+The text of an error often quotes the input: those of json, pydantic, DuckDB, pyarrow and botocore do, and a
+UnicodeDecodeError contains all of it. The input may name a person, and messages are logged. Therefore no code prints
+the text of an error that reading raised, and no such error may escape. `without_values` describes the kind and place of
+an error, and `values_withheld` wraps all code that reads events.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Their texts are of names, types and paths, or fixed. Exactly these: a subclass may say more.
+# Their texts are fixed, or have only names, types and paths. Subclasses are not included: they may quote more.
 _PLAIN = {
     AttributeError,
     EOFError,
@@ -29,15 +30,15 @@ _PLAIN = {
     csv.Error,
     zlib.error,
 }
-# Their errors have texts that they wrote themselves: ours by the rule above, Airflow's of tasks, runs and services.
+# Packages whose error texts quote no input: ours by the rule above, Airflow's are about tasks, runs and services.
 _OWN = {"ecommerce_elt", "producer", "airflow"}
-# What AWS says of rights, names and limits. Of a request that it finds invalid it may quote the values.
+# Error codes of AWS about permissions, names and limits. The error of an invalid request may quote values.
 _OF_RIGHTS_AND_NAMES = re.compile(
     r"AccessDenied|Forbidden|Unauthorized|UnrecognizedClient|Expired|NotFound|NoSuch|AlreadyExists|Throttl|LimitExceeded|"
     r"Unavailable|SlowDown|Internal|Timeout|PreconditionFailed|Conflict|^4\d\d$|^5\d\d$"
 )
 _DUCKDB_PLACE = re.compile(r'in file "([^"]+)"|at byte (\d+)|in line (\d+)|[Ll]ine:? (\d+)')
-# A text in quotes may be cut off. Codes and positions are shorter than these numbers.
+# A quoted text may be cut off, so its closing quote is optional. Codes and positions are shorter than these numbers.
 _QUOTED = re.compile(r"""(?P<mark>["'])(?P<text>.*?)(?:(?P=mark)(?!\w)|$)|\S*\d[\d.,()/ -]{3,}\d\S*""", re.DOTALL)
 _URL = re.compile(r"(?:s3|https?)://[^\s'\"]+")
 _LITERAL = re.compile(r"'([^']{12,})'")
@@ -45,19 +46,19 @@ _SPARK = re.compile(r"ecommerce_elt\.errors\.\w+: [^\n]*|\[[A-Z_]+(?:\.[A-Z_]+)*
 
 
 class PermanentError(Exception):
-    """The work cannot succeed as it is: the message says what to change. A retry changes nothing."""
+    """The work cannot succeed without a change, which the message names. A retry does not help."""
 
 
 class TransientError(Exception):
-    """The work may succeed later: a retry is the right answer."""
+    """The work may succeed later, so a retry is useful."""
 
 
 class WithheldError(Exception):
-    """Stands for an error whose text may quote the input: the traceback is that error's, the text what `without_values` says of it."""
+    """Replaces an error whose text may quote the input: its traceback is kept, its text is that of `without_values`."""
 
 
 def without_values(error: BaseException) -> str:
-    """Returns what an error says of structure: its kind, place, encoding or code; nothing of the input."""
+    """Returns the kind, place, encoding or code of an error, without anything of the input."""
     kind = type(error).__name__
     if isinstance(error, UnicodeDecodeError | UnicodeEncodeError):
         unit = "byte" if isinstance(error, UnicodeDecodeError) else "character"
@@ -83,7 +84,7 @@ def without_values(error: BaseException) -> str:
 
 def _is_plain(error: BaseException) -> bool:
     module = type(error).__module__.partition(".")[0]
-    # OSError, and of botocore what is no answer of AWS, name paths, hosts and credentials.
+    # OSError, and errors of botocore that are not answers of AWS, are about paths, hosts and credentials only.
     is_plain = type(error) in _PLAIN or module in _OWN or (module == "builtins" and isinstance(error, OSError))
     return is_plain or (
         module == "botocore" and type(error).__name__ != "ParamValidationError" and not hasattr(error, "response")
@@ -91,7 +92,7 @@ def _is_plain(error: BaseException) -> bool:
 
 
 def printable(error: BaseException) -> BaseException:
-    """Returns the error with those that led to it, each as it is where its text is free of input, else as WithheldError."""
+    """Returns the error and its causes; each whose text may quote the input is replaced by a WithheldError."""
     text, shown = without_values(error), error
     is_own = type(error).__module__.partition(".")[0] in _OWN
     if not is_own and (text != (str(error) or type(error).__name__) or hasattr(error, "__notes__")):
@@ -103,10 +104,12 @@ def printable(error: BaseException) -> BaseException:
 
 
 def redacted(text: str, *, known: str) -> str:
-    """Returns the text of a service's error with dashes for what it quotes and for long numbers.
+    """Returns the text of a service's error with quoted texts and long numbers replaced by dashes.
 
     Args:
-        known: our own statement. What stands in it stays, and what begins with a literal of it: a message that SQL raises.
+        text: the text of the error.
+        known: our own statement. Texts that occur in it are kept, and texts that begin with one of its literals, such
+            as a message that the SQL raises.
     """
     literals = tuple(_LITERAL.findall(known))
     shown, at = "", 0
@@ -114,7 +117,7 @@ def redacted(text: str, *, known: str) -> str:
         quoted = found["text"] or found[0]
         is_ours = quoted in known or quoted.startswith(literals) or _URL.fullmatch(quoted)
         at_end = found.end()
-        if found["mark"] and not is_ours:  # it may have quotes in it, so the rest of the line goes, too
+        if found["mark"] and not is_ours:  # the text may contain quotes, so the rest of the line is removed too
             at_end = (text + "\n").index("\n", at_end)
         shown += text[at : found.start()] + (found[0] if is_ours else "---")
         at = at_end
@@ -123,7 +126,7 @@ def redacted(text: str, *, known: str) -> str:
 
 @contextmanager
 def values_withheld() -> Iterator[None]:
-    """Lets no error out whose text, or that of one that led to it, may quote the input. Also a decorator."""
+    """Replaces errors whose text, or whose cause's text, may quote the input. Can be used as a decorator."""
     try:
         yield
     except Exception as error:

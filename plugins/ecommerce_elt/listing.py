@@ -1,4 +1,4 @@
-"""What is done with many objects of the lake: S3 lists and deletes a thousand keys a call, so all of it goes through here."""
+"""Lists and deletes many objects of the lake. S3 handles up to a thousand keys per call."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ from ecommerce_elt.errors import PermanentError
 
 DELETED_AT_ONCE = 1000  # S3 API reference, DeleteObjects
 
-# Where keys that differ after the stem alone are in the order of the day in them.
+# Keys with the same stem are ordered by the day that follows it.
 _DATED = re.compile(r"^(?P<stem>.*?[-/=])(?P<year>\d{4})[-/]?(?P<month>[01]\d)[-/]?(?P<day>[0-3]\d)(?!\d)")
 
 
 def objects(s3: Any, bucket: str, prefix: str) -> Iterator[dict[str, Any]]:
-    """Yields Key, ETag, Size, LastModified of each object under the prefix, in order of key."""
+    """Yields Key, ETag, Size and LastModified of each object under the prefix, ordered by key."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix):
         yield from page.get("Contents", [])
 
 
 def folders(s3: Any, bucket: str, prefix: str) -> Iterator[str]:
-    """Yields the prefixes one level below the prefix, each with its slash at the end."""
+    """Yields the prefixes one level below the prefix, each with a trailing slash."""
     for page in s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, Delimiter="/"):
         yield from (entry["Prefix"] for entry in page.get("CommonPrefixes", []))
 
@@ -30,8 +30,9 @@ def folders(s3: Any, bucket: str, prefix: str) -> Iterator[str]:
 def older(s3: Any, bucket: str, prefix: str, limit: datetime) -> Iterator[str]:
     """Yields the keys of the objects under the prefix that were written before `limit`, in order.
 
-    Keys whose day is that of `limit` or later are left out unread, since nothing is written before its day: so a call costs
-    what is old, and a page for each folder, whatever else there is.
+    Keys with the day of `limit` or a later day are skipped without listing them, because no object is written before
+    the day in its key. The cost is therefore that of the old objects and of one page per folder, whatever else there
+    is.
     """
     after = ""
     while True:
@@ -40,7 +41,7 @@ def older(s3: Any, bucket: str, prefix: str, limit: datetime) -> Iterator[str]:
         for entry in entries:
             dated = _DATED.match(entry["Key"])
             if dated and (dated["year"], dated["month"], dated["day"]) >= tuple(f"{limit:%Y %m %d}".split()):
-                after = dated["stem"] + ":"  # the character after 9
+                after = dated["stem"] + ":"  # ":" follows "9" in ASCII
                 break
             if entry["LastModified"] < limit:
                 yield entry["Key"]
@@ -51,16 +52,16 @@ def older(s3: Any, bucket: str, prefix: str, limit: datetime) -> Iterator[str]:
 
 
 async def objects_async(s3: Any, bucket: str, prefix: str) -> list[dict[str, Any]]:
-    """Returns what `objects` yields, by a client of aiobotocore."""
+    """Returns the same entries as `objects`, using a client of aiobotocore."""
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix)
     return [entry async for page in pages for entry in page.get("Contents", [])]
 
 
 def delete(s3: Any, bucket: str, keys: Sequence[str]) -> None:
-    """Deletes the objects; what is not there is no error.
+    """Deletes the objects. An object that does not exist is not an error.
 
     Raises:
-        PermanentError: S3 refused one.
+        PermanentError: S3 refused to delete an object.
     """
     for start in range(0, len(keys), DELETED_AT_ONCE):
         objects = [{"Key": key} for key in keys[start : start + DELETED_AT_ONCE]]

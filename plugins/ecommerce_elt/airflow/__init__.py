@@ -1,1 +1,1 @@
-"""What every DAG shares: defaults, alerts, links, lineage, and the clients of a running task."""
+"""Shared by all DAGs: defaults, alerts, links, lineage, and the clients of a running task."""

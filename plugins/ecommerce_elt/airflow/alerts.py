@@ -1,6 +1,7 @@
-"""Alerts to people, by an SNS topic: one when something breaks, one when it is over, and none between.
+"""Alerts people through an SNS topic: once when a problem begins and once when it is over.
 
-What is open is an Airflow variable `alert: <cause>`, which Admin > Variables shows; to delete it is to ask for the next alert.
+An open alert is an Airflow variable `alert: <cause>`, which is shown under Admin > Variables. If the variable is
+deleted, the problem is alerted again.
 """
 
 from __future__ import annotations
@@ -23,7 +24,7 @@ log = logging.getLogger(__name__)
 
 SUBJECT_MAX = 100  # SNS API reference, Publish, Subject: fewer than 100 ASCII characters, no line breaks
 ERROR_MAX = 500
-# Task to the page of docs/runbooks; the others have the list of all.
+# Task id to its page in docs/runbooks. Other tasks link to the list of all pages.
 RUNBOOKS = {
     "claim_batches": "nothing-arrives",
     "load_batch": "loading-fails",
@@ -59,19 +60,19 @@ RUNBOOKS = {
 
 
 def begins(cause: str) -> bool:
-    """Returns whether nobody was told of the cause yet. To be followed by `told`, once the alert is sent."""
+    """Returns whether no alert of the cause is open. Call `told` after the alert is sent."""
     return Variable.get(f"alert: {cause}", default=None) is None
 
 
 def told(cause: str) -> None:
-    """Remembers that an alert of the cause is open."""
+    """Records that an alert of the cause is open."""
     Variable.set(
         f"alert: {cause}", datetime.now(UTC).isoformat(timespec="seconds"), description="An alert that is open"
     )
 
 
 def ends(cause: str) -> str | None:
-    """Returns since when an alert of the cause was open, and forgets it; None where there is none."""
+    """Closes the alert of the cause, and returns since when it was open; None if there was none."""
     since: str | None = Variable.get(f"alert: {cause}", default=None)
     if since is not None:
         Variable.delete(f"alert: {cause}")
@@ -79,15 +80,18 @@ def ends(cause: str) -> str | None:
 
 
 def subject_of(text: str) -> str:
-    """Returns the text as a subject that SNS takes."""
+    """Returns the text as a subject that SNS accepts."""
     return " ".join(text.encode("ascii", "replace").decode().split())[: SUBJECT_MAX - 1]
 
 
 def publish(client: Any, config: Settings, subject: str, message: str) -> None:
-    """Publishes to `alerts_topic_arn`; without one the alert is in the log alone.
+    """Logs the alert, and publishes it to `alerts_topic_arn` if that is set.
 
     Args:
         client: a boto3 `sns` client.
+        config: the settings.
+        subject: the subject.
+        message: the text.
     """
     log.warning("alert subject=%r message=%r", subject, message)
     if config.alerts_topic_arn:
@@ -95,10 +99,15 @@ def publish(client: Any, config: Settings, subject: str, message: str) -> None:
 
 
 def tell(client: Any, config: Settings, cause: str, subject: str, message: str, *, is_so: bool) -> None:
-    """Publishes the alert where the cause begins, and that it is over where it ends.
+    """Publishes the alert if the cause begins, and its end if the cause ends.
 
     Args:
-        is_so: whether the cause is there now.
+        client: a boto3 `sns` client.
+        config: the settings.
+        cause: the cause, which identifies the alert.
+        subject: the subject of the alert.
+        message: the text of the alert.
+        is_so: whether the cause exists now.
     """
     if is_so and begins(cause):
         publish(client, config, subject, message)
@@ -108,7 +117,7 @@ def tell(client: Any, config: Settings, cause: str, subject: str, message: str, 
 
 
 class _TaskNotifier(SnsNotifier):
-    """Tells of a task; `load_events.load_batch purchases` is a cause, whatever the run and the batch."""
+    """Alerts about a task. The cause, such as `load_events.load_batch purchases`, is the same for all its runs."""
 
     def __init__(self, aws_conn_id: str) -> None:
         super().__init__(aws_conn_id=aws_conn_id, target_arn=settings().alerts_topic_arn, message="", subject="")
@@ -120,7 +129,7 @@ class _TaskNotifier(SnsNotifier):
 
 def _cause(context: Context) -> str:
     ti: Any = context["ti"]
-    template = getattr(ti.task, "map_index_template", None)  # what a mapped task is about: a feed, a data set
+    template = getattr(ti.task, "map_index_template", None)  # the subject of a mapped task: a feed, a data set
     about = ti.task.render_template(template, context) if template else ""
     return f"{ti.dag_id}.{ti.task_id} {about}".strip()
 
@@ -132,7 +141,7 @@ def _batch(context: Context) -> str:
 
 
 class FailureAlert(_TaskNotifier):
-    """Tells that a task is red for good: what, which batch, why, and where to look. Once, until it was green again."""
+    """Alerts that a task finally failed, with batch, error and runbook; only once until the task succeeds again."""
 
     def notify(self, context: Context) -> None:
         cause, ti = _cause(context), context["ti"]
@@ -157,7 +166,7 @@ class FailureAlert(_TaskNotifier):
 
 
 class RecoveryNotice(_TaskNotifier):
-    """Tells that what FailureAlert told of is over."""
+    """Notifies that a task of a FailureAlert has succeeded again."""
 
     def notify(self, context: Context) -> None:
         cause = _cause(context)
@@ -167,13 +176,13 @@ class RecoveryNotice(_TaskNotifier):
 
 
 def runbook(ti: Any) -> str:
-    """Returns the URL of what to do about a failed task instance, a page of Airflow's own server."""
+    """Returns the URL of the runbook for a failed task instance, a page of Airflow's own server."""
     url = urlsplit(ti.log_url)
     return f"{url.scheme}://{url.netloc}/ecommerce/runbooks/{RUNBOOKS.get(ti.task_id, 'README')}"
 
 
 def deadline(stage: str, minutes: int) -> DeadlineAlert | None:
-    """Returns the alert of a DAG whose runs are to end so many minutes after they were queued; None without a topic."""
+    """Returns the alert for runs that have not ended so many minutes after they were queued; None without a topic."""
     if not settings().alerts_topic_arn:
         return None
     told = {

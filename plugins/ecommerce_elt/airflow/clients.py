@@ -1,4 +1,4 @@
-"""The clients of a running task: AWS by the connection of its DAG's stage, and the warehouse."""
+"""The clients of a running task: AWS through the connection of its DAG's stage, and the warehouse."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecommerce_elt.warehouse import redshift
 
 
 class _TaskHook(AwsBaseHook):
-    """The provider's hook with one session for all clients of a task: each session reads botocore's data anew, 0.1 s."""
+    """The provider's hook with one session per task, because each session takes 0.1 s to read botocore's data."""
 
     def get_session(self, region_name: str | None = None, deferrable: bool = False) -> Any:
         return _session(self.aws_conn_id, str(get_current_context()["ti"].id))
@@ -29,7 +29,7 @@ def _session(connection: str, task_instance: str) -> Any:
 
 
 def client(service: str, config: Config | None = None) -> Any:
-    """A boto3 client by the connection of the running DAG's stage, or by boto3's own variables where there is none."""
+    """Returns a boto3 client of the connection of the running DAG's stage, or of boto3's variables without one."""
     connection = get_current_context()["dag"].default_args["aws_conn_id"]
     return _TaskHook(aws_conn_id=connection, client_type=service, config=config).conn
 
@@ -40,7 +40,7 @@ def task_warehouse() -> redshift.Warehouse:
 
 @contextmanager
 def linked_warehouse() -> Iterator[redshift.Warehouse]:
-    """The warehouse; the task's link leads to the last statement that was submitted, also where it failed."""
+    """Yields the warehouse; at the end, also after an error, links the task to the last submitted statement."""
     target = task_warehouse()
     try:
         yield target

@@ -1,4 +1,4 @@
-"""What every DAG of the package shares: owner, retries, timeouts, tags, and the asset names."""
+"""The defaults of all DAGs of the package: owner, retries, timeouts, tags, and the asset names."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Tag(StrEnum):
 
 
 class Stage(StrEnum):
-    """What a DAG may touch: each stage has an IAM role of its own, by the connection `aws_<stage>`."""
+    """The permissions of a DAG: each stage has its own IAM role through the connection `aws_<stage>`."""
 
     LOAD = "load"
     MARTS = "marts"
@@ -51,11 +51,11 @@ _DEFAULT_ARGS: dict[str, Any] = {
 
 
 def default_args(stage: Stage, **others: Any) -> dict[str, Any]:
-    """Returns the default arguments of a DAG of the stage; the connection is the one of its operators, steps and alerts."""
+    """Returns the default arguments of a DAG of the stage, whose operators, tasks and alerts use its connection."""
     connection = f"aws_{stage}"
     told: dict[str, Any] = {}
     if settings().alerts_topic_arn:
         told = {"on_failure_callback": [FailureAlert(connection)], "on_success_callback": [RecoveryNotice(connection)]}
-    # Where slots are scarce, the loads come first.
+    # If slots are scarce, loads run first.
     first = {"priority_weight": 10 if stage is Stage.LOAD else 1, "weight_rule": "absolute"}
     return _DEFAULT_ARGS | first | {"aws_conn_id": connection} | told | others

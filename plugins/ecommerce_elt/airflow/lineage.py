@@ -1,7 +1,8 @@
-"""Which parts of the lake and which tables a task reads and writes, for a lineage backend such as OpenLineage.
+"""Reports the parts of the lake and the tables that a task reads and writes to a lineage backend such as OpenLineage.
 
-Where none is set, Airflow's collector drops what it is told. Names are those of OpenLineage's naming specification:
-`s3://bucket` and a folder, `bigquery` and project.data set.table, `redshift://workgroup.region:5439` and database.schema.table.
+Without a backend, Airflow's collector discards the reports. Names are those of OpenLineage's naming specification:
+`s3://bucket` and a folder, `bigquery` and project.data set.table, `redshift://workgroup.region:5439` and
+database.schema.table.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def bigquery_table(name: str) -> str:
 
 
 def moved(inputs: Iterable[str], outputs: Iterable[str]) -> None:
-    """Tells the lineage backend what the running task read and wrote."""
+    """Reports to the lineage backend what the running task read and wrote."""
     collector, task = get_hook_lineage_collector(), get_current_context()["task"]
     for add, uris in ((collector.add_input_asset, inputs), (collector.add_output_asset, outputs)):
         for uri in uris:

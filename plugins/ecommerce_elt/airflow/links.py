@@ -1,4 +1,4 @@
-"""Buttons on a task in the UI that lead to what it touched: S3 object, Redshift statement, Glue table, QuickSight data set."""
+"""Links on a task in the UI to what it used: S3 object, Redshift statement, Glue table, QuickSight data set."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def _url(form: str, **names: str) -> str:
 
 
 class TouchedLink(BaseOperatorLink):
-    """A link that the step left with `touched`; the button is grey where it left none."""
+    """A link that a task set with a `touched_` function. Without it, the button is gray."""
 
     name: ClassVar[str]
     key: ClassVar[str]
@@ -53,19 +53,19 @@ class QuickSightDataSetLink(BaseOperatorLink):
 
 
 def touched_object(key: str) -> None:
-    """Leaves a link to the object of the lake on the running task."""
+    """Sets the running task's link to an object of the lake."""
     url = _url(settings().s3_object_url, bucket=settings().bucket, key=key)
     get_current_context()["ti"].xcom_push(key=S3ObjectLink.key, value=url)
 
 
 def touched_statement(statement_id: str) -> None:
-    """Leaves a link to the statement on the running task."""
+    """Sets the running task's link to a statement."""
     url = _url(settings().redshift_statement_url, workgroup=settings().workgroup, statement_id=statement_id)
     get_current_context()["ti"].xcom_push(key=RedshiftStatementLink.key, value=url)
 
 
 def touched_table(table: str) -> None:
-    """Leaves a link to the lake's table on the running task."""
+    """Sets the running task's link to a table of the lake."""
     url = _url(settings().glue_table_url, database=settings().lake_database, table=table)
     get_current_context()["ti"].xcom_push(key=GlueTableLink.key, value=url)
 
@@ -81,5 +81,5 @@ class IngestDataSetOperator(QuickSightCreateIngestionOperator):
 
 
 def linked_task(function: Any = None, **kwargs: Any) -> Any:
-    """As `@task`, with the buttons."""
+    """Returns a decorator like `@task` whose tasks have the links."""
     return task_decorator_factory(function, decorated_operator_class=_LinkedPythonOperator, **kwargs)

@@ -1,13 +1,13 @@
-"""What the versions of Airflow and of its Amazon provider do not have in common. The DAGs run on Airflow 3.2.1 to 3.3.
+"""Differences between versions of Airflow and of its Amazon provider. The DAGs run on Airflow 3.2.1 to 3.3.
 
 | | Airflow 3.2, provider 9.25 | Airflow 3.3.1, provider 9.34 | Airflow 3.3.2, provider 9.39 |
 |---|---|---|---|
-| an error that no retry mends | is retried all the same, and then red | is red at once: retry policies | as 3.3.1 |
-| a crawl by its crawler's name | the operator below | the provider's | the provider's |
+| a permanent error | is retried, then fails | fails at once, by a retry policy | as in 3.3.1 |
+| an operator for an existing crawler | the operator below | of the provider | of the provider |
 | a deadline has a name | no | yes | yes |
-| a QuickSight ingestion that runs | holds a worker's slot | holds a worker's slot | defers to the triggerer |
+| a running QuickSight ingestion | holds a worker slot | holds a worker slot | defers to the triggerer |
 
-A part is used where it is there; nothing here compares numbers of versions.
+The code uses a feature if it exists, and never compares version numbers.
 """
 
 from __future__ import annotations
@@ -38,9 +38,10 @@ except ImportError:
     from airflow.providers.amazon.aws.triggers.glue_crawler import GlueCrawlerCompleteTrigger
 
     class GlueCrawlerRunOperator(GlueCrawlerOperator):  # type: ignore[no-redef]
-        """Starts a crawler that is there, and defers until it is done; one that runs already is waited for.
+        """Starts an existing crawler and defers until it is done. If it is already running, the operator waits for it.
 
-        The provider's own of this version updates the crawler first, which the DAGs' role may not.
+        The operator of this version of the provider first updates the crawler, for which the DAGs' role has no
+        permission.
         """
 
         def __init__(self, *, crawler_name: str, **kwargs: Any) -> None:
@@ -63,12 +64,12 @@ except ImportError:
 
 
 def named(name: str) -> dict[str, str]:
-    """Returns the argument of DeadlineAlert that names it, where it takes one."""
+    """Returns the argument with the name of a DeadlineAlert, if this version has names; empty otherwise."""
     return {"name": name} if "name" in signature(DeadlineAlert.__init__).parameters else {}
 
 
 def ingestion_waits(poll_seconds: int) -> dict[str, Any]:
-    """Returns the arguments of QuickSightCreateIngestionOperator that make it wait, in the triggerer where it can."""
+    """Returns the arguments that make QuickSightCreateIngestionOperator wait, in the triggerer if it can."""
     if "deferrable" in signature(QuickSightCreateIngestionOperator.__init__).parameters:
         return {"deferrable": True, "waiter_delay": poll_seconds}
     return {"check_interval": poll_seconds}

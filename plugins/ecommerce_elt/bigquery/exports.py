@@ -1,7 +1,8 @@
-"""Exports to BigQuery, the warehouse's side: which tables changed, their rows as files, and what is settled. See docs/adr/0043.
+"""Exports to BigQuery, on the side of the warehouse: marks, unloaded files, settled exports. See docs/adr/0043.
 
-A table of BigQuery is registered in `ops.mart` as made of its mart, as `bigquery.<table>`: each publication of the mart then
-marks its days for the export in its own transaction, and an export takes the marks in with the rows that it unloads.
+A table of BigQuery is registered in `ops.mart` as `bigquery.<table>`, with its mart as the source. Each publication of
+the mart then marks its days for the export in the same transaction. An export reads the marks in the transaction that
+unloads the rows.
 """
 
 from __future__ import annotations
@@ -23,9 +24,9 @@ from ecommerce_elt.marts.builds import MARTS, Mart, Steps
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Column, Warehouse, chosen, render, role_of, texts
 
-UNLOADED = "bigquery/"  # in the lake; the bucket's rules end what an export left there
+UNLOADED = "bigquery/"  # in the lake; lifecycle rules of the bucket delete leftover files
 MARK = "bigquery."
-# From one period's start to the next one's at most.
+# The largest number of days between the starts of two consecutive periods.
 DAYS_OF_PERIOD = {"day": 1, "week": 7, "month": 31, "quarter": 92, "season": 92}
 TYPES = {
     "int2": "INT64",
@@ -39,8 +40,8 @@ TYPES = {
 }
 NUMBERS = {"INT64", "NUMERIC", "BIGNUMERIC"}
 FACTS = "facts"
-TIME = "event_time"  # of a fact; its rows belong to the day of it
-UNKNOWN_KEYS = "extra"  # what senders write there nobody has looked at
+TIME = "event_time"  # the time of a fact; a row belongs to its day
+UNKNOWN_KEYS = "extra"  # unreviewed data of the senders
 
 
 def new_export_id() -> str:
@@ -49,20 +50,20 @@ def new_export_id() -> str:
 
 @dataclass(frozen=True)
 class Field:
-    """One column of a table: its name, and BigQuery's type."""
+    """One column of a table, with its type in BigQuery."""
 
     name: str
     type: str
 
 
 def field_of(column: Column) -> Field:
-    """Returns BigQuery's column for one of Redshift.
+    """Returns the column in BigQuery for a column of Redshift.
 
     Raises:
-        PermanentError: a type that has none.
+        PermanentError: BigQuery has no type for the column.
     """
     if column.type_name == "numeric":
-        # NUMERIC has 29 digits before the point and 9 behind: BigQuery, Data types.
+        # NUMERIC has 29 digits before the decimal point and 9 after it: BigQuery, Data types.
         is_small = column.scale <= 9 and column.precision - column.scale <= 29
         return Field(column.name, "NUMERIC" if is_small else "BIGNUMERIC")
     if column.type_name not in TYPES:
@@ -73,38 +74,44 @@ def field_of(column: Column) -> Field:
 
 
 def exported(settings: Settings, contracts: Mapping[str, Contract]) -> tuple[Mart, ...]:
-    """Returns what is exported: the marts and dimensions, and each feed's fact where a setting says so."""
+    """Returns the exported tables: marts and dimensions, and each feed's fact if a setting says so."""
     facts = (Mart(contract.tables[0], FACTS, (feed,), "day") for feed, contract in contracts.items())
     return (*MARTS, *(facts if settings.bigquery_facts else ()))
 
 
 def fields(target: Warehouse, mart: Mart, contracts: Mapping[str, Contract]) -> list[Field]:
-    """Returns the columns that BigQuery gets, as the warehouse has them now; of a fact without those that are `kept_back`."""
+    """Returns the columns to export, as the warehouse has them now; for a fact, without those of `kept_back`."""
     columns, _ = target.table(f"SELECT * FROM {mart.table} WHERE 1 = 0")  # noqa: S608  # of `exported`
     left_out = kept_back(contracts[mart.sources[0]]) if mart.subject == FACTS else set()
     return [field_of(column) for column in columns if column.name not in left_out]
 
 
 def kept_back(contract: Contract) -> set[str]:
-    """Returns the columns of a feed's fact that are not exported: those of personal columns, whatever the contract makes of
-    them, and keys that the contract does not know. The column by which an erasure finds the customer goes, as it does in marts."""
+    """Returns the columns of a feed's fact that are not exported.
+
+    These are personal columns, however the contract changes their values, and unknown keys. The column by which an
+    erasure finds the customer is exported, as in marts.
+    """
     personal = {column.name for column in contract.columns if column.privacy != "keep"}
     return {*personal, UNKNOWN_KEYS} - ({contract.erasure.customer} if contract.erasure else set())
 
 
 def ddl(mart: Mart, sql_dir: Path) -> str:
-    """Returns the statement that makes the warehouse's table: of a file, or of the feed's contract."""
+    """Returns the CREATE statement of the warehouse's table, from a file or generated from the feed's contract."""
     return feed_sql.read(sql_dir, f"{mart.table.replace('.', '/')}/create.sql")
 
 
 @dataclass(frozen=True)
 class Unloaded:
-    """What an export has of one table.
+    """The part of an export for one table.
 
     Args:
-        ranges: first and last start of periods that follow each other and are replaced, as text; None where all rows are.
-        files: objects of the lake.
-        is_fact: rows belong to the day of their time, not to a period.
+        table: the table of the warehouse.
+        fields: its columns.
+        ranges: the first and last start of each range of consecutive periods that are replaced; None if all rows are
+            replaced.
+        files: the keys of its files in the lake.
+        is_fact: whether rows belong to the day of their time and not to a period.
     """
 
     table: str
@@ -129,7 +136,7 @@ class Unloaded:
 
     @property
     def replaced(self) -> str:
-        """Which rows the new ones replace, as a condition whose dates are literals, so that BigQuery reads their partitions alone."""
+        """The condition of the replaced rows; its dates are literals, so that BigQuery reads only their partitions."""
         if self.ranges is None:
             return "TRUE"
         if not self.is_fact:
@@ -141,7 +148,7 @@ class Unloaded:
 
 
 def ranges_of(periods: Iterable[str], period: str) -> tuple[tuple[str, str], ...]:
-    """Returns (first, last) of each run of periods that follow each other; `periods` are their starts, in order."""
+    """Returns first and last start of each range of consecutive periods; `periods` are the starts, in order."""
     found: list[tuple[str, str]] = []
     step = timedelta(days=DAYS_OF_PERIOD[period])
     for start in periods:
@@ -153,7 +160,7 @@ def ranges_of(periods: Iterable[str], period: str) -> tuple[tuple[str, str], ...
 
 
 def totals(columns: Iterable[Field], text_type: str) -> str:
-    """Returns the expression of what is compared: the number of rows, the sums of numbers, and how many values others have."""
+    """Returns the SQL of the compared totals: number of rows, sums of numbers, and numbers of other values."""
     parts = [f"'rows=' || CAST(COUNT(*) AS {text_type})"]
     for column in columns:
         function = "SUM" if column.type in NUMBERS else "COUNT"
@@ -162,12 +169,12 @@ def totals(columns: Iterable[Field], text_type: str) -> str:
 
 
 def columns_of(text: str) -> list[str]:
-    """Returns the columns that totals have."""
+    """Returns the columns in a text of totals."""
     return [word.split("=", 1)[0] for word in text.split()][1:]
 
 
 def difference(expected: str, found: str) -> str:
-    """Returns what differs between two totals, in words; empty where they agree. 1.50 and 1.5 are the same number."""
+    """Returns the differences between two totals as text, empty if there are none. 1.50 and 1.5 are equal."""
     ours, theirs = (dict(word.split("=", 1) for word in text.split()) for text in (expected, found))
     differing = []
     for name in dict.fromkeys([*ours, *theirs]):
@@ -193,10 +200,10 @@ def _has_periods(mart: Mart) -> bool:
     return _is_mart(mart) and mart.has_periods()
 
 
-# The transactions of an export: the statements of each in their order, and for which tables each is part of it.
-MARK_ALL_DAYS = "ops/register_mart/mark_all_days.sql"  # once for each feed that the table is made of
+# The transactions of an export: their statements in order, each with the condition on the table for including it.
+MARK_ALL_DAYS = "ops/register_mart/mark_all_days.sql"  # once for each feed behind the table
 REGISTER: Steps = (
-    # A load or a publication holds this lock to its end, so none is under way that would not know of the export.
+    # Loads and publications hold this lock to their end, so none can be running that does not see the export.
     ("ops/register_mart/lock_staging.sql", _is_fact),
     ("ops/publish/lock.sql", _is_mart),
     ("ops/register_mart/register.sql", Mart.always),
@@ -230,7 +237,7 @@ FORGET = (
 def register(
     target: Warehouse, settings: Settings, contracts: Mapping[str, Contract], again: Iterable[str] = ()
 ) -> None:
-    """Makes publications and loads mark their days for the exports, and marks all days of tables that are new or in `again`."""
+    """Registers exports, so that publications and loads mark their days; marks all days of new tables and `again`."""
     sql_dir = settings.sql_dir
     known = {tuple(row) for row in target.query((sql_dir / "ops/mart/sources.sql").read_text("utf-8"))}
     for mart in exported(settings, contracts):
@@ -248,26 +255,26 @@ def register(
 
 
 def no_longer(target: Warehouse, settings: Settings, contracts: Mapping[str, Contract]) -> list[str]:
-    """Returns the tables that were exported and are not any more."""
+    """Returns the tables that were exported before and are not exported now."""
     rows = target.query((settings.sql_dir / "ops/mart/sources.sql").read_text("utf-8"))
     known = {mart.removeprefix(MARK) for mart, _ in rows if mart.startswith(MARK)}
     return sorted(known - {mart.table for mart in exported(settings, contracts)})
 
 
 def forget(target: Warehouse, table: str, sql_dir: Path) -> None:
-    """Ends the marks of a table that is not exported any more, in one transaction. Twice is once."""
+    """Removes the registration and the marks of a table that is no longer exported, in one transaction. Idempotent."""
     values = {"export": MARK + table, "table": table}
     target.run(texts(sql_dir, FORGET, {}), values, name=f"forget {MARK}{table}")
 
 
 def stale(target: Warehouse, sql_dir: Path) -> dict[str, int]:
-    """Returns table to days of which BigQuery does not have what the warehouse has."""
+    """Returns the number of days that are out of date in BigQuery, by table."""
     rows = target.query((sql_dir / "ops/stale_date/by_export.sql").read_text("utf-8"))
     return {export.removeprefix(MARK): int(days) for export, days in rows}
 
 
 def seconds_since_export(target: Warehouse, sql_dir: Path) -> int | None:
-    """Returns how long ago a table was last exported, by the warehouse's clock; None where none was."""
+    """Returns the seconds since a table was last exported, by the warehouse's clock; None if none ever was."""
     [[seconds]] = target.query((sql_dir / "ops/exported_table/age.sql").read_text("utf-8"))
     return None if seconds is None else int(seconds)
 
@@ -275,12 +282,13 @@ def seconds_since_export(target: Warehouse, sql_dir: Path) -> int | None:
 def unload(
     target: Warehouse, mart: Mart, export_id: str, settings: Settings, contracts: Mapping[str, Contract]
 ) -> tuple[Field, ...]:
-    """Takes in the marks of a table, unloads the rows of its periods to the lake and counts the table, in one transaction.
+    """Unloads the rows of a table's marked periods and counts the table, in one transaction; returns its columns.
 
-    Of a fact the rows of its marked days are counted, so that an export costs what it brings.
+    The transaction also takes the marks of the table into the export. For a fact, only the rows of its marked days are
+    counted, so that the cost of an export depends on its size.
 
     Raises:
-        PermanentError, TransientError: as `Warehouse.run`.
+        PermanentError, TransientError: as in `Warehouse.run`.
     """
     columns = tuple(fields(target, mart, contracts))
     names = {
@@ -296,7 +304,7 @@ def unload(
 
 
 def periods(target: Warehouse, mart: Mart, export_id: str, sql_dir: Path) -> tuple[tuple[str, str], ...] | None:
-    """Returns the ranges of periods that the export has of the table; None where it has all rows."""
+    """Returns the ranges of periods of the table in the export, or None if the export has all rows."""
     if not mart.period:
         return None
     sql = render((sql_dir / "ops/export_day/periods.sql").read_text("utf-8"), mart.names)
@@ -305,10 +313,10 @@ def periods(target: Warehouse, mart: Mart, export_id: str, sql_dir: Path) -> tup
 
 
 def folder_of(export_id: str, table: str) -> str:
-    """Returns where in the lake an export has the files of a table."""
+    """Returns the folder in the lake with the files of a table in an export."""
     return f"{UNLOADED}{export_id}/{table}/"
 
 
 def settle(target: Warehouse, export_id: str, sql_dir: Path) -> None:
-    """Takes away the marks that the export has worked off, and keeps what it counted as what BigQuery has. Idempotent."""
+    """Removes the marks that the export processed, and stores its totals as those of BigQuery. Idempotent."""
     target.run(texts(sql_dir, SETTLE, {}), {"export_id": export_id}, name=f"settle {export_id}")

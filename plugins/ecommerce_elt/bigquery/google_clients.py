@@ -1,8 +1,11 @@
-"""Clients of Google Cloud by the role that a stage has on AWS: workload identity federation, no key of a service account.
+"""Clients of Google Cloud that authenticate with the AWS role of a stage.
 
-The connection `gcp_bigquery` is of the form that Airflow's Google provider gives connections; the provider itself is not needed.
-Its extra `credential_config_file` is what `gcloud iam workload-identity-pools create-cred-config` writes, which holds no secret.
-Without the connection, Application Default Credentials count. Endpoints are the clients' own variables.
+They use workload identity federation and no key of a service account.
+
+The connection `gcp_bigquery` has the same form as connections of Airflow's Google provider, but the provider is not
+needed. Its extra `credential_config_file` is the output of `gcloud iam workload-identity-pools create-cred-config`,
+which has no secret. Without the connection, Application Default Credentials are used. Endpoints are set by the clients'
+own environment variables.
 """
 
 from __future__ import annotations
@@ -30,7 +33,7 @@ def credentials(scopes: Sequence[str] = SCOPES) -> Any:
     """Returns Google credentials for the running task.
 
     Raises:
-        PermanentError: the connection names none.
+        PermanentError: the connection has no credential configuration.
     """
     from google.auth import default
     from google.auth.credentials import AnonymousCredentials
@@ -56,16 +59,16 @@ def _session() -> Any:
 
 
 def federated(config: dict[str, Any], session: Any, scopes: Sequence[str] = SCOPES) -> Any:
-    """Returns credentials that exchange the AWS session's for a token of the service account that the configuration names.
+    """Returns credentials that exchange those of the AWS session for a token of the configured service account.
 
     Args:
         config: an `external_account` configuration for AWS.
-        session: a boto3 session; asked anew whenever a token ends.
+        session: a boto3 session, whose credentials are read again whenever a token expires.
     """
     from google.auth import aws
 
     class OfSession(aws.AwsSecurityCredentialsSupplier):
-        """Google's library itself finds credentials in variables and on EC2, not those of a container or an assumed role."""
+        """Supplies the session's credentials, because Google's library supports only those of variables and EC2."""
 
         def get_aws_security_credentials(self, context: Any, request: Any) -> Any:
             now = session.get_credentials().get_frozen_credentials()
@@ -90,14 +93,14 @@ def bigquery(where: Place, settings: Settings) -> Any:
 
 
 def bucket(where: Place) -> Any:
-    """Returns the bucket of Cloud Storage through which tables go."""
+    """Returns the bucket in Cloud Storage from which tables are loaded."""
     from google.cloud.storage import Client
 
     return Client(where.project, credentials=credentials()).bucket(where.bucket)
 
 
 def transfer_session() -> Any:
-    """Returns a session of HTTP for Google's Storage Transfer Service."""
+    """Returns an HTTP session for Google's Storage Transfer Service."""
     from google.auth.transport.requests import AuthorizedSession
 
     return AuthorizedSession(credentials([storage_transfer.SCOPE]))

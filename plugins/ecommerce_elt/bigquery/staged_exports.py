@@ -1,7 +1,7 @@
-"""What exports to BigQuery left on their way and names a customer. See docs/adr/0021 and 0043.
+"""Finds and deletes staged files and tables of exports to BigQuery that name a customer. See docs/adr/0021 and 0043.
 
-An export removes its files and tables when it ends. What one that died left ends a day later, by the rules of the buckets and the
-expiration of the tables; an erasure does not wait for that.
+An export removes its files and tables when it ends. Those of a dead export expire a day later, by lifecycle rules of
+the buckets and the expiration of the tables. An erasure does not wait for that.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ from ecommerce_elt.settings import Settings
 
 @dataclass(frozen=True)
 class Staged:
-    """What names the customer.
+    """The staged data that names the customer.
 
     Args:
-        lake: keys of the lake.
-        cloud_storage: names of objects in Google's bucket.
-        tables: of the staging data set, with project and data set.
+        lake: the keys of files in the lake.
+        cloud_storage: the names of objects in Google's bucket.
+        tables: the full names of tables in the staging data set, with project and data set.
     """
 
     lake: tuple[str, ...]
@@ -39,7 +39,7 @@ class Staged:
     tables: tuple[str, ...]
 
     def counts(self) -> dict[str, int]:
-        """Returns layer to how much of it names the customer."""
+        """Returns the number of files, objects and tables that name the customer."""
         return {
             "bigquery_files": len(self.lake),
             "cloud_storage_objects": len(self.cloud_storage),
@@ -48,12 +48,16 @@ class Staged:
 
 
 def find(s3: Any, bucket: Any, client: Any, where: Place, settings: Settings, *, column: str, customer: str) -> Staged:
-    """Searches each file and each table that is on its way; reads one file at a time.
+    """Searches each staged file and table, one file at a time, and returns those that name the customer.
 
     Args:
         s3: boto3 client.
-        bucket: of Cloud Storage; `client`: of BigQuery.
-        column: that names customers in their feed; files and tables without it name nobody.
+        bucket: the bucket in Cloud Storage.
+        client: the client of BigQuery.
+        where: the location of the tables.
+        settings: the settings.
+        column: the column that names customers in their feed; files and tables without it name nobody.
+        customer: the customer.
     """
 
     def names(download: Callable[[str], object]) -> bool:
@@ -96,7 +100,7 @@ def _tables(client: Any, where: Place, column: str, customer: str, sql_dir: Path
 
 
 def remove(s3: Any, bucket: Any, client: Any, settings: Settings, staged: Staged) -> None:
-    """Deletes what was found. An export that still had it to load fails, and the next one brings what it had."""
+    """Deletes the found data. An export that was about to load it fails, and the next export brings its rows."""
     for key in staged.lake:
         s3.delete_object(Bucket=settings.bucket, Key=key)
     for name in staged.cloud_storage:

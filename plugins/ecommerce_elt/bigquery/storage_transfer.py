@@ -1,7 +1,7 @@
-"""Google's Storage Transfer Service: it copies an export's files from the lake to Cloud Storage instead of a worker. See docs/adr/0043.
+"""Google's Storage Transfer Service, which copies an export's files in place of a worker. See docs/adr/0043.
 
-REST by google-auth, which is there: https://cloud.google.com/storage-transfer/docs/reference/rest/v1. A job has the export's id as
-its name, so a task that is repeated finds the job that it has made, and waits for what runs already.
+It is called by REST through google-auth: https://cloud.google.com/storage-transfer/docs/reference/rest/v1. The name of
+a job has the id of the export. A retried task therefore finds its job and waits for the running operation.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from ecommerce_elt.settings import Settings
 log = logging.getLogger(__name__)
 
 SERVICE = "https://storagetransfer.googleapis.com/v1"
-SCOPE = "https://www.googleapis.com/auth/cloud-platform"  # the service knows no narrower one
-POLL_SECONDS = 5.0  # a transfer takes a minute or more, however small it is
+SCOPE = "https://www.googleapis.com/auth/cloud-platform"  # the service has no narrower scope
+POLL_SECONDS = 5.0  # even a small transfer takes a minute or more
 LONGEST_SECONDS = 1500
 REQUEST_SECONDS = 60
 NOT_FOUND, CONFLICT = 404, 409
@@ -32,7 +32,7 @@ def job_name(where: Place, export_id: str) -> str:
 
 
 def job(where: Place, settings: Settings, export_id: str) -> dict[str, Any]:
-    """Returns the transfer job of an export, as `transferJobs.create` takes it: without a schedule, so it runs when it is told to."""
+    """Returns the transfer job of an export for `transferJobs.create`. Without a schedule, it runs only on request."""
     source = {
         "bucketName": settings.bucket,
         "path": f"{UNLOADED}{export_id}/",
@@ -52,14 +52,17 @@ def job(where: Place, settings: Settings, export_id: str) -> dict[str, Any]:
 
 
 def transfer(session: Any, where: Place, settings: Settings, export_id: str) -> str:
-    """Copies the files of an export, waits for the end, and returns the name of the operation. Twice is once.
+    """Copies the files of an export, waits for the end, and returns the name of the operation. Idempotent.
 
     Args:
-        session: google-auth's AuthorizedSession, or whatever has its `request`.
+        session: an AuthorizedSession of google-auth, or an object with the same `request` method.
+        where: the location of the tables.
+        settings: the settings.
+        export_id: the id of the export.
 
     Raises:
-        TransientError: Google does not answer, or the transfer has not ended in time. PermanentError: Google refused, or could not
-            copy; with what it says.
+        TransientError: Google does not answer, or the transfer has not ended in time.
+        PermanentError: Google refused the request or could not copy the files. The message has Google's reason.
     """
     name, project = job_name(where, export_id), where.project
     _ask(session, "POST", "transferJobs", json=job(where, settings, export_id), allowed=CONFLICT)
@@ -87,7 +90,7 @@ def transfer(session: Any, where: Place, settings: Settings, export_id: str) -> 
 
 
 def forget(session: Any, where: Place, export_id: str) -> None:
-    """Deletes the transfer job of an export; what is not there is no error."""
+    """Deletes the transfer job of an export. A missing job is not an error."""
     _ask(session, "DELETE", job_name(where, export_id), params={"projectId": where.project}, allowed=NOT_FOUND)
 
 
@@ -96,7 +99,7 @@ def _status(operation: dict[str, Any]) -> str:
 
 
 def _breakdown(operation: dict[str, Any]) -> str:
-    """Returns codes and counts of what could not be copied; keys are left out, they are no secret but long."""
+    """Returns the codes and counts of failed copies, without keys, which are long (but not secret)."""
     errors = operation.get("metadata", {}).get("errorBreakdowns", [])
     return ", ".join(f"{error.get('errorCode')} {error.get('errorCount')}" for error in errors)
 
@@ -105,7 +108,7 @@ def _ask(session: Any, method: str, path: str, allowed: int = 0, **more: Any) ->
     with told():
         try:
             answer = session.request(method, f"{SERVICE}/{path}", timeout=REQUEST_SECONDS, **more)
-        except OSError as error:  # of requests: no connection, or no answer in time
+        except OSError as error:  # errors of requests: no connection, or no answer in time
             raise TransientError(f"Storage Transfer Service does not answer: {type(error).__name__}") from error
     if answer.status_code == allowed:
         return {}

@@ -1,6 +1,6 @@
-"""Exports to BigQuery, its own side: tables, loads, the transaction that swaps an export in, and the comparison. See docs/adr/0043.
+"""Exports to BigQuery, on the side of BigQuery: tables, loads, swap and comparison. See docs/adr/0043.
 
-One transaction swaps in all tables of an export. It fails where a later export has claimed the data set.
+One transaction swaps in all tables of an export. It fails if a later export has claimed the data set.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ CLAIM = "claim"
 STAGED_DAYS = 1
 JOB_SECONDS = 900
 MAX_CLUSTERED = 4  # clustering columns: BigQuery, Quotas and limits
-# A partition a day would be too small, and a table has at most 10,000: BigQuery, Quotas and limits.
+# One partition per day would be too small, and a table can have 10,000 at most: BigQuery, Quotas and limits.
 PARTITIONED_BY = {"day": "MONTH", "week": "MONTH", "month": "YEAR", "quarter": "YEAR", "season": "YEAR"}
 _KEY = re.compile(r"PRIMARY KEY \(([a-z0-9_, ]+)\)")
 _TRANSIENT_CODES = {408, 409, 429, 500, 502, 503, 504}
@@ -45,16 +45,18 @@ _CONFLICT = re.compile(r"concurrent (update|transaction)", re.IGNORECASE)
 
 
 class Claimed(PermanentError):  # noqa: N818  # a state of the data set
-    """A later export has claimed the data set; nothing of this one was swapped in."""
+    """A later export has claimed the data set. No table of this export was swapped in."""
 
 
 @dataclass(frozen=True)
 class Place:
-    """Where the tables are: project, data sets and bucket.
+    """The location of the tables: project, data sets and bucket.
 
     Args:
-        prefix: of the data sets `<prefix>_core`, `<prefix>_mart`, `<prefix>_bi` with views for BI tools, and `<prefix>_staging`
-            with tables on their way.
+        project: the Google Cloud project.
+        prefix: the prefix of the data sets `<prefix>_core`, `<prefix>_mart`, `<prefix>_bi` (views for BI tools) and
+            `<prefix>_staging` (staged tables).
+        bucket: the bucket in Cloud Storage.
     """
 
     project: str
@@ -62,17 +64,17 @@ class Place:
     bucket: str
 
     def table(self, name: str) -> str:
-        """Returns BigQuery's name of a table of the warehouse."""
+        """Returns the name in BigQuery of a table of the warehouse."""
         schema, _, table = name.partition(".")
         return f"{self.project}.{self.prefix}_{schema}.{table}"
 
     def staged(self, name: str, export_id: str) -> str:
-        """Returns the name of the table beside it that an export loads."""
+        """Returns the name of the staged table into which an export loads a table."""
         return f"{self.staging}.{name.replace('.', '_')}_{export_id.replace('-', '')}"
 
     @property
     def staging(self) -> str:
-        """The data set of tables on their way."""
+        """The data set of staged tables."""
         return f"{self.project}.{self.prefix}_staging"
 
     @property
@@ -81,7 +83,7 @@ class Place:
 
 
 def place(settings: Settings) -> Place | None:
-    """Returns where the tables are; None where no project is set, so that nothing is exported."""
+    """Returns the location of the tables; None if no project is set, in which case nothing is exported."""
     if not settings.bigquery_project:
         return None
     if not settings.bigquery_bucket:
@@ -93,27 +95,29 @@ def place(settings: Settings) -> Place | None:
 
 
 def clustered_by(table: str, sql_dir: Path) -> list[str]:
-    """Returns the columns of the table's key but the period, as its create.sql has them: at most MAX_CLUSTERED."""
+    """Returns the key columns in the table's create.sql without the period: at most MAX_CLUSTERED."""
     key = _KEY.search((sql_dir / table.replace(".", "/") / "create.sql").read_text("utf-8"))
     columns = key[1].split(", ") if key else []
     return [column for column in columns if column != "period_start"][:MAX_CLUSTERED]
 
 
 def create_file(mart: Mart, sql_dir: Path) -> str:
-    """Returns the table whose create.sql says what the mart is, where the mart has one; they are alike."""
+    """Returns the table whose create.sql has the mart's key: the mart itself, or the table that it is like."""
     own = sql_dir / mart.table.replace(".", "/") / "create.sql"
     return mart.table if _KEY.search(own.read_text("utf-8")) else (mart.like or mart.table)
 
 
 @contextmanager
 def told(known: str = "") -> Iterator[None]:
-    """Makes errors of Google's clients ours: what they quote of rows is left out.
+    """Converts errors of Google's clients to ours, without quoted values of rows.
 
     Args:
-        known: our own statement; what stands in it stays.
+        known: our own statement, whose text is kept.
 
     Raises:
-        TransientError: BigQuery or Cloud Storage was busy or away. PermanentError: it refused.
+        TransientError: BigQuery or Cloud Storage was busy or unavailable.
+        PermanentError: BigQuery or Cloud Storage refused the request.
+        Claimed: a later export has claimed the data set.
     """
     from google.api_core.exceptions import GoogleAPICallError, RetryError
     from google.auth.exceptions import GoogleAuthError, TransportError
@@ -137,13 +141,13 @@ def told(known: str = "") -> Iterator[None]:
 
 
 def run(client: Any, sql: str, config: Any = None) -> list[tuple[Any, ...]]:
-    """Runs a statement or a script, and returns its rows. Raises as `told`."""
+    """Runs a statement or a script, and returns its rows. Raises the errors of `told`."""
     with told(sql):
         return [tuple(row.values()) for row in client.query(sql, job_config=config).result(timeout=JOB_SECONDS)]
 
 
 def types_there(client: Any, where: Place, table: str) -> dict[str, str]:
-    """Returns column to type of a table as BigQuery has it, empty where it has none."""
+    """Returns the type of each column of a table in BigQuery; empty if the table does not exist."""
     from google.api_core.exceptions import NotFound
 
     with told():
@@ -151,16 +155,16 @@ def types_there(client: Any, where: Place, table: str) -> dict[str, str]:
             schema = client.get_table(where.table(table)).schema
         except NotFound:
             return {}
-    # The API calls some types by their older names.
+    # The API uses older names for some types.
     older = {"INTEGER": "INT64", "BOOLEAN": "BOOL"}
     return {field.name: older.get(field.field_type, field.field_type) for field in schema}
 
 
 def missing(client: Any, where: Place, columns: Mapping[str, Iterable[Field]]) -> dict[str, list[Field]]:
-    """Returns table to the columns that BigQuery lacks: all of a table that it does not have.
+    """Returns the columns that BigQuery lacks, by table; for a missing table, all its columns.
 
     Raises:
-        PermanentError: a column has another type there.
+        PermanentError: a column has another type in BigQuery.
     """
     found = {}
     for table, wanted in columns.items():
@@ -176,7 +180,7 @@ def missing(client: Any, where: Place, columns: Mapping[str, Iterable[Field]]) -
 
 
 def create(client: Any, where: Place, mart: Mart, columns: Iterable[Field], sql_dir: Path) -> None:
-    """Makes the table as the warehouse has it, with partitions by period and clustered by its key, or adds its new columns."""
+    """Creates the table, partitioned by period and clustered by its key, or adds new columns to an existing one."""
     from google.cloud.bigquery import SchemaField, Table, TimePartitioning
 
     is_fact = mart.subject == FACTS
@@ -184,7 +188,7 @@ def create(client: Any, where: Place, mart: Mart, columns: Iterable[Field], sql_
     wanted = [SchemaField(field.name, field.type) for field in columns]
     table = Table(where.table(mart.table), schema=wanted)
     table.description = text.splitlines()[0].removeprefix("-- grain: ") + f"; {mart.table} of the warehouse"
-    if is_fact:  # A month, as of a mart: a transaction may write 4,000 partitions, which are eleven years of days.
+    if is_fact:  # By month, as a mart: a transaction may write 4,000 partitions, which would be eleven years of days.
         table.time_partitioning = TimePartitioning(type_="MONTH", field=TIME)
         table.clustering_fields = [TIME]
     else:
@@ -205,7 +209,7 @@ def create(client: Any, where: Place, mart: Mart, columns: Iterable[Field], sql_
 
 
 def claim(client: Any, where: Place, export_id: str, sql_dir: Path) -> None:
-    """Claims the data set for an export: an earlier one that still runs cannot be swapped in any more."""
+    """Claims the data set for an export, so that an earlier export that is still running cannot be swapped in."""
     from google.cloud.bigquery import SchemaField, Table
 
     with told():
@@ -217,13 +221,13 @@ def claim(client: Any, where: Place, export_id: str, sql_dir: Path) -> None:
 
 
 def claimed(client: Any, where: Place, sql_dir: Path) -> str:
-    """Returns the id of the export that was swapped in last and not followed by another claim; else none."""
+    """Returns the id of the last swapped-in export, or \"none\" if another export has claimed the data set since."""
     rows = run(client, _sql(sql_dir, "claimed", {"claim_table": where.claim}))
     return str(rows[0][0]) if rows and rows[0][1] else "none"
 
 
 def load(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str) -> dict[str, int]:
-    """Loads the files of each table into a table beside it, and returns table to rows. Idempotent."""
+    """Loads the files of each table into its staged table, and returns the number of rows by table. Idempotent."""
     from google.cloud.bigquery import LoadJobConfig, SchemaField, SourceFormat, Table, WriteDisposition
 
     jobs = {}
@@ -248,7 +252,7 @@ def load(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str
 
 
 def swap(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str, sql_dir: Path) -> None:
-    """Replaces what changed in all tables of the export, in one transaction. Idempotent.
+    """Replaces the changed rows in all tables of the export, in one transaction. Idempotent.
 
     Raises:
         Claimed: a later export has claimed the data set.
@@ -274,13 +278,13 @@ def swap(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str
 
 
 def drop(client: Any, where: Place, table: str) -> None:
-    """Deletes a table that is not exported any more. Twice is once."""
+    """Deletes a table that is no longer exported. Idempotent."""
     with told():
         client.delete_table(where.table(table), not_found_ok=True)
 
 
 def drop_staged(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str) -> None:
-    """Deletes the tables that the export has loaded."""
+    """Deletes the staged tables of the export."""
     for part in unloaded:
         with told():
             client.delete_table(where.staged(part.table, export_id), not_found_ok=True)
@@ -294,19 +298,23 @@ def _sql(sql_dir: Path, name: str, names: Mapping[str, str]) -> str:
 def differences(
     client: Any, target: Warehouse, where: Place, sql_dir: Path, unloaded: Iterable[Unloaded] | None = None
 ) -> dict[str, str]:
-    """Compares each table that BigQuery has with what its export counted, and with the warehouse's as it is now where no day is
-    marked since. Keeps what it found in ops.exported_table, and returns table to difference; no entry where they agree.
+    """Compares each table in BigQuery with its export's totals, and with the warehouse now if no day is marked since.
 
-    A fact is compared where an export is given, by the days that it brought: all of it would be read each time.
+    Stores the results in ops.exported_table, and returns the differences by table, without tables that agree. A fact is
+    compared only if an export is given, and only on the days of the export, because otherwise all of it would be read.
 
     Args:
-        unloaded: of the tables that are compared; all but facts by default.
+        client: the client of BigQuery.
+        target: the warehouse.
+        where: the location of the tables.
+        sql_dir: the folder of the SQL.
+        unloaded: the parts of the export to compare; by default, all tables except facts are compared.
     """
     if seconds_since_export(target, sql_dir) is None:
-        return {}  # the first export has not ended: there is no claim to ask for
+        return {}  # the first export has not ended, so there is no claim table yet
     export_id = claimed(client, where, sql_dir)
     sql = (sql_dir / "ops/exported_table/expected.sql").read_text("utf-8")
-    # An export whose days the calendar does not know yet has brought nothing of a fact.
+    # If the calendar does not have the days of an export yet, the export has no rows of a fact.
     parts = [part for part in unloaded or () if not (part.is_fact and part.ranges == ())]
     facts = {part.table: part.replaced for part in parts if part.is_fact}
     tables = {mart.table for mart in MARTS} if unloaded is None else {part.table for part in parts}
@@ -331,7 +339,7 @@ def differences(
 
 
 def _counted_now(target: Warehouse, columns: Mapping[str, Iterable[Field]], sql_dir: Path) -> dict[str, str]:
-    """Returns table to what the warehouse has of it, by one query; without those of which a day was marked meanwhile."""
+    """Returns the current totals in the warehouse by table, from one query, without tables marked meanwhile."""
     sql = (sql_dir / "ops/exported_table/now.sql").read_text("utf-8")
     queries = [render(sql, {"table": t, "warehouse_totals": totals(of, "VARCHAR")}) for t, of in columns.items()]
     rows = target.query("\nUNION ALL\n".join(queries)) if queries else []
@@ -339,7 +347,7 @@ def _counted_now(target: Warehouse, columns: Mapping[str, Iterable[Field]], sql_
 
 
 def _keep(target: Warehouse, tables: Iterable[str], differing: Mapping[str, str], sql_dir: Path) -> None:
-    """Keeps what a comparison found: for most tables at once that there is nothing."""
+    """Stores the results of a comparison: agreement for all tables at once, then each difference."""
     folder = sql_dir / "ops/exported_table"
     listed = ", ".join(f"'{table}'" for table in tables)
     if listed:
@@ -352,10 +360,14 @@ def _keep(target: Warehouse, tables: Iterable[str], differing: Mapping[str, str]
 def counted(
     client: Any, where: Place, columns: Mapping[str, Iterable[Field]], sql_dir: Path, rows: Mapping[str, str]
 ) -> list[tuple[str, str]]:
-    """Returns (table, totals) of BigQuery's tables, counted by one query, so at one moment.
+    """Returns the totals of tables in BigQuery, from one query and therefore of one moment.
 
     Args:
-        rows: table to the condition on those that are counted; all rows where there is none.
+        client: the client of BigQuery.
+        where: the location of the tables.
+        columns: the columns to count, by table.
+        sql_dir: the folder of the SQL.
+        rows: the condition on the counted rows, by table; without one, all rows are counted.
     """
     queries = [
         _sql(
@@ -376,7 +388,7 @@ def counted(
 def count_customer(
     client: Any, target: Warehouse, where: Place, column: str, customer: str, sql_dir: Path
 ) -> dict[str, int]:
-    """Returns the rows that name the customer, by table of BigQuery that has the column."""
+    """Returns the number of rows that name the customer, by table of BigQuery with the column."""
     rows = target.query((sql_dir / "ops/exported_table/expected.sql").read_text("utf-8"), {"export_id": "none"})
     return {
         f"bigquery {table}": rows_of_customer(client, where.table(table), column, customer, sql_dir)
@@ -386,7 +398,7 @@ def count_customer(
 
 
 def rows_of_customer(client: Any, table: str, column: str, customer: str, sql_dir: Path) -> int:
-    """Returns how many rows of a table, named as BigQuery names it, have the customer in the column."""
+    """Returns the number of rows with the customer in the column; `table` is the name in BigQuery."""
     from google.cloud.bigquery import QueryJobConfig, ScalarQueryParameter
 
     sql = _sql(sql_dir, "customers", {"bigquery_table": table, "customer": column})

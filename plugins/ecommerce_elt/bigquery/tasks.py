@@ -1,4 +1,4 @@
-"""The tasks of `export_bigquery`, each a function of what the one before it returned. A repetition of each changes nothing more."""
+"""The tasks of `export_bigquery`. Each is a function of the result of the task before it, and is idempotent."""
 
 from __future__ import annotations
 
@@ -47,20 +47,21 @@ def _unloaded(export: dict[str, Any]) -> list[Unloaded]:
 
 @values_withheld()
 def find_tables() -> list[str]:
-    """Returns the tables of which BigQuery has not what the warehouse has. Makes what BigQuery lacks, and has all its rows brought.
+    """Returns the tables that are out of date in BigQuery.
 
-    Skips the run where no project is set, no table is behind, or the last export is not long enough ago.
+    Creates missing tables and views, marks all days of new tables, and drops tables that are no longer exported. Skips
+    the run if no project is set, if no table is out of date, or if the last export is too recent.
     """
     where, config, target = _where(), settings(), task_warehouse()
     google, contracts = google_clients.bigquery(where, config), load_contracts(config.include_dir / "feeds")
     for table in exports.no_longer(target, config, contracts):
-        # The table goes first: no erasure would reach it any more.
+        # The table is deleted first, because after `forget` no erasure would reach it.
         bigquery_tables.drop(google, where, table)
         exports.forget(target, table, config.sql_dir)
     exported = exports.exported(config, contracts)
     columns = {mart.table: exports.fields(target, mart, contracts) for mart in exported}
     lacking = bigquery_tables.missing(google, where, columns)
-    # Marked first: whoever dies between the two finds the table missing again.
+    # The days are marked first: after a crash in between, the table is missing again.
     exports.register(target, config, contracts, again=lacking)
     for mart in exported:
         if mart.table in lacking:
@@ -79,10 +80,12 @@ def find_tables() -> list[str]:
 
 @values_withheld()
 def unload_tables(tables: list[str]) -> dict[str, Any]:
-    """Claims the data set, writes the changed rows of each table to the lake, and returns the export: its id, and each table's
-    columns, periods and files."""
+    """Claims the data set, writes the changed rows of each table to the lake, and returns the export.
+
+    The export has its id, and the columns, periods and files of each table.
+    """
     where, config, export_id = _where(), settings(), exports.new_export_id()
-    # Claimed before anything is read: what a later claim reads is then never older than what this one swaps in.
+    # The claim comes before the reads, so that a later claim never reads older rows than this export swaps in.
     bigquery_tables.claim(google_clients.bigquery(where, config), where, export_id, config.sql_dir)
     found, s3, contracts = [], client("s3"), load_contracts(config.include_dir / "feeds")
     with linked_warehouse() as target:
@@ -98,12 +101,13 @@ def unload_tables(tables: list[str]) -> dict[str, Any]:
 
 @values_withheld()
 def copy_files(export: dict[str, Any]) -> int:
-    """Copies the export's files from the lake to Cloud Storage, and returns how many.
+    """Copies the export's files from the lake to Cloud Storage, and returns their number.
 
-    Google's Storage Transfer Service does it where a setting names the role that it assumes on AWS; else this task does.
+    Google's Storage Transfer Service copies them if a setting names the AWS role that it assumes. Otherwise this task
+    does.
 
     Raises:
-        PermanentError: a file is not there afterwards.
+        PermanentError: the transfer ended without copying all files.
     """
     where, config, s3 = _where(), settings(), client("s3")
     bucket = google_clients.bucket(where)
@@ -134,7 +138,7 @@ def copy_files(export: dict[str, Any]) -> int:
 
 @values_withheld()
 def load_tables(export: dict[str, Any]) -> dict[str, int]:
-    """Loads the files into tables beside those that people read, and returns table to rows."""
+    """Loads the files into staged tables, and returns the number of rows by table."""
     where, config = _where(), settings()
     rows = bigquery_tables.load(google_clients.bigquery(where, config), where, _unloaded(export), export["export_id"])
     log.info("rows=%s", rows)
@@ -143,7 +147,7 @@ def load_tables(export: dict[str, Any]) -> dict[str, int]:
 
 @values_withheld()
 def swap_in(export: dict[str, Any]) -> None:
-    """Makes the export what people read, in one transaction, and takes away the marks that it has worked off."""
+    """Swaps the export into the tables in one transaction, and removes the marks that it processed."""
     where, config, parts = _where(), settings(), _unloaded(export)
     bigquery_tables.swap(google_clients.bigquery(where, config), where, parts, export["export_id"], config.sql_dir)
     exports.settle(task_warehouse(), export["export_id"], config.sql_dir)
@@ -153,11 +157,13 @@ def swap_in(export: dict[str, Any]) -> None:
 
 @values_withheld()
 def compare_tables(export: dict[str, Any]) -> int:
-    """Compares rows and sums of the exported tables, of facts those of the exported days, with the warehouse's at the moment of the
-    export, and returns how many tables agree.
+    """Compares rows and sums of the exported tables with the totals of the export, and returns the number of tables.
+
+    Facts are compared on the exported days only.
 
     Raises:
-        PermanentError: names each difference. The next export brings all rows of these tables.
+        PermanentError: tables differ. The message names each difference. The next export brings all rows of these
+            tables.
     """
     where, config, target = _where(), settings(), task_warehouse()
     parts = _unloaded(export)
@@ -175,7 +181,7 @@ def compare_tables(export: dict[str, Any]) -> int:
 
 @values_withheld()
 def remove_files(export: dict[str, Any]) -> None:
-    """Deletes what the export left: objects in the lake and in Cloud Storage, the tables that it loaded, and its transfer job."""
+    """Deletes the export's objects in the lake and in Cloud Storage, its staged tables, and its transfer job."""
     where, config, s3, export_id = _where(), settings(), client("s3"), export["export_id"]
     if config.bigquery_transfer_role_arn:
         storage_transfer.forget(google_clients.transfer_session(), where, export_id)
@@ -190,9 +196,9 @@ def remove_files(export: dict[str, Any]) -> None:
 
 @values_withheld()
 def reconcile_bigquery() -> dict[str, Any]:
-    """Compares every table that BigQuery has with the warehouse, and returns `differences`, none where no project is set.
+    """Compares all tables in BigQuery except facts, and returns `differences`, empty if no project is set.
 
-    A difference that an export in the middle of its work makes is gone at the next look.
+    The comparison is repeated, so that differences caused by a running export are discarded.
     """
     from ecommerce_elt.reconcile.compare import LOOK_SECONDS, LOOKS, Difference
 
@@ -217,9 +223,9 @@ def reconcile_bigquery() -> dict[str, Any]:
 
 @values_withheld()
 def count_customer(column: str, customer: str) -> dict[str, int]:
-    """Returns what names the customer: rows by table of BigQuery, and files and tables of exports that are on their way.
+    """Returns how much names the customer: rows by table of BigQuery, and staged files and tables of exports.
 
-    Nothing where no project is set.
+    The result is empty if no project is set.
     """
     config = settings()
     where = bigquery_tables.place(config)
@@ -237,7 +243,7 @@ def _staged(google: Any, where: Place, column: str, customer: str) -> staged_exp
 
 @values_withheld()
 def erase_staged(column: str, customer: str) -> dict[str, int]:
-    """Deletes files and tables of exports that died on their way and name the customer, and returns how many there were."""
+    """Deletes staged files and tables of exports that name the customer, and returns their numbers."""
     where, config = _where(), settings()
     google = google_clients.bigquery(where, config)
     staged = _staged(google, where, column, customer)

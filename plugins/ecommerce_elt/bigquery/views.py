@@ -1,4 +1,4 @@
-"""BigQuery's views: the warehouse's views on marts, and the data sets that BI tools show, from the same SQL files."""
+"""The views in BigQuery: the warehouse's views on marts and the data sets for BI tools, from the same SQL files."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ DATA_SET_SCHEMA = "bi"
 
 
 def views(where: Place, sql_dir: Path) -> dict[str, str]:
-    """Returns BigQuery's name of each view to its query, in the order in which they can be made."""
-    # core.sales_line is on facts, which BigQuery does not have.
+    """Returns the query of each view by its name in BigQuery, in an order in which they can be created."""
+    # core.sales_line is left out because it is on facts, which BigQuery may not have.
     files = {name: sql_dir / name.replace(".", "/") / "create.sql" for name in VIEWS if name.startswith("mart.")}
-    brought = {mart.table for mart in MARTS}  # the forecast of each day stays in the warehouse
+    brought = {mart.table for mart in MARTS}  # the forecasts are not exported
     shown = [d for d in DATA_SETS if set(d.marts) <= brought]
     files |= {f"{DATA_SET_SCHEMA}.{d.id}": sql_dir / "export" / d.id / "select.sql" for d in shown}
     return {where.table(name): query(file.read_text("utf-8"), where) for name, file in files.items()}
 
 
 def query(text: str, where: Place) -> str:
-    """Returns a SELECT of the warehouse, or that of a view, as BigQuery's SQL on BigQuery's tables."""
+    """Returns a SELECT of the warehouse, or the SELECT of a view, translated to the SQL and tables of BigQuery."""
     import sqlglot
     from sqlglot import exp
 
@@ -41,8 +41,11 @@ def query(text: str, where: Place) -> str:
 
 
 def _as_decimal(node: Any) -> Any:
-    """Redshift's decimals as NUMERIC: a cast to DECIMAL(p, s) rounds to s digits, where one to NUMERIC keeps nine; and what is
-    divided is cast first, because BigQuery divides INT64 as FLOAT64."""
+    """Converts Redshift's decimals to NUMERIC, and returns the converted node.
+
+    A cast to DECIMAL(p, s) rounds to s digits, while a cast to NUMERIC keeps nine, so ROUND is added. Both operands of
+    a division are cast first, because BigQuery divides INT64 as FLOAT64.
+    """
     from sqlglot import exp
 
     if isinstance(node, exp.Div):
@@ -58,7 +61,7 @@ def _as_decimal(node: Any) -> Any:
 
 
 def create_views(client: Any, where: Place, sql_dir: Path) -> list[str]:
-    """Makes the views that BigQuery lacks or has otherwise, and returns their names."""
+    """Creates views that are missing in BigQuery or have another query, and returns their names."""
     from google.api_core.exceptions import NotFound
     from google.cloud.bigquery import Table
 

@@ -1,1 +1,1 @@
-"""What the dashboards get: data sets for QuickSight and Looker Studio, the extract for Tableau."""
+"""The data sets for QuickSight and Looker Studio, and the extract for Tableau."""

@@ -1,4 +1,4 @@
-"""What the BI tools get: data sets on the marts, and when one is due for a refresh."""
+"""The data sets for BI tools, which are based on the marts, and the times of their refreshes."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from ecommerce_elt.warehouse.redshift import Column, Warehouse
 
 @dataclass(frozen=True)
 class DataSet:
-    """One data set: its SQL is `include/sql/export/<id>/select.sql`, its rows are those of the marts."""
+    """One data set. Its SQL is `include/sql/export/<id>/select.sql`, and its rows come from the marts."""
 
     id: str
     title: str
@@ -23,11 +23,11 @@ class DataSet:
         return (sql_dir / "export" / self.id / "select.sql").read_text("utf-8")
 
     def columns(self, target: Warehouse, sql_dir: Path) -> list[Column]:
-        """Returns the columns that the SQL gives on the warehouse now."""
+        """Returns the current columns of the SQL's result in the warehouse."""
         return target.table(self.sql(sql_dir).rstrip() + "\nLIMIT 0")[0]
 
     def physical_id(self, prefix: str) -> str:
-        """The id in a QuickSight account, where other stacks may have the same data sets."""
+        """Returns the id in a QuickSight account, prefixed because several stacks can share the account."""
         return f"{prefix}-{self.id.replace('_', '-')}"
 
 
@@ -52,25 +52,29 @@ DATA_SETS = (
 
 
 def changed_at(data_sets: Iterable[DataSet], published: Mapping[str, datetime]) -> datetime | None:
-    """Returns when a mart of the data sets was last published, None where none was.
+    """Returns the time at which a mart of the data sets was last published; None if none was.
 
     Args:
-        published: mart to the time of its last publication, in UTC.
+        data_sets: the data sets.
+        published: the time of each mart's last publication, in UTC.
     """
     return max((published[m] for d in data_sets for m in d.marts if m in published), default=None)
 
 
 def last_refresh(ingestions: Iterable[Mapping[str, Any]]) -> datetime | None:
-    """Returns when the last ingestion that did not fail began; `ingestions` are members of QuickSight's ListIngestions."""
+    """Returns the start of the last ingestion that did not fail; `ingestions` are from QuickSight's ListIngestions."""
     good = [i["CreatedTime"] for i in ingestions if i["IngestionStatus"] not in {"FAILED", "CANCELLED"}]
     return max(good, default=None)
 
 
 def due(changed: datetime | None, last: datetime | None, *, now: datetime, every: timedelta) -> bool:
-    """Tells whether the marts changed after the last refresh began, and that refresh is long enough ago.
+    """Returns whether the marts changed after the last refresh began, and that refresh is long enough ago.
 
     Args:
-        every: the least time between two refreshes. QuickSight takes 32 a day (Refreshing SPICE data, user guide).
+        changed: the time of the last publication; None if there was none.
+        last: the start of the last refresh; None if there was none.
+        now: the current time.
+        every: the shortest time between two refreshes. QuickSight allows 32 a day (Refreshing SPICE data, user guide).
     """
     if changed is None:
         return False
@@ -78,5 +82,5 @@ def due(changed: datetime | None, last: datetime | None, *, now: datetime, every
 
 
 def utc(text: str) -> datetime:
-    """Returns the time that the Data API wrote as text."""
+    """Returns the time of a text from the Data API, in UTC."""
     return datetime.fromisoformat(text).replace(tzinfo=UTC)

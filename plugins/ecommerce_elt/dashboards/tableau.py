@@ -19,14 +19,14 @@ KEY = "bi/tableau/ecommerce.hyper"
 
 
 def write_extract(target: Warehouse, data_sets: Iterable[DataSet], sql_dir: Path, file: Path) -> dict[str, int]:
-    """Writes each data set as a table of the .hyper file, and returns data set to rows."""
+    """Writes each data set as a table of the .hyper file, and returns the number of rows by data set."""
     import pyarrow.parquet as pq
     from tableauhyperapi import Connection, CreateMode, HyperProcess, Telemetry, escape_name, escape_string_literal
 
     tables = {data_set.id: _table(target, data_set.sql(sql_dir)) for data_set in data_sets}
     with (
         tempfile.TemporaryDirectory(dir=file.parent) as folder,
-        # Hyper writes its log into the working folder otherwise, which a worker may not own.
+        # Otherwise, Hyper writes its log into the working folder, which a worker may not own.
         HyperProcess(Telemetry.DO_NOT_SEND_USAGE_DATA_TO_TABLEAU, parameters={"log_config": ""}) as hyper,
         Connection(hyper.endpoint, file, CreateMode.CREATE_AND_REPLACE) as connection,
     ):
@@ -40,7 +40,7 @@ def write_extract(target: Warehouse, data_sets: Iterable[DataSet], sql_dir: Path
 
 
 def _table(target: Warehouse, sql: str) -> Any:
-    """Returns the rows of a SELECT as an Arrow table, typed as the warehouse types them."""
+    """Returns the rows of a SELECT as an Arrow table with the types of the warehouse."""
     import pyarrow as pa
     import pyarrow.compute as pc
 
@@ -71,7 +71,7 @@ def publish(file: Path, settings: Settings) -> str:
     """Publishes the extract as a data source of the configured Tableau server and project, and returns its id.
 
     Raises:
-        PermanentError: the project is not on the site.
+        PermanentError: the site does not have the project.
         tableauserverclient.ServerResponseError, FailedSignInError: the server refused the sign-in or the publication.
     """
     import tableauserverclient as tableau

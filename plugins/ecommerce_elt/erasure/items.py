@@ -1,7 +1,7 @@
-"""Takes one customer out of the DynamoDB tables `customers` and `invoices`. See docs/adr/0021.
+"""Erases one customer from the DynamoDB tables `customers` and `invoices`. See docs/adr/0021.
 
-An invoice keeps its items; its summary moves from the customer to the unknown customer. The items of the invoice change
-first and the summary last, so that a task that died finds the invoice again.
+An invoice keeps its items, and its summary moves to the unknown customer. The items of an invoice change first and its
+summary last, so that a retry after a crash finds the invoice again.
 """
 
 from __future__ import annotations
@@ -12,23 +12,23 @@ from typing import Any
 
 from more_itertools import chunked
 
-UNKNOWN = "unknown"  # as dynamodb_writer names a customer whom the shop did not know
+UNKNOWN = "unknown"  # the name that dynamodb_writer gives to customers unknown to the shop
 ACTIONS_A_TRANSACTION = 100  # TransactWriteItems: DynamoDB API reference
 
 Item = dict[str, Any]
 
 
 def erase_items(dynamodb: Any, customers: str, invoices: str, name: str, *, apply: bool) -> dict[str, int]:
-    """Returns `customer_items` and `invoice_items` that name the customer.
+    """Returns `customer_items` and `invoice_items`, the numbers of items that name the customer.
 
     Args:
         dynamodb: boto3 client.
-        customers, invoices: names of the tables.
+        customers, invoices: the names of the tables.
         name: the CustomerID.
-        apply: takes the customer out of them.
+        apply: whether the customer is erased from the items.
 
     Raises:
-        ClientError: an item changed meanwhile (TransactionCanceledException); another try works on what it is then.
+        ClientError: an item changed meanwhile (TransactionCanceledException). A retry uses the changed item.
     """
     found = {"customer_items": 0, "invoice_items": 0}
     for summary in _query(dynamodb, customers, "CustomerID", name):
@@ -70,7 +70,7 @@ def _names(item: Item, name: str) -> bool:
 def _without(item: Item, name: str) -> Item:
     def line(kept: Item) -> Item:
         values = json.loads(kept["S"])
-        if values.get("customer_id") == name:  # of a line that was taken out nothing is kept
+        if values.get("customer_id") == name:  # a withdrawn line has no values
             values["customer_id"] = UNKNOWN
         return {"S": json.dumps(values, ensure_ascii=False, separators=(",", ":"))}
 
@@ -80,7 +80,7 @@ def _without(item: Item, name: str) -> Item:
 
 
 def _together(one: Item, other: Item | None) -> Item:
-    """Returns the summary of both, as dynamodb_writer would have made it of the lines of both."""
+    """Returns the merged summary, equal to what dynamodb_writer would have made from the lines of both."""
     if other is None:
         return one
     first = min(one, other, key=lambda item: item["FirstLine"]["S"])
@@ -101,7 +101,7 @@ def _put(table: str, item: Item, before: Item | None) -> dict[str, Any]:
 
 
 def _unchanged(item: Item) -> dict[str, Any]:
-    """Every write of dynamodb_writer adds lines or corrections: docs/adr/0009."""
+    """Returns the condition that an item is unchanged: each write adds lines or corrections (docs/adr/0009)."""
     values = {":lines": item["LineCount"]}
     if "Corrections" not in item:
         return {

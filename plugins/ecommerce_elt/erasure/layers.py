@@ -1,9 +1,10 @@
-"""Takes one customer out of every layer; the events stay, without the person. See docs/adr/0021.
+"""Erases one customer from every layer. The events stay, without the person. See docs/adr/0021.
 
-Each layer is a function that counts what names the customer, and takes it out where it is told to: the same search says
-before what would be done, and proves afterwards that nothing is left. Idempotent.
+Each layer has a function that counts the data that names the customer, and erases it on request. The same search
+reports beforehand what would be erased, and proves afterwards that nothing is left. Idempotent.
 
-    manifests/erasures/<id>.json   raw objects that are being rewritten: their manifests get the new ETags, whatever dies
+    manifests/erasures/<id>.json   raw objects that are being rewritten; if a run dies, a later run uses it to write the
+                                   new ETags to the manifests
 """
 
 from __future__ import annotations
@@ -47,18 +48,18 @@ from ecommerce_elt.warehouse.redshift import Warehouse, render, texts
 log = logging.getLogger(__name__)
 
 PLANS = "manifests/erasures/"
-DELIVERED_FEED = "online_retail"  # what firehose_transform and dynamodb_writer take from the stream
-OBJECTS_BYTES = 64 * 1024**2  # packed raw objects that are searched at a time
+DELIVERED_FEED = "online_retail"  # the feed that firehose_transform and dynamodb_writer consume
+OBJECTS_BYTES = 64 * 1024**2  # compressed raw objects that are searched at a time
 NO_ROWS = ("firehose/errors/", "firehose/manifests/")
 _PHONE = re.compile(r"[0-9+(][0-9 ().+x/-]{4,}[0-9]")
 _HMAC = re.compile(r"[0-9a-f]{64}")
-_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # engines differ in what they take for other capitals
+_LOWER = str.maketrans(ascii_uppercase, ascii_lowercase)  # ASCII only, since engines differ for other letters
 _BETWEEN_WORDS = re.compile(r"""[\s"'\\,;|<>(){}\[\]]+""")
 
 
 @dataclass(frozen=True)
 class Customer:
-    """One customer of one feed, as the contract's `erasure.customer` column names them: a shop's number, or an HMAC."""
+    """One customer of one feed. `name` is a value of the contract's column `erasure.customer`: a number or an HMAC."""
 
     contract: Contract
     name: str
@@ -77,7 +78,7 @@ def customer_of(feed: str, name: str, settings: Settings) -> Customer:
     """Returns the customer.
 
     Raises:
-        PermanentError: the feed has no customers, or the name is none.
+        PermanentError: the feed has no customers, or the name cannot be that of a customer.
     """
     contracts = load_contracts(settings.include_dir / "feeds")
     with_customers = [name for name, contract in contracts.items() if contract.erasure]
@@ -95,7 +96,7 @@ def customer_of(feed: str, name: str, settings: Settings) -> Customer:
 
 
 def _is_hashed_text(customer: Customer) -> bool:
-    """Whether the customer is an HMAC that the contract makes: of an e-mail address, say."""
+    """Returns whether the name is an HMAC made by the contract, for example of an e-mail address."""
     return any(c.name == customer.erasure.customer and c.privacy == "hmac" for c in customer.contract.columns)
 
 
@@ -105,7 +106,7 @@ def key_of_phone(phone: str, key: str) -> str:
 
 
 def key_of_text(text: str, key: str) -> str:
-    """Returns the HMAC of a text, as the contract makes it of a column of `privacy: hmac`: without blanks, in lower case."""
+    """Returns the HMAC of a text as for a column with `privacy: hmac`: of the text without blanks, in lower case."""
     plain = text.strip().translate(_LOWER).replace(" ", "")
     return hmac.new(key.encode(), plain.encode(), hashlib.sha256).hexdigest()
 
@@ -114,7 +115,7 @@ def key_of_text(text: str, key: str) -> str:
 
 
 def find_raw(s3: Any, customer: Customer, settings: Settings) -> dict[str, set[int]]:
-    """Searches every record of the feed in raw/, and returns key to the lines, from 1, that name the customer."""
+    """Searches all records of the feed in raw/, and returns by key the lines, from 1, that name the customer."""
     found: dict[str, set[int]] = {}
     for some in _chunks(_objects(s3, settings.bucket, f"raw/feed={customer.feed}/")):
         with tempfile.TemporaryDirectory(prefix="erase-", dir=settings.work_dir) as folder:
@@ -123,12 +124,12 @@ def find_raw(s3: Any, customer: Customer, settings: Settings) -> dict[str, set[i
 
 
 def erase_raw(s3: Any, target: Warehouse, customer: Customer, lines: dict[str, set[int]], settings: Settings) -> None:
-    """Gives the records that `find_raw` found the texts of `erasure.record`; all others keep every byte.
+    """Rewrites the records that `find_raw` found with the texts of `erasure.record`; all other lines keep every byte.
 
-    The manifests of the objects' batches get the new ETags, also those that a task which died has left behind.
+    The manifests of the objects' batches get the new ETags. This includes objects that a dead task has rewritten.
 
     Raises:
-        TransientError: an object is in no batch yet; load_events is about to take it up.
+        TransientError: an object is in no batch yet; load_events will claim it soon.
     """
     _settle_plans(s3, target, settings)
     hit = [raw for raw in _objects(s3, settings.bucket, f"raw/feed={customer.feed}/") if raw.key in lines]
@@ -152,7 +153,7 @@ def _objects(s3: Any, bucket: str, prefix: str) -> Iterator[RawObject]:
 
 
 def _lines_of(customer: Customer, files: dict[str, Path], settings: Settings, work: Path) -> dict[str, set[int]]:
-    """Returns raw key to the lines, from 1, whose cleaned row names the customer, be it clean, rejected or a duplicate."""
+    """Returns by raw key the lines, from 1, whose row names the customer, whether clean, rejected or a duplicate."""
     lines: dict[str, set[int]] = {}
     with engine_of(settings, work, "search.duckdb") as engine:
         run_cleaning(engine, files, customer.feed, customer.contract, settings)
@@ -167,14 +168,14 @@ def _rewrite_raw(
 ) -> None:
     number, out = 0, []
     for line in gzip.decompress(files[raw.key].read_bytes()).split(b"\n"):
-        number += bool(line.strip())  # empty lines are not counted: cleaning.READ_EVENTS
+        number += bool(line.strip())  # blank lines are not counted, as in cleaning.READ_EVENTS
         out.append(_without_person(line, customer) if line.strip() and number in lines[raw.key] else line)
     body = gzip.compress(b"\n".join(out), 1, mtime=0)
     s3.put_object(Bucket=raw.bucket, Key=raw.key, Body=body, IfMatch=f'"{raw.etag}"')
 
 
 def _without_person(line: bytes, customer: Customer) -> bytes:
-    """Returns the event with the texts of `erasure.record`; its other values keep their digits and their spelling."""
+    """Returns the event with the texts of `erasure.record`, without unknown keys; other values keep their spelling."""
 
     def number(text: str) -> orjson.Fragment:
         return orjson.Fragment(text.encode())
@@ -182,7 +183,7 @@ def _without_person(line: bytes, customer: Customer) -> bytes:
     def first(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for key, value in pairs:
-            found.setdefault(key, value)  # of a key that is there twice the first one counts
+            found.setdefault(key, value)  # of a repeated key, the first value counts
         return found
 
     event = json.loads(line, parse_int=number, parse_float=number, parse_constant=number, object_pairs_hook=first)
@@ -191,12 +192,12 @@ def _without_person(line: bytes, customer: Customer) -> bytes:
         if column and column.name in customer.erasure.record:
             event["data"][key] = customer.erasure.record[column.name]
         elif key not in customer.contract.known_keys:
-            del event["data"][key]  # it may name the customer, too
+            del event["data"][key]  # its value may name the customer
     return orjson.dumps(event)
 
 
 def _batches_of(s3: Any, target: Warehouse, feed: str, keys: set[str], settings: Settings) -> dict[str, set[str]]:
-    """Returns the batches of the feed that have some of these raw objects, open or committed, and which."""
+    """Returns the raw objects, among `keys`, of each open or committed batch of the feed that has some."""
     sql = (settings.sql_dir / "ops/batch_object/of_keys.sql").read_text("utf-8")
     rows = target.query(sql, {"feed": feed, "first_key": min(keys), "last_key": max(keys)})
     found: dict[str, set[str]] = {}
@@ -223,12 +224,12 @@ def _plan(s3: Any, bucket: str, feed: str, keys: list[str]) -> None:
 
 
 def _settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
-    """Brings the manifests up to the raw objects that were rewritten, also by a task that died, and drops the plans."""
+    """Writes the ETags of rewritten raw objects to the manifests, and deletes the plans, also those of dead tasks."""
     bucket = settings.bucket
     for plan in list(_objects(s3, bucket, PLANS)):
         found = json.loads(s3.get_object(Bucket=bucket, Key=plan.key)["Body"].read())
         keys = set(found["keys"])
-        now = {raw.key: raw for key in keys for raw in _objects(s3, bucket, key)}  # one whose time is over is not there
+        now = {raw.key: raw for key in keys for raw in _objects(s3, bucket, key)}  # an expired object is missing
         for batch_id in _batches_of(s3, target, found["feed"], keys, settings):
             old = read_manifest(s3, bucket, batch_id)
             new = replace(old, objects=tuple(now.get(raw.key, raw) for raw in old.objects))
@@ -243,13 +244,17 @@ def _settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
 def erase_landed(
     s3: Any, target: Warehouse, customer: Customer, keys: Iterable[str], settings: Settings, *, apply: bool
 ) -> dict[str, int]:
-    """Returns `landed_files` with the customer: those whose raw objects name them.
+    """Returns `landed_files`, the number of files whose raw objects name the customer, and `landed_files_unread`.
 
-    A file that could not be loaded was never read as records, so nobody knows who is in it: `landed_files_unread`.
+    The latter counts files that could not be loaded. They were never read as records, so it is unknown whom they name.
 
     Args:
-        keys: of raw objects that name the customer.
-        apply: deletes the files; their records are in raw/, and their reports stay.
+        s3: boto3 client.
+        target: the warehouse.
+        customer: the customer.
+        keys: the keys of raw objects that name the customer.
+        settings: the settings.
+        apply: whether the files are deleted. Their records stay in raw/, and their reports stay.
     """
     raw_keys = {key for key in keys if "/landed-" in key}
     batches = set(_batches_of(s3, target, customer.feed, raw_keys, settings)) if raw_keys else set()
@@ -270,8 +275,10 @@ def erase_landed(
 
 
 def _is_of(report: dict[str, Any], raw_keys: set[str], batches: set[str]) -> bool:
-    """Returns whether the reported file has one of the raw objects. A report without `raw_prefix` is of a file that had its
-    batches for itself; that of a zip has those of its files.
+    """Returns whether the reported file has one of the raw objects.
+
+    A report without `raw_prefix` is of a file that shares no batch with others. The report of a zip has the reports of
+    its files.
     """
     if "members" in report:
         return any(_is_of(member, raw_keys, batches) for member in report["members"])
@@ -280,19 +287,23 @@ def _is_of(report: dict[str, Any], raw_keys: set[str], batches: set[str]) -> boo
     return not batches.isdisjoint(report["batches"])
 
 
-# -- what is no envelope, and what Firehose wrote ---------------------------------------------------------------------
+# -- records that are not envelopes, and files of Firehose ------------------------------------------------------------
 
 
 def erase_unreadable(
     s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
 ) -> dict[str, int]:
-    """Returns `unreadable_records` whose text names the customer: as a word, or as a phone number.
+    """Returns `unreadable_records`, the number of records whose text names the customer as a word or a phone number.
 
     Args:
-        apply: of such a record stay the reason and where it came from.
+        s3: boto3 client.
+        target: the warehouse.
+        customer: the customer.
+        settings: the settings, with the HMAC key.
+        apply: whether the content of such records is erased. Their reason and origin are kept.
 
     Raises:
-        TransientError: an object is in no batch yet; load_events is about to take it up.
+        TransientError: an object is in no batch yet; load_events will claim it soon.
     """
     names = _names(customer, settings)
 
@@ -330,7 +341,7 @@ def _content(record: dict[str, Any]) -> str:
 
 
 def _names(customer: Customer, settings: Settings) -> Callable[[str], bool]:
-    """Returns what tells whether a text names the customer."""
+    """Returns a function that returns whether a text names the customer."""
     if _is_hashed_text(customer):
         secret = settings.pii_hmac_key.get_secret_value()
         return lambda text: any(key_of_text(w, secret) == customer.name for w in {*_BETWEEN_WORDS.split(text)} if w)
@@ -347,10 +358,13 @@ def _names(customer: Customer, settings: Settings) -> Callable[[str], bool]:
 
 
 def erase_delivered(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
-    """Returns `firehose_rows` of the customer in the files that Firehose copied from.
+    """Returns `firehose_rows`, the number of rows of the customer in the files that Firehose wrote.
 
     Args:
-        apply: the rows lose their CustomerID.
+        s3: boto3 client.
+        customer: the customer.
+        settings: the settings.
+        apply: whether the CustomerID of these rows is set to null.
     """
     if customer.feed != DELIVERED_FEED:
         return {"firehose_rows": 0}
@@ -368,7 +382,7 @@ def erase_delivered(s3: Any, customer: Customer, settings: Settings, *, apply: b
 def _rewrite_lines(
     s3: Any, objects: list[RawObject], change: Callable[[bytes], bytes | None], *, apply: bool
 ) -> dict[str, int]:
-    """Returns key to how many lines `change` has something for; writes it where `apply`."""
+    """Returns the number of lines that `change` changes, by key; writes the changes if `apply`."""
 
     def rewrite(raw: RawObject) -> tuple[str, int]:
         body = s3.get_object(Bucket=raw.bucket, Key=raw.key, IfMatch=f'"{raw.etag}"')["Body"].read()
@@ -391,10 +405,13 @@ def _rewrite_lines(
 
 
 def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
-    """Returns `clean_rows` of the customer in all Parquet files of the feed, whether a list names them or not.
+    """Returns `clean_rows`, the number of rows of the customer in all Parquet files of the feed, listed or not.
 
     Args:
-        apply: the rows get the values of the contract's `erasure.row`, in a file of the same name and the same rows.
+        s3: boto3 client.
+        customer: the customer.
+        settings: the settings.
+        apply: whether these rows get the values of the contract's `erasure.row`. The file keeps its name and its rows.
     """
 
     def rewrite(raw: RawObject) -> int:
@@ -409,7 +426,7 @@ def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool)
                 for name, value in customer.erasure.row.items():
                     at = table.schema.get_field_index(name)
                     if at < 0:
-                        continue  # the file is older than the column
+                        continue  # the file was written before the column was added
                     new = pc.if_else(named, pa.scalar(value, table.schema.field(at).type), table.column(name))
                     table = table.set_column(at, table.schema.field(at), new)
                 out = Path(folder) / "new.parquet"
@@ -422,7 +439,7 @@ def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool)
     objects = [
         raw for raw in _objects(s3, settings.bucket, f"clean/feed={customer.feed}/") if raw.key.endswith(".parquet")
     ]
-    with ThreadPoolExecutor(2) as pool:  # each holds a file of up to compact_target_bytes
+    with ThreadPoolExecutor(2) as pool:  # each thread holds a file of up to compact_target_bytes
         return {"clean_rows": sum(pool.map(rewrite, objects))}
 
 
@@ -432,9 +449,9 @@ def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool)
 def erase_from_lake(
     s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
 ) -> dict[str, int]:
-    """Returns layer to what names the customer in the lake; takes it out where `apply`."""
+    """Returns by layer how much in the lake names the customer; erases it if `apply`."""
     lines = find_raw(s3, customer, settings)
-    landed = erase_landed(s3, target, customer, lines, settings, apply=apply)  # first, because raw/ tells what is in it
+    landed = erase_landed(s3, target, customer, lines, settings, apply=apply)  # before raw/, which it needs
     if apply:
         erase_raw(s3, target, customer, lines, settings)
     return {
@@ -450,15 +467,18 @@ def erase_from_lake(
 # -- the warehouse ----------------------------------------------------------------------------------------------------
 
 
-# The transaction that erases a customer, before erase.sql of each table that names customers.
+# The transaction that erases a customer. These statements precede erase.sql of each table that names customers.
 ERASE = ("ops/load/lock_staging.sql", "ops/load/empty_staging.sql", "ops/erase/mark_stale_dates.sql")
 
 
 def erase_core(target: Warehouse, customer: Customer, settings: Settings, *, request: str) -> None:
-    """Takes the customer out of the feed's tables in one transaction, and marks their days for every mart of the feed.
+    """Erases the customer from the feed's tables in one transaction, and marks their days for every mart of the feed.
 
     Args:
-        request: names the change in ops.stale_date.
+        target: the warehouse.
+        customer: the customer.
+        settings: the settings.
+        request: the name of the change in ops.stale_date.
     """
     names = {
         "staging": customer.contract.staging,
@@ -471,7 +491,7 @@ def erase_core(target: Warehouse, customer: Customer, settings: Settings, *, req
 
 
 def count_in_warehouse(target: Warehouse, customer: Customer, settings: Settings) -> dict[str, int]:
-    """Returns the rows that name the customer, by table: of each table of ours that has a column for customers of the feed."""
+    """Returns the number of rows that name the customer, by table with a column for the feed's customers."""
     sql = (settings.sql_dir / "ops/erase_search/columns.sql").read_text("utf-8")
     count = (settings.sql_dir / "ops/erase_search/count.sql").read_text("utf-8")
     columns = {customer.erasure.customer, customer.erasure.customer.replace("_", "")}

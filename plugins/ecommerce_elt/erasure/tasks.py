@@ -1,6 +1,7 @@
-"""The tasks of an erasure, each a function of ids: what runs between Airflow's wiring and the logic.
+"""The tasks of an erasure. Each is a function of plain parameters and connects an Airflow task to the logic.
 
-Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
+which lets no error out whose text may quote the input.
 """
 
 from __future__ import annotations
@@ -35,10 +36,11 @@ def _layers(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
 
 @values_withheld()
 def find_customer(params: dict[str, Any], erased_at: str | None = None) -> dict[str, int]:
-    """Returns layer, or table of the warehouse, to what names the customer there. Changes nothing.
+    """Returns how much names the customer, by layer and by table of the warehouse. Changes nothing.
 
     Args:
-        erased_at: what `erase_from_warehouse` returned, None before it.
+        params: the parameters of the run.
+        erased_at: the result of `erase_from_warehouse`; None before that task.
     """
     found = _layers(params, apply=False) | _items(params, apply=False) | _feature_versions(params, erased_at)
     found |= erasure_layers.count_in_warehouse(task_warehouse(), _customer(params), settings())
@@ -49,7 +51,7 @@ def find_customer(params: dict[str, Any], erased_at: str | None = None) -> dict[
 
 @values_withheld()
 def erase_from_lake(params: dict[str, Any]) -> dict[str, int]:
-    """Takes the customer out of the lake's objects, and returns layer to what named them."""
+    """Erases the customer from the lake's objects, and returns how much named them, by layer."""
     return _layers(params, apply=True)
 
 
@@ -63,12 +65,12 @@ def _items(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
 
 @values_withheld()
 def erase_from_dynamodb(params: dict[str, Any]) -> dict[str, int]:
-    """Takes the customer out of DynamoDB's items, and returns table to what named them."""
+    """Erases the customer from DynamoDB's items, and returns how many items named them, by table."""
     return _items(params, apply=True)
 
 
 def _feature_versions(params: dict[str, Any], erased_at: str | None) -> dict[str, int]:
-    """Returns the versions of features that are of what core had before: nobody knows any more who is in them."""
+    """Returns the number of feature versions that were read from core before the erasure and may have the customer."""
     if not _customer(params).contract.plays.sale:
         return {}
     before = datetime.fromisoformat(erased_at) if erased_at else datetime.max.replace(tzinfo=UTC)
@@ -77,9 +79,9 @@ def _feature_versions(params: dict[str, Any], erased_at: str | None) -> dict[str
 
 @values_withheld()
 def erase_from_warehouse(params: dict[str, Any]) -> str:
-    """Takes the customer out of core, marks the days that marts have to be built again for, and returns when it was done.
+    """Erases the customer from core, marks the days for which marts must be rebuilt, and returns the time.
 
-    The time is the warehouse's clock, in UTC, as in the versions of features.
+    The time is from the warehouse's clock, in UTC, as in the versions of features.
     """
     with linked_warehouse() as target:
         request = f"erasure {get_current_context()['run_id']}"[:128]
@@ -90,17 +92,17 @@ def erase_from_warehouse(params: dict[str, Any]) -> str:
 
 @values_withheld()
 def erase_from_exports(params: dict[str, Any]) -> dict[str, int]:
-    """Deletes what exports to BigQuery left on their way and names the customer, and returns how much it was by layer."""
+    """Deletes staged data of exports to BigQuery that names the customer, and returns the counts by layer."""
     customer = _customer(params)
     return bigquery_tasks.erase_staged(customer.erasure.customer, customer.name)
 
 
 @values_withheld()
 def prove_erasure(params: dict[str, Any], erased_at: str) -> dict[str, int]:
-    """Searches every layer again, and returns what it found: 0 everywhere, but for landed files that were never read.
+    """Searches every layer again and returns the counts, which are 0 except for landed files that were never read.
 
     Raises:
-        PermanentError: something still names the customer.
+        PermanentError: a layer still names the customer.
     """
     found = find_customer(params, erased_at)
     if left := {layer: n for layer, n in found.items() if n and layer != "landed_files_unread"}:

@@ -1,1 +1,1 @@
-"""The export of features for learning."""
+"""The export of features for machine learning."""

@@ -1,4 +1,4 @@
-"""Data sets for learning: their columns, the days on which features end and labels begin, and their rows. docs/adr/0046."""
+"""Data sets for machine learning: their columns, cut-off days and rows. See docs/adr/0046."""
 
 from __future__ import annotations
 
@@ -17,28 +17,34 @@ from ecommerce_elt.warehouse.redshift import Warehouse, render, role_of
 
 DATA_SETS = ("customer", "product_week")
 PARTS = ("train", "validation", "test")
-HORIZONS_DAYS = (30, 90)  # those of the labels in include/sql/features/customer/create.sql
+HORIZONS_DAYS = (30, 90)  # horizons of the labels in include/sql/features/customer/create.sql
 DEFAULT_HORIZON_DAYS = 90
-HISTORY_DAYS = 56  # what the first cut-off has before it at least, where it is chosen here
-WEEKS_READ_DAYS = 12 * 7  # by the features of product_week
-WEEKS_AHEAD_DAYS = 4 * 7  # by its labels
+HISTORY_DAYS = 56  # shortest history before the first cut-off, if it is chosen here
+WEEKS_READ_DAYS = 12 * 7  # history of the features of product_week
+WEEKS_AHEAD_DAYS = 4 * 7  # horizon of its labels
 TRAIN_EVERY_DAYS = 28
-TRAIN_CUT_OFFS = 6  # at most, where they are chosen here; more of them repeat much of the same customers
+TRAIN_CUT_OFFS = 6  # at most, if they are chosen here; more would mostly repeat the same customers
 _COLUMN = re.compile(r"^-- (key|feature|label) (\w+): (.+)$", re.MULTILINE)
 _TYPE = re.compile(r"^    (\w+) ([A-Z]+(?:\([\d, ]+\))?)", re.MULTILINE)
 
 
 class TooShortError(PermanentError):
-    """The data do not reach over a train, a validation and a test part."""
+    """The data is too short for a train, a validation and a test part."""
 
 
 class EmptyPartError(PermanentError):
-    """No customer, or no product, has a row in a part."""
+    """A part of a data set has no rows."""
 
 
 @dataclass(frozen=True)
 class Span:
-    """The days that the data have. `end` is the day after the last whole one, `read_at` the warehouse's clock before it was read."""
+    """The days of the data.
+
+    Attributes:
+        first: the first day.
+        end: the day after the last whole day.
+        read_at: the time of the warehouse's clock before the data was read.
+    """
 
     first: date
     end: date
@@ -47,7 +53,7 @@ class Span:
 
 @dataclass(frozen=True)
 class CutOffs:
-    """Days on which features end and labels begin: each of `train`, then one each of validation and test."""
+    """The days on which features end and labels begin: those of `train`, one of validation and one of test."""
 
     train: tuple[date, ...]
     validation: date
@@ -55,7 +61,7 @@ class CutOffs:
     horizon_days: int
 
     def parts(self) -> list[tuple[date, str]]:
-        """Returns (cut-off, part), in order of time."""
+        """Returns each cut-off with its part, in ascending order."""
         return [*((day, "train") for day in self.train), (self.validation, "validation"), (self.test, "test")]
 
     @property
@@ -70,7 +76,7 @@ class CutOffs:
 
 @dataclass(frozen=True)
 class Column:
-    """One column of a data set, as its create.sql says. role: key, feature or label; description: what it is."""
+    """One column of a data set, as in its create.sql. `role` is key, feature or label."""
 
     name: str
     type: str
@@ -83,10 +89,10 @@ class Column:
 
 
 def columns(data_set: str, sql_dir: Path) -> list[Column]:
-    """Returns the columns of a data set in their order.
+    """Returns the columns of a data set in order.
 
     Raises:
-        PermanentError: a column has no description, or a description no column.
+        PermanentError: a column has no description, or a description has no column.
     """
     text = (sql_dir / "features" / data_set / "create.sql").read_text("utf-8")
     said = {name: (role, words) for role, name, words in _COLUMN.findall(text)}
@@ -105,31 +111,33 @@ def read_span(target: Warehouse, sql_dir: Path) -> Span:
     """Returns the days of the data.
 
     Raises:
-        TooShortError: no feed that plays a sale has events.
+        TooShortError: no feed with the role of a sale has events.
     """
     [(first, last, now)] = target.query((sql_dir / "features/span/select.sql").read_text("utf-8"))
     if first is None:
         raise TooShortError("core.sales_line has no lines")
     read_at = datetime.fromisoformat(now).replace(tzinfo=UTC)
-    # Today is not over.
+    # Today is not a whole day yet.
     end = min(date.fromisoformat(last[:10]) + timedelta(days=1), read_at.date())
     return Span(date.fromisoformat(first[:10]), end, read_at)
 
 
 def choose_cut_offs(span: Span, horizon_days: int = DEFAULT_HORIZON_DAYS) -> CutOffs:
-    """Returns the last cut-offs whose labels are complete. All are Mondays, so that they change once a week.
+    """Returns the latest cut-offs whose labels are complete. All are Mondays, so they change once a week.
 
-    The labels of a part are complete before the next part's cut-off: who learns then knows no more than was known.
+    The labels of a part are complete before the cut-off of the next part, so training uses only data known at that
+    time.
 
     Raises:
-        TooShortError: there are not three cut-offs that far apart with enough days before the first.
+        TooShortError: the data is too short for three cut-offs at this distance, with enough history before the first.
     """
     apart = timedelta(weeks=-(-horizon_days // 7))
     test = span.end - timedelta(days=horizon_days)
     test -= timedelta(days=test.weekday())
     validation = test - apart
     last = validation - apart
-    # The first week of product_week, whose labels end before validation, may begin six days into the data.
+    # The first week of product_week may begin up to six days after the first day, and its labels must end before
+    # validation.
     history = timedelta(days=max(HISTORY_DAYS, WEEKS_READ_DAYS + 6 + WEEKS_AHEAD_DAYS - apart.days))
     earliest = span.first + history
     if last < earliest:
@@ -143,10 +151,10 @@ def choose_cut_offs(span: Span, horizon_days: int = DEFAULT_HORIZON_DAYS) -> Cut
 
 
 def given_cut_offs(span: Span, days: Sequence[str], horizon_days: int) -> CutOffs:
-    """Returns cut-offs that somebody chose: the last is of the test part, the one before of validation, the others of train.
+    """Returns the given cut-offs: the last one for test, the one before for validation, the others for train.
 
     Raises:
-        PermanentError: names the day that does not fit, and what would.
+        PermanentError: a day does not fit. The message names the day and the expected days.
     """
     found = [date.fromisoformat(day) for day in days]
     if len(found) < len(PARTS) or found != sorted(set(found)):
@@ -178,10 +186,13 @@ def given_cut_offs(span: Span, days: Sequence[str], horizon_days: int) -> CutOff
 
 
 def unload(target: Warehouse, cut_offs: CutOffs, prefix: str, settings: Settings) -> None:
-    """Computes the rows of all data sets from one moment of core, and has Redshift write them as Parquet.
+    """Computes the rows of all data sets from one snapshot of core, and lets Redshift write them as Parquet.
 
     Args:
-        prefix: a folder of the lake that nothing else writes to, such as `features/data/.../`.
+        target: the warehouse.
+        cut_offs: the cut-offs.
+        prefix: a folder of the lake for this export only, such as `features/data/.../`.
+        settings: the settings.
     """
     sql = settings.sql_dir / "features"
 

@@ -1,4 +1,4 @@
-"""One export of the data sets for learning: Redshift writes Parquet, and a manifest makes a version of it."""
+"""Exports the data sets for machine learning: Redshift writes Parquet files, and a manifest makes them a version."""
 
 from __future__ import annotations
 
@@ -21,10 +21,11 @@ from ecommerce_elt.warehouse.redshift import Warehouse
 
 
 def export(s3: Any, target: Warehouse, cut_offs: CutOffs, span: Span, config: Settings) -> tuple[Version, bool]:
-    """Makes the version of the cut-offs and of what core has now, and returns it, and whether it was not there before.
+    """Exports the cut-offs from the current data of core; returns the version, and whether it is new.
 
     Raises:
-        EmptyPartError; and as `Warehouse.run`. Nothing is then a version.
+        EmptyPartError: a part has no rows; no version is made.
+        PermanentError, TransientError: as in `Warehouse.run`; no version is made.
     """
     folder = f"{DATA}{uuid.uuid4().hex}/"
     unload(target, cut_offs, folder, config)
@@ -36,7 +37,7 @@ def export(s3: Any, target: Warehouse, cut_offs: CutOffs, span: Span, config: Se
 
 
 def _describe(s3: Any, folder: str, cut_offs: CutOffs, read_at: str, config: Settings) -> Version:
-    """Fits scalers on what was unloaded, writes them and the schema beside it, and returns the version that it makes."""
+    """Fits scalers to the unloaded files, writes them and the schema beside the files, and returns the version."""
     files: dict[str, list[dict[str, Any]]] = {}
     fitted, schema = {}, {}
     for name in DATA_SETS:
@@ -71,7 +72,7 @@ def _part(key: str) -> str:
 
 
 def _name(cut_offs: CutOffs, schema: dict[str, Any], fitted: dict[str, Fitted]) -> str:
-    """Returns the test part's cut-off and a digest of cut-offs, columns and rows."""
+    """Returns the name of a version: the cut-off of the test part, and a digest of cut-offs, columns and rows."""
     types = {
         name: [(column["name"], column["type"], column["role"]) for column in of_set] for name, of_set in schema.items()
     }

@@ -1,4 +1,4 @@
-"""What is learned of the rows of a version's files before any model: counts, scalers of the training part, and a fingerprint."""
+"""Computes counts, scalers of the training part, and a fingerprint from the files of a version."""
 
 from __future__ import annotations
 
@@ -14,12 +14,21 @@ from ecommerce_elt.features.data_sets import PARTS, Column, EmptyPartError
 from ecommerce_elt.settings import Settings
 
 TRAIN = "train"
-DIGITS = 12  # of scalers: the last digits of a sum of floats depend on its order
+DIGITS = 12  # digits of scalers, since the last digits of a sum of floats depend on its order
 
 
 @dataclass(frozen=True)
 class Fitted:
-    """Of one data set. `rows`: by part. `fingerprint`: the same for the same rows in any order. `scalers`: `as_json` of scalers.json."""
+    (
+        """The results for one data set.
+
+    Attributes:
+        rows: the number of rows of each part.
+        fingerprint: a text that is the same for the same rows in any order.
+        scalers: the entry of the data set in scalers.json.
+    """
+        ""
+    )
 
     rows: dict[str, int]
     fingerprint: str
@@ -27,15 +36,17 @@ class Fitted:
 
 
 def fit(name: str, files: Mapping[str, Sequence[Path]], columns: Sequence[Column], settings: Settings) -> Fitted:
-    """Reads the Parquet files of a data set, and returns what they come to.
+    """Reads the Parquet files of a data set, and returns counts, fingerprint and scalers.
 
     Args:
-        name: of the data set.
-        files: part to its files, which do not have the part as a column.
+        name: the name of the data set.
+        files: the files of each part. They do not have the part as a column.
+        columns: the columns of the data set.
+        settings: the settings.
 
     Raises:
         EmptyPartError: a part has no rows.
-        PermanentError: the files have other columns than create.sql.
+        PermanentError: the columns of the files differ from create.sql.
     """
     expected = [column.name for column in columns if column.name != "part"]
     rows, prints = {}, []
@@ -52,7 +63,7 @@ def fit(name: str, files: Mapping[str, Sequence[Path]], columns: Sequence[Column
             read = engine.read_parquet([str(path) for path in files[part]], hive_partitioning=False)
             if read.columns != expected:
                 raise PermanentError(f"{name}: the files have the columns {read.columns}, expected {expected}")
-            # The 128 bits of each row's digest are summed, whatever the order of rows and files.
+            # The sum of the 128 bits of each row's digest does not depend on the order of rows and files.
             sums = (
                 "COUNT(*), SUM(md5_number_lower(CAST(read AS VARCHAR))), SUM(md5_number_upper(CAST(read AS VARCHAR)))"
             )
@@ -70,7 +81,7 @@ def fit(name: str, files: Mapping[str, Sequence[Path]], columns: Sequence[Column
 
 
 def _standard(read: duckdb.DuckDBPyRelation, name: str) -> dict[str, float]:
-    """Returns mean, standard deviation of the population (1 where all values are equal), least and greatest value."""
+    """Returns mean, population standard deviation (1 if all values are equal), minimum and maximum."""
     numbers = read.project(duckdb.ColumnExpression(name).cast("DOUBLE").alias("x"))
     [(mean, deviation, least, greatest)] = numbers.aggregate("AVG(x), STDDEV_POP(x), MIN(x), MAX(x)").fetchall()
     found = {"mean": mean, "scale": deviation or 1.0, "min": least, "max": greatest}

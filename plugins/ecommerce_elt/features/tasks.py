@@ -1,4 +1,4 @@
-"""The tasks of `export_features`, each a function of what the run was asked for."""
+"""The tasks of `export_features`, each a function of the run's parameters."""
 
 from __future__ import annotations
 
@@ -25,10 +25,13 @@ log = logging.getLogger(__name__)
 
 @values_withheld()
 def choose_cut_offs(params: dict[str, Any]) -> dict[str, Any]:
-    """Returns cut_offs, horizon_days, is_given and is_default: whether somebody chose the days, or nothing; skips where data are too short.
+    """Returns cut_offs, horizon_days, is_given and is_default; skips the task if the data is too short.
+
+    `is_given` is true if the run gives the cut-offs. `is_default` is true if it gives neither cut-offs nor another
+    horizon.
 
     Raises:
-        PermanentError: cut-offs that were given do not fit the data or each other.
+        PermanentError: given cut-offs do not fit the data or each other.
     """
     horizon, config = int(params["horizon_days"]), settings()
     try:
@@ -49,18 +52,18 @@ def choose_cut_offs(params: dict[str, Any]) -> dict[str, Any]:
 
 @values_withheld()
 def export_version(chosen: dict[str, Any]) -> dict[str, Any]:
-    """Makes the version of the cut-offs, or finds that it is there, and returns its name, rows and whether it is new.
+    """Makes the version of the cut-offs, or finds the existing one; returns its name, its rows and whether it is new.
 
-    Skips where a part has no rows, and nobody gave the cut-offs.
+    Skips the task if a part has no rows and the run did not give the cut-offs.
     """
     config, s3 = settings(), client("s3")
-    # Checked again: the parameters of a run that was cleared are as old as the run.
+    # The cut-offs are checked again, because those of a cleared run can be old.
     with linked_warehouse() as target:
         span = features_data_sets.read_span(target, config.sql_dir)
         cut_offs = features_data_sets.given_cut_offs(span, chosen["cut_offs"], int(chosen["horizon_days"]))
         try:
             made, is_new = features_export.export(s3, target, cut_offs, span, config)
-        except features_data_sets.EmptyPartError as empty:  # a shop that sold nothing for months
+        except features_data_sets.EmptyPartError as empty:  # for example, a shop without sales for months
             if chosen["is_given"]:
                 raise
             raise AirflowSkipException(str(empty)) from empty
@@ -76,10 +79,11 @@ def export_version(chosen: dict[str, Any]) -> dict[str, Any]:
 
 @values_withheld()
 def remove_old_versions(params: dict[str, Any], made: dict[str, Any] | None) -> dict[str, int]:
-    """Deletes versions past their retention, and returns versions and objects deleted.
+    """Deletes versions past their retention, and returns the numbers of deleted versions and objects.
 
     Args:
-        made: what export_version returned, None where it was skipped.
+        params: the parameters of the run.
+        made: the result of export_version; None if it was skipped.
     """
     return features_versions.remove_old(
         client("s3"),

@@ -1,11 +1,11 @@
-"""Versions of the data sets for learning, in the lake.
+"""Versions of the data sets for machine learning, in the lake. See docs/adr/0046.
 
-    features/data/<id>/<data set>/part=<part>/  Parquet; the id is of the run that wrote it
+    features/data/<id>/<data set>/part=<part>/    Parquet files; the id is that of the run that wrote them
     features/data/<id>/schema.json, scalers.json
-    features/versions/<version>.json             its manifest, written last: data that no manifest names are no version
-    features/latest.json                         which version the default cut-offs last gave
+    features/versions/<version>.json              the manifest, written last: data without a manifest is not a version
+    features/latest.json                          the last version of the default cut-offs
 
-A version is named by what is in it, so that the same rows of the same cut-offs are the same version. docs/adr/0046.
+The name of a version depends on its content, so the same rows for the same cut-offs are the same version.
 """
 
 from __future__ import annotations
@@ -30,7 +30,12 @@ LATEST = f"{FEATURES}latest.json"
 
 @dataclass(frozen=True)
 class Version:
-    """What a manifest says. `read_at`: ISO 8601, UTC; a time before core was read. `files`: of each data set, with key, part, rows."""
+    """The content of a manifest.
+
+    Attributes:
+        read_at: a time before core was read, in ISO 8601 and UTC.
+        files: the files of each data set, with key, part and bytes.
+    """
 
     version: str
     read_at: str
@@ -47,7 +52,7 @@ class Version:
 
     @property
     def folder(self) -> str:
-        """Where its data are."""
+        """The folder of its data."""
         return _folder(self.schema)
 
 
@@ -64,13 +69,13 @@ def _get(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
 
 
 def read_version(s3: Any, bucket: str, version: str) -> Version | None:
-    """Returns the version, None where it is not whole."""
+    """Returns the version, or None if it is not complete."""
     found = _get(s3, bucket, manifest_key(version))
     return Version(**found) if found else None
 
 
 def publish(s3: Any, bucket: str, made: Version) -> bool:
-    """Writes the manifest, by which the version is there; returns False where another run has written it before."""
+    """Writes the manifest, which makes the version visible; returns False if another run has written it before."""
     body = json.dumps(asdict(made), indent=1).encode()
     try:
         s3.put_object(Bucket=bucket, Key=made.key, Body=body, ContentType="application/json", IfNoneMatch="*")
@@ -82,13 +87,13 @@ def publish(s3: Any, bucket: str, made: Version) -> bool:
 
 
 def point_to(s3: Any, bucket: str, version: str, read_at: str) -> None:
-    """Says that the default cut-offs gave the version when core was read at `read_at`."""
+    """Records in latest.json that the default cut-offs gave the version when core was read at `read_at`."""
     body = json.dumps({"version": version, "manifest": manifest_key(version), "read_at": read_at}).encode()
     s3.put_object(Bucket=bucket, Key=LATEST, Body=body, ContentType="application/json")
 
 
 def versions(s3: Any, bucket: str) -> Iterator[Version]:
-    """Yields all versions that are whole, each with the last time at which core was found to give it."""
+    """Yields all complete versions, each with the last known time at which core gave this version."""
     latest = _get(s3, bucket, LATEST) or {}
     for entry in listing.objects(s3, bucket, VERSIONS):
         if found := _get(s3, bucket, entry["Key"]):
@@ -97,19 +102,22 @@ def versions(s3: Any, bucket: str) -> Iterator[Version]:
 
 
 def read_before(s3: Any, bucket: str, moment: datetime) -> list[str]:
-    """Returns the versions that are of what core had before the moment: a customer who was erased since may be in them.
+    """Returns the versions that were read from core up to `moment` and may contain a customer erased since.
 
-    GETDATE() gives whole seconds, so a version of the same second counts, too.
+    GETDATE() has whole seconds, so a version of the same second is included.
     """
     return [found.version for found in versions(s3, bucket) if datetime.fromisoformat(found.read_at) <= moment]
 
 
 def remove_old(s3: Any, settings: Settings, now: datetime, *, made: str | None, only_this: bool) -> dict[str, int]:
-    """Deletes versions past `features_retention_days`, and data of runs that died; returns {versions, objects} deleted.
+    """Deletes versions past `features_retention_days` and data of dead runs; returns the numbers deleted.
 
     Args:
-        made: the version that this run made or found; it stays, as does the one of latest.json.
-        only_this: deletes every other version and all other data, because someone in them was erased.
+        s3: boto3 client.
+        settings: the settings.
+        now: the current time.
+        made: the version that this run made or found. It is kept, as is the version of latest.json.
+        only_this: whether all other versions and data are deleted, because a customer in them was erased.
     """
     latest = (_get(s3, settings.bucket, LATEST) or {}).get("version")
     if only_this and latest != made:
@@ -121,7 +129,7 @@ def remove_old(s3: Any, settings: Settings, now: datetime, *, made: str | None, 
         for found in versions(s3, settings.bucket)
         if found.version not in {made, latest} and (only_this or datetime.fromisoformat(found.read_at) < limit)
     ]
-    # First the manifests: nobody finds a version whose files are going.
+    # The manifests are deleted first, so that nobody finds a version whose files are being deleted.
     listing.delete(s3, settings.bucket, [found.key for found in gone])
     named = {found.folder for found in versions(s3, settings.bucket)}
     young = now - timedelta(hours=settings.lake_grace_hours)

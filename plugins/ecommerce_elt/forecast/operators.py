@@ -1,4 +1,4 @@
-"""The operators of `forecast_demand` that run the program forecast/: in its own environment on this machine, or as a task of ECS."""
+"""The operators of `forecast_demand`. They run the program in forecast/ in a local environment or as an ECS task."""
 
 from __future__ import annotations
 
@@ -15,17 +15,17 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import PROJECT_DIR, Settings, settings
 
 DEMAND, RUNS, MODELS = "forecast/demand/", "forecast/runs/", "models/demand/"
-CONTAINER, LOG_PREFIX = "forecast", "ecs"  # of infra/forecast.yaml
-RESULT = RUNS + "results/{{ run_id }}.json"  # what the task tells this run
+CONTAINER, LOG_PREFIX = "forecast", "ecs"  # as in infra/forecast.yaml
+RESULT = RUNS + "results/{{ run_id }}.json"  # the result that the task writes for this run
 
 
 def url(prefix: str) -> str:
-    """Returns the address of a folder of the lake."""
+    """Returns the s3:// URL of a folder of the lake."""
     return f"s3://{settings().bucket}/{prefix}"
 
 
 def parameters(config: Settings) -> dict[str, Any]:
-    """Returns what the program is told: `forecast.run.Parameters`."""
+    """Returns the parameters of the program, as in `forecast.run.Parameters`."""
     return {
         "lead_days": config.forecast_lead_days,
         "service_levels": config.forecast_service_levels,
@@ -35,7 +35,7 @@ def parameters(config: Settings) -> dict[str, Any]:
 
 
 def run_forecast(project: str, arguments: dict[str, Any]) -> dict[str, Any]:
-    """Runs in the environment of the program: nothing of Airflow is there, and nothing from outside this function."""
+    """Runs in the program's environment, which has neither Airflow nor names defined outside this function."""
     import logging
     import sys
 
@@ -47,7 +47,7 @@ def run_forecast(project: str, arguments: dict[str, Any]) -> dict[str, Any]:
 
 
 class ForecastOperator(ExternalPythonOperator):
-    """Runs the program with the rights of the DAG's stage: it has no connections of Airflow, only boto3's variables."""
+    """Runs the program with the permissions of the DAG's stage, given as boto3's environment variables."""
 
     def __init__(self, *, aws_conn_id: str, **kwargs: Any) -> None:
         config = settings()
@@ -84,9 +84,9 @@ class ForecastOperator(ExternalPythonOperator):
 
 
 class EcsForecastOperator(EcsRunTaskOperator):
-    """Runs the program as a task of ECS on Fargate, and returns what it wrote about its run. The task has a role of its own.
+    """Runs the program as an ECS task on Fargate, and returns the result that it wrote. The ECS task has its own role.
 
-    A worker that dies finds the task again and starts no second one.
+    After a worker dies, the operator reattaches to the ECS task and does not start a second one.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -140,5 +140,5 @@ class EcsForecastOperator(EcsRunTaskOperator):
 
 
 def forecast_operator(**kwargs: Any) -> ForecastOperator | EcsForecastOperator:
-    """Returns the operator that settings ask for: the task of ECS where one is named."""
+    """Returns the operator for the settings: the ECS operator if an ECS task definition is set."""
     return (EcsForecastOperator if settings().forecast_task_definition else ForecastOperator)(**kwargs)

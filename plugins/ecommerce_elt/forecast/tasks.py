@@ -1,4 +1,4 @@
-"""The tasks of `forecast_demand` that use the warehouse: demand out of it, forecasts into it."""
+"""The tasks of `forecast_demand` that use the warehouse: they unload the demand and publish the forecasts."""
 
 from __future__ import annotations
 
@@ -24,9 +24,9 @@ REORDER_LEVEL = "mart.reorder_level"
 
 @values_withheld()
 def unload_demand() -> int:
-    """Writes the demand of all days before today to the lake, and returns how many days have one.
+    """Writes the demand of all days before today to the lake, and returns the number of days with demand.
 
-    Skips the run where the environment of the program is not installed, or where there is no demand.
+    Skips the run if the environment of the program is not installed, or if there is no demand.
     """
     config = settings()
     if not config.forecast_task_definition and not config.forecast_python.is_file():
@@ -47,13 +47,13 @@ def unload_demand() -> int:
 
 @values_withheld()
 def publish_forecast(summary: dict[str, Any]) -> dict[str, Any]:
-    """Publishes the marts of a run of the program, and the reorder levels that follow from them; returns what was built.
+    """Publishes the marts of a run of the program and the reorder levels that depend on them; returns what was built.
 
     Args:
-        summary: what `forecast.run.run` returned.
+        summary: the result of `forecast.run.run`.
 
     Raises:
-        marts.ChecksFailed: the marts keep their previous rows.
+        marts.ChecksFailed: checks failed, and the mart keeps its previous rows.
     """
     config, sns = settings(), client("sns")
     log.info("forecast=%s", summary)
@@ -80,7 +80,7 @@ def publish_forecast(summary: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reorder_levels(session: Session, config: Settings) -> list[builds.Built]:
-    """Builds the reorder levels at once where build_marts knows them; until then its first run does."""
+    """Builds the reorder levels if they are stale. Before the first run of build_marts, they are left to that run."""
     if REORDER_LEVEL not in builds.stale(session, config.sql_dir):
         return []
     mart = next(mart for mart in builds.MARTS if mart.table == REORDER_LEVEL)

@@ -1,11 +1,11 @@
-"""The lake's tables: which Parquet files in clean/ make up a day of a feed, compaction, and retention. See docs/adr/0015.
+"""The lists of Parquet files that make up each day of a feed in the lake, compaction, and retention. See docs/adr/0015.
 
-    published/feed=F/dt=D/symlink.txt        the list of files, one s3:// URL a line; replaced in one conditional write
-    published/feed=F/dt=D/_superseded-*.json  files that no list names any more, and since when
+    published/feed=F/dt=D/symlink.txt         the list of files, one s3:// URL per line; replaced by a conditional write
+    published/feed=F/dt=D/_superseded-*.json  files that were removed from the list, and when
 
-A reader that takes its files from the list sees every event of a committed batch once: a batch is added to a day's list
-whole, and a compaction replaces files by one with the same rows, in the same write. Files that were replaced stay for
-`lake_grace_hours`, for readers that took the list before.
+A reader that uses the list sees every event of a committed batch exactly once. A batch is added to a day's list as a
+whole. Compaction replaces files by one file with the same rows, in one write. Replaced files are kept for
+`lake_grace_hours`, for readers that read the list earlier.
 """
 
 from __future__ import annotations
@@ -44,10 +44,8 @@ log = logging.getLogger(__name__)
 
 PUBLISHED = "published/"
 LIST = "symlink.txt"
-COMPACTED = (
-    "manifests/compacted/"  # of each feed, when the last compaction of all its days began, and for which columns
-)
-CLOCKS_DIFFER = timedelta(hours=1)  # S3's, and those of whoever writes down a time: within it, both orders are possible
+COMPACTED = "manifests/compacted/"  # for each feed, when the last compaction of all days began, and for which columns
+CLOCKS_DIFFER = timedelta(hours=1)  # largest clock skew between S3 and a writer
 CLEAN_KEY = re.compile(r"^clean/feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{4}-\d\d-\d\d)/[^/]+\.parquet$")
 LIST_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/[^/]+$")
 DAY_KEY = re.compile(rf"^{PUBLISHED}feed=(?P<feed>[a-z0-9_]+)/dt=(?P<day>\d{{4}}-\d\d-\d\d)/$")
@@ -62,7 +60,7 @@ def folder_of(feed: str, day: str) -> str:
 
 
 def days(s3: Any, bucket: str, feed: str) -> list[str]:
-    """Returns the days that have a list, in order."""
+    """Returns the days that have a list, in ascending order."""
     found = [DAY_KEY.match(folder) for folder in listing.folders(s3, bucket, f"{PUBLISHED}feed={feed}/")]
     return sorted(match["day"] for match in found if match)
 
@@ -75,7 +73,7 @@ def files(s3: Any, bucket: str, feed: str, first: date | str = date.min, last: d
 
 
 def _read_list(s3: Any, bucket: str, feed: str, day: str) -> tuple[list[str], str | None]:
-    """Returns (URLs, ETag) of the day's list; ([], None) where there is none."""
+    """Returns the URLs and the ETag of the day's list, or ([], None) if there is no list."""
     try:
         found = s3.get_object(Bucket=bucket, Key=folder_of(feed, day) + LIST)
     except s3.exceptions.NoSuchKey:
@@ -92,14 +90,18 @@ def _change_list(
     *,
     first: list[str] | None = None,
 ) -> bool:
-    """Replaces the day's list by what `change` makes of it, in one conditional write; tried again when another was faster.
+    """Replaces the day's list by the result of `change`, in one conditional write that is repeated after a conflict.
 
     Args:
-        change: gives None to leave the list.
-        first: the list where there is none yet; without it, what `change` makes of no file.
+        s3: boto3 client.
+        bucket: the bucket of the lake.
+        feed: the feed.
+        day: the day.
+        change: returns the new list, or None to keep the list.
+        first: the new list if there is none yet; by default, the result of `change` for an empty list.
 
     Returns:
-        Whether it changed.
+        Whether the list changed.
     """
     while True:
         urls, etag = _read_list(s3, bucket, feed, day)
@@ -113,14 +115,15 @@ def _change_list(
         except s3.exceptions.ClientError as error:
             if error.response["Error"]["Code"] not in {"PreconditionFailed", "ConditionalRequestConflict"}:
                 raise
-            continue  # somebody else changed the list: look again
+            continue  # another writer changed the list: read it again
         return True
 
 
 def _supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> None:
-    """Notes files that the next change of the list leaves out. Those that no list names are deleted after the grace period.
+    """Writes a note of files that the next change of the list removes, or may fail to add.
 
-    Noted before the change, so that a task that dies in between leaves nothing that nobody deletes.
+    Files of a note that are in no list are deleted after the grace period. The note is written before the change, so
+    that a task that dies in between leaves no file that is never deleted.
     """
     note = json.dumps({"since": datetime.now(UTC).isoformat(), "files": urls}).encode()
     name = hashlib.sha256(note).hexdigest()[:16]
@@ -128,15 +131,15 @@ def _supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> No
 
 
 class _Notes:
-    """The files that were taken out of a day's list since a batch was claimed, and so may be files of that batch."""
+    """The files that were removed from a day's list since a batch was claimed, which may be files of the batch."""
 
     def __init__(self, s3: Any, bucket: str, feed: str, day: str, batch_id: str) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, f"{folder_of(feed, day)}_superseded-"
         self._since = claimed_at(batch_id) - CLOCKS_DIFFER
-        self._files: dict[str, list[str]] = {}  # of each note that was read: a note never changes
+        self._files: dict[str, list[str]] = {}  # by key of the notes read so far; notes never change
 
     def name(self, url: str) -> bool:
-        """Returns whether a note names the file: now, since compaction may have written one a moment ago."""
+        """Returns whether a note names the file. Looks for new notes, because compaction may just have written one."""
         listed = [
             e["Key"] for e in listing.objects(self._s3, self._bucket, self._prefix) if e["LastModified"] >= self._since
         ]
@@ -163,12 +166,17 @@ def publish_batch(
 ) -> int:
     """Adds the files of a committed batch to the lists of their days, and returns how many lists changed. Idempotent.
 
-    What the batch corrected is taken out, in the same write where the event stays on its day. What a later batch has
-    corrected is not added; and as that one may commit and publish while this one writes, it is looked for again after that.
+    Events that the batch corrected are removed, in the same write if the event stays on its day. Events that a later
+    batch corrected are not added. A later batch may commit and publish while this one writes, so corrections are
+    applied again at the end.
 
     Args:
-        overlaps: core had some events of the batch before; then only the others are added.
-        again: the batch may be in the lists already, or in files that were made of it.
+        s3: boto3 client.
+        target: the warehouse.
+        batch: the committed batch.
+        settings: the settings.
+        overlaps: whether core had some events of the batch before; then only the others are added.
+        again: whether the batch, or files made of it, may be in the lists already.
     """
     bucket = settings.bucket
     urls = _files_of_batch(s3, bucket, batch.batch_id)
@@ -180,13 +188,13 @@ def publish_batch(
         day = _day_of(url)
         added = _without(s3, url, known, versions) if known is not None or versions else url
         if added is None:
-            return False  # core had all of it, and so had the lists
+            return False  # core, and therefore the lists, had all its events
         events = _read(s3, added, ["event_id"])["event_id"] if again else None
         notes = _Notes(s3, bucket, batch.feed, day, batch.batch_id)
 
         def change(now: list[str]) -> list[str]:
             kept = _without_replaced(s3, bucket, batch.feed, day, now, replaced.get(day, {}))
-            # One that was replaced was there: a run that wakes up late must not bring it back.
+            # A replaced file was in the list before. A delayed run must not add it again.
             is_there = added in now or notes.name(added)
             if is_there or (events is not None and _has_some(s3, kept, events)):
                 return kept
@@ -194,7 +202,7 @@ def publish_batch(
 
         if added != url:
             _supersede(s3, bucket, batch.feed, day, [url])
-        # Nothing was ever taken out of a list that is not there, so no note is looked for.
+        # If there is no list yet, no file was ever removed from it, so notes need not be read.
         return _change_list(s3, bucket, batch.feed, day, change, first=[added])
 
     with ThreadPoolExecutor(S3_THREADS) as pool:
@@ -211,7 +219,7 @@ def publish_batch(
 
 
 def _replaced(target: Warehouse, batch: CleanBatch, settings: Settings) -> dict[str, dict[str, int]]:
-    """Returns day to event id to version, of what the batch and those after it corrected: older versions of it are out."""
+    """Returns day to event id to the newest version, of events that this batch and later ones corrected."""
     sql = (settings.sql_dir / "ops/correction/since_batch.sql").read_text("utf-8")
     found: dict[str, dict[str, int]] = defaultdict(dict)
     for day, event_id, version in target.query(sql, {"batch_id": batch.batch_id}):
@@ -222,7 +230,7 @@ def _replaced(target: Warehouse, batch: CleanBatch, settings: Settings) -> dict[
 def _without_replaced(
     s3: Any, bucket: str, feed: str, day: str, urls: list[str], versions: dict[str, int]
 ) -> list[str]:
-    """Returns the URLs, those of files with a replaced event exchanged for files without it."""
+    """Returns the URLs; each file with a replaced event is exchanged for a new file without the event."""
     if not versions:
         return urls
     found = []
@@ -243,11 +251,11 @@ def _without_replaced(
 
 
 def _up_to_date(rows: pa.Table, versions: dict[str, int]) -> pa.Table:
-    """Returns the rows but those of an event in `versions` that have a lower version."""
+    """Returns the rows without events in `versions` that have a lower version."""
     if not versions:
         return rows
     at = pc.index_in(rows["event_id"], value_set=pa.array(versions.keys(), pa.string()))
-    # A file without the column is from before it, when each event was of version 1.
+    # A file without the column is older than the column. At that time, all events had version 1.
     own = rows["event_version"] if "event_version" in rows.column_names else pa.scalar(1, pa.int32())
     highest = pc.take(pa.array(versions.values(), pa.int32()), at)
     return rows.filter(pc.fill_null(pc.greater_equal(own, highest), True))
@@ -268,7 +276,7 @@ def _day_of(url: str) -> str:
 
 
 def _files_of_batch(s3: Any, bucket: str, batch_id: str) -> list[str]:
-    """Returns the URLs of the files that the cleaning made of the batch."""
+    """Returns the URLs of the clean files of the batch."""
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/copy.json")["Body"].read()
     return [entry["url"] for entry in json.loads(body)["entries"]]
 
@@ -295,7 +303,7 @@ def _read_known(s3: Any, bucket: str, batch_id: str) -> frozenset[str]:
 
 
 def known_by_object(s3: Any, bucket: str, batch_id: str) -> Counter[str]:
-    """Returns raw key to count of the events of a published batch that are clean, and that core had before the batch."""
+    """Returns by raw key the number of clean events of a published batch that core had before the batch."""
     known = _read_known(s3, bucket, batch_id)
     found: Counter[str] = Counter()
     for url in _files_of_batch(s3, bucket, batch_id):
@@ -312,9 +320,9 @@ def _read(s3: Any, url: str, columns: list[str] | None = None) -> pa.Table:
 
 
 def _without(s3: Any, url: str, events: frozenset[str] | None, versions: dict[str, int]) -> str | None:
-    """Returns the URL of a file with the rows of the file but those of `events`, and those of a version below `versions`.
+    """Returns the URL of a file without the rows of `events` and without rows of a version below `versions`.
 
-    The file itself where all its rows stay, None where none does.
+    Returns the URL of the same file if all rows stay, and None if no row stays.
     """
     rows = _read(s3, url)
     kept = _up_to_date(rows, versions)
@@ -329,7 +337,7 @@ def _without(s3: Any, url: str, events: frozenset[str] | None, versions: dict[st
 
 
 def _has_some(s3: Any, urls: Iterable[str], events: pa.ChunkedArray) -> bool:
-    """Returns whether one of the files has one of the events. Not only the first: that one may have been corrected since."""
+    """Returns whether one of the files has one of the events. One event is not enough: it may be corrected since."""
     return any(pc.any(pc.is_in(events, value_set=_read(s3, url, ["event_id"])["event_id"])).as_py() for url in urls)
 
 
@@ -337,15 +345,15 @@ def _has_some(s3: Any, urls: Iterable[str], events: pa.ChunkedArray) -> bool:
 
 
 def publish_tables(glue: Any, s3: Any, feeds: Iterable[str], settings: Settings) -> dict[str, int]:
-    """Brings the catalog's table of each feed up to the lists, and returns table to number of new partitions.
+    """Updates each feed's table in the Glue catalog to the lists, and returns the number of new partitions by table.
 
-    A table takes its columns from the one that the crawler made of the feed's files, `clean_feed_<feed>`.
+    A table has the columns of `clean_feed_<feed>`, the table that the crawler made from the feed's files.
     """
     created = {}
     for feed in feeds:
         known = days(s3, settings.bucket, feed)
         if not known:
-            continue  # nothing of the feed was loaded yet
+            continue  # no event of the feed was loaded yet
         try:
             crawled = glue.get_table(DatabaseName=settings.lake_database, Name=f"clean_feed_{feed}")["Table"]
         except glue.exceptions.EntityNotFoundException as error:
@@ -426,7 +434,7 @@ def _refuse(answer: dict[str, Any]) -> None:
 
 @dataclass(frozen=True)
 class Compacted:
-    """What a compaction did to one feed: days, and files and bytes before and after."""
+    """The result of compacting one feed: days, and files and bytes before and after."""
 
     feed: str
     days: int = 0
@@ -449,9 +457,9 @@ class Compacted:
 def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
     """Compacts each day of the feed whose list names several small files, and returns what it did.
 
-    Files that an older contract or clean SQL made get today's columns: what they lack is NULL, or what `sql/lake/<feed>.sql`
-    makes of their other columns. Days whose list has not changed
-    since the compaction before are left alone, unless the columns have.
+    Files that an older contract or clean SQL made are rewritten with the current columns. A missing column is NULL, or
+    is computed by `sql/lake/<feed>.sql` from the other columns. Days whose list has not changed since the last
+    compaction are skipped, unless the columns have changed.
     """
     contract = load_contracts(settings.include_dir / "feeds").get(feed)
     schema = clean_schema(contract, settings) if contract else None
@@ -472,7 +480,7 @@ def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
 
 
 def changes(s3: Any, bucket: str, feed: str) -> dict[str, datetime]:
-    """Returns day to when its list changed last, of all days that have a list."""
+    """Returns the time of the last change of each day's list, by day."""
     found = {}
     for entry in listing.objects(s3, bucket, f"{PUBLISHED}feed={feed}/"):
         match = LIST_KEY.match(entry["Key"])
@@ -482,12 +490,19 @@ def changes(s3: Any, bucket: str, feed: str) -> dict[str, datetime]:
 
 
 def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Schema | None = None) -> Compacted:
-    """Makes files of `compact_target_bytes` of the day's small files, or one where they are less; readers see no change.
+    """Merges the day's small files into files of about `compact_target_bytes`; readers see no change.
 
-    A file counts as small below half of the target. Rows stay sorted by event time.
+    A file is small if it has less than half of the target. Rows stay sorted by event time.
 
     Args:
-        schema: of today; files with other columns are written anew, whatever their size.
+        s3: boto3 client.
+        feed: the feed.
+        day: the day.
+        settings: the settings.
+        schema: the current columns; files with other columns are rewritten, whatever their size.
+
+    Returns:
+        What the compaction did.
     """
     bucket = settings.bucket
     urls, _ = _read_list(s3, bucket, feed, day)
@@ -518,13 +533,13 @@ def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Sch
 
 
 def sizes_of(s3: Any, bucket: str, feed: str, day: str) -> dict[str, int]:
-    """Returns URL to bytes of the files that there are of a day, in its list or not."""
+    """Returns the size in bytes of each file of a day by URL, whether the file is in the list or not."""
     prefix = f"clean/feed={feed}/dt={day}/"
     return {f"s3://{bucket}/{entry['Key']}": entry["Size"] for entry in listing.objects(s3, bucket, prefix)}
 
 
 def _groups(urls: list[str], sizes: dict[str, int], target: int) -> Iterator[list[str]]:
-    """Yields groups of files that together have about the target's size."""
+    """Yields groups of files with a total size of at least the target; the last group may be smaller."""
     group: list[str] = []
     size = 0
     for url in urls:
@@ -537,7 +552,7 @@ def _groups(urls: list[str], sizes: dict[str, int], target: int) -> Iterator[lis
         yield group
 
 
-TAIL_BYTES = 64 * 1024  # more than the footer of a file with some dozen columns
+TAIL_BYTES = 64 * 1024  # more than the footer of a file with a few dozen columns
 
 
 def schema_of(s3: Any, url: str) -> pa.Schema:
@@ -557,8 +572,8 @@ def schema_of(s3: Any, url: str) -> pa.Schema:
 def _merge(
     s3: Any, bucket: str, feed: str, day: str, group: list[str], settings: Settings, schema: pa.Schema | None
 ) -> tuple[str, int]:
-    """Writes one file with the rows of the group and returns (its URL, bytes)."""
-    # Never the name of an earlier file: that one may be noted for deletion.
+    """Writes one file with the rows of the group, and returns its URL and its size in bytes."""
+    # Always a new name: an earlier file of the same name may be noted for deletion.
     key = f"clean/feed={feed}/dt={day}/compacted-{uuid.uuid4().hex}.parquet"
     with tempfile.TemporaryDirectory(prefix="compact-", dir=settings.work_dir) as folder:
         work = Path(folder)
@@ -592,7 +607,7 @@ def _merge(
 
 
 def _read_as(name: str, there: set[str]) -> str:
-    """A column of files some or all of which may be older than it: before events had versions, each was of version 1."""
+    """Returns the SQL of a column that files may lack; without the column event_version, an event has version 1."""
     column = f'"{name}"' if name in there else "NULL"
     return f"COALESCE({column}, 1)" if name == "event_version" else column
 
@@ -605,11 +620,11 @@ def _check_same_rows(inputs: list[str], out: Path, key: str) -> None:
 
 
 def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = None) -> int:
-    """Deletes the files that no list has named for `lake_grace_hours`, and returns how many."""
+    """Deletes the files that have been in no list for `lake_grace_hours`, and returns how many."""
     limit = (now or datetime.now(UTC)) - timedelta(hours=settings.lake_grace_hours)
     notes: dict[tuple[str, str], list[str]] = defaultdict(list)
     for entry in listing.objects(s3, settings.bucket, PUBLISHED):
-        if "/_superseded-" in entry["Key"] and entry["LastModified"] <= limit:  # written as it says, or later
+        if "/_superseded-" in entry["Key"] and entry["LastModified"] <= limit:  # written at its time or later
             named = LIST_KEY.match(entry["Key"])
             assert named is not None
             notes[named["feed"], named["day"]].append(entry["Key"])
@@ -620,7 +635,7 @@ def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = Non
         listed, _ = _read_list(s3, settings.bucket, feed, day)
         left = {urlparse(url).path.lstrip("/") for note in read for url in note["files"] if url not in listed}
         listing.delete(s3, settings.bucket, sorted(left))
-        listing.delete(s3, settings.bucket, keys)  # last: a deletion that died is done again
+        listing.delete(s3, settings.bucket, keys)  # the notes last, so that a deletion that died is repeated
         return len(left)
 
     with ThreadPoolExecutor(S3_THREADS) as pool:
@@ -628,9 +643,9 @@ def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = Non
 
 
 def apply_retention(s3: Any, settings: Settings, *, now: datetime | None = None) -> dict[str, int]:
-    """Deletes objects that are older than `retention_days` of their prefix, and returns prefix to objects deleted."""
+    """Deletes objects older than `retention_days` of their prefix; returns the number of deleted objects by prefix."""
     removed = dict.fromkeys(settings.retention_days, 0)
-    still_open = open_batches(s3, settings.bucket)  # theirs stays, however old it is
+    still_open = open_batches(s3, settings.bucket)  # their objects are kept, whatever their age
     for prefix, kept_days in settings.retention_days.items():
         limit = (now or datetime.now(UTC)) - timedelta(days=kept_days)
         found = listing.older(s3, settings.bucket, prefix, limit)

@@ -1,6 +1,8 @@
-"""The tasks of the lake and of the upkeep of the warehouse, each a function of ids: what runs between Airflow's wiring and the logic.
+"""The tasks of the lake and of the maintenance of the warehouse.
 
-Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+Each is a function of plain parameters and connects an Airflow task to the logic. When a task fails, Airflow logs the
+whole chain of exceptions. Each function is therefore wrapped in `values_withheld`, which lets no error out whose text
+may quote the input.
 """
 
 from __future__ import annotations
@@ -23,14 +25,14 @@ log = logging.getLogger(__name__)
 
 @values_withheld()
 def publish_tables() -> dict[str, int]:
-    """Brings the catalog's tables of the feeds up to the lake, and returns table to new partitions."""
+    """Updates the feeds' tables in the Glue catalog to the lake, and returns the number of new partitions by table."""
     feeds = load_contracts(settings().include_dir / "feeds")
     return lake_lists.publish_tables(client("glue"), client("s3"), feeds, settings())
 
 
 @values_withheld()
 def has_table(name: str) -> bool:
-    """Returns whether the lake's catalog has the table."""
+    """Returns whether the lake's database in the Glue catalog has the table."""
     glue = client("glue")
     try:
         glue.get_table(DatabaseName=settings().lake_database, Name=name)
@@ -47,7 +49,7 @@ def feeds() -> list[str]:
 
 @values_withheld()
 def compact_feed(feed: str) -> dict[str, Any]:
-    """Compacts the days of one feed and returns what it did."""
+    """Compacts the days of one feed, and returns the counts of days, files and bytes."""
     done = asdict(lake_lists.compact_feed(client("s3"), feed, settings()))
     log.info("compacted %s", " ".join(f"{k}={v}" for k, v in done.items()))
     return done
@@ -55,13 +57,13 @@ def compact_feed(feed: str) -> dict[str, Any]:
 
 @values_withheld()
 def remove_superseded_files() -> int:
-    """Deletes the files that compaction replaced before the grace period, and returns how many."""
+    """Deletes the files that were removed from the lists before the grace period, and returns how many."""
     return lake_lists.remove_superseded(client("s3"), settings())
 
 
 @values_withheld()
 def apply_retention() -> dict[str, int]:
-    """Deletes what is past its retention, in the lake and in ops, and returns prefix to objects."""
+    """Deletes data past its retention in the lake and in ops; returns the number of deleted objects by prefix."""
     config = settings()
     warehouse_tables.prune(task_warehouse(), config)
     return lake_lists.apply_retention(client("s3"), config)
@@ -69,7 +71,7 @@ def apply_retention() -> dict[str, int]:
 
 @values_withheld()
 def upkeep_tables() -> list[str]:
-    """Returns the tables of the warehouse that VACUUM and ANALYZE go through."""
+    """Returns the tables of the warehouse that are vacuumed and analyzed."""
     found = load_contracts(settings().include_dir / "feeds").values()
     facts = {table for contract in found for table in contract.tables}
     return sorted(
@@ -81,9 +83,9 @@ def upkeep_tables() -> list[str]:
 
 @values_withheld()
 def vacuum_and_analyze() -> list[str]:
-    """Gives deleted rows' space back, sorts, and renews the statistics, table by table; returns the tables."""
+    """Runs VACUUM and ANALYZE on each table: frees space, sorts and renews statistics; returns the tables."""
     config, target = settings(), task_warehouse()
     for table in upkeep_tables():
-        for name in ("vacuum", "analyze"):  # VACUUM refuses a transaction, so each is a statement of its own
+        for name in ("vacuum", "analyze"):  # VACUUM cannot run in a transaction, so each is a separate statement
             redshift.run_file(target, config.sql_dir / f"ops/upkeep/{name}.sql", {"table": table})
     return upkeep_tables()

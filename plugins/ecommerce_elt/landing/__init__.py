@@ -1,1 +1,1 @@
-"""Files of landing/: found, read in any spelling, and made to raw objects; what they replace in core."""
+"""Finds and reads files in landing/, converts them to raw objects, and finds the rows of core that they replace."""

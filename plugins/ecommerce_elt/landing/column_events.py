@@ -1,4 +1,4 @@
-"""Events of records by columns: each different text is written as JSON once, and Arrow joins them row by row."""
+"""Encodes columnar records as events: each distinct text is written as JSON once, and Arrow joins the rows."""
 
 from __future__ import annotations
 
@@ -12,14 +12,15 @@ import pyarrow.compute as pc
 from ecommerce_elt.feeds.events import ID_BYTES, Envelopes
 from ecommerce_elt.landing.tabular import Block, TimedColumns
 
-_MARK = "\x7f"  # JSON writes it as it is
+_MARK = "\x7f"  # JSON does not escape it
 
 
 class ColumnEnvelopes:
-    """The bytes that `Envelopes.encode` gives, of blocks that are by columns.
+    """Encodes columnar blocks to the same bytes as `Envelopes.encode`.
 
     Args:
-        sent_at: ISO 8601, of all events.
+        envelopes: the envelopes of the survey's keys.
+        sent_at: the sending time of all events, in ISO 8601.
     """
 
     def __init__(self, envelopes: Envelopes, sent_at: str) -> None:
@@ -28,10 +29,10 @@ class ColumnEnvelopes:
         self._written: list[pa.DictionaryArray] = []
 
     def encode(self, ids: bytes, block: Block) -> bytes | memoryview:
-        """Returns one line of JSON a record, each with its line break.
+        """Returns one line of JSON for each record, including the line break.
 
         Args:
-            ids: of the events, ASCII, one after the other.
+            ids: the ids of the events in ASCII, concatenated.
         """
         assert block.by_columns
         rows = len(block.lines)
@@ -39,7 +40,7 @@ class ColumnEnvelopes:
             plain = as_rows(block)
             each = [ids[start : start + ID_BYTES] for start in range(0, len(ids), ID_BYTES)]
             return self.envelopes.encode(each, plain.times, plain.values, self.sent_at)
-        if block.by_columns is not self._of:  # else these are further records of the same texts
+        if block.by_columns is not self._of:  # otherwise the block has further rows of the same columns
             self._of, self._written = block.by_columns, self._write(block.by_columns)
         ends = pa.py_buffer(np.arange(0, ID_BYTES * (rows + 1), ID_BYTES, dtype=np.int32))
         head = pa.scalar(self.envelopes.pieces[0], pa.binary())
@@ -49,7 +50,7 @@ class ColumnEnvelopes:
         return memoryview(joined.buffers()[2])
 
     def _write(self, block: TimedColumns) -> list[pa.DictionaryArray]:
-        """Returns what stands between the ids of the events: of each column its texts, with all that is around them."""
+        """Returns the parts of the events after their ids: each column's texts as JSON, with the envelope's parts."""
         _, feed, time, sent, *between = self.envelopes.pieces
         around = time + orjson.dumps(self.sent_at)[1:-1] + sent
         moments = [feed + orjson.dumps(moment, option=orjson.OPT_UTC_Z) + around for moment in block.times]
@@ -62,13 +63,13 @@ class ColumnEnvelopes:
 
 
 def _escaped(texts: Sequence[str]) -> list[bytes]:
-    """Returns each text as JSON writes it between quotation marks."""
+    """Returns each text escaped for JSON, without the quotation marks."""
     found = orjson.dumps(_MARK.join(texts))[1:-1].split(_MARK.encode())
     return found if len(found) == len(texts) else [orjson.dumps(text)[1:-1] for text in texts]
 
 
 def as_rows(block: Block) -> Block:
-    """Returns a block that is by columns as one that is by rows."""
+    """Returns a columnar block converted to rows."""
     assert block.by_columns
     found = block.by_columns.found.slice(block.start, block.start + len(block.lines))
     moments = block.by_columns.times

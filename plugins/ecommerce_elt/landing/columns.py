@@ -1,7 +1,8 @@
-"""Delimited text by columns: read by Arrow, several times as fast as by rows, where that is certain to give the same values.
+"""Reads delimited text by columns with Arrow, where the result is certain to be the same as by rows.
 
-Python's csv decides what a text means; Arrow reads text that both of them read alike. Of that, one row is on one line, each row
-has all columns, and a quotation mark encloses a whole value or is doubled within one.
+Arrow is several times as fast. Python's csv module is the reference for the meaning of a text. Arrow reads only text
+that both read alike: each row is on one line and has all columns, and each quotation mark encloses a whole value or is
+doubled within one.
 """
 
 from __future__ import annotations
@@ -13,22 +14,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv as pa_csv
 
-CHUNK_CHARS = 1 << 22  # of text at a time: what repeats in it is looked at once
-OPEN_CHARS = 1 << 20  # further ones, until the last quotation mark is closed
+CHUNK_CHARS = 1 << 22  # text at a time: a value that repeats within it is processed once
+OPEN_CHARS = 1 << 20  # further characters, until the last quotation mark is closed
 _LINE_FEED, _CARRIAGE_RETURN, _QUOTE = b'\n\r"'
 
 
 class Columns(NamedTuple):
-    """Rows that follow each other, by columns. A column is its different texts, and for each row the place of its text in them.
+    """Consecutive rows, stored by columns.
 
-    The texts of a column are in the order in which they first occur, unless they were changed since.
+    A column is dictionary-encoded: it has its distinct texts, and an index for each row. The texts of a column are in
+    the order of their first occurrence, unless they were changed later.
     """
 
     lines: range
     columns: list[pa.DictionaryArray]
 
     def slice(self, start: int, stop: int) -> Columns:
-        """Returns some of the rows; the texts stay all."""
+        """Returns some of the rows, with all texts of the columns."""
         return Columns(self.lines[start:stop], [column.slice(start, stop - start) for column in self.columns])
 
     def rows(self) -> list[list[str]]:
@@ -40,14 +42,14 @@ class Columns(NamedTuple):
         return list(map(list, zip(*values, strict=True)))
 
     def places(self, column: int) -> np.ndarray:
-        """Returns the place of each row's text."""
+        """Returns the index of each row's text."""
         return np.asarray(self.columns[column].indices.to_numpy(zero_copy_only=False))
 
     def counted(self, column: int) -> tuple[list[str], list[int], list[int]]:
-        """Returns the different texts of a column, the line of the first row that has each, and how many rows have it."""
+        """Returns the distinct texts of a column, the line of each one's first row, and its number of rows."""
         places, found = self.places(column), self.columns[column].dictionary.to_pylist()
         first = np.zeros(len(found), np.int64)
-        first[places[::-1]] = np.arange(len(places) - 1, -1, -1)  # of places that are the same, the last one stays
+        first[places[::-1]] = np.arange(len(places) - 1, -1, -1)  # the last assignment of an index wins
         counts = np.bincount(places, minlength=len(found))
         return found, (first + self.lines.start).tolist(), counts.tolist()
 
@@ -56,8 +58,9 @@ class Chunk(NamedTuple):
     """Some text, in pieces of whole lines.
 
     Args:
-        is_last: the rows may go on in what follows, so all of it is to be read together.
-        error: which the text behind it raised.
+        pieces: the pieces of text.
+        is_last: whether the last row may continue after this chunk, so that the rest must be read together with it.
+        error: the exception that reading the next piece raised, if any.
     """
 
     pieces: list[str]
@@ -65,17 +68,17 @@ class Chunk(NamedTuple):
     error: Exception | None = None
 
     def following(self, pieces: Iterator[str]) -> Iterator[str]:
-        """Yields what follows the chunk; raises what was raised when that was read."""
+        """Yields the pieces after the chunk, or raises the exception that reading them raised."""
         if self.error:
             raise self.error
         yield from pieces
 
 
 def chunks(pieces: Iterator[str], *, quotes: bool) -> Iterator[Chunk]:
-    """Yields the text in chunks that end where a row ends, if quotation marks are used as in RFC 4180.
+    """Yields the text in chunks that end at the end of a row, if quotation marks are used as in RFC 4180.
 
     Args:
-        pieces: of whole lines.
+        pieces: the text in pieces of whole lines.
         quotes: whether quotation marks enclose values.
     """
     held: list[str] = []
@@ -85,7 +88,7 @@ def chunks(pieces: Iterator[str], *, quotes: bool) -> Iterator[Chunk]:
             piece = next(pieces)
         except StopIteration:
             break
-        except Exception as error:  # is raised again when the rows before it are read
+        except Exception as error:  # it is raised again after the rows before it are read
             yield Chunk(held, is_last=True, error=error)
             return
         held.append(piece)
@@ -99,7 +102,7 @@ def chunks(pieces: Iterator[str], *, quotes: bool) -> Iterator[Chunk]:
 
 
 def is_regular(body: bytes, delimiter: str) -> bool:
-    """Returns whether each quotation mark of whole rows begins or ends a value, or is doubled within one."""
+    """Returns whether each quotation mark in these whole rows begins or ends a value, or is doubled within one."""
     text = np.frombuffer(body, np.uint8)
     marks = np.flatnonzero(text == _QUOTE)
     if not len(marks):
@@ -115,12 +118,15 @@ def is_regular(body: bytes, delimiter: str) -> bool:
 
 
 def parse(body: bytes, delimiter: str, width: int, first_line: int, row_bytes: int, *, quotes: bool) -> Columns | None:
-    """Returns whole rows, whose quotation marks are regular, by columns; None where they have to be read row by row.
+    """Returns whole rows with regular quotation marks by columns, or None if they have to be read row by row.
 
     Args:
-        width: number of columns.
-        first_line: of the body in the file.
-        row_bytes: that a row may have.
+        body: the rows as UTF-8.
+        delimiter: the delimiter.
+        width: the number of columns.
+        first_line: the line of the first row in the file.
+        row_bytes: the largest number of bytes of a row.
+        quotes: whether quotation marks enclose values.
     """
     text = np.frombuffer(body, np.uint8)
     ends = np.flatnonzero(text == _LINE_FEED)
@@ -140,14 +146,14 @@ def parse(body: bytes, delimiter: str, width: int, first_line: int, row_bytes: i
             ),
             pa_csv.ConvertOptions(column_types=dict.fromkeys(names, pa.dictionary(pa.int32(), pa.string()))),
         )
-    except pa.ArrowInvalid:  # a row has more or fewer values
+    except pa.ArrowInvalid:  # a row has too many or too few values
         return None
-    if found.num_rows != rows:  # blank lines, or a value of several lines
+    if found.num_rows != rows:  # there are blank lines, or a value spans several lines
         return None
     columns = [column.chunk(0) if column.num_chunks == 1 else column.combine_chunks() for column in found.columns]
     return Columns(range(first_line, first_line + rows), columns)
 
 
 def with_texts(column: pa.DictionaryArray, texts: Sequence[str]) -> pa.DictionaryArray:
-    """Returns the column with these texts in place of its own, one for each."""
+    """Returns the column with its distinct texts replaced one by one."""
     return pa.DictionaryArray.from_arrays(column.indices, pa.array(texts, pa.string()))

@@ -1,4 +1,4 @@
-"""Which order of day, month and year a file writes: decided by its values, never guessed."""
+"""Detects the order of day, month and year in a file. The values decide; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def _year(text: str) -> int | None:
         return None
     if len(text) == 4:
         return int(text)
-    # POSIX's rule for two digits: 69-99 are the 1900s.
+    # The POSIX rule for two digits: 69-99 are in the 1900s.
     return int(text) + (1900 if int(text) >= 69 else 2000) if len(text) == 2 else None
 
 
@@ -42,9 +42,9 @@ def _day(text: str) -> int | None:
 
 @lru_cache(maxsize=DISTINCT_KEPT)
 def read_time(text: str, order: str) -> datetime | None:
-    """Returns the time in UTC, or None where the text is no time in this order (`mdy`, `dmy`, `ymd`).
+    """Returns the time in UTC, or None if the text is not a time in this order (`mdy`, `dmy`, `ymd`).
 
-    A text without a zone is UTC. Fractions beyond microseconds are cut.
+    A text without a zone is taken as UTC. Fractions of a second are truncated to microseconds.
     """
     found = _DATE.match(text)
     if not found:
@@ -71,7 +71,7 @@ def read_time(text: str, order: str) -> datetime | None:
         )
         return moment.astimezone(UTC)
     except (ValueError, OverflowError):
-        return None  # a 31st of June: no time in this order
+        return None  # not a time in this order, e.g. June 31
 
 
 @lru_cache(maxsize=DISTINCT_KEPT)
@@ -90,23 +90,25 @@ def _zone(text: str | None) -> timezone:
 
 @lru_cache(maxsize=DISTINCT_KEPT)
 def _fitting(text: str) -> tuple[tuple[str, ...], bool]:
-    """Returns (orders in which the text is a time, whether they give different times)."""
+    """Returns the orders in which the text is a time, and whether they give different times."""
     times = {name: time for name, order in ORDERS.items() if (time := read_time(text, order)) is not None}
     return tuple(times), len(set(times.values())) > 1
 
 
 def is_time(text: str) -> bool:
-    """Returns whether the text is a time in any order."""
+    """Returns whether the text is a time in at least one order."""
     return bool(_fitting(text)[0])
 
 
 @dataclass
 class DateEvidence:
-    """What the values of one column say about the order. Feed it every value of the file, those that are equal together.
+    """Collects the evidence for the date order of one column.
+
+    Add every value of the file. Equal values can be added at once.
 
     Args:
-        column: for messages.
-        is_shown: whether a message may show a value.
+        column: the name of the column, for messages.
+        is_shown: whether a message may quote a value.
     """
 
     column: str
@@ -135,7 +137,8 @@ class DateEvidence:
         """Returns the order of the file: `mdy`, `dmy` or `ymd`.
 
         Raises:
-            OpenQuestionError: the values fit several orders, or prove different ones; says which lines and what to pass.
+            OpenQuestionError: the values fit several orders, or prove different ones. The message names lines and the
+                option.
         """
         proven = [name for name in ORDERS if self.only[name]]
         if len(proven) > 1:
@@ -151,7 +154,7 @@ class DateEvidence:
             return ORDERS[proven[0]]
         possible = [name for name in ORDERS if self.fits[name] == max(self.fits.values())]
         if not self.shared:
-            return ORDERS[possible[0]]  # no value's meaning depends on the order
+            return ORDERS[possible[0]]  # no value depends on the order
         names, first = max(self.first_shared.items(), key=lambda item: self.shared[item[0]])
         ordered = [name for name in ORDERS if name in names]
         raise OpenQuestionError(

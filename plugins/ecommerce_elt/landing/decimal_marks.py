@@ -1,4 +1,4 @@
-"""Whether a file's numbers have a decimal point or a decimal comma: decided by a column's values, never guessed."""
+"""Detects whether a file uses a decimal point or a decimal comma. The values of a column decide; nothing is guessed."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ ANSWERS = [{"decimal_comma": True}, {"decimal_comma": False}]
 _NUMBER = re.compile(r"[0-9.,]*[0-9][0-9.,]*")
 _BY_POINT = re.compile(r"[0-9]{1,3}(,[0-9]{3})+[.][0-9]*|[0-9]{1,3}(,[0-9]{3}){2,}|[0-9]*[.][0-9]*")
 _BY_COMMA = re.compile(r"[0-9]{1,3}([.][0-9]{3})+,[0-9]*|[0-9]{1,3}([.][0-9]{3}){2,}|[0-9]*,[0-9]*")
-_OPEN = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")  # 1,234 and 1.234: thousands, or three decimals
+_OPEN = re.compile(r"[1-9][0-9]{0,2}[.,][0-9]{3}")  # 1,234 and 1.234: either thousands or three decimals
 
 
 @lru_cache(maxsize=1 << 16)
 def mark_of(text: str) -> Mark | Literal["open"] | None:
-    """Returns the decimal mark that the text proves, "open" where it has a comma that may be either, else None."""
+    """Returns the decimal mark that the text proves, "open" if its comma is ambiguous, and None otherwise."""
     found = _NUMBER.search(text)
     if not found or not {",", "."} & set(found[0]):
         return None
     if _OPEN.fullmatch(found[0]):
-        return "open" if "," in found[0] else None  # a point that nothing speaks against is a decimal point
+        return "open" if "," in found[0] else None  # without contrary evidence, a point is a decimal point
     return "point" if _BY_POINT.fullmatch(found[0]) else "comma" if _BY_COMMA.fullmatch(found[0]) else None
 
 
 @lru_cache(maxsize=1 << 16)
 def with_point(text: str, mark: Mark) -> str:
-    """Returns the text with its number written with a decimal point alone, where it is one of a column with this mark."""
+    """Returns the text with its number rewritten to use a decimal point only; `mark` is the mark of its column."""
     found = _NUMBER.search(text)
     if not found:
         return text
@@ -48,11 +48,11 @@ def with_point(text: str, mark: Mark) -> str:
 
 @dataclass
 class MarkEvidence:
-    """What the values of one column say about its decimal mark.
+    """Collects the evidence for the decimal mark of one column.
 
     Args:
-        column: for messages.
-        is_shown: whether a message may show a value.
+        column: the name of the column, for messages.
+        is_shown: whether a message may quote a value.
     """
 
     column: str
@@ -61,10 +61,12 @@ class MarkEvidence:
     first: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, lines: Sequence[int], column: Sequence[object], counts: Sequence[int] | None = None) -> None:
-        """Takes some of the column's values, with the line of each.
+        """Adds some of the column's values.
 
         Args:
-            counts: how often each value is there; without it, the values are as often in `column` as they are.
+            lines: the line of each value.
+            column: the values.
+            counts: how often each value occurs; None if `column` repeats each value as often as it occurs.
         """
         counted = Counter(column).items() if counts is None else zip(column, counts, strict=True)
         for text, count in counted:
@@ -80,7 +82,8 @@ class MarkEvidence:
         """Returns the column's decimal mark.
 
         Raises:
-            OpenQuestionError: the values prove both, or have commas that may be either; says where and what to pass.
+            OpenQuestionError: the values prove both marks, or all their commas are ambiguous. The message names the
+                line and the option.
         """
         if self.values["comma"] and self.values["point"]:
             raise OpenQuestionError(
@@ -98,6 +101,6 @@ class MarkEvidence:
         return "comma" if self.values["comma"] else "point"
 
     def at(self, mark: str) -> str:
-        """Returns where the first value of a kind is, for a message."""
+        """Returns the place of the first value with this evidence, for a message."""
         line, text = self.first[mark]
         return f"line {line} ({text!r})" if self.is_shown else f"line {line}"

@@ -1,4 +1,4 @@
-"""What lies in landing/: files, and the reports beside them. Imported where DAGs are parsed, so it imports little."""
+"""Files in landing/ and the reports beside them. The module imports little because DAG parsing imports it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from typing import Any
 
 LANDING = "landing/"
 LANDING_KEY = re.compile(r"^landing/(?P<feed>[a-z][a-z0-9_]{0,62})/.*[^/]$")
-GROUP_FILES = 200  # files in one run of load_history: what its parameters and its page still show well
+GROUP_FILES = 200  # files in one run of load_history: as many as its parameters and its page display well
 REPORT_KEY = re.compile(r"^(?P<file>.+)\.(?P<etag>[0-9a-f]{32}(?:-\d+)?)\.report\.json$")
 
 
 @dataclass(frozen=True)
 class LandedFile:
-    """One object in landing/ as it was found."""
+    """One version of an object in landing/."""
 
     key: str
     etag: str
@@ -28,10 +28,10 @@ class LandedFile:
 
 
 def new_files(listed: Iterable[dict[str, Any]]) -> list[LandedFile]:
-    """Returns the landed files without a report, in order of key.
+    """Returns the landed files without a report, ordered by key.
 
     Args:
-        listed: Key, ETag and perhaps Size of all objects in landing/, as S3 gives them.
+        listed: Key, ETag and optionally Size of all objects in landing/, as S3 returns them.
     """
     found, reported = [], set()
     for entry in listed:
@@ -43,7 +43,7 @@ def new_files(listed: Iterable[dict[str, Any]]) -> list[LandedFile]:
 
 
 def in_groups(files: Iterable[LandedFile], max_bytes: int) -> list[list[LandedFile]]:
-    """Returns the files, those of one feed together up to `max_bytes` and GROUP_FILES; a larger file is alone."""
+    """Returns the files grouped by feed, up to `max_bytes` and GROUP_FILES a group; a larger file has its own group."""
     groups: list[list[LandedFile]] = []
     open_groups: dict[str, list[LandedFile]] = {}
     for file in files:
@@ -58,7 +58,7 @@ def in_groups(files: Iterable[LandedFile], max_bytes: int) -> list[list[LandedFi
 
 
 def runs_of(files: Iterable[LandedFile], max_bytes: int) -> list[dict[str, Any]]:
-    """Returns the runs of load_history that load the files: trigger_run_id, and conf that names the files. See `in_groups`."""
+    """Returns the trigger_run_id and conf of the runs of load_history that load the files, one run for each group."""
     return [{"trigger_run_id": _run_id_of(group), "conf": _conf_of(group)} for group in in_groups(files, max_bytes)]
 
 

@@ -1,7 +1,7 @@
-"""Values that a file writes on the first row of an order alone, given to the order's other rows.
+"""Fills values down that a file has only on the first row of an order.
 
-A value goes down from a row to the rows below it with the same key, up to the first row with another key: never into
-another order, whatever is missing there. Rows of one order that lie apart are not put together, and memory does not grow.
+A value is copied from a row to the rows below it that have the same key, up to the first row with another key. It is
+never copied into another order. Rows of one order that are not adjacent are not joined, so memory use does not grow.
 """
 
 from __future__ import annotations
@@ -13,14 +13,15 @@ from ecommerce_elt.feeds.contracts import Contract
 
 
 class FillingDown:
-    """Fills rows, or records that name their keys, in the order of the file; one for each reading of it.
+    """Fills rows or records in file order. Each reading of a file needs its own instance.
 
     Args:
-        keys: of the columns of a row, in its order. A row with more values than these is left as it is.
-        header: as the file has it; where it is repeated among an order's rows, it ends no order.
+        contract: the contract of the feed, which has `fill_down`.
+        keys: the keys of a row's columns, in their order. A row with more values than keys is not changed.
+        header: the header as in the file. A repeated header among the rows of an order does not end the order.
 
     Attributes:
-        filled: key to the number of values that it was given.
+        filled: for each key, the number of values that were filled in.
     """
 
     def __init__(self, contract: Contract, keys: Sequence[str] = (), header: Sequence[Any] = ()) -> None:
@@ -37,7 +38,7 @@ class FillingDown:
         self._values: dict[str, Any] = {}
 
     def rows(self, rows: list[Any]) -> list[Any]:
-        """Returns the rows that follow those of the last call, filled."""
+        """Returns the rows with values filled down; they must follow the rows of the last call."""
         if self._key_at is None or not self._places:
             return rows
         return [self._row(row) if self._key_at < len(row) <= self._width else row for row in rows]
@@ -61,7 +62,7 @@ class FillingDown:
         return changed
 
     def record(self, record: dict[str, Any]) -> dict[str, Any]:
-        """Returns the record that follows the one of the last call, filled."""
+        """Returns the record with values filled down; it must follow the record of the last call."""
         if not self._is_same_order(record.get(self.key)):
             self._values = {key: record[key] for key in self.columns if not _is_missing(record.get(key))}
             return record

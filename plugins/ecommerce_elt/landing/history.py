@@ -1,12 +1,13 @@
-"""Whole files from landing/: a landed file becomes raw objects and manifests, which are cleaned and loaded as all others.
+"""Converts whole files from landing/ to raw objects and manifests, which are cleaned and loaded like all others.
 
-    landing/<feed>/<any path>                  a file as the producer reads it: CSV, JSON, Parquet, a workbook, packed or not; or a zip
-    landing/<feed>/<any path>.<etag>.report.json  what became of it, beside it; the file itself is never touched
+    landing/<feed>/<any path>                     a file that the producer can read: CSV, JSON, Parquet or a workbook,
+                                                  packed or not; or a zip of such files
+    landing/<feed>/<any path>.<etag>.report.json  the result, beside the file; the file itself is never changed
 
-The raw objects are `raw/feed=F/dt=../hour=../landed-<time>-<how it was read>-<first line>-<last line>.ndjson.gz`, at the
-hour in which the file landed. Their events have the ids that a replay of the same file gives them, so it does not matter
-how often, and in which of the two ways, a file is loaded. The lake announces `.jsonl.gz` on the queue of raw objects, not
-these: their batches are made here.
+The raw objects are `raw/feed=F/dt=../hour=../landed-<time>-<how it was read>-<first line>-<last line>.ndjson.gz`, in
+the hour in which the file landed. Their events have the same ids as if the producer replayed the file. A file can
+therefore be loaded repeatedly, and in either way, without duplicates. Only `.jsonl.gz` objects are announced on the
+queue of raw objects. The batches of landed files are made in this module.
 """
 
 from __future__ import annotations
@@ -50,54 +51,54 @@ log = logging.getLogger(__name__)
 
 REPORTED_LINES = 1000
 IN_ITEMS = "dynamodb_lines"  # given to dynamodb_writer
-UNFINISHED = "unfinished"  # the state of a report that only has what cannot be read of a zip, until the rest is loaded
-KNOWN = ("known_under_other_ids", "new_beside_known")  # rows that core has otherwise: see `known_rows`
-SUMMED = ("rows", "blank_lines", "uneven_rows", "formulas_without_value", "repeated_rows")  # of the files of a zip
-FILES_NAMED = 5  # in a message
+UNFINISHED = "unfinished"  # state of a report that so far lists only the unreadable files of a zip
+KNOWN = ("known_under_other_ids", "new_beside_known")  # see `known_rows.Known`
+SUMMED = ("rows", "blank_lines", "uneven_rows", "formulas_without_value", "repeated_rows")  # over the files of a zip
+FILES_NAMED = 5  # files that a message names
 PUTS_AT_ONCE = 4
-OBJECT_BYTES = 32 << 20  # of a raw object, unpacked: some of them are in memory
-PACKING_LEVEL = 1  # of ISA-L
+OBJECT_BYTES = 32 << 20  # of a raw object, uncompressed; several are in memory at once
+PACKING_LEVEL = 1  # compression level of ISA-L
 LOG_EVERY_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class LandedPart:
-    """One file that was read: a landed one, or one of a zip."""
+    """One file that was read: a landed file, or a file in a landed zip."""
 
-    name: str  # in the zip, or which one it is where names may be of people; empty without a zip
+    name: str  # name in the zip, or its number if names may identify people; empty without a zip
     data_set: str
     rows: int
     blank_lines: int
     uneven_rows: int
     layout: str
-    left_out: dict[str, dict[str, Any]]  # kind of rows that are no records to their number and first lines
+    left_out: dict[str, dict[str, Any]]  # kind of left-out rows to their number and first lines
     formulas_without_value: int
-    raw_prefix: str  # of the keys of its raw objects
+    raw_prefix: str  # prefix of the keys of its raw objects
     batches: list[str]
-    identity: str = "file"  # the columns that make the ids of its events; or the file and the line do
-    repeated_rows: int = 0  # with the same values as one before them, where values make the ids
-    filled_down: dict[str, int] = field(default_factory=dict)  # key to values that rows got from the order's rows above
-    may_be_cut: bool = False  # it is a text without a line break at its end
+    identity: str = "file"  # the columns that the event ids are made of; "file" if they are made of file and line
+    repeated_rows: int = 0  # rows with the same identity values as an earlier row; 0 if ids are made of file and line
+    filled_down: dict[str, int] = field(default_factory=dict)  # key to number of values filled down
+    may_be_cut: bool = False  # whether it is a text file without a line break at its end
 
 
 @dataclass(frozen=True)
 class Landed:
-    """What became of a file: its batches, and what its reading found out."""
+    """The result of landing one file: its batches, and the findings of its survey."""
 
     key: str
     etag: str
     parts: list[LandedPart]
-    skipped: list[str]  # files of a zip that are no data
+    skipped: list[str]  # files of a zip that are not data
     unread: int = 0  # files of a zip that cannot be read
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> Landed:
-        """Returns what `asdict` wrote."""
+        """Returns the object that `asdict` wrote."""
         return cls(**{**found, "parts": [LandedPart(**part) for part in found["parts"]]})
 
     @property
     def export(self) -> LandedExport:
-        """What a replacement needs to know of the file."""
+        """The part of the result that a replacement needs."""
         parts = {part.raw_prefix: part.may_be_cut for part in self.parts}
         return LandedExport(self.key, self.etag, parts, tuple(self.batches), is_whole=not self.unread)
 
@@ -116,12 +117,12 @@ class Landed:
 
 @dataclass(frozen=True)
 class LandedGroup:
-    """What became of files that were landed together.
+    """The result of landing files together.
 
     Args:
-        files: those that could be read.
-        failed: keys of those that could not.
-        replaced: keys of those that were replaced meanwhile; the new file has a run of its own.
+        files: the files that could be read.
+        failed: keys of the files that could not be read.
+        replaced: keys of files that were overwritten in the meantime; the new version has its own run.
     """
 
     files: list[Landed]
@@ -130,12 +131,12 @@ class LandedGroup:
 
     @classmethod
     def of(cls, found: Mapping[str, Any]) -> LandedGroup:
-        """Returns what `asdict` wrote."""
+        """Returns the object that `asdict` wrote."""
         return cls([Landed.of(file) for file in found["files"]], found["failed"], found["replaced"])
 
     @property
     def batches(self) -> list[str]:
-        """The ids of the batches of the files, each once; files share them."""
+        """The ids of the batches of all files, each once, since files can share a batch."""
         return list(dict.fromkeys(batch_id for file in self.files for batch_id in file.batches))
 
 
@@ -143,7 +144,7 @@ class LandedGroup:
 class _Part:
     """One raw object of a landed file."""
 
-    owner: tuple[int, int]  # the file and its part, by their places
+    owner: tuple[int, int]  # positions of the file and of its part
     raw: RawObject
     rows: int
     landed_at: datetime
@@ -152,7 +153,7 @@ class _Part:
 def land_file(
     s3: Any, key: str, contracts: dict[str, Contract], flags: Flags, settings: Settings, *, etag: str | None = None
 ) -> Landed:
-    """Makes raw objects and manifests of one file, as `land_files` does."""
+    """Writes the raw objects and manifests of one file, as `land_files` does, and returns the result."""
     group = land_files(s3, [(key, etag)], contracts, flags, settings)
     if group.replaced:
         raise PermanentError(f"{key} is another file than when it was found; it has a run of its own")
@@ -162,15 +163,17 @@ def land_file(
 def land_files(
     s3: Any, files: Sequence[tuple[str, str | None]], contracts: dict[str, Contract], flags: Flags, settings: Settings
 ) -> LandedGroup:
-    """Makes raw objects and manifests of files of one feed in landing/; small files share a batch. Idempotent.
+    """Writes raw objects and manifests of files of one feed, and returns the result. Idempotent.
+
+    Small files share a batch.
 
     Args:
-        files: key, and the etag of the file that is meant; None is the file as it is.
-        flags: what is known of the files where it cannot be detected.
+        files: the key of each file, and its expected ETag; None accepts the current version.
+        flags: properties of the files that cannot be detected.
 
     Raises:
-        PermanentError: no file can be loaded: there is no such file, or it cannot be read; the message holds no value of
-            the file but its header. A report beside the file says all, with line numbers.
+        PermanentError: no file can be loaded, because none exists or none can be read. The message quotes nothing of
+            the file except its header. The report beside each file has the details, with line numbers.
     """
     if len({feed_of(key) for key, _ in files}) > 1:
         raise PermanentError(f"{', '.join(key for key, _ in files[:FILES_NAMED])}: expected files of one feed")
@@ -214,13 +217,13 @@ def land_files(
 
 
 def feed_of(key: str) -> str:
-    """Returns the feed that the key of a landed file names; of any other key the key."""
+    """Returns the feed in the key of a landed file; any other key is returned unchanged."""
     match = LANDING_KEY.match(key)
     return match["feed"] if match else key
 
 
 class _ReplacedError(Exception):
-    """The file is another one than the run is for."""
+    """The file is not the version that the run is for."""
 
 
 def _land_file(
@@ -233,8 +236,8 @@ def _land_file(
     engine: IdentityEngine,
     settings: Settings,
 ) -> tuple[Landed, list[_Part]]:
-    """Makes the raw objects of a file; what is wrong with the file is in a report beside it."""
-    if not key.startswith(LANDING):  # no other part of the bucket gets a report
+    """Writes the raw objects of a file. If the file cannot be loaded, a report beside it explains why."""
+    if not key.startswith(LANDING):  # reports are written to landing/ only
         raise PermanentError(f"{key}: expected landing/<feed>/<name> with a feed of {', '.join(contracts)}")
     match = LANDING_KEY.match(key)
     with tempfile.TemporaryDirectory(prefix="land-", dir=settings.work_dir) as folder:
@@ -248,15 +251,17 @@ def _land_file(
             _write_report(s3, settings.bucket, found, _failure(found.key, error, flags))
             raise PermanentError(
                 f"{key} cannot be loaded; why, and in which line, is in s3://{settings.bucket}/{found.report_key}"
-            ) from None  # the message may show a sample of the file, which logs must not
+            ) from None  # the message may quote the file, which must not reach the logs
 
 
 def _fetch(s3: Any, bucket: str, key: str, etag: str | None, path: Path) -> tuple[LandedFile, datetime]:
-    """Copies a landed file to `path`, and returns what it is and when it landed. One that is replaced meanwhile is read again.
+    """Downloads a landed file to `path`, and returns its version and when it landed.
+
+    If the file is overwritten during the download, it is downloaded again.
 
     Raises:
-        _ReplacedError: it is another file than `etag` names.
-        PermanentError: there is none.
+        _ReplacedError: the file is not the version that `etag` names.
+        PermanentError: the file does not exist.
     """
     while True:
         try:
@@ -271,7 +276,7 @@ def _fetch(s3: Any, bucket: str, key: str, etag: str | None, path: Path) -> tupl
         except s3.exceptions.ClientError as error:
             if error.response["Error"]["Code"] not in {"PreconditionFailed", "412", "NoSuchKey", "404"}:
                 raise
-            continue  # it was replaced or deleted between the two requests: the next round finds what there is
+            continue  # it was replaced or deleted between the two requests: look again
         with path.open("wb") as file:
             for chunk in body.iter_chunks(1024**2):
                 file.write(chunk)
@@ -279,7 +284,7 @@ def _fetch(s3: Any, bucket: str, key: str, etag: str | None, path: Path) -> tupl
 
 
 def _failure(key: str, error: PermanentError, flags: Flags) -> dict[str, Any]:
-    """Returns what the report of a file that cannot be loaded says."""
+    """Returns the content of the report of a file that cannot be loaded."""
     if isinstance(error, MembersError):
         return {
             "state": "failed",
@@ -294,7 +299,7 @@ def _failure(key: str, error: PermanentError, flags: Flags) -> dict[str, Any]:
 
 
 def _unread(key: str, errors: Mapping[str, PermanentError], flags: Flags) -> dict[str, Any]:
-    """Returns what a report says of files of a zip that cannot be read."""
+    """Returns the part of a report about the files of a zip that cannot be read."""
     members = {name: _failure(key, each, flags) for name, each in errors.items()}
     commands = [command for member in members.values() for command in member.pop("run_again", [])]
     return {
@@ -322,7 +327,7 @@ def _land(
         reading.file.release()
         parts.append(part)
         objects += of_part
-    if unread:  # why may show a sample of the file, so only the report has it
+    if unread:  # the reasons may quote the files, so only the report has them
         log.error(
             "file=%s: %s of %s files of the zip cannot be read", found.key, len(unread), len(unread) + len(readings)
         )
@@ -355,7 +360,7 @@ def _land_part(
     )
     envelopes = Envelopes(survey.keys, feed=contract.feed, version=contract.version, event_version=flags.event_version)
     sent_at = landed_at.isoformat().replace("+00:00", "Z")
-    # The same file, landed at the same time and read in the same way, gives the same objects; its copy gives others.
+    # The same file, landed at the same time and read in the same way, gives the same objects; a copy gives others.
     identity = FileIdentity(source, survey, engine=engine)
     read_as = hashlib.sha256(f"{what} {survey.data_set} {flags} {identity.names}".encode()).hexdigest()[:16]
     folder = f"raw/feed={contract.feed}/dt={landed_at:%Y-%m-%d}/hour={landed_at:%H}"
@@ -365,7 +370,7 @@ def _land_part(
         body = igzip.compress(b"".join(lines.bodies), PACKING_LEVEL, mtime=0)
         first, last, rows = lines.numbers[0], lines.numbers[-1], len(lines.numbers)
         key = f"{prefix}{first:012d}-{last:012d}.ndjson.gz"
-        if last - first + 1 != rows:  # a record spans lines, or lines between are left out
+        if last - first + 1 != rows:  # a record spans several lines, or lines in between are left out
             s3.put_object(Bucket=settings.bucket, Key=_lines_key(key), Body=json.dumps(lines.numbers).encode())
         etag = s3.put_object(Bucket=settings.bucket, Key=key, Body=body)["ETag"].strip('"')
         return _Part(owner, RawObject(key, etag, len(body), settings.bucket), rows, landed_at)
@@ -396,27 +401,27 @@ def _land_part(
 
 def _may_be_cut(source: TabularFile, survey: Survey) -> bool:
     if survey.kind != "csv":
-        return False  # other kinds have an end
+        return False  # other formats mark their end
     last = b""
     for chunk in source.source.chunks(1 << 20):
         last = chunk or last
-    return not {*last[-2:]} & {*b"\r\n"}  # of UTF-16, one of the two bytes
+    return not {*last[-2:]} & {*b"\r\n"}  # in UTF-16, a line break is one of the last two bytes
 
 
 def _lines_key(raw_key: str) -> str:
-    """The key of the list of a raw object's lines in the file, where they are not one after the other."""
+    """Returns the key of the list of a raw object's line numbers, which exists if they are not consecutive."""
     return f"manifests/lines/{raw_key}.json"
 
 
 class _Lines(NamedTuple):
-    """Encoded records: their lines in the file, and their bytes in pieces."""
+    """Encoded records: their line numbers in the file, and their bytes in pieces."""
 
     numbers: list[int]
     bodies: list[bytes | memoryview]
 
 
 def _joined(blocks: Iterable[tuple[Sequence[int], bytes | memoryview]], each: int) -> Iterator[_Lines]:
-    """Yields records up to each multiple of so many, or fewer where they are long; a block ends at each multiple."""
+    """Yields groups of up to `each` records, or fewer if they are long. A block must end at each multiple of `each`."""
     waiting = _Lines([], [])
     done = 0
     for lines, body in blocks:
@@ -431,7 +436,7 @@ def _joined(blocks: Iterable[tuple[Sequence[int], bytes | memoryview]], each: in
 
 
 def _in_order(pool: ThreadPoolExecutor, put: Any, blocks: Iterable[_Lines]) -> Iterator[_Part]:
-    """Yields what `put` returns for each block, with few blocks in memory."""
+    """Yields the result of `put` for each block, in order, with few blocks in memory."""
     waiting = []
     for block in blocks:
         waiting.append(pool.submit(put, block))
@@ -442,7 +447,7 @@ def _in_order(pool: ThreadPoolExecutor, put: Any, blocks: Iterable[_Lines]) -> I
 
 
 class _Progress:
-    """Logs how far the reading is, every few seconds."""
+    """Logs the progress of the reading every few seconds."""
 
     def __init__(self, what: str, total: int) -> None:
         self.what, self.total, self.done, self.started, self.shown = what, total, 0, time.monotonic(), time.monotonic()
@@ -481,13 +486,13 @@ def report_loaded(
     dry_run: bool = False,
     error: str = "",
 ) -> list[dict[str, Any]]:
-    """Writes the report of each file that was landed, and returns them in the files' order.
+    """Writes the report of each landed file, and returns the reports in the order of the files.
 
     Args:
-        loaded: batch id to the count of events by accepted, clean, quarantined, duplicates, of each batch that was loaded.
-        replaced: key of a file to what the report says of the rows that it replaced.
-        dry_run: nothing was to be loaded.
-        error: what failed after the load.
+        loaded: for each loaded batch, its id and its counts of accepted, clean, quarantined and duplicate events.
+        replaced: key of a file to the part of its report about replaced rows.
+        dry_run: whether the run was not meant to load anything.
+        error: the failure after the load, if there was one.
     """
     return [
         _report(s3, file, loaded, settings, (replaced or {}).get(file.key), error, dry_run) for file in landed.files
@@ -537,7 +542,7 @@ def _report(
 
 
 def _with_unread(s3: Any, file: Landed, report: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
-    """Returns what changes in the report by the files of the zip that cannot be read: the report before has why."""
+    """Returns the report's changes for unreadable files of the zip; their errors come from the earlier report."""
     before = _read_report(s3, settings.bucket, LandedFile(file.key, file.etag)) or {}
     unread = [member for member in before.get("members", []) if "error" in member]
     total = len(file.parts) + file.unread
@@ -589,7 +594,7 @@ def _part_report(
 
 
 def _known_rows(s3: Any, part: LandedPart, settings: Settings) -> dict[str, int]:
-    """Returns what was found of the part's rows in core before they were loaded: see `known_rows`."""
+    """Returns the counts of the part's rows that `known_rows` found in core before the load."""
     found = {
         key: counts for batch_id in part.batches for key, counts in read_counts(s3, batch_id, settings.bucket).items()
     }
@@ -605,7 +610,7 @@ def _own_counts(
     lines: list[dict[str, Any]],
     settings: Settings,
 ) -> Mapping[str, int]:
-    """Returns the file's part of a batch's counts, and of its events with a rounded value."""
+    """Returns the file's share of a batch's counts, including its events with a rounded value."""
     own = [line for line in lines if line["object_key"].startswith(part.raw_prefix)]
     rounded = sum(line["rounded"] for line in own)
     if len(own) == len(lines):
@@ -613,7 +618,7 @@ def _own_counts(
     counts = {name: sum(line[name] for line in own) for name in COUNTS}
     if IN_ITEMS in committed:
         counts[IN_ITEMS] = min(committed[IN_ITEMS], counts["accepted"])
-    if committed["duplicates"] > sum(line["duplicates"] for line in lines):  # core had some of the events before
+    if committed["duplicates"] > sum(line["duplicates"] for line in lines):  # core already had some of the events
         known = known_by_object(s3, settings.bucket, batch_id)
         had = sum(events for key, events in known.items() if key.startswith(part.raw_prefix))
         counts = {**counts, "clean": counts["clean"] - had, "duplicates": counts["duplicates"] + had}
@@ -621,13 +626,13 @@ def _own_counts(
 
 
 def _rejected_lines(s3: Any, part: LandedPart, settings: Settings) -> Iterator[dict[str, Any]]:
-    """Yields the line in the file and the reasons of each event that the cleaning rejected."""
+    """Yields the line in the file and the reasons for each event that the cleaning rejected."""
 
     @cache
     def lines_of(source_object: str) -> Sequence[int]:
         try:
             listed = s3.get_object(Bucket=settings.bucket, Key=_lines_key(source_object))["Body"].read()
-        except s3.exceptions.NoSuchKey:  # they follow each other
+        except s3.exceptions.NoSuchKey:  # the lines are consecutive
             first, last = (int(part) for part in source_object.removesuffix(".ndjson.gz").rsplit("-", 2)[1:])
             return range(first, last + 1)
         lines: list[int] = json.loads(listed)
@@ -647,7 +652,7 @@ def _quarantined(s3: Any, manifest: Manifest, bucket: str, raw_prefix: str) -> l
         try:
             body = s3.get_object(Bucket=bucket, Key=key)["Body"].read()
         except s3.exceptions.NoSuchKey:
-            continue  # nothing was rejected
+            continue  # no event of the day was rejected
         columns = ["reasons", "source_object", "source_line"]
         rows += pq.read_table(pa.BufferReader(body), columns=columns).to_pylist()
     own = (row for row in rows if row["source_object"].startswith(raw_prefix))
@@ -655,7 +660,7 @@ def _quarantined(s3: Any, manifest: Manifest, bucket: str, raw_prefix: str) -> l
 
 
 def report_unfinished(s3: Any, file: LandedFile, run_id: str, bucket: str) -> bool:
-    """Writes a report that says that the run left none, where there is none; returns whether it did."""
+    """Writes a failure report if the run left no final report; returns whether it wrote one."""
     found = _read_report(s3, bucket, file)
     if found and found["state"] != UNFINISHED:
         return False

@@ -1,9 +1,11 @@
-"""The ids of a file's events: of the file and the line, or of the values of the row (docs/adr/0038-identity-of-rows.md).
+"""Makes the ids of a file's events, from file and line or from the row's values (docs/adr/0038-identity-of-rows.md).
 
-    row    the first 128 bits of the SHA-256 of the JSON list of the canonical texts of the identity columns, written as a UUID
-    event  UUIDv5 of (feed, "<row>/<n>"), where it is the n-th row of the file with these values
+Ids from values are made in two steps:
 
-so that two files that overlap have the same ids for the rows that are in both, however each is written.
+    row    the first 128 bits of the SHA-256 of the JSON list of the identity columns' canonical texts, as a UUID
+    event  UUIDv5 of (feed, "<row>/<n>") for the n-th row of the file with these values
+
+Two overlapping files therefore have the same ids for the rows that are in both, however each file is written.
 """
 
 from __future__ import annotations
@@ -39,15 +41,15 @@ from ecommerce_elt.landing.tabular import Block, Flags, Survey, TabularFile, Tim
 log = logging.getLogger(__name__)
 
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:row")
-MEMORY_BYTES = 256 * 1024**2  # of the engine; it spills the rest to its folder
+MEMORY_BYTES = 256 * 1024**2  # memory of the engine; it spills the rest to its folder
 BLOCKS_AT_ONCE = 100
-BATCH_BYTES = 2 << 20  # of texts at once: the engine has several copies of them
-TEXT_MAX = 65_535  # bytes; a column's max_bytes is no larger, and a longer text is known by its digest
+BATCH_BYTES = 2 << 20  # of texts at once, because the engine holds several copies of them
+TEXT_MAX = 65_535  # bytes: the largest max_bytes of a column. Longer texts are replaced by their digest
 IDS_AT_ONCE = 20_000
 READ = pa.schema([("number", pa.int64()), ("event_time", pa.timestamp("us", "UTC")), ("data", pa.list_(pa.string()))])
 
 CREATE_KEYS = "CREATE OR REPLACE TABLE row_keys (number BIGINT, row_key UUID)"
-# A row with more values than there are keys is kept whole by `as_record`, and rejected by the cleaning.
+# `as_record` keeps a row with more values than keys whole, and the cleaning rejects it.
 KEYS_OF_ROWS = """
 INSERT INTO row_keys
 WITH events AS (
@@ -66,7 +68,8 @@ SELECT
     CAST(LEFT(SHA256(CAST(COALESCE(unassigned, TO_JSON(canonical)) AS VARCHAR)), 32) AS UUID) AS row_key
 FROM canonical_rows
 """
-# Of columns that are apart: in one row is the n-th text of each. A value's canonical text depends on no other value of its row.
+# For columnar blocks: row n has the n-th distinct text of each column. This is possible because the canonical text of a
+# value does not depend on other values of its row.
 TEXTS_OF_COLUMNS = """
 WITH events AS (
     SELECT
@@ -96,10 +99,10 @@ REPEATED = "SELECT COUNT(*) - COUNT(DISTINCT row_key) FROM row_keys"
 
 
 def identity_columns(contract: Contract, flags: Flags) -> tuple[Column, ...]:
-    """Returns the columns whose values make the ids of a file's events; none where the file and the line do.
+    """Returns the columns from whose values the event ids are made; empty if ids are made from file and line.
 
     Raises:
-        PermanentError: the flags ask for what the feed, or a correction, cannot have.
+        PermanentError: the flags ask for ids from values, but the feed or a correction cannot have them.
     """
     kind = flags.identity or ("file" if contract.identity == "file" else "rows")
     if kind == "file":
@@ -118,11 +121,13 @@ def identity_columns(contract: Contract, flags: Flags) -> tuple[Column, ...]:
 
 
 class IdentityEngine:
-    """DuckDB for the ids of one file after the other: it takes longer to start than a small file needs it. A context manager.
+    """A DuckDB engine that is shared by one file after the other, because starting it takes longer than a small file.
+
+    Use it as a context manager.
 
     Args:
-        work_dir: where a folder is made for what it spills; the system's by default.
-        spill_max_bytes: what it may spill there; as `bounded_engine`.
+        work_dir: where its spill folder is made; the system's temporary folder by default.
+        spill_max_bytes: the largest number of bytes that it may spill, as in `bounded_engine`.
     """
 
     def __init__(self, work_dir: Path | None = None, spill_max_bytes: int | None = None) -> None:
@@ -137,7 +142,7 @@ class IdentityEngine:
 
     @cached_property
     def connection(self) -> duckdb.DuckDBPyConnection:
-        """The engine, which starts when it is first asked for."""
+        """The connection to the engine, which starts at the first access."""
         folder = self._open.enter_context(tempfile.TemporaryDirectory(prefix="identity-", dir=self.work_dir))
         opened = bounded_engine(
             Path(folder), memory_bytes=MEMORY_BYTES, threads=2, spill_max_bytes=self.spill_max_bytes
@@ -145,20 +150,24 @@ class IdentityEngine:
         engine = self._open.enter_context(opened)
         engine.execute("SET TimeZone = 'UTC'")
         engine.execute(COMPARE_WORDS)
-        engine.execute("SET enable_progress_bar = false")  # it is printed to where the output goes
+        engine.execute("SET enable_progress_bar = false")  # the bar would be printed to the output
         return engine
 
 
 class FileIdentity:
-    """The ids of one file's events. Use as a context manager: entering it reads the file where its values make the ids.
+    """The ids of one file's events.
+
+    Use it as a context manager. Entering the context reads the file if ids are made from values.
 
     Args:
-        work_dir: of an engine of its own, where there is none.
-        engine: which has no other file meanwhile.
+        source: the file.
+        survey: the findings of its first reading.
+        work_dir: the work folder of its own engine, if `engine` is None.
+        engine: a shared engine, which no other file may use at the same time.
 
     Attributes:
-        columns: those whose values make the ids; none where the file and the line do.
-        repeated: rows of the file that have the same values as one before them; 0 where values do not count.
+        columns: the columns from whose values the ids are made; empty if they are made from file and line.
+        repeated: the number of rows with the same values as an earlier row; 0 if ids are made from file and line.
     """
 
     def __init__(
@@ -184,7 +193,7 @@ class FileIdentity:
 
     @property
     def names(self) -> str:
-        """What makes the ids, for a report: the columns, or "file"."""
+        """The names of the identity columns, or "file", for a report."""
         return ", ".join(column.name for column in self.columns) or "file"
 
     def __str__(self) -> str:
@@ -193,7 +202,7 @@ class FileIdentity:
         return f"ids by {self.names}; {self.repeated:,} rows repeat another"
 
     def blocks(self, multiple: int) -> Iterator[tuple[Block, Sequence[bytes]]]:
-        """Yields `TabularFile.blocks` with the ids of each."""
+        """Yields each block of `TabularFile.blocks` with the ids of its events."""
         ids = self._ids()
         for block in self.source.blocks(self.survey, multiple):
             joined = ids(block.lines)
@@ -202,7 +211,7 @@ class FileIdentity:
     def encoded(
         self, multiple: int, envelopes: Envelopes, sent_at: str
     ) -> Iterator[tuple[Sequence[int], bytes | memoryview]]:
-        """Yields the lines of some records, and their events, one a line; every `multiple` records are the last ones of some."""
+        """Yields the lines and encoded events of each block of records; a block ends after every `multiple` records."""
         ids, by_columns = self._ids(), ColumnEnvelopes(envelopes, sent_at)
         for block in self.source.blocks(self.survey, multiple, by_columns=True):
             joined = ids(block.lines)
@@ -213,7 +222,7 @@ class FileIdentity:
                 yield block.lines, self.source.encoded(block, each, envelopes, sent_at)
 
     def _ids(self) -> Callable[[Sequence[int]], bytes]:
-        """Returns what gives the ids of the records on the lines that follow, one after the other."""
+        """Returns a function that returns the concatenated ids of the next records, given their lines."""
         if not self.columns:
             identify = event_ids_of(self.survey.data_set)
             return lambda lines: b"".join(identify(lines))
@@ -235,7 +244,7 @@ class FileIdentity:
         self._engine.execute(CREATE_KEYS)
         rows: list[tuple[int, Block]] = []
         number = 0
-        # A column that the file has under two names is typed row by row.
+        # If the file has one column under two names, its rows are typed one by one.
         are_apart = all(len(self._places(column)) < 2 for column in self.columns)
         for block in self.source.blocks(self.survey, sys.maxsize, by_columns=True):
             if block.by_columns and are_apart and _are_short(block.by_columns.found):
@@ -309,7 +318,7 @@ def _columns(block: Block, keys: Sequence[str]) -> tuple[pa.Array, pa.Array]:
     values = block.values if block.records is None else [[record.get(key) for key in keys] for record in block.records]
     ends = pa.array(list(accumulate(map(len, values), initial=0)), pa.int32())
     texts = _texts(list(chain.from_iterable(values)))
-    if (pc.max(pc.binary_length(texts)).as_py() or 0) > TEXT_MAX:  # no column can hold it: it is rejected, by any name
+    if (pc.max(pc.binary_length(texts)).as_py() or 0) > TEXT_MAX:  # no column can hold it, so it is rejected
         shortened = [
             sha256(raw).hexdigest() if t is not None and len(raw := t.encode()) > TEXT_MAX else t
             for t in texts.to_pylist()
@@ -321,5 +330,5 @@ def _columns(block: Block, keys: Sequence[str]) -> tuple[pa.Array, pa.Array]:
 def _texts(values: list[Any]) -> pa.StringArray:
     try:
         return pa.array(values, pa.string())
-    except pa.ArrowException:  # values that are no texts, as JSON has them
+    except pa.ArrowException:  # JSON also has values that are not texts
         return pa.array([v if v is None or type(v) is str else orjson.dumps(v).decode() for v in values], pa.string())

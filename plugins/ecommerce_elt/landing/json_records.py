@@ -1,4 +1,4 @@
-"""JSON: one object a line, or over several lines, or one array of them. A record keeps its values as they are written."""
+"""Reads JSON: one object per line, objects over several lines, or one array of objects. Values keep their spelling."""
 
 from __future__ import annotations
 
@@ -12,26 +12,27 @@ import orjson
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import FileLimits
 
-PLAIN_DIGITS = 18  # an integer of more may not fit into 64 bits
-TORN_CHARS = 64  # before the end of what is read so far, an error may only mean that the rest is missing
+PLAIN_DIGITS = 18  # an integer with more digits may not fit into 64 bits
+TORN_CHARS = 64  # an error this close to the end of the text read so far may only mean that more text is needed
 
 
 def _integer(text: str) -> Any:
     return int(text) if len(text) <= PLAIN_DIGITS else orjson.Fragment(text)
 
 
-# Numbers are written again digit by digit as they were. NaN and Infinity are no JSON, and Python and pandas write them: they
-# become the texts, which mean that a value is missing.
+# Numbers are written again with the same digits. NaN and Infinity are not valid JSON, but Python and pandas write them.
+# They become texts, which are read as missing values.
 _DECODER = json.JSONDecoder(parse_int=_integer, parse_float=orjson.Fragment, parse_constant=str)
 _BLANKS = {"": re.compile(r"[ \t\r\n]*"), ",": re.compile(r"[ \t\r\n,]*"), "\ufeff": re.compile(r"[ \t\r\n\ufeff]*")}
 
 
 class JsonRecords:
-    """Objects that follow each other, one a line or over several, or that are in one array.
+    """Iterates over the objects of a file: a sequence of objects on one or more lines each, or one array of objects.
 
     Args:
-        texts: the file, in pieces.
-        name: of the file, for messages.
+        texts: the text of the file, in pieces.
+        name: the name of the file, for messages.
+        limits: the largest size of a record.
     """
 
     def __init__(self, texts: Iterator[str], name: object, limits: FileLimits) -> None:
@@ -40,10 +41,11 @@ class JsonRecords:
         self.is_array = False
 
     def __iter__(self) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields the objects: of an array with their number in it, else with the line on which each begins; both from 1.
+        """Yields each object with its place: its number in the array, or the line on which it begins, counted from 1.
 
         Raises:
-            PermanentError: something is no object, or is larger than a row may be; names the place, and no value.
+            PermanentError: a record is not an object, or is larger than a row may be. The message names its place and
+                quotes no value.
         """
         number = 0
         self._skip("\ufeff")
@@ -71,7 +73,7 @@ class JsonRecords:
         return bool(more)
 
     def _skip(self, also: str = "") -> str:
-        """Goes on to what is no blank, and returns its first character: none at the end."""
+        """Skips blanks, and returns the next character, or an empty text at the end."""
         blanks = _BLANKS[also]
         while True:
             found = blanks.match(self.text, self.at)
@@ -110,7 +112,7 @@ class JsonRecords:
 
 
 def too_long(where: str, limits: FileLimits) -> PermanentError:
-    """Returns the error of a row that is longer than it may be."""
+    """Returns the error for a row that is longer than the limit."""
     return PermanentError(
         f"{where}: is longer than {limits.row_bytes:,} characters. Is it one record? If it is, raise "
         "ECOMMERCE_FILE_ROW_BYTES"

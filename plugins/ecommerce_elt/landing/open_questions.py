@@ -1,4 +1,4 @@
-"""What a file leaves open, asked in the words of whoever reads it: the producer's flags, or the parameters of a DAG run."""
+"""Errors for ambiguous files. The answer is named as a flag of the producer or as a parameter of a DAG run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from ecommerce_elt.errors import PermanentError
 
-FLAGS = {"data_set": "--dataset"}  # the others are spelled as the options
+FLAGS = {"data_set": "--dataset"}  # all other flags are spelled like the options
 
 
 class OpenQuestionError(PermanentError):
-    """A file can be read in several ways, or its columns have other names: each of the answers decides it.
+    """A file can be read in several ways, or its columns have unknown names. Each answer resolves the ambiguity.
 
     Args:
-        asked: what is open, up to where the answers are named.
-        answers: option to value; an empty text where the user has to find it.
-        more: what follows the answers.
+        asked: the question, up to the place where the answers are named.
+        answers: for each answer, option to value; the value is an empty text if the user has to find it.
+        more: the text after the answers.
     """
 
     def __init__(self, asked: str, answers: Sequence[Mapping[str, Any]], more: str = "") -> None:
@@ -29,7 +29,7 @@ class OpenQuestionError(PermanentError):
         return self.asked + " or ".join(" ".join(map(_as_flag, a, a.values())) for a in self.answers) + self.more
 
     def as_parameters(self) -> str:
-        """Returns the message with the parameters of a DAG run in place of flags."""
+        """Returns the message with the parameters of a DAG run instead of command-line flags."""
         shown = (
             ", ".join(f"{name}: {json.dumps(a[name], ensure_ascii=False)}" if a[name] != "" else name for name in a)
             for a in self.answers
@@ -37,11 +37,11 @@ class OpenQuestionError(PermanentError):
         return self.asked + " or ".join(shown) + self.more
 
     def of(self, file: object) -> OpenQuestionError:
-        """Returns the question with the file's name before it."""
+        """Returns the same question, prefixed with the file's name."""
         return OpenQuestionError(f"{file}: {self.asked}", self.answers, self.more)
 
     def commands(self, dag_id: str, conf: Mapping[str, Any]) -> list[str]:
-        """Returns what runs the DAG again, for each answer; `...` stands for what the user has to find."""
+        """Returns for each answer the command that triggers the DAG again; `...` marks a value the user has to find."""
         return [
             f"airflow dags trigger {dag_id} --conf "
             + shlex.quote(json.dumps(_merged(conf, answer), ensure_ascii=False))

@@ -1,6 +1,6 @@
-"""What a file is by its first bytes, whatever it is called, and its bytes without what it is packed in.
+"""Detects the format of a file by its first bytes, whatever its name, and unpacks it.
 
-A limit stands against every way in which a small file can become a large one: see `FileLimits`.
+Limits prevent a small file from unpacking to a large one: see `FileLimits`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from ecommerce_elt.settings import FileLimits
 
 CHUNK_BYTES = 1 << 20
 START_BYTES = 1 << 12
-RATIO_FROM_BYTES = 256 << 20  # smaller files may be as repetitive as they like
+RATIO_FROM_BYTES = 256 << 20  # below this unpacked size, the ratio is not checked
 OPENERS: dict[bytes, tuple[str, Callable[..., Any]]] = {
     b"\x1f\x8b": ("gzip", igzip.open),
     b"BZh": ("bzip2", bz2.open),
@@ -33,7 +33,8 @@ OPENERS: dict[bytes, tuple[str, Callable[..., Any]]] = {
 }
 ISAL_ERROR: type[Exception] = isal_zlib.IsalError  # type: ignore[assignment]  # its stub has an instance
 CANNOT_UNPACK: tuple[type[Exception], ...] = (EOFError, OSError, lzma.LZMAError, ISAL_ERROR)
-# What zipfile raises of a damaged file: NotImplementedError and RuntimeError for ways to pack or to encrypt that it lacks.
+# Errors of zipfile for a damaged file. NotImplementedError and RuntimeError mean an unsupported compression or
+# encryption.
 BROKEN_ZIP: tuple[type[Exception], ...] = (
     zipfile.BadZipFile,
     zlib.error,
@@ -48,15 +49,20 @@ BOMS = {codecs.BOM_UTF8: "utf-8-sig", codecs.BOM_UTF16_LE: "utf-16", codecs.BOM_
 WORKBOOKS = {"xlsx", "xlsb", "xls", "ods"}
 WORKBOOK_SUFFIXES = {".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"}
 TEXTS = {"csv", "json"}
-ENTRY_MAX_BYTES = 1 << 12  # of a zip's directory, for a member; its name alone may take more
+ENTRY_MAX_BYTES = 1 << 12  # average per member in a zip's directory; a single long name may take more
 
 
 class PackedFile:
-    """A file, and what is in it.
+    """A file that may be compressed.
 
     Args:
-        folder: where a copy is unpacked that has to be read out of order; the temporary folder by default.
-        name: for messages; by default the path.
+        path: the file.
+        limits: the largest sizes that are unpacked.
+        folder: where a copy is unpacked if it needs random access; the temporary folder by default.
+        name: the name of the file in messages; the path by default.
+
+    Raises:
+        PermanentError: there is no such file.
     """
 
     def __init__(self, path: Path, limits: FileLimits, folder: Path | None = None, name: str = "") -> None:
@@ -71,10 +77,10 @@ class PackedFile:
 
     @cached_property
     def kind(self) -> str:
-        """csv, json, parquet, zip, xlsx (xlsm as well), xlsb, xls or ods.
+        """The format: csv, json, parquet, zip, xlsx (also for xlsm), xlsb, xls or ods.
 
         Raises:
-            PermanentError: it is known and cannot be read.
+            PermanentError: the format is recognized, but cannot be read.
         """
         if any(self.packing and self.start.startswith(magic) for magic in OPENERS):
             raise PermanentError(
@@ -103,7 +109,7 @@ class PackedFile:
 
     @property
     def bom(self) -> str:
-        """The encoding that a byte order mark names, else nothing."""
+        """The encoding indicated by the byte order mark, or an empty text without one."""
         return next((name for bom, name in BOMS.items() if self.start.startswith(bom)), "")
 
     def broken_workbook(self, why: object) -> PermanentError:
@@ -130,7 +136,7 @@ class PackedFile:
         """Yields the unpacked bytes.
 
         Raises:
-            PermanentError: they cannot be unpacked, or are more than a limit allows.
+            PermanentError: they cannot be unpacked, or exceed a limit.
         """
         try:
             with self._opener(self.path, "rb") as file:
@@ -152,10 +158,10 @@ class PackedFile:
 
     @cached_property
     def unpacked(self) -> Path:
-        """The file itself, or an unpacked copy that lives as long as this object."""
+        """The file itself, or an unpacked copy that exists as long as this object."""
         if not self.packing:
             return self.path
-        # Closed with this object, and removed with it or with its folder, which may be gone before.
+        # It is closed with this object. It is removed with this object or with its folder, whichever ends first.
         self._copy = tempfile.NamedTemporaryFile(prefix="unpacked-", dir=self.folder, delete=self.folder is None)  # noqa: SIM115
         self._copy.writelines(self.chunks())
         self._copy.flush()
@@ -163,12 +169,12 @@ class PackedFile:
 
 
 def allowed_bytes(packed_bytes: int, limits: FileLimits) -> int:
-    """Returns how many bytes so many packed ones may become."""
+    """Returns the largest number of bytes that so many packed bytes may unpack to."""
     return min(limits.unpacked_bytes, max(RATIO_FROM_BYTES, int(packed_bytes * limits.unpacked_ratio)))
 
 
 def too_large(path: object, packing: str, unpacked: int, limits: FileLimits) -> PermanentError:
-    """Returns the error of a file that has become larger than it may."""
+    """Returns the error for a file that unpacks to more than the limit."""
     if unpacked > limits.unpacked_bytes:
         limit, setting = f"{limits.unpacked_bytes:,} bytes", "ECOMMERCE_FILE_UNPACKED_BYTES"
     else:
@@ -184,18 +190,18 @@ def too_large(path: object, packing: str, unpacked: int, limits: FileLimits) -> 
 class Member(NamedTuple):
     """One file of a zip."""
 
-    number: int  # in the zip's order, from 1
+    number: int  # position in the zip, from 1
     name: str
     info: zipfile.ZipInfo
 
 
 class Archive:
-    """A zip with files."""
+    """A zip of files."""
 
     def __init__(self, source: PackedFile) -> None:
         self.source = source
         self.members: list[Member] = []
-        self.skipped: list[str] = []  # hidden files and those that macOS adds
+        self.skipped: list[str] = []  # hidden files, and files that macOS adds
         with open_zip(source.unpacked, source.limits) as packed:
             infos = packed.infolist()
         for info in infos:
@@ -212,21 +218,21 @@ class Archive:
             raise too_large(source.name, "zip", total, source.limits)
 
     def extract(self, member: Member, folder: Path, name: str) -> PackedFile:
-        """Unpacks one file. Its suffix is kept, else it is called by its number.
+        """Unpacks one file, and returns it. The copy is named after the member's number, with its suffix.
 
         Args:
-            name: for messages.
+            member: the file in the zip.
+            folder: where it is unpacked.
+            name: the name of the file in messages.
 
         Raises:
-            PermanentError: it is damaged, encrypted, or a zip itself.
+            PermanentError: the file is damaged, encrypted, or itself a zip.
         """
         path = folder / f"member-{member.number}{Path(member.name).suffix[:8]}"
         with open_zip(self.source.unpacked, self.source.limits) as packed, path.open("wb") as copy:
             try:
                 with packed.open(member.info) as file:
-                    shutil.copyfileobj(
-                        file, copy, CHUNK_BYTES
-                    )  # no more than the directory says, which the limits allow
+                    shutil.copyfileobj(file, copy, CHUNK_BYTES)  # at most the size in the directory, which was checked
             except BROKEN_ZIP as error:
                 raise PermanentError(
                     f"{name}: cannot be unpacked: {type(error).__name__}. Is it damaged, or has it a password?"
@@ -238,7 +244,7 @@ class Archive:
 
 
 def open_zip(path: Path, limits: FileLimits) -> zipfile.ZipFile:
-    """Opens a zip whose directory is no larger than that of so many members."""
+    """Opens a zip after checking that neither its directory nor its number of members exceeds the limits."""
     with path.open("rb") as file:
         size = _directory_bytes(file)
     if size > limits.members * ENTRY_MAX_BYTES:
@@ -257,7 +263,7 @@ def _too_many(path: Path, limits: FileLimits) -> PermanentError:
 
 
 def _directory_bytes(file: IO[bytes]) -> int:
-    """Returns the size of a zip's directory, as the record at its end says: 0 where there is none, which zipfile refuses."""
+    """Returns the size of a zip's directory from its end record; 0 without an end record, which zipfile refuses."""
     size = file.seek(0, 2)
     file.seek(max(0, size - (1 << 16) - 22))
     tail = file.read()
@@ -272,7 +278,7 @@ def _directory_bytes(file: IO[bytes]) -> int:
 
 
 class ZipPart:
-    """One part of a zip that is open as a file: its bytes by ISA-L, which takes half the time of zipfile."""
+    """One part of an open zip file, unpacked with ISA-L, which takes half the time of zipfile."""
 
     def __init__(self, file: IO[bytes], info: zipfile.ZipInfo) -> None:
         self.file, self.info = file, info
@@ -281,7 +287,7 @@ class ZipPart:
         """Yields the unpacked bytes.
 
         Raises:
-            zipfile.BadZipFile: they are not what the directory says.
+            zipfile.BadZipFile: the bytes do not match the directory.
         """
         info = self.info
         if info.flag_bits & 1 or info.compress_type not in {zipfile.ZIP_DEFLATED, zipfile.ZIP_STORED}:

@@ -1,4 +1,4 @@
-"""The parameters of the DAG load_history: what its runs are told of a file, and what is done with it."""
+"""The parameters of the DAG load_history: how a file is read, and what is done with its rows."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from airflow.sdk import Param
 
 
 def load_history_params() -> dict[str, Param]:
-    """Returns name to parameter, in the order in which the form shows them."""
+    """Returns the parameters by name, in the order in which the trigger form shows them."""
     return {
         "key": Param(type="string", minLength=1, description="Of the file: landing/<feed>/<name>."),
         "engine": Param("auto", enum=["auto", "duckdb", "glue"], description="What cleans; auto decides by size."),

@@ -1,4 +1,4 @@
-"""Parquet: its rows as records, with what the source would write for times and decimals. Imports pyarrow, which takes time."""
+"""Reads the rows of Parquet files as records, with times and decimals as texts. Imports pyarrow, which is slow."""
 
 from __future__ import annotations
 
@@ -16,18 +16,18 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.landing.json_records import too_long
 from ecommerce_elt.settings import FileLimits
 
-PARQUET_ROWS = 100  # at a time: each may be as long as a row may be
+PARQUET_ROWS = 100  # rows at a time: each may have the largest allowed length
 BROKEN_PARQUET = (pa.ArrowException, OSError)
 
 
 def parquet_records(path: Path, name: object, limits: FileLimits) -> Iterator[tuple[int, dict[str, Any]]]:
-    """Yields the rows of a Parquet file, with their numbers from 1.
+    """Yields the rows of a Parquet file, numbered from 1.
 
     Raises:
-        PermanentError: the file is damaged, or larger than a limit allows.
+        PermanentError: the file is damaged or exceeds a limit.
     """
     try:
-        # Texts are read as dictionaries, so that one that is used often is in memory once until it is looked at.
+        # Texts are read as dictionaries, so that a repeated text is in memory only once until it is decoded.
         texts = [f.name for f in pq.read_schema(path) if pa.types.is_string(f.type) or pa.types.is_binary(f.type)]
         with pq.ParquetFile(path, pre_buffer=False, buffer_size=1 << 20, read_dictionary=texts) as file:
             _check(file.metadata, name, limits)
@@ -61,7 +61,7 @@ def _check(metadata: pq.FileMetaData, name: object, limits: FileLimits) -> None:
         found = metadata.row_group(group)
         for number in range(found.num_columns):
             column = found.column(number)
-            values_bytes = 8 * column.num_values if column.num_values > found.num_rows else 0  # of lists
+            values_bytes = 8 * column.num_values if column.num_values > found.num_rows else 0  # the column has lists
             if max(column.total_uncompressed_size, values_bytes) > limits.column_chunk_bytes:
                 raise PermanentError(
                     f"{name}: column {column.path_in_schema} has {column.total_uncompressed_size:,} bytes and "
@@ -78,13 +78,13 @@ def _values(column: pa.Array, where: str, limits: FileLimits) -> list[Any]:
             raise too_long(where, limits)
         column, kind = column.dictionary_decode(), kind.value_type
     if pa.types.is_timestamp(kind) and kind.unit == "ns":
-        column = column.cast(pa.timestamp("us", kind.tz), safe=False)  # what is below a microsecond is cut
+        column = column.cast(pa.timestamp("us", kind.tz), safe=False)  # truncated to microseconds
     elif pa.types.is_float16(kind) or pa.types.is_float32(kind):
         column = column.cast(pa.string()).cast(
             pa.float64()
-        )  # the shortest number that it is: 2.55, not 2.549999952316284
+        )  # the shortest decimal for this float: 2.55, not 2.549999952316284
     elif pa.types.is_floating(kind):
-        column = pc.if_else(pc.is_nan(column), None, column)  # pandas writes NaN where there is no value
+        column = pc.if_else(pc.is_nan(column), None, column)  # pandas writes NaN for a missing value
     found = column.to_pylist()
     is_plain = (
         pa.types.is_string(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_boolean(kind)
@@ -93,7 +93,7 @@ def _values(column: pa.Array, where: str, limits: FileLimits) -> list[Any]:
 
 
 def _as_written(value: Any) -> Any:
-    """A value as its source would write it in JSON."""
+    """Returns a value as its source would write it in JSON."""
     match value:
         case datetime() | date() | time():
             return value.isoformat()

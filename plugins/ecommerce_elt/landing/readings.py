@@ -1,4 +1,4 @@
-"""A file, or each file of a zip, read once, before anything is sent or written."""
+"""Reads a file, or each file of a zip, once before anything is sent or written."""
 
 from __future__ import annotations
 
@@ -13,19 +13,20 @@ from ecommerce_elt.settings import FileLimits, file_limits
 
 
 class Reading(NamedTuple):
-    """One file of records, and what its first reading found out."""
+    """One file of records, and the findings of its first reading."""
 
-    name: str  # in the zip, or which one it is where names may be of people; empty without a zip
+    name: str  # name in the zip, or its number if names may identify people; empty without a zip
     file: TabularFile
     survey: Survey
 
 
 class MembersError(PermanentError):
-    """No file of a zip can be read, or its reader wants all of them.
+    """No file of a zip can be read, or some cannot be read and the caller needs all of them.
 
     Args:
-        name: of the zip.
-        errors: by the name of the file.
+        name: the name of the zip.
+        errors: the error of each unreadable file, by its name.
+        total: the number of files in the zip.
     """
 
     def __init__(self, name: object, errors: dict[str, PermanentError], total: int) -> None:
@@ -38,12 +39,12 @@ class MembersError(PermanentError):
 
 
 class Readings(NamedTuple):
-    """What is in a file.
+    """The contents of a landed file.
 
     Args:
-        files: those that can be read.
-        skipped: files of a zip that were left out because they are no data.
-        unread: files of a zip that cannot be read, and why.
+        files: the files that can be read.
+        skipped: files of a zip that were left out because they are not data.
+        unread: files of a zip that cannot be read, with their errors.
     """
 
     files: list[Reading]
@@ -51,10 +52,10 @@ class Readings(NamedTuple):
     unread: dict[str, PermanentError]
 
     def whole(self, name: object) -> Readings:
-        """Returns this, for who wants all files of a zip or none.
+        """Returns this object if all files can be read. For callers that need all files of a zip or none.
 
         Raises:
-            MembersError: one of them cannot be read.
+            MembersError: at least one file cannot be read.
         """
         if self.unread:
             raise MembersError(name, self.unread, len(self.unread) + len(self.files))
@@ -64,14 +65,18 @@ class Readings(NamedTuple):
 def read_files(
     path: Path, contract: Contract, flags: Flags, folder: Path, *, name: str = "", limits: FileLimits | None = None
 ) -> Readings:
-    """Returns what is in a file. One file of a zip that cannot be read leaves the others as they are.
+    """Returns the contents of a file. A file of a zip that cannot be read does not affect the others.
 
     Args:
-        folder: where files of a zip are unpacked; it must stay until the records are read.
-        name: of the file for messages, where it is not the path.
+        path: the file.
+        contract: the contract of the feed.
+        flags: properties of the file that cannot be detected.
+        folder: where files of a zip are unpacked; it must exist until the records are read.
+        name: the name of the file in messages, if not its path.
+        limits: the largest sizes that are read; from the settings by default.
 
     Raises:
-        PermanentError: nothing of it can be read.
+        PermanentError: nothing of the file can be read.
     """
     limits = limits or file_limits()
     source = PackedFile(path, limits, folder, name)

@@ -1,4 +1,4 @@
-"""What a replacement writes: its events in raw/, the values that it replaces, and the plan that a retry takes up. See `replacing`."""
+"""Writes the outputs of a replacement: events in raw/, replaced values, and the plan for a retry. See `replacing`."""
 
 from __future__ import annotations
 
@@ -27,9 +27,9 @@ from ecommerce_elt.warehouse.redshift import Warehouse, role_of, texts
 def write(
     s3: Any, target: Warehouse, found: Plan, export: LandedExport, column: str, contract: Contract, settings: Settings
 ) -> str | None:
-    """Writes the plan's events to raw/, with their manifest, and the values that it replaces; returns the id of the batch.
+    """Writes the plan's events to raw/ with a manifest, and the replaced values; returns the id of the batch.
 
-    The same plan is the same objects. None where there is no event; then there are the values alone.
+    Returns None if the plan has no events; then only the values are written. The same plan gives the same objects.
     """
     sent_at = export.landed_at.isoformat().replace("+00:00", "Z")
     objects = [
@@ -91,7 +91,7 @@ def _withdrawals(rows: Iterable[Withdrawn], contract: Contract, sent_at: str) ->
 def _restorations(
     s3: Any, export: LandedExport, restored: Mapping[str, tuple[str, int]], settings: Settings
 ) -> Iterator[bytes]:
-    """Yields the events of the file that come back, as the file has them, in a version above that which took them out."""
+    """Yields the restored events as in the file, each with a higher version than the one that withdrew it."""
     waiting = dict(restored)
     for batch_id in export.batches:
         for raw in read_manifest(s3, settings.bucket, batch_id).objects:
@@ -130,17 +130,19 @@ def _put_events(
 def unfinished(
     s3: Any, target: Warehouse, export: LandedExport, column: str, contract: Contract, settings: Settings
 ) -> dict[str, Any] | None:
-    """Returns the plan that a task which died wrote and may not have loaded: batch_id and what it tells; None where there is none.
+    """Returns the plan of a dead task that may not be loaded yet, or None if there is no such plan.
+
+    The plan has the batch_id, the time of planning, the counts, and the report of `Plan.told`.
 
     Raises:
-        PermanentError: another file replaced values meanwhile, so that the plan may be wrong by now.
+        PermanentError: another file has replaced values since, so that the plan may be out of date.
     """
     key = f"{export.folder(column)}plan.json"
     try:
         kept: dict[str, Any] = json.loads(s3.get_object(Bucket=settings.bucket, Key=key)["Body"].read())
     except s3.exceptions.NoSuchKey:
         return None
-    if not column or committed(target, kept["batch_id"], settings):  # what only brings rows back is right at any time
+    if not column or committed(target, kept["batch_id"], settings):  # restoring rows is always safe
         return kept
     sql = (settings.sql_dir / "ops/replacement/since.sql").read_text("utf-8")
     given = {"feed": contract.feed, "column_name": column, "planned_at": kept["planned_at"]}
@@ -154,17 +156,17 @@ def unfinished(
 
 
 def finish(s3: Any, export: LandedExport, column: str, settings: Settings) -> None:
-    """Deletes the plan, once it is loaded. Idempotent."""
+    """Deletes the plan and its values after they are loaded. Idempotent."""
     delete(s3, settings.bucket, [f"{export.folder(column)}plan.json", f"{export.folder(column)}values/values.jsonl"])
 
 
 def values_url(export: LandedExport, column: str, settings: Settings) -> str:
-    """Returns where COPY finds the values that the plan replaces."""
+    """Returns the S3 URL from which COPY reads the values that the plan replaces."""
     return f"s3://{settings.bucket}/{export.folder(column)}values/"
 
 
 def keep_values(target: Warehouse, url: str, settings: Settings) -> None:
-    """Keeps the values of a plan without events."""
+    """Stores the replaced values of a plan without events in the warehouse."""
     names = {"replaced_values": url, "copy_role": role_of(settings)}
     target.run(texts(settings.sql_dir, KEEP_REPLACEMENTS, names), name="keep replacements")
 
@@ -172,7 +174,7 @@ def keep_values(target: Warehouse, url: str, settings: Settings) -> None:
 def replaced(
     target: Warehouse, export: LandedExport, column: str, contract: Contract, settings: Settings
 ) -> dict[str, int]:
-    """Returns what the file replaced, over all runs: values, values that changed by it, rows_withdrawn, rows_restored."""
+    """Returns the file's totals over all runs: values, changed (changed values), rows_withdrawn, rows_restored."""
     sql = (settings.sql_dir / "ops/replacement/of_file.sql").read_text("utf-8")
     given = {
         "feed": contract.feed,

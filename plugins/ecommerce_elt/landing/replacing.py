@@ -1,10 +1,15 @@
-"""Rows of core that the newest export of their invoice lacks: found, and taken out by events of their own. See docs/adr/0041.
+"""Finds rows of core that the newest export of their invoice lacks, and withdraws them with events. See docs/adr/0041.
 
-    raw/feed=F/dt=../hour=../landed-<time>-withdrawn-<digest>-<first>-<last>.ndjson.gz  takes events out, each in a higher version
-    raw/feed=F/dt=../hour=../landed-<time>-restored-<digest>-<first>-<last>.ndjson.gz   brings events back that the file has again
-    manifests/replacing/<digest>/   of a landed file: what COPY reads of it, deleted in the end; and the plan, which a retry takes up
+    raw/feed=F/dt=../hour=../landed-<time>-withdrawn-<digest>-<first>-<last>.ndjson.gz
+        events that withdraw earlier events, each with a higher version
+    raw/feed=F/dt=../hour=../landed-<time>-restored-<digest>-<first>-<last>.ndjson.gz
+        events that restore withdrawn events, because the file has them again
+    manifests/replacing/<digest>/
+        files of one landed file: the rows that COPY reads, which are deleted at the end, and the plan, which a retry
+        resumes
 
-The time is that of the file that lacks the events, or has them again: of two files the one that landed later is the newer one.
+The time in a key is that of the file that lacks the events or has them again. Of two files, the one that landed later
+is the newer one.
 """
 
 from __future__ import annotations
@@ -34,7 +39,7 @@ from ecommerce_elt.warehouse.redshift import Session, Warehouse, render, role_of
 log = logging.getLogger(__name__)
 
 REPLACING = "manifests/replacing/"
-VALUES_NAMED = 20  # of each reason, in a report
+VALUES_NAMED = 20  # values that a report names for each reason
 _LANDED_AT = re.compile(r"/landed-(\d{8}T\d{6}Z)-")
 UNREADABLE = "rows of the file have no readable {column}, so each value may lack rows: mend the lines, and put the file there again"
 UNREAD_MEMBERS = (
@@ -51,11 +56,15 @@ UNFINISHED = "the file ends with it and has no line break at its end, so it may 
 
 @dataclass(frozen=True)
 class LandedExport:
-    """One landed file that was loaded, as far as a replacement needs it.
+    """The properties of a loaded landed file that a replacement needs.
 
     Args:
-        raw_prefixes: of the keys of its raw objects: of each file of a zip, and whether that file may be cut at its end.
-        is_whole: whether each file of a zip could be read.
+        key: the key of the file.
+        etag: its ETag.
+        raw_prefixes: the key prefix of the raw objects of each of its files, and whether that file may be cut off at
+            its end.
+        batches: the ids of its batches.
+        is_whole: whether all files of a zip could be read.
     """
 
     key: str
@@ -66,7 +75,7 @@ class LandedExport:
 
     @property
     def landed_at(self) -> datetime:
-        """When the file landed, in whole seconds."""
+        """The time when the file landed, in whole seconds."""
         found = _LANDED_AT.search(next(iter(self.raw_prefixes)))
         assert found is not None
         return datetime.strptime(found[1], "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
@@ -78,14 +87,14 @@ class LandedExport:
 
 @dataclass
 class Plan:
-    """What a replacement does.
+    """The changes that a replacement makes.
 
     Args:
-        withdrawn: of each time, (value, event id, event version, time, data) of events of core that a file of that time lacks.
-        restored: event id to (value, version that took it out).
-        replaced: the values for which the file counts from now on.
-        left_alone: reason to value to the rows that would have been withdrawn.
-        warnings: what a person should look at.
+        withdrawn: for each landing time, the events of core that the file of that time lacks.
+        restored: event id to the value and the version that withdrew the event.
+        replaced: the values for which this file is now the newest export.
+        left_alone: reason to value to the number of rows that were not withdrawn for this reason.
+        warnings: messages that a person should check.
     """
 
     withdrawn: dict[datetime, list[Withdrawn]] = field(default_factory=lambda: defaultdict(list))
@@ -99,12 +108,12 @@ class Plan:
         return sum(map(len, self.withdrawn.values()))
 
     def first(self) -> list[dict[str, Any]]:
-        """Returns the first values of which rows are withdrawn, with how many."""
+        """Returns the first values with withdrawn rows, and the number of rows of each."""
         rows = Counter(row.value for of_time in self.withdrawn.values() for row in of_time)
         return [{"value": value, "rows": rows[value]} for value in sorted(rows)[:VALUES_NAMED]]
 
     def told(self) -> dict[str, Any]:
-        """Returns what the report says of what was left alone."""
+        """Returns the part of the report about values that were left alone, and the warnings."""
         reasons = [
             {"why": why, "values": len(values), "rows": sum(values.values()), "first": sorted(values)[:VALUES_NAMED]}
             for why, values in sorted(self.left_alone.items())
@@ -114,7 +123,7 @@ class Plan:
 
 @dataclass(frozen=True)
 class Withdrawn:
-    """One event of core that is taken out; `data` has the identity columns by the keys of a record."""
+    """One event of core that is withdrawn. `data` has the values of its identity columns by record key."""
 
     value: str
     event_id: str
@@ -124,10 +133,10 @@ class Withdrawn:
 
 
 def check(params: Mapping[str, Any], contract: Contract) -> None:
-    """Checks that a run's parameters can replace rows of the feed.
+    """Checks that a run's parameters allow a replacement of rows of the feed.
 
     Raises:
-        PermanentError: says which cannot, and why.
+        PermanentError: a parameter does not allow it. The message names the parameter and the reason.
     """
     column = params["replace_by"]
     if not column:
@@ -162,7 +171,7 @@ def check(params: Mapping[str, Any], contract: Contract) -> None:
         )
 
 
-# The transaction that finds what a file replaces.
+# The transaction that finds the rows that a file replaces.
 FIND = (
     "ops/replace/create_landed_row.sql",
     "ops/replace/copy_landed_rows.sql",
@@ -176,13 +185,18 @@ FIND = (
 
 
 def plan(s3: Any, target: Warehouse, export: LandedExport, column: str, contract: Contract, settings: Settings) -> Plan:
-    """Finds what the file replaces. Nothing is changed.
+    """Returns the changes that the file makes. Nothing is changed yet.
 
     Args:
-        column: whose values the file replaces: `replace_by`.
+        s3: boto3 client.
+        target: the warehouse.
+        export: the landed file.
+        column: the column whose values the file replaces (`replace_by`).
+        contract: the contract of the feed.
+        settings: with the HMAC key, if the feed needs one.
 
     Raises:
-        PermanentError, TransientError: as `Warehouse.run` and `cleaner.clean_batch`.
+        PermanentError, TransientError: as in `Warehouse.run` and `cleaner.clean_batch`.
     """
     folder = export.folder(column)
     try:
@@ -197,7 +211,7 @@ def plan(s3: Any, target: Warehouse, export: LandedExport, column: str, contract
                 "columns": ", ".join(_in_core(contract, name) for name in contract.identity),
             }
             if rejected is None:
-                return Plan()  # no row is clean, so nothing says what core should have
+                return Plan()  # no row is clean, so the expected rows of core are unknown
             of_feed = {"feed": contract.feed, "column_name": column}
             session.run(texts(settings.sql_dir, FIND, names), of_feed, name=f"plan {folder}"[:128])
             return _planned(_Found(session, settings, names, contract, export), rejected, unreadable)
@@ -208,10 +222,11 @@ def plan(s3: Any, target: Warehouse, export: LandedExport, column: str, contract
 def _write_rows(
     s3: Any, export: LandedExport, column: str, folder: str, contract: Contract, settings: Settings
 ) -> tuple[Counter[str] | None, int]:
-    """Cleans the file's events once more, and writes what COPY reads of them: clean files may be compacted since.
+    """Cleans the file's events again and writes them for COPY, because the clean files may have been compacted since.
 
     Returns:
-        value to rows of it that are rejected, None where no row is clean; and how many rejected rows have no readable value.
+        The number of rejected rows of each value, or None if no row is clean; and the number of rejected rows without a
+        readable value.
     """
     rejected: Counter[str] = Counter()
     unreadable, clean = 0, 0
@@ -226,7 +241,7 @@ def _write_rows(
                     writer = writer or parquet_writer(work / "rows.parquet", batch.schema)
                     writer.write_batch(batch)
                     clean += batch.num_rows
-                # A value that is rejected itself, and one of a row with too many values, may be any.
+                # A value that was itself rejected, or is in a row with too many values, is unknown.
                 reads = f"CASE WHEN NOT LIST_CONTAINS([r.column_name FOR r IN reasons], '{column}') THEN {column} END"
                 for value, rows in engine.sql(
                     f"SELECT {reads} AS value, COUNT(*) FROM cleaned WHERE LEN(reasons) > 0 GROUP BY ALL"  # noqa: S608
@@ -252,7 +267,7 @@ def _write_rows(
 
 @dataclass(frozen=True)
 class _Found:
-    """What the session's tables say: ops/replace."""
+    """Reads the temporary tables that ops/replace left in the session."""
 
     session: Session
     settings: Settings
@@ -288,7 +303,7 @@ def _planned(found: _Found, rejected: Counter[str], unreadable: int) -> Plan:
     for row in found.rows("values"):
         value, newest = row["replaced_value"], row["landed_at"] and _utc(row["landed_at"])
         if newest == export.landed_at and (row["file_key"], row["etag"]) == (export.key, export.etag):
-            why[value] = ""  # it did so before
+            why[value] = ""  # the file has replaced it already
         elif newest and newest >= export.landed_at:
             why[value] = NEWER if newest > export.landed_at else SAME_TIME
         elif all_alone:
@@ -321,7 +336,7 @@ def _planned(found: _Found, rejected: Counter[str], unreadable: int) -> Plan:
 
 
 def plan_restored(target: Warehouse, export: LandedExport, contract: Contract, settings: Settings) -> Plan:
-    """Finds the events of the file that an older file's replacement took out; the file withdraws nothing."""
+    """Returns a plan that restores events which an older file's replacement withdrew; it withdraws nothing."""
     result, sql = Plan(), settings.sql_dir / "ops/withdrawal"
     given = {"feed": contract.feed, "landed_at": sql_time(export.landed_at)}
     if not int(target.query((sql / "of_feed.sql").read_text("utf-8"), given)[0][0]):

@@ -1,4 +1,4 @@
-"""What waits for landed files, in the triggerer, without holding a worker slot."""
+"""The deferrable sensor for landed files. It waits in the triggerer and holds no worker slot."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from ecommerce_elt.landing.files import LANDING, new_files, runs_of
 
 
 class LandedFilesTrigger(BaseTrigger):
-    """Fires when there is a file in landing/ that has no report beside it.
+    """Fires when landing/ contains a file that has no report beside it.
 
-    The provider's S3KeyTrigger lists one level of folders only, and wakes a task each time it looks.
+    The provider's S3KeyTrigger is not used because it lists only one level of folders and wakes the task at each poll.
     """
 
     def __init__(self, bucket: str, poke_interval: float, aws_conn_id: str | None) -> None:
@@ -43,12 +43,13 @@ class LandedFilesTrigger(BaseTrigger):
 
 
 class LandedFilesSensor(S3KeySensor):
-    """Defers until there is a file in landing/ that has no report beside it; ends as skipped when `timeout` passes first.
+    """Defers until landing/ contains a file without a report beside it; is skipped when `timeout` passes first.
 
-    Returns the runs that load such files, as `runs_of`: a task of its own for this would keep each file waiting.
+    Returns the runs that load such files, as `runs_of` does. A separate task for this would delay each file.
 
     Args:
-        group_bytes: of small files that share a run.
+        bucket: the bucket of landing/.
+        group_bytes: the largest total size of small files that share a run.
     """
 
     def __init__(self, *, bucket: str, group_bytes: int, **kwargs: Any) -> None:
@@ -65,7 +66,7 @@ class LandedFilesSensor(S3KeySensor):
         self.bucket, self.group_bytes = bucket, group_bytes
 
     def execute(self, context: Context) -> list[dict[str, Any]]:
-        super().execute(context)  # defers, if there is none yet
+        super().execute(context)  # defers if there is no new file yet
         return self._runs()
 
     def execute_complete(self, context: Context, event: dict[str, Any]) -> list[dict[str, Any]]:
@@ -89,5 +90,5 @@ class LandedFilesSensor(S3KeySensor):
 
 
 def has_new_files(files: list[dict[str, Any]], **context: Any) -> bool:
-    """Returns whether one of the objects of landing/ is a file without a report."""
+    """Returns whether one of the listed objects is a file without a report."""
     return bool(new_files(files))

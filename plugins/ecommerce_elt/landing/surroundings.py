@@ -1,6 +1,6 @@
-"""What stands around the records of a table, and is none: titles, the header again, totals, blank rows.
+"""Detects rows of a table that are not records: titles, repeated headers, totals and blank rows.
 
-A row is left out by evidence alone. All rows that are left out are counted, and listed by line.
+A row is left out only on evidence. All left-out rows are counted, and the first ones of each kind are listed by line.
 """
 
 from __future__ import annotations
@@ -19,21 +19,21 @@ from ecommerce_elt.feeds.contracts import Column
 from ecommerce_elt.feeds.dialects import DECIMAL, rewrites
 from ecommerce_elt.landing.decimal_marks import Mark, with_point
 
-LISTED_LINES = 100  # of each kind
-TOTALS_TRIED = 10_000  # rows that may be totals; where more look like it, they are data
+LISTED_LINES = 100  # listed for each kind
+TOTALS_TRIED = 10_000  # candidates for totals; if more rows look like totals, they are data
 NUMBER_MAX = 64  # characters
 LIKE_A_NUMBER = re.compile(
     r"[^\w.,]{0,3}(?:[A-Z]{3} ?)?[^\w.,]{0,2}[0-9][0-9.,'’\u00a0\u202f ]*(?:[ )-]|[^\w.,]|[A-Z]{3}){0,4}"
 )
 PLAIN = re.compile(DECIMAL)
-# A spreadsheet and pandas add binary floats: 0.1 + 0.2 is 0.30000000000000004.
+# Spreadsheets and pandas add binary floats: 0.1 + 0.2 is 0.30000000000000004.
 FLOAT_NOISE = Decimal("1e-9")
 SIGNS = ("£", "€", "$", "¥", "GBP", "EUR", "USD")
 
 
 @dataclass
 class LeftOut:
-    """Rows of one kind that are no records."""
+    """Rows of one kind that are not records."""
 
     rows: int = 0
     lines: list[int] = field(default_factory=list)  # the first ones
@@ -45,12 +45,12 @@ class LeftOut:
 
 
 def is_blank(row: Sequence[Any]) -> bool:
-    """Returns whether no cell has more than blanks."""
+    """Returns whether all cells of the row are empty or contain only blanks."""
     return not any(value.strip() if isinstance(value, str) else value is not None for value in row)
 
 
 def may_be_total(row: Sequence[Any], time_at: int) -> bool:
-    """Returns whether a row can be a total: no time, at least one number, and at most one cell that is none."""
+    """Returns whether a row can be a total: no time, at least one number, and at most one text that is not a number."""
     texts = numbers = 0
     for i, value in enumerate(row):
         if isinstance(value, date | time | timedelta):
@@ -70,13 +70,13 @@ def may_be_total(row: Sequence[Any], time_at: int) -> bool:
 
 
 class Totals:
-    """Adds up the columns of a table, and says which of the rows that may be totals are.
+    """Sums the columns of a table, and determines which of the candidate rows are totals.
 
     Args:
-        keys: of the columns of the file.
-        columns: of the contract, by key.
-        marks: decimal marks of the file's columns, where they are known.
-        time_at: the place of the event's time.
+        keys: the keys of the file's columns.
+        columns: the columns of the contract, by key.
+        marks: the decimal marks of the file's columns, by position, as far as they are known.
+        time_at: the position of the column with the event's time.
     """
 
     def __init__(self, keys: Sequence[str], columns: dict[str, Column], marks: dict[int, Mark], time_at: int) -> None:
@@ -86,14 +86,14 @@ class Totals:
         self.readers = [_Reader(columns.get(key), marks.get(i, common)) for i, key in enumerate(keys)]
         of = {i: column for i, key in enumerate(keys) if (column := columns.get(key))}
         wholes = [i for i, column in of.items() if column.type in {"integer", "bigint"}]
-        # Below prices, spreadsheets have the sum of the amounts: of quantity times price.
+        # Below a price column, spreadsheets often show the sum of the amounts: quantity times price.
         self.products = [(i, j) for i, column in of.items() if column.decimal for j in wholes]
 
     def found(self, rows: Iterator[tuple[int, Sequence[Any]]], candidates: Collection[int]) -> list[int]:
         """Returns the lines of the totals.
 
         Args:
-            rows: line and values of all rows that are not left out otherwise.
+            rows: line and values of all rows that are not left out for another reason.
             candidates: lines of the rows that may be totals.
         """
         tried, totals = set(candidates), []
@@ -117,7 +117,7 @@ class Totals:
         others = sum(not is_blank([value]) for i, value in enumerate(row) if i not in numbers)
         if not numbers or others > 1:
             return False
-        # A record that repeats the only one before it, and has lost its time, is no total.
+        # A record that has lost its time and equals the only record before it is not a total.
         is_record = all(
             not is_blank([row[i]])
             for i, key in enumerate(self.keys)
@@ -130,11 +130,11 @@ class _Sums:
     """Sums of columns, and of products of two columns, over some rows.
 
     Args:
-        products: places of the two columns.
+        products: for each product, the positions of the two columns.
     """
 
     def __init__(self, products: Sequence[tuple[int, int]]) -> None:
-        self.rows = 0  # with a time: a total is one of records
+        self.rows = 0  # rows with a time, since a total sums records
         self.columns: defaultdict[int, Decimal] = defaultdict(Decimal)
         self.products = dict.fromkeys(products, Decimal(0))
 
@@ -147,7 +147,7 @@ class _Sums:
                 self.products[i, j] += numbers[i] * numbers[j]
 
     def are(self, numbers: dict[int, Decimal]) -> bool:
-        """Returns whether each number is the sum of its column, or of the column's products."""
+        """Returns whether each number equals the sum of its column, or the sum of one of the column's products."""
         return all(
             any(
                 abs(total - number) <= FLOAT_NOISE * max(Decimal(1), abs(number))
@@ -158,7 +158,7 @@ class _Sums:
 
 
 class _Reader:
-    """Reads the numbers of one column, in the dialect that the contract and the file say."""
+    """Reads the numbers of one column, using its type in the contract and the decimal mark of the file."""
 
     def __init__(self, column: Column | None, mark: Mark | None) -> None:
         self.mark = mark

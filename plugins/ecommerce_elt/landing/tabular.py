@@ -1,8 +1,8 @@
-"""Files with one record a row or an object: CSV of any spelling, workbooks, JSON and Parquet, packed or not.
+"""Files with one record per row or object: CSV of any dialect, workbooks, JSON and Parquet, packed or not.
 
-The whole file is read once before anything is sent. What its bytes and values decide is detected; what they leave open
-is asked for by an error that names the option. Memory does not grow with a file; of a workbook, one sheet is in memory,
-some 0.4 GB for half a million rows.
+The whole file is read once before anything is sent. Properties that the bytes and values of the file determine are
+detected. If they are ambiguous, an error asks for the answer and names the option. Memory use does not grow with the
+size of a file. Only of a workbook is a whole sheet in memory: some 0.4 GB for half a million rows.
 """
 
 from __future__ import annotations
@@ -42,37 +42,37 @@ from ecommerce_elt.settings import FileLimits, file_limits
 
 TEXT_BYTES = 1 << 16
 NOT_SHOWN = "The feed has personal columns, so nothing of the line is shown here: look at it in the file"
-SHOWN_MAX = 60  # of a name in a message
+SHOWN_MAX = 60  # characters of a name in a message
 NAMES_SHOWN = 50
-HEADER_ROWS = 50  # the first ones, among which the header is
-HEADER_LINES = 20  # that one row may take
+HEADER_ROWS = 50  # first rows in which the header is searched
+HEADER_LINES = 20  # lines that one row may span
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}
 LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
-BLOCK_ROWS = 500  # at a time: few enough for the processor's cache, and for no round of the garbage collector
-LONG_ROWS = 4  # at a time, where rows are so long that BLOCK_ROWS of them are more than BLOCK_CHARS
+BLOCK_ROWS = 500  # rows at a time: they fit into the processor's cache and trigger no garbage collection
+LONG_ROWS = 4  # rows at a time, if BLOCK_ROWS rows are longer than BLOCK_CHARS
 BLOCK_CHARS = 1 << 23
-READINGS = 3  # of a file that is replaced while it is read
-SKIPPED_MAX = 1_000_000  # repeated headers and totals, whose lines are kept
-VALUE_MAX = 256  # characters of what may be a time or a number; readers remember what they read
+READINGS = 3  # attempts to read a file that is replaced while it is read
+SKIPPED_MAX = 1_000_000  # repeated headers, totals and blank rows, whose line numbers are kept
+VALUE_MAX = 256  # characters of a time or a number: parsers cache their inputs, and longer texts would fill the cache
 
 
 @dataclass(frozen=True)
 class Flags:
-    """What the user said about the file, where it cannot be detected."""
+    """Properties of the file that the user gave because they cannot be detected."""
 
     encoding: str | None = None
     delimiter: str | None = None
     date_order: str | None = None
-    decimal_comma: bool | None = None  # False is a decimal point
+    decimal_comma: bool | None = None  # False means a decimal point
     sheet: str | None = None
     columns: dict[str, str] = field(default_factory=dict)
     data_set: str | None = None
-    event_version: int = 1  # above 1, the file corrects what came of the same data set before
-    identity: str | None = None  # file or rows, in place of what the contract says
+    event_version: int = 1  # above 1, the file corrects earlier events of the same data set
+    identity: str | None = None  # "file" or "rows"; overrides the contract
 
 
 class TimedColumns(NamedTuple):
-    """Records by columns, those of the survey's keys, with the time in UTC of each text of the column of times."""
+    """Columnar records with the survey's keys as columns, and the UTC time of each distinct text of the time column."""
 
     found: Columns
     time_at: int
@@ -83,7 +83,7 @@ _SomeRows = Columns | tuple[list[int], list[Any]]  # lines and values
 
 
 class Row(NamedTuple):
-    """One record: its line, row or place in an array, counted from 1, its values by key, and its time in UTC if readable."""
+    """One record: its line, row or array position, counted from 1, its values by key, and its UTC time if readable."""
 
     line: int
     data: dict[str, Any]
@@ -91,19 +91,19 @@ class Row(NamedTuple):
 
 
 class Block(NamedTuple):
-    """Some records that follow each other: `Row` says what they are."""
+    """Some consecutive records. See `Row` for the meaning of their fields."""
 
     lines: Sequence[int]
-    values: list[list[str]]  # of the survey's keys; empty where the records name their keys, or are by columns
+    values: list[list[str]]  # for the survey's keys; empty if `records` or `by_columns` is set
     times: list[datetime | None]
     records: list[dict[str, Any]] | None = None
-    by_columns: TimedColumns | None = None  # of which these records are those from `start`
+    by_columns: TimedColumns | None = None  # this block has the rows from `start` on
     start: int = 0
 
 
 @dataclass(frozen=True)
 class Survey:
-    """What the first reading of the file found out."""
+    """The findings of the first reading of the file."""
 
     path: str
     data_set: str
@@ -114,17 +114,17 @@ class Survey:
     date_order: str
     keys: tuple[str, ...]
     sheet: str | None
-    decimal_marks: dict[str, Mark]  # of the columns of decimals that have commas, by key
+    decimal_marks: dict[str, Mark]  # by key, of decimal columns that contain commas
     kind: str
     left_out: dict[str, LeftOut]
     formulas_without_value: int = 0
-    header_at: int = 1  # its line or row
-    width: int = 0  # of the header, with the columns that are blank
-    blank_columns: tuple[int, ...] = ()  # without a name and without a value
-    has_wide_rows: bool = False  # some end with more commas than the header
-    skipped: Sequence[int] = ()  # lines of repeated headers and totals
+    header_at: int = 1  # line or row of the header
+    width: int = 0  # number of columns of the header, including blank ones
+    blank_columns: tuple[int, ...] = ()  # positions of columns without a name and without values
+    has_wide_rows: bool = False  # whether some rows have more cells than the header
+    skipped: Sequence[int] = ()  # lines of repeated headers, totals and blank rows
     block_rows: int = BLOCK_ROWS
-    filled_down: dict[str, int] = field(default_factory=dict)  # key to values that rows got from the order's rows above
+    filled_down: dict[str, int] = field(default_factory=dict)  # key to number of values filled down
 
     @property
     def blank_lines(self) -> int:
@@ -132,14 +132,18 @@ class Survey:
 
 
 class _LongRowsError(Exception):
-    """Some rows are so long that fewer must be in memory at a time."""
+    """Rows are so long that fewer of them must be in memory at a time."""
 
 
 class TabularFile:
-    """One file as records of one feed.
+    """One file, read as records of one feed.
 
     Args:
-        folder: where what must be unpacked is put; the temporary folder by default.
+        path: the file, or the file with its compression.
+        contract: the contract of the feed.
+        flags: properties of the file that cannot be detected.
+        limits: the largest sizes that are read; from the settings by default.
+        folder: where a copy is unpacked if one is needed; the temporary folder by default.
     """
 
     def __init__(
@@ -165,7 +169,7 @@ class TabularFile:
         if self.kind == "zip":
             raise PermanentError(f"{self.path}: is a zip; its files are read one by one")
         self.is_workbook = self.kind in WORKBOOKS
-        self.has_keys = self.kind in {"json", "parquet"}  # in each record
+        self.has_keys = self.kind in {"json", "parquet"}  # each record has its own keys
         self._book = Workbook(self.source)
 
     def _state_now(self) -> tuple[int, ...]:
@@ -173,11 +177,11 @@ class TabularFile:
         return found.st_ino, found.st_size, found.st_mtime_ns
 
     def release(self) -> None:
-        """Lets go of a sheet that is in memory; it is read again where it is needed."""
+        """Frees the sheet that is in memory; it is read again when it is needed."""
         self._book = Workbook(self.source)
 
     def first_rows(self, number: int) -> dict[str, list[list[str]]]:
-        """Returns the first rows of a table, as texts: by sheet of those that are looked at, or by delimiter.
+        """Returns the first rows of a table as texts, for each sheet that is read or for each possible delimiter.
 
         Raises:
             PermanentError: the file cannot be read as text or as a workbook.
@@ -198,15 +202,15 @@ class TabularFile:
             raise too_long(f"{self.path}: line 1", self.limits) from None
         found = {}
         for mark in [self._given_delimiter()] if self.flags.delimiter else DELIMITERS:
-            with contextlib.suppress(csv.Error):  # another mark may split what this one cannot
+            with contextlib.suppress(csv.Error):  # another delimiter may fit
                 found[mark] = list(csv.reader(lines, delimiter=mark, quoting=self._quoting))
         return found
 
     def survey(self) -> Survey:
-        """Reads the whole file once; again, if it is replaced meanwhile.
+        """Reads the whole file once and returns the findings; reads it again if it is replaced meanwhile.
 
         Raises:
-            PermanentError: the file cannot be read, or its values leave open how; names the line and the option.
+            PermanentError: the file cannot be read, or is ambiguous. The message names the line and the option.
         """
         for _ in range(READINGS):
             try:
@@ -421,7 +425,7 @@ class TabularFile:
         return evidence.mark()
 
     def layout(self, survey: Survey) -> str:
-        """Returns how the file is laid out, for a message."""
+        """Returns a description of the file's layout, for a message."""
         if survey.sheet is not None:
             return f"sheet {self._shown_sheet(survey.sheet)}"
         if self.has_keys:
@@ -429,7 +433,7 @@ class TabularFile:
         return f"{survey.encoding}, delimiter {survey.delimiter!r}"
 
     def rows(self, survey: Survey) -> Iterator[Row]:
-        """Yields the records in the order of the file."""
+        """Yields the records in file order."""
         for block in self.blocks(survey):
             records = block.records
             if records is None:
@@ -437,7 +441,7 @@ class TabularFile:
             yield from map(Row, block.lines, records, block.times)
 
     def encoded(self, block: Block, ids: Sequence[bytes], envelopes: Envelopes, sent_at: str) -> bytes:
-        """Returns the events of a block, one a line."""
+        """Returns the events of a block, one per line."""
         if block.records is None:
             return envelopes.encode(ids, block.times, block.values, sent_at)
         try:
@@ -449,13 +453,15 @@ class TabularFile:
             ) from None
 
     def blocks(self, survey: Survey, multiple: int = BLOCK_ROWS, *, by_columns: bool = False) -> Iterator[Block]:
-        """Yields the records in the order of the file, BLOCK_ROWS at a time or fewer; every `multiple` rows end a block.
+        """Yields the records in file order, up to BLOCK_ROWS at a time; a block ends after every `multiple` rows.
 
         Args:
-            by_columns: blocks may be by columns, with more rows.
+            survey: the findings of the first reading.
+            multiple: the number of rows at whose multiples a block ends.
+            by_columns: whether blocks may be columnar; these can have more rows.
 
         Raises:
-            PermanentError: the file was replaced since its survey: its lines are other records than the ids are made for.
+            PermanentError: the file was replaced after its survey, so that the ids would belong to other records.
         """
         for block in self._all_blocks(survey, multiple, by_columns=by_columns):
             if self._state != self._state_now():
@@ -522,9 +528,9 @@ class TabularFile:
         for lines, values in blocks:
             moments = _column(values, time_at)
             texts = _with_points(values, width, marks) if marks else values
-            if self.is_workbook:  # a CSV has nothing but texts
+            if self.is_workbook:  # in a CSV, all values are texts already
                 texts = [[v if type(v) is str else _text(v) for v in row] for row in texts]
-            if survey.uneven_rows:  # those with too many have no column of time
+            if survey.uneven_rows:  # in rows with too many values, the time column is unknown
                 moments = [None if len(row) > width else moment for row, moment in zip(values, moments, strict=True)]
             if self.is_workbook:
                 times = [
@@ -565,7 +571,7 @@ class TabularFile:
             yield Block(lines, [], times, records)
 
     def _records(self, encoding: str, filling: FillingDown | None) -> Iterator[tuple[int, dict[str, Any]]]:
-        """Yields the records that name their keys, with the keys of the contract."""
+        """Yields the records of a JSON or Parquet file with the keys of the contract."""
         if self.kind == "parquet":
             from ecommerce_elt.landing.parquet_records import parquet_records
 
@@ -585,7 +591,7 @@ class TabularFile:
     # -- bytes and text ---------------------------------------------------------------------------------------------------
 
     def _digest(self) -> tuple[str, str]:
-        """Returns the SHA-256 of the unpacked bytes, and how they are text: read once, since unpacking takes time."""
+        """Returns the SHA-256 and the encoding of the unpacked bytes; both in one pass because unpacking is slow."""
         digest, decoder, encoding = hashlib.sha256(), None, ""
         if self.kind in {"csv", "json"}:
             encoding = self.flags.encoding or self.source.bom or "utf-8"
@@ -604,10 +610,10 @@ class TabularFile:
                 except UnicodeDecodeError as error:
                     raise self._not_utf8(line, error) from None
                 line += chunk.count(b"\n")
-            if self.kind == "csv":  # before all of a file that is one line is unpacked
+            if self.kind == "csv":  # detects a file that is one long line before all of it is unpacked
                 end = max(chunk.rfind(b"\n"), chunk.rfind(b"\r"))
                 without_end = len(chunk) - end - 1 if end >= 0 else without_end + len(chunk)
-                if without_end > 4 * self.limits.row_bytes:  # bytes of a character
+                if without_end > 4 * self.limits.row_bytes:  # a character has up to 4 bytes
                     raise too_long(f"{self.path}: line {line}", self.limits)
         return digest.hexdigest(), encoding
 
@@ -624,7 +630,7 @@ class TabularFile:
         )
 
     def _lines(self, encoding: str) -> Iterator[str]:
-        """Yields lines with their ends. io.TextIOWrapper asks an unpacker at each line whether it is closed, in Python."""
+        """Yields lines with their ends. io.TextIOWrapper is slower: for each line it checks `closed` in Python."""
         return itertools.chain.from_iterable(io.StringIO(text, newline="") for text in self._whole_lines(encoding))
 
     def _texts(self, encoding: str) -> Iterator[str]:
@@ -642,14 +648,14 @@ class TabularFile:
         """Yields the text in pieces of whole lines.
 
         Raises:
-            UnicodeError: it is not in this encoding.
+            UnicodeError: the text is not in this encoding.
             _TooLongError: a line is longer than a row may be.
         """
         decoder = codecs.getincrementaldecoder(encoding)()
         rest = ""
         for chunk in self.source.chunks(TEXT_BYTES):
             text = rest + decoder.decode(chunk)
-            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1  # the last \r may be half of a \r\n
+            end = max(text.rfind("\n"), text.rfind("\r", 0, -1)) + 1  # a final \r may be the first half of \r\n
             rest = text[end:]
             if len(rest) > self.limits.row_bytes:
                 raise _TooLongError
@@ -657,7 +663,7 @@ class TabularFile:
         yield rest + decoder.decode(b"", True)
 
     def _header(self, encoding: str) -> tuple[str, int]:
-        """Returns the delimiter and the line of the header: the first one that has all required columns, by any delimiter."""
+        """Returns the delimiter and line of the header: the first line with all required columns by any delimiter."""
         head: list[str] = []
         try:
             head.extend(itertools.islice(self._lines(encoding), HEADER_ROWS + HEADER_LINES))
@@ -676,9 +682,9 @@ class TabularFile:
                     rest = itertools.islice(head, at, None)
                     header = next(csv.reader(rest, delimiter=mark, quoting=self._quoting))
                 except csv.Error:
-                    continue  # a title with an open quote, or a column that is too long: then no line is found
+                    continue  # e.g. a title with an open quote, or a value that is too long
                 if not (missing := self._missing(header)):
-                    return mark, at + 1  # only one mark can split the header into all required columns
+                    return mark, at + 1  # only one delimiter can split a line into all required columns
                 if closest is None or len(missing) < closest[0]:
                     closest = len(missing), at + 1, missing, header
         if closest is None:
@@ -707,12 +713,16 @@ class TabularFile:
         *,
         by_columns: bool = False,
     ) -> tuple[list[Any], Iterator[Any]]:
-        """Returns the header, and an iterator over lines and values of the rows behind it.
+        """Returns the header, and an iterator over blocks of the rows after it, with their lines and values.
 
         Args:
-            block_rows: that are together at the most.
-            block_chars: that may be read for a block; 0 is any number.
-            by_columns: rows may be by columns, more of them at a time.
+            encoding: the encoding of a text file.
+            delimiter: the delimiter of a text file.
+            sheet: the sheet of a workbook; None for a text file.
+            header_at: the line or row of the header.
+            block_rows: the largest number of rows in a block.
+            block_chars: the largest number of characters that are read for a block; 0 for no limit.
+            by_columns: whether blocks may be columnar; these can have more rows.
         """
         if sheet is not None:
             rows = itertools.islice(self._book.rows(sheet), header_at - 1, None)
@@ -756,7 +766,7 @@ class TabularFile:
     # -- workbooks ----------------------------------------------------------------------------------------------------
 
     def _sheet(self) -> tuple[str, int]:
-        """Returns the sheet that has the columns, and the row of its header."""
+        """Returns the sheet that has the required columns, and the row of its header."""
         names = self._book.names
         if self.flags.sheet and self.flags.sheet not in names:
             raise OpenQuestionError(
@@ -802,7 +812,7 @@ class TabularFile:
         )
 
     def _shown_sheet(self, name: str) -> str:
-        """The sheet for a message: by number, from 1, where it may be named after a person."""
+        """Returns the sheet's name for a message, or its number from 1 if the name may identify a person."""
         return f"no. {self._book.names.index(name) + 1}" if self.contract.is_personal else name
 
     def _sheets(self, names: list[str]) -> list[dict[str, Any]]:
@@ -811,7 +821,7 @@ class TabularFile:
     # -- columns ------------------------------------------------------------------------------------------------
 
     def _mapped(self, header: str) -> str:
-        """Returns the key that a header of the file gets in the record."""
+        """Returns the key under which records store the column with this header."""
         clean = header.strip().lstrip("\ufeff")
         for key, name in self.flags.columns.items():
             if normalise_header(name) == normalise_header(clean):
@@ -824,11 +834,11 @@ class TabularFile:
         return [c.header for c in self.contract.columns if c.required and c.header not in keys]
 
     def _shown(self, header: Sequence[Any]) -> str:
-        """The header for a message, unless it may be a row of data; of a feed with personal columns the known names alone."""
+        """Returns the header for a message: only known names for a personal feed, none if it may be a row of data."""
         names = [str(name)[:SHOWN_MAX] for name in header]
         is_known = [normalise_header(self._mapped(name)) in self.contract.headers for name in names]
         known = sum(is_known)
-        if known * 2 < len(names):  # a single value may be spelt like a column: a product "Phone"
+        if known * 2 < len(names):  # a single value can equal a column name, such as a product "Phone"
             return f"{known} of its {len(names)} fields are names that the feed knows: is it a header?"
         if self.contract.is_personal:
             keys = [self._mapped(name) for name, is_one in zip(names, is_known, strict=True) if is_one]
@@ -874,15 +884,15 @@ class TabularFile:
 
 
 class _TooLongError(Exception):
-    """A row has more characters than it may have."""
+    """A row is longer than the limit."""
 
 
 class _Reading:
-    """Counts the characters that the rows of a block were read from.
+    """Counts the characters that are read for the rows of a block.
 
     Args:
-        row_chars: that one row may have.
-        block_chars: that a block may have; 0 is any number.
+        row_chars: the largest number of characters of one row.
+        block_chars: the largest number of characters of a block; 0 for no limit.
     """
 
     def __init__(self, row_chars: int, block_chars: int) -> None:
@@ -904,12 +914,16 @@ class _Reading:
 
 
 class _RowReader:
-    """Python's csv over some text.
+    """Reads rows of some text with Python's csv module.
 
     Args:
-        texts: in pieces of whole lines.
-        line: of the file, of the first row that is read.
-        skip: lines before it.
+        file: the file, for its dialect, its limits and messages.
+        texts: the text in pieces of whole lines.
+        line: the line in the file at which the first row begins.
+        encoding: the encoding of the file, for messages.
+        delimiter: the delimiter.
+        reading: counts the characters that are read.
+        skip: the number of lines before the first row.
     """
 
     def __init__(
@@ -934,20 +948,20 @@ class _RowReader:
         return self._open
 
     def rest(self) -> str:
-        """Returns what of a piece was not read, and goes on behind it."""
+        """Returns the unread rest of the current piece, and marks it as read."""
         return self._open.read()
 
     def blocks(self, block_rows: int) -> Iterator[_SomeRows]:
-        """Yields the rows that were not read, so many at a time."""
+        """Yields the remaining rows in blocks of `block_rows`."""
         while (found := self.read(block_rows))[0]:
             yield found
 
     def read(self, wanted: int) -> tuple[list[int], list[list[str]]]:
-        """Returns so many rows and their lines, fewer at the end."""
+        """Returns the lines and values of the next `wanted` rows, or of fewer at the end."""
         path, limits, rows = self.file.path, self.file.limits, list[list[str]]()
         self.reading.begin(rows)
         try:
-            rows.extend(itertools.islice(self._reader, wanted))  # if it fails, `rows` has what was read
+            rows.extend(itertools.islice(self._reader, wanted))  # if this fails, `rows` has the rows read so far
         except _TooLongError:
             raise too_long(f"{path}: line {self.line + sum(map(_lines_taken, rows))}", limits) from None
         except csv.Error as error:
@@ -974,13 +988,13 @@ class _RowReader:
 
 
 class _OddRows:
-    """What of a table may be no record, found while it is read."""
+    """Finds rows of a table that may not be records, while the table is read."""
 
     def __init__(self, header: Sequence[Any], time_at: int | None, left_out: dict[str, LeftOut]) -> None:
         self.header, self.time_at = [str(name).strip() for name in header], time_at
         self.left_out = defaultdict(LeftOut, left_out)
         self.skipped = array("Q")
-        self.candidates: dict[int, int] = {}  # lines of what may be totals, with the number of their cells
+        self.candidates: dict[int, int] = {}  # lines of possible totals, with their numbers of cells
 
     def skip(self, kind: str, line: int) -> None:
         if len(self.skipped) == SKIPPED_MAX:
@@ -997,7 +1011,7 @@ class _OddRows:
         return _without_empty(lines, rows)
 
     def found(self, lines: list[int], rows: list[Any], times: list[Any], strange: set[Any]) -> set[int]:
-        """Returns the places of rows that are no records, of those whose time is none of `strange`."""
+        """Returns the positions of rows that are not records, among the rows whose time is in `strange`."""
         gone = set()
         for at, (line, row, time) in enumerate(zip(lines, rows, times, strict=True)):
             if time not in strange:
@@ -1025,14 +1039,14 @@ def _as_rows(block: _SomeRows) -> tuple[list[int], list[Any]]:
 
 
 def _is_of_records(block: _SomeRows, time_at: int) -> TypeGuard[Columns]:
-    """Returns whether the rows are by columns and each is certainly a record, which a row without a time may not be."""
+    """Returns whether the block is columnar and each row has a time, which makes it a record."""
     if not isinstance(block, Columns):
         return False
     return not any(map(_is_strange, block.columns[time_at].dictionary.to_pylist()))
 
 
 def _take_in(block: Columns, time_at: int, evidence: DateEvidence, marks: dict[int, MarkEvidence]) -> None:
-    """Gives the different texts of the columns of times and of decimals to what decides how they are read."""
+    """Adds the distinct texts of the time column and of the decimal columns to the evidence for their format."""
     for text, line, count in zip(*block.counted(time_at), strict=True):
         if text and len(text) <= VALUE_MAX:
             evidence.add(line, text, count)
@@ -1042,14 +1056,14 @@ def _take_in(block: Columns, time_at: int, evidence: DateEvidence, marks: dict[i
 
 
 def _sizes(room: int, multiple: int, most: int) -> Iterator[int]:
-    """Yields sizes of blocks of at most `most` rows, of which one ends after `room` rows, and after each `multiple` of them."""
+    """Yields block sizes of at most `most`, so that a block ends after `room` rows and after each `multiple` more."""
     while True:
         yield (size := min(most, room))
         room = room - size or multiple
 
 
 def _parts(rows: int, room: int, multiple: int) -> Iterator[tuple[int, int]]:
-    """Yields begin and end of parts of so many rows, of which one ends after `room` rows, and after each `multiple` of them."""
+    """Yields start and end of parts of `rows` rows, which end after `room` rows and after each `multiple` more."""
     start = 0
     while start < rows:
         stop = min(start + room, rows)
@@ -1058,7 +1072,7 @@ def _parts(rows: int, room: int, multiple: int) -> Iterator[tuple[int, int]]:
 
 
 def _column(rows: Sequence[Sequence[Any]], at: int) -> list[Any]:
-    """Returns a value of each row, None where it is too short."""
+    """Returns the value at one position of each row, or None for a row that is too short."""
     try:
         return [row[at] for row in rows]
     except IndexError:
@@ -1071,7 +1085,7 @@ def _lines_taken(row: list[str]) -> int:
 
 
 def _line_numbers(first: int, rows: list[list[str]], last: int) -> list[int]:
-    """Returns the line on which each record begins, of those that are in the lines from `first` to `last`."""
+    """Returns the line on which each record begins; the records fill the lines from `first` to `last`."""
     if last - first + 1 == len(rows):
         return list(range(first, last + 1))
     return list(itertools.accumulate(map(_lines_taken, rows[:-1]), initial=first))
@@ -1085,7 +1099,7 @@ def _without_empty(lines: list[int], rows: list[Any]) -> tuple[list[int], list[A
 def _refilled(
     blocks: Iterator[tuple[list[int], list[Any]]], sizes: Iterator[int]
 ) -> Iterator[tuple[list[int], list[Any]]]:
-    """Yields blocks of these sizes again."""
+    """Yields the same rows in blocks of the given sizes."""
     lines: list[int] = []
     rows: list[Any] = []
     size = next(sizes)
@@ -1105,7 +1119,7 @@ def _is_in(ordered: Sequence[int], line: int) -> bool:
 
 
 def _kept(skipped: Sequence[int], lines: list[int], rows: list[Any]) -> tuple[list[int], list[Any]]:
-    """Returns what of a block is neither blank nor skipped."""
+    """Returns the lines and rows of a block that are neither blank nor skipped."""
     if not all(map(any, rows)):
         lines, rows = _without_empty(lines, rows)
     if lines and (gone := set(skipped[bisect_left(skipped, lines[0]) : bisect_left(skipped, lines[-1] + 1)])):
@@ -1119,7 +1133,7 @@ def _without(gone: set[int], *lists: list[Any]) -> list[list[Any]]:
 
 
 def _evened(rows: list[Any], width: int) -> list[Any]:
-    """Returns the rows without what they have behind the header's last column, where that is nothing: a comma at the end."""
+    """Returns the rows without empty cells after the header's last column, such as those of a trailing comma."""
     return [row[:width] if len(row) > width and not any(row[width:]) else row for row in rows]
 
 
@@ -1128,7 +1142,7 @@ def _without_columns(rows: list[Any], gone: tuple[int, ...], width: int) -> list
 
 
 def _with_points(rows: list[Any], width: int, marks: dict[int, Mark]) -> list[list[Any]]:
-    """Returns the rows with decimal points; a number in a cell has no mark, so only texts are changed."""
+    """Returns the rows with decimal points. Only texts change, because a numeric cell has no decimal mark."""
     changed = [list(row) for row in rows]
     for row in changed:
         if len(row) <= width:
@@ -1139,7 +1153,7 @@ def _with_points(rows: list[Any], width: int, marks: dict[int, Mark]) -> list[li
 
 
 def _is_strange(text: Any) -> bool:
-    """Returns whether a row with this for its time may be no record."""
+    """Returns whether a row with this value as its time may not be a record."""
     return text is None or (isinstance(text, str) and (len(text) > VALUE_MAX or not is_time(text)))
 
 
@@ -1153,7 +1167,7 @@ def _is_empty(record: dict[str, Any]) -> bool:
 
 @lru_cache(maxsize=1 << 16, typed=True)
 def _text(value: Any) -> str:
-    """A cell as text, as the source would write it."""
+    """Returns a cell as text, as the source would write it."""
     match value:
         case str():
             return value
@@ -1165,7 +1179,7 @@ def _text(value: Any) -> str:
             return format(Decimal(repr(value)), "f")
         case datetime():
             return value.isoformat()
-        case date():  # midnight, as calamine gives it
+        case date():  # calamine returns midnight as a date
             return f"{value.isoformat()}T00:00:00"
         case None:
             return ""

@@ -1,6 +1,7 @@
-"""The tasks of landed files, each a function of ids: what runs between Airflow's wiring and the logic.
+"""The tasks for landed files. Each is a function of plain parameters and connects an Airflow task to the logic.
 
-Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
+which lets no error out whose text may quote the input.
 """
 
 from __future__ import annotations
@@ -28,13 +29,13 @@ log = logging.getLogger(__name__)
 
 
 def _files_of(conf: dict[str, Any]) -> list[tuple[str, str]]:
-    """Returns key and etag of the files that a run's parameters name; no etag is the file as it is."""
+    """Returns the key and ETag of each file that a run's parameters name; an empty ETag means the current version."""
     return [(str(file["key"]), file["etag"]) for file in (conf, *(conf.get("more") or []))]
 
 
 @values_withheld()
 def settle_landed_files(runs: list[dict[str, Any]]) -> int:
-    """Leaves a report for each file whose run left none, so that it is not found again; returns how many."""
+    """Writes a report for each file whose run wrote none, so that the file is not found again; returns how many."""
     s3, bucket = client("s3"), settings().bucket
     return sum(
         history.report_unfinished(s3, landing_files.LandedFile(key, etag), run["trigger_run_id"], bucket)
@@ -45,7 +46,7 @@ def settle_landed_files(runs: list[dict[str, Any]]) -> int:
 
 @values_withheld()
 def land_files(params: dict[str, Any]) -> history.LandedGroup:
-    """Makes raw objects and manifests of the files that the run's parameters name."""
+    """Writes the raw objects and manifests of the files that the run's parameters name, and returns the result."""
     config = settings()
     contracts = load_contracts(config.include_dir / "feeds")
     flags = Flags(
@@ -74,9 +75,10 @@ def land_files(params: dict[str, Any]) -> history.LandedGroup:
 
 @values_withheld()
 def batches_to_clean(group: history.LandedGroup) -> list[str]:
-    """Returns the batches that are to be cleaned side by side before `check_known_rows`, which looks at all of them at once.
+    """Returns the batches that are cleaned in parallel before `check_known_rows`, which compares all of them at once.
 
-    None where nothing is looked for, and where a single batch is cleaned as soon by the task that looks.
+    The list is empty if the feed needs no such check. It is also empty for a single batch, which `check_known_rows`
+    cleans itself in the same time.
     """
     if len(group.batches) < 2 or not _tells_rows_apart(group):
         return []
@@ -90,10 +92,10 @@ def _tells_rows_apart(group: history.LandedGroup) -> bool:
 
 @values_withheld()
 def clean_batch(batch_id: str, engine: str) -> dict[str, Any]:
-    """Cleans a batch of landed files where it is not cleaned, and returns its counts; none of a batch that Glue is to clean.
+    """Cleans a batch of landed files unless it is already clean, and returns its counts; empty if Glue cleans it.
 
     Args:
-        engine: as `needs_glue`.
+        engine: as in `needs_glue`.
     """
     config, s3 = settings(), client("s3")
     if needs_glue(batch_id, engine):
@@ -105,17 +107,18 @@ def clean_batch(batch_id: str, engine: str) -> dict[str, Any]:
 
 @values_withheld()
 def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> tuple[list[str], dict[str, int]]:
-    """Counts the rows of landed files that core has under other ids, and keeps the counts for the report.
+    """Counts the rows of landed files that core has under other ids, and stores the counts for the report.
 
-    Returns the batches to load, and known and beside_known as `known_rows.Known`; nothing where nothing was looked for.
+    Returns the batches to load, and the totals known and beside_known as in `known_rows.Known`. The totals are empty if
+    no check was made.
 
     Args:
-        landed: what land_files left.
-        on_known: whether such rows stop the run, are skipped by the load, or are added.
-        engine: as `needs_glue`.
+        landed: the result of land_files.
+        on_known: whether such rows stop the run (stop), are left out of the load (skip), or are loaded again (add).
+        engine: as in `needs_glue`.
 
     Raises:
-        PermanentError: there are some, and `on_known` is stop.
+        PermanentError: such rows exist and `on_known` is stop; or Glue cleans a batch and `on_known` is not add.
     """
     config, s3, choice = settings(), client("s3"), OnKnown(on_known)
     group = history.LandedGroup.of(landed)
@@ -159,16 +162,16 @@ def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> tupl
 def replace_rows(
     landed: dict[str, Any], column: str, *, dry_run: bool, to_dynamodb: bool = False
 ) -> dict[str, dict[str, Any]]:
-    """Takes the rows out of core that a landed file lacks, and brings those back that it has again.
+    """Withdraws the rows from core that a landed file lacks, and restores withdrawn rows that the file has again.
 
     Args:
-        landed: what land_files left.
-        column: whose values the file replaces; without one nothing is taken out.
-        dry_run: says what would be done, and changes nothing.
-        to_dynamodb: whether the items of DynamoDB change alike.
+        landed: the result of land_files.
+        column: the column whose values the file replaces. If it is empty, no row is withdrawn.
+        dry_run: reports what would be done, and changes nothing.
+        to_dynamodb: whether the items in DynamoDB change as well.
 
     Returns:
-        key of a file to what its report says of this, of the files for which there is something to say.
+        A mapping from file key to the replacement part of its report. Files with nothing to report are left out.
     """
     config = settings()
     group = history.LandedGroup.of(landed)
@@ -245,16 +248,16 @@ def report_files(
     *,
     dry_run: bool = False,
 ) -> list[dict[str, Any]]:
-    """Writes the report of each file of the run, and returns them without their lists of lines.
+    """Writes the report of each file of the run, and returns the reports without rejected lines and zip members.
 
     Args:
-        landed: what land_files left; None where no file could be read, and each has its report.
+        landed: the result of land_files; None if no file could be read, in which case each file already has its report.
         loaded: id and counts of each batch that was loaded and published.
-        replaced: what replace_rows returned; None where it failed.
-        dry_run: nothing was to be loaded.
+        replaced: the result of replace_rows; None if that task failed.
+        dry_run: whether the run was not meant to load anything.
 
     Raises:
-        PermanentError: a file, or a batch of it, was not loaded.
+        PermanentError: a file, or one of its batches, was not loaded.
     """
     if landed is None:
         raise PermanentError("nothing was loaded: look at land_files")
@@ -274,5 +277,5 @@ def report_files(
             f"{len(wrong)} of {len(group.failed) + len(reports)} files were not loaded; why is in the report beside each: "
             + "; ".join(wrong[: history.FILES_NAMED])
         )
-    without = {"rejected", "members"}  # as long as the files
+    without = {"rejected", "members"}  # these lists can be as long as the files
     return [{name: value for name, value in report.items() if name not in without} for report in reports]

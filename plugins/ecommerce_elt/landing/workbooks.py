@@ -1,4 +1,7 @@
-"""Workbooks: xlsx, xlsm, xlsb, xls and ods. One sheet is in memory, some 80 bytes a cell; `FileLimits` says how much it may be."""
+"""Reads workbooks: xlsx, xlsm, xlsb, xls and ods.
+
+One sheet at a time is in memory, with some 80 bytes a cell. `FileLimits` has the limit.
+"""
 
 from __future__ import annotations
 
@@ -31,14 +34,15 @@ from ecommerce_elt.landing.packed import BROKEN_ZIP, CHUNK_BYTES, PackedFile, Zi
 BROKEN: tuple[type[Exception], ...] = (CalamineError, ElementTree.ParseError, KeyError, zlib.error, *BROKEN_ZIP)
 SHEETS = "xl/worksheets/"
 ERROR_CELL = re.compile(rb"""(<(?:\w+:)?c\s[^<>]*?\bt=["'])e(?=["'])""")
-# A column behind Z or a row behind 999,999: the smallest sheet that can have more cells than its bytes tell.
+# A column after Z or a row after 999,999. Smaller sheets cannot have many more cells than their bytes suggest.
 FAR_CELL = re.compile(rb'r="[A-Z](?:[A-Z]|\d{7})')
 CELL = re.compile(rb'r="([A-Z]{1,7})(\d{1,10})"')
 FORMULA = re.compile(rb"<c\b[^>]*>\s*<f\b[^>]*(?:/>|>[^<]*</f>)\s*(?:<v\s*/>|<v>\s*</v>)?\s*</c>")
-SAMPLED = 4  # every fourth piece of a sheet's XML is looked at for its number of cells
+SAMPLED = 4  # cells are counted in every fourth piece of a sheet's XML
 LONG_TEXT_BYTES = CHUNK_BYTES << 2
 SMALLEST_CELL = 16  # bytes of XML: <c><v>1</v></c>
-# Whether a sheet can be read in so much memory: tried in a process of its own, because calamine ends the one that has too little.
+# Tests whether a sheet can be read within a memory limit. It runs in a separate process because calamine aborts the
+# process that runs out of memory.
 TRIAL = (
     "import resource, sys; resource.setrlimit(resource.RLIMIT_AS, (int(sys.argv[1]),) * 2); "
     "from python_calamine import CalamineWorkbook; book = CalamineWorkbook.from_path(sys.argv[2]); "
@@ -52,9 +56,9 @@ class Workbook:
     def __init__(self, source: PackedFile) -> None:
         self.source, self.limits = source, source.limits
         self._loaded: CalamineSheet | None = None
-        self._doubtful = False  # whether an xlsx may take more memory than its bytes tell
-        self._texts = 0  # cells of an xlsx that have a shared text, by sample
-        self._without_value: dict[str, int] = {}  # part of an xlsx to formulas that have none
+        self._doubtful = False  # whether an xlsx may take more memory than its size suggests
+        self._texts = 0  # estimated number of cells of an xlsx with a shared text
+        self._without_value: dict[str, int] = {}  # part of an xlsx to number of formulas without a value
 
     @cached_property
     def _book(self) -> CalamineWorkbook:
@@ -78,20 +82,20 @@ class Workbook:
         return self.source.broken_workbook(error if isinstance(error, BROKEN_ZIP) else without_values(error))
 
     def _opened(self, path: Path) -> CalamineWorkbook:
-        """Opens the file under a name that says what it is: calamine goes by names."""
+        """Opens the file through a link with the right suffix, because calamine detects the format by the file name."""
         with tempfile.TemporaryDirectory(dir=self.source.folder) as folder:
             link = Path(folder) / f"book.{self.source.kind}"
             link.symlink_to(path.absolute())
-            return CalamineWorkbook.from_path(link)  # has the file open
+            return CalamineWorkbook.from_path(link)  # it keeps the file open
 
     @property
     def names(self) -> list[str]:
-        """All sheets, in the workbook's order."""
+        """The names of all sheets, in the workbook's order."""
         return list(self._book.sheet_names)
 
     @property
     def visible(self) -> list[str]:
-        """The sheets that a reader of the workbook sees, without charts."""
+        """The names of the visible worksheets, without chart sheets."""
         return [
             sheet.name
             for sheet in self._book.sheets_metadata
@@ -99,7 +103,7 @@ class Workbook:
         ]
 
     def rows(self, name: str) -> Iterator[list[Any]]:
-        """Yields the rows of a sheet from its first one, all of the same number of cells."""
+        """Yields the rows of a sheet from the first one, all with the same number of cells."""
         if self._loaded is None or self._loaded.name != name:
             self._loaded = None
             try:
@@ -111,13 +115,13 @@ class Workbook:
         return self._loaded.iter_rows()
 
     def formulas_without_value(self, name: str) -> int:
-        """Returns how many cells of a sheet have a formula, and no value of it. Known of xlsx alone."""
+        """Returns the number of cells of a sheet with a formula and no value; always 0 if the file is not xlsx."""
         return self._without_value.get(self._parts.get(name, ""), 0)
 
     # -- limits -------------------------------------------------------------------------------------------------------
 
     def _try(self, *names: str) -> None:
-        """Opens the workbook and reads sheets in another process, where they may take more memory than their bytes tell."""
+        """Opens the workbook and reads sheets in a separate process, to test whether they exceed the memory limit."""
         with tempfile.TemporaryDirectory(dir=self.source.folder) as folder:
             link = Path(folder) / f"book.{self.source.kind}"
             link.symlink_to(self.source.unpacked.absolute())
@@ -130,7 +134,7 @@ class Workbook:
             )
 
     def _look_through(self, packed: zipfile.ZipFile) -> bool:
-        """Reads all parts, which proves their checksums, and returns whether a sheet has cells with errors."""
+        """Reads all parts, which verifies their checksums, and returns whether a sheet has error cells."""
         has_errors, longest = False, 0
         with self.source.unpacked.open("rb") as file:
             for info in packed.infolist():
@@ -153,7 +157,7 @@ class Workbook:
         return has_errors
 
     def _look_at_sheet(self, info: zipfile.ZipInfo, chunks: Iterator[bytes]) -> bool:
-        """Returns whether the sheet has cells with errors, and notes what else its XML tells."""
+        """Returns whether the sheet has error cells, and records its size, formulas and shared texts."""
         has_errors = has_formulas = is_far = False
         cells, count = 0, info.file_size // SMALLEST_CELL > self.limits.sheet_cells
         for number, chunk in enumerate(_between(chunks, b"<")):
@@ -175,7 +179,7 @@ class Workbook:
         return has_errors
 
     def _check_extent(self, info: zipfile.ZipInfo, chunks: Iterator[bytes]) -> None:
-        """Counts the cells from the first one to the last, with the empty ones between them."""
+        """Checks the sheet's extent against the limits. The extent includes the empty cells between filled ones."""
         columns = rows = 0
         for chunk in _between(chunks, b"<"):
             for column, row in set(CELL.findall(chunk)):
@@ -199,16 +203,16 @@ class Workbook:
 
     @cached_property
     def _parts(self) -> dict[str, str]:
-        """Sheet to its part of an xlsx."""
+        """The path of each sheet's part of an xlsx, by sheet name."""
         if self.source.kind != "xlsx":
             return {}
         with open_zip(self.source.unpacked, self.limits) as packed:
             try:
-                # Expat stands against entities that grow without end, and the parts are no larger than a limit.
+                # Expat limits the expansion of entities, and the parts are within the size limit.
                 relations = ElementTree.fromstring(packed.read("xl/_rels/workbook.xml.rels"))  # noqa: S314
                 book = ElementTree.fromstring(packed.read("xl/workbook.xml"))  # noqa: S314
             except KeyError:
-                return {}  # a workbook whose parts have other names: calamine knows them
+                return {}  # a workbook whose parts have other names, which calamine can read
         targets = {r.get("Id"): r.get("Target", "") for r in relations}
         found: dict[str, str] = {}
         for sheet in book.iter():
@@ -218,7 +222,7 @@ class Workbook:
         return found
 
     def _with_texts_for_errors(self, packed: zipfile.ZipFile) -> CalamineWorkbook:
-        """Opens a copy in which #N/A and its like are texts: calamine gives errors as empty cells."""
+        """Opens a copy in which errors such as #N/A are texts, because calamine reads error cells as empty."""
         with tempfile.NamedTemporaryFile(suffix=".xlsx", dir=self.source.folder) as copy:
             with zipfile.ZipFile(copy, "w", zipfile.ZIP_DEFLATED, compresslevel=1) as texts:
                 for name in packed.namelist():
@@ -229,11 +233,11 @@ class Workbook:
                         else:
                             shutil.copyfileobj(source, target, CHUNK_BYTES)
             copy.flush()
-            return CalamineWorkbook.from_path(copy.name)  # has the file open
+            return CalamineWorkbook.from_path(copy.name)  # it keeps the file open
 
 
 def _between(chunks: Iterator[bytes], mark: bytes) -> Iterator[bytes]:
-    """Yields bytes in pieces that end before a mark, so that a piece has whole tags, or whole cells."""
+    """Yields bytes in pieces that end before a mark, so that each piece has whole tags or whole cells."""
     rest = b""
     for chunk in chunks:
         whole, found, begun = (rest + chunk).rpartition(mark)

@@ -1,1 +1,1 @@
-"""The load of a batch: one transaction, and the items of DynamoDB after it."""
+"""The load of a batch: one transaction, and then the items of DynamoDB."""

@@ -1,4 +1,4 @@
-"""The asset that starts a load: raw objects that no batch has."""
+"""The asset that starts a load: raw objects that are in no batch yet."""
 
 from __future__ import annotations
 

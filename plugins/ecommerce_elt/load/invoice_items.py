@@ -1,7 +1,7 @@
-"""The lines of a loaded batch, given to the Lambda dynamodb_writer, so that DynamoDB's items know what came by landing/.
+"""Sends the lines of a loaded batch to the Lambda dynamodb_writer, so that DynamoDB also has data from landing/.
 
-The Lambda gets them as the stream would bring them, and is the only code that makes items. What an item has in the same or a
-higher version changes nothing, so lines may be given again.
+The Lambda receives the lines in the format of the stream, and is the only code that makes items. A line that an item
+has in the same or a higher version changes nothing, so lines can be sent again.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from ecommerce_elt.warehouse.redshift import Warehouse
 
 log = logging.getLogger(__name__)
 
-FEED = "online_retail"  # whose lines dynamodb_writer takes
-LINES_AT_ONCE = 1000  # the Lambda has 120 seconds, and writes some hundreds of invoices in these
-BYTES_AT_ONCE = 3 << 20  # base64 makes 4 of 3; an invocation takes 6 MB: Lambda quotas, invocation payload
+FEED = "online_retail"  # the only feed that dynamodb_writer accepts
+LINES_AT_ONCE = 1000  # some hundreds of invoices, which the Lambda can write within its 120 seconds
+BYTES_AT_ONCE = 3 << 20  # base64 turns 3 bytes into 4; a payload may have 6 MB: Lambda quotas, invocation payload
 INVOCATIONS_AT_ONCE = 4
-ATTEMPTS = 8  # the Lambda itself tries ten times: this is for throttled invocations and tables
-PAUSE_SECONDS = (1, 30)  # the longest first pause, and the longest of all; each is drawn at random below it
+ATTEMPTS = 8  # for throttled invocations and tables; the Lambda itself retries ten times
+PAUSE_SECONDS = (1, 30)  # upper limits of the first pause and of all pauses; each pause is random
 
 
 class _Line(NamedTuple):
@@ -45,20 +45,25 @@ class _Line(NamedTuple):
 
 
 class _LeftError(TransientError):
-    """The Lambda could not write all lines yet."""
+    """The Lambda has not written all lines yet."""
 
 
 def write(functions: Any, s3: Any, target: Warehouse, batch_id: str, settings: Settings) -> int:
-    """Gives the Lambda the lines of a committed batch of landed files, and returns how many.
+    """Sends the lines of a committed batch of landed files to the Lambda, and returns their number.
 
-    Left out are lines that core has under other ids. What was taken out of core meanwhile leaves its item.
+    Lines that core has under other ids are left out. A line that was withdrawn from core meanwhile is sent as a
+    withdrawal, which removes it from its item.
 
     Args:
         functions: boto3 client of Lambda.
+        s3: boto3 client of S3.
+        target: the warehouse.
+        batch_id: the id of the batch.
+        settings: the settings.
 
     Raises:
         PermanentError: the Lambda fails, or a line can never be written.
-        TransientError: tables or Lambda are still throttled after ATTEMPTS.
+        TransientError: tables or the Lambda are still throttled after ATTEMPTS.
     """
     sql = (settings.sql_dir / "ops/withdrawal/versions.sql").read_text("utf-8")
     out = {event_id: int(version) for event_id, version in target.query(sql, {"feed": FEED})}
@@ -69,7 +74,7 @@ def write(functions: Any, s3: Any, target: Warehouse, batch_id: str, settings: S
     arrived, written = claimed_at(batch_id), 0
     with ThreadPoolExecutor(INVOCATIONS_AT_ONCE) as pool:
         waiting: list[Future[int]] = []
-        for some in batches:  # few are in memory at a time
+        for some in batches:  # only a few are in memory at a time
             waiting.append(pool.submit(_give, functions, some, arrived, settings))
             if len(waiting) > INVOCATIONS_AT_ONCE:
                 written += waiting.pop(0).result()
@@ -91,7 +96,7 @@ def _lines(s3: Any, batch_id: str, out: Mapping[str, int], settings: Settings) -
 
 
 def _skipped(s3: Any, batch_id: str, bucket: str) -> frozenset[str]:
-    """Returns the ids of lines that core has under other ids, and so have the items."""
+    """Returns the ids of lines that core, and therefore the items, have under other ids."""
     url = skipped_url(s3, batch_id, bucket)
     if not url:
         return frozenset()
@@ -101,7 +106,7 @@ def _skipped(s3: Any, batch_id: str, bucket: str) -> frozenset[str]:
 
 
 def _give(functions: Any, lines: tuple[_Line, ...], arrived: datetime, settings: Settings) -> int:
-    """Invokes the Lambda until it has written all lines, and returns how many they are."""
+    """Invokes the Lambda until it has written all lines, and returns their number."""
     left = list(enumerate(lines, start=1))
 
     @retry(
@@ -122,7 +127,7 @@ def _give(functions: Any, lines: tuple[_Line, ...], arrived: datetime, settings:
         found = json.loads(answer["Payload"].read())
         if "FunctionError" in answer:
             raise PermanentError(f"Lambda {name} fails: {found.get('errorType')}: {found.get('errorMessage')}")
-        if failed := found["batchItemFailures"]:  # the first one: those before it are written
+        if failed := found["batchItemFailures"]:  # the first failure; all lines before it are written
             first = int(failed[0]["itemIdentifier"])
             left = [(number, line) for number, line in left if number >= first]
             raise _LeftError(f"Lambda {name} left {len(left)} lines to be written again: its log says why")
@@ -132,7 +137,7 @@ def _give(functions: Any, lines: tuple[_Line, ...], arrived: datetime, settings:
 
 
 def _record(number: int, line: _Line, arrived: datetime) -> dict[str, Any]:
-    """Returns the line as a record of the stream; `withdrawn` is on none of these."""
+    """Returns the line as a Kinesis record. `withdrawn` is an addition that records of the stream do not have."""
     data = base64.b64encode(line.text).decode()
     kinesis = {"sequenceNumber": str(number), "data": data, "approximateArrivalTimestamp": arrived.timestamp()}
     return {"kinesis": kinesis, **({"withdrawn": True} if line.is_withdrawn else {})}

@@ -1,7 +1,9 @@
-"""Rows of landed files that core has under other ids: streamed by the shop under its own, or loaded before values made ids.
+"""Finds rows of landed files that core already has under other ids.
 
-manifests/<batch id>/known_rows.json  what was found of the rows of each raw object, and where the ids below are
-manifests/<batch id>/skipped/         ids of rows that the load leaves out, because core has them
+Such rows were streamed by the shop under its own ids, or loaded before ids were made from values.
+
+manifests/<batch id>/known_rows.json  the counts for each raw object, and the location of the skipped ids
+manifests/<batch id>/skipped/         the ids of rows that the load leaves out because core has them
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ from ecommerce_elt.warehouse.redshift import Warehouse, render, role_of, texts
 
 
 class OnKnown(StrEnum):
-    """What becomes of rows that core has under other ids."""
+    """What to do with rows that core has under other ids."""
 
     STOP = "stop"
     SKIP = "skip"
@@ -28,17 +30,19 @@ class OnKnown(StrEnum):
 
 
 class Known(NamedTuple):
-    """Rows of a raw object that core does not have by their ids.
+    """Counts of the rows of a raw object whose ids core does not have.
 
-    known: core has them under other ids.
-    beside_known: core has them not, and has other rows of their entities and days: an invoice with a changed or a further line.
+    Attributes:
+        known: rows that core has under other ids.
+        beside_known: rows that core does not have, although it has other rows of their entities on their days, for
+            example of an invoice with a changed or an additional line.
     """
 
     known: int = 0
     beside_known: int = 0
 
 
-# The transaction that finds rows of landed files which core has under other ids.
+# The transaction that finds rows of landed files that core has under other ids.
 FIND = (
     "ops/known_row/create_landed_row.sql",
     "ops/known_row/copy_landed_rows.sql",
@@ -57,14 +61,20 @@ def find(
     on_known: OnKnown,
     settings: Settings,
 ) -> dict[str, Known]:
-    """Looks for the rows of landed files in core, and returns raw key to what was found, of the objects that are to be loaded.
+    """Looks for the rows of landed files in core, and returns the counts by raw key of the objects to be loaded.
 
-    Core is read on the days of the files, and of their entities alone; of days that core has not, nothing is copied. Found again,
-    by a task that died or by another run, it is the same: rows that were loaded meanwhile are known by their ids.
+    Only events of core on the days and of the entities of the files are read. Clean files of days on which core has no
+    events are not copied. A retry or another run gives the same result, because rows that were loaded meanwhile have
+    known ids.
 
     Args:
+        s3: boto3 client.
+        target: the warehouse.
         batches: all batches of files that were landed together.
-        uncommitted: ids of those that are to be loaded; theirs alone gets the files above.
+        uncommitted: ids of the batches that are to be loaded. The files above are written for these only.
+        contract: the contract of the feed.
+        on_known: the ids of known rows are unloaded only if this is skip.
+        settings: the settings.
     """
     if not uncommitted:
         return {}
@@ -91,7 +101,7 @@ def find(
             own = {key: by_object[key] for key in keys & by_object.keys()}
             skipped = None
             if on_known is OnKnown.SKIP and any(each.known for each in own.values()):
-                # A folder of its own: of an earlier check, that found something else, no file may be left among these.
+                # A new folder for each check: a file of an earlier check with another result must not be among these.
                 skipped = f"s3://{settings.bucket}/manifests/{batch_id}/skipped/{uuid.uuid4().hex}/"
                 unload = names | {"known_prefix": skipped}
                 session.run([render((sql / "unload.sql").read_text("utf-8"), unload)], name="unload known rows")
@@ -104,7 +114,7 @@ def find(
 def _files_beside_core(
     s3: Any, target: Warehouse, batch_ids: Sequence[str], names: Mapping[str, str], settings: Settings
 ) -> list[dict[str, Any]]:
-    """Returns what COPY reads of the clean files of the days on which core has events: of a row of another day it has none."""
+    """Returns the COPY manifest entries of clean files for days on which core has events; others have no known rows."""
     bodies = [
         s3.get_object(Bucket=settings.bucket, Key=f"manifests/{batch_id}/copy.json")["Body"].read()
         for batch_id in batch_ids
@@ -124,7 +134,7 @@ def _in_core(contract: Contract, name: str) -> str:
 
 
 def _write_copy_manifest(s3: Any, batch_id: str, entries: Sequence[Mapping[str, Any]], bucket: str) -> str:
-    """Writes what COPY reads of all batches beside the first one, and returns its URL."""
+    """Writes the COPY manifest for all batches under the first batch's id, and returns its URL."""
     key = f"manifests/{batch_id}/known_rows_copy.json"
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({"entries": entries}).encode())
     return f"s3://{bucket}/{key}"
@@ -144,11 +154,11 @@ def _read(s3: Any, batch_id: str, bucket: str) -> dict[str, Any]:
 
 
 def skipped_url(s3: Any, batch_id: str, bucket: str) -> str | None:
-    """Returns where the ids are that the load of the batch leaves out; None where there are none."""
+    """Returns the URL of the ids that the load of the batch leaves out, or None if there are none."""
     url: str | None = _read(s3, batch_id, bucket)["skipped"]
     return url
 
 
 def read_counts(s3: Any, batch_id: str, bucket: str) -> Mapping[str, Known]:
-    """Returns raw key to what `find` found of the batch's objects; nothing where it did not look, or there was nothing."""
+    """Returns the counts of `find` by raw key of the batch; empty if `find` did not run or found no rows."""
     return {key: Known(*counts) for key, counts in _read(s3, batch_id, bucket)["objects"].items()}

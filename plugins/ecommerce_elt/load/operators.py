@@ -1,4 +1,4 @@
-"""The operators that load: a batch, and landed files."""
+"""The operators that load a batch, and that trigger the load of landed files."""
 
 from __future__ import annotations
 
@@ -19,17 +19,17 @@ from ecommerce_elt.settings import settings
 
 
 class LoadBatchOperator(GlueJobOperator):
-    """Cleans a batch and loads it in one transaction; returns its id, its feed and its counts as committed.
+    """Cleans a batch and loads it in one transaction; returns its id, its feed and its committed counts.
 
-    DuckDB cleans in the task; for a batch that Glue cleans the task defers until the job is done. A retry, or a later run
-    that takes the batch up, does not repeat what is done: files that today's contract made are not made again, and a batch
-    that is committed is only published.
+    DuckDB cleans the batch within the task. If Glue cleans it, the task defers until the job is done. A retry, or a
+    later run that resumes the batch, repeats no finished work: files that the current contract made are kept, and a
+    committed batch is only published.
 
     Args:
-        batch_id: of a batch that has its manifest.
-        engine: `auto` gives Glue the batches of more than `glue_threshold_bytes`; `duckdb` or `glue`.
-        on_known: of a batch of landed files, what becomes of rows that core has under other ids: see `known_rows`.
-        to_dynamodb: any text where the items of DynamoDB get the lines, too: see `invoice_items`.
+        batch_id: the id of a batch that has its manifest.
+        engine: `duckdb`, `glue`, or `auto`, which uses Glue for batches of more than `glue_threshold_bytes`.
+        on_known: for a batch of landed files, what to do with rows that core has under other ids: see `known_rows`.
+        to_dynamodb: any text if the lines are also written to DynamoDB; empty otherwise: see `invoice_items`.
     """
 
     template_fields: Sequence[str] = (*GlueJobOperator.template_fields, "batch_id", "engine", "on_known", "to_dynamodb")
@@ -78,7 +78,7 @@ class LoadBatchOperator(GlueJobOperator):
 def load_batches(
     batch_ids: Any, engine: str = Engine.AUTO, on_known: str = "", to_dynamodb: str = ""
 ) -> MappedOperator:
-    """Returns the tasks `load_batch`, one for each batch, named after its feed in the UI."""
+    """Returns the mapped task `load_batch`, with one instance for each batch, named after its feed in the UI."""
     return LoadBatchOperator.partial(
         task_id="load_batch",
         engine=engine,
@@ -86,12 +86,12 @@ def load_batches(
         to_dynamodb=to_dynamodb,
         map_index_template="{{ feed }}",
         outlets=[WAREHOUSE],
-        execution_timeout=timedelta(hours=6),  # of a job on Glue
+        execution_timeout=timedelta(hours=6),  # enough for a Glue job
     ).expand(batch_id=batch_ids)
 
 
 class LoadFileOperator(TriggerDagRunOperator):
-    """Triggers `load_history` for landed files. What names a file is data: no name of a file is rendered as a template."""
+    """Triggers `load_history` for landed files. File names are data, so they are not rendered as templates."""
 
     template_fields: Sequence[str] = tuple(
         name for name in TriggerDagRunOperator.template_fields if name not in {"conf", "trigger_run_id"}

@@ -1,6 +1,7 @@
-"""The tasks of the load, each a function of ids: what runs between Airflow's wiring and the logic.
+"""The tasks of the load. Each is a function of plain parameters and connects an Airflow task to the logic.
 
-Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
+which lets no error out whose text may quote the input.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from ecommerce_elt.warehouse import redshift
 
 log = logging.getLogger(__name__)
 
-# dynamodb_writer works for up to 120 seconds. An invocation that is not answered is for the task's next try.
+# dynamodb_writer runs for up to 120 seconds. An invocation without an answer is repeated by the task's next try.
 LAMBDA = Config(
     read_timeout=150, retries={"total_max_attempts": 1}, max_pool_connections=invoice_items.INVOCATIONS_AT_ONCE
 )
@@ -36,7 +37,7 @@ LAMBDA = Config(
 
 @values_withheld()
 def claim_batches() -> list[str]:
-    """Returns the ids of the batches to load in this run: those that dead runs left, and the new ones."""
+    """Returns the ids of the batches to load in this run: batches left by dead runs, and new ones."""
     config = settings()
     s3, sqs = client("s3"), client("sqs")
     target = task_warehouse()
@@ -64,14 +65,15 @@ def claim_batches() -> list[str]:
 def load_batch(
     batch_id: str, on_known: str = "", replaced: str | None = None, *, to_dynamodb: bool = False
 ) -> dict[str, int]:
-    """Cleans the batch where it is not cleaned, loads it in one transaction, publishes it in the lake and closes it.
+    """Cleans the batch unless it is clean, loads it in one transaction, publishes it in the lake and closes it.
 
-    Returns its counts as committed.
+    Returns its committed counts.
 
     Args:
-        on_known: of a batch of landed files, what becomes of rows that core has under other ids.
-        replaced: of a batch that takes rows out, where the values are that it replaces.
-        to_dynamodb: whether the items of DynamoDB get the batch's lines, too; then `dynamodb_lines` is among the counts.
+        batch_id: the id of the batch.
+        on_known: for a batch of landed files, what to do with rows that core has under other ids.
+        replaced: for a batch that replaces rows, the URL of the values that it replaces.
+        to_dynamodb: whether the lines are also written to DynamoDB; the counts then include `dynamodb_lines`.
     """
     config, s3 = settings(), client("s3")
     skips = bool(on_known)
@@ -83,14 +85,14 @@ def load_batch(
         counts = before or load_transaction.load_batch(
             target, batch, config, skips=skips, skipped=skipped, replaced=replaced
         )
-        if batch.clean:  # else there is no file
+        if batch.clean:  # otherwise there is no clean file to publish
             overlaps = counts["duplicates"] > batch.duplicates
             lists = lake_lists.publish_batch(s3, target, batch, config, overlaps=overlaps, again=before is not None)
             log.info("published batch_id=%s days=%s overlaps=%s", batch.batch_id, lists, overlaps)
             touched_table(batch.feed)
             tables = load_contracts(config.include_dir / "feeds")[batch.feed].tables
             lineage.moved([lineage.folder(f"clean/feed={batch.feed}/")], map(lineage.table, tables))
-        # Also of a batch that was committed before: the run that did may have died before it told.
+        # Also for a batch that was committed before: the run that committed it may have died before it sent the alert.
         _alert_of_quarantine(target, batch, config)
         _tell_unknown_keys(s3, batch, config)
         if to_dynamodb:
@@ -115,16 +117,16 @@ def _alert_of_quarantine(target: redshift.Warehouse, batch: CleanBatch, config: 
             f"Batch {batch.batch_id}: {batch.quarantined} of {batch.accepted} events are in quarantine.\n{reasons}\n"
             "What to do: docs/runbooks/events-in-quarantine.md"
         )
-    if is_due or batch.accepted >= limits.share_of_at_least:  # a batch of a few says nothing of the feed
+    if is_due or batch.accepted >= limits.share_of_at_least:  # a small batch is no evidence about the feed
         subject = f"{batch.feed}: {batch.quarantined} events in quarantine"
         alerts.tell(client("sns"), config, f"quarantine of {batch.feed}", subject, text, is_so=is_due)
 
 
 def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
-    """Reports once what the source sends and the contract does not know."""
+    """Sends one alert about keys of the source that the contract does not have."""
     keys = clean_files.read_unknown_keys(s3, config.bucket, batch.batch_id)
     if not keys and batch.accepted < QuarantineAlert().share_of_at_least:
-        return  # a batch of a few says nothing of the feed
+        return  # a small batch is no evidence about the feed
     listed = ", ".join(f"{name[:64]!r} ({events} events)" for name, events in keys.items())
     if keys:
         log.warning(

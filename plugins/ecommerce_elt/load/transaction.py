@@ -15,13 +15,15 @@ from ecommerce_elt.warehouse.redshift import Warehouse, chosen, render, role_of,
 
 @dataclass(frozen=True)
 class Load:
-    """One load of a batch, as the conditions of its statements see it.
+    """One load of a batch. Its methods are the conditions under which statements are part of the transaction.
 
     Args:
-        contract: of the batch's feed; None where the feed is unknown, and every event of the batch is quarantined.
-        skips: whether events of the batch may be left out that core has under other ids.
-        skipped: where their ids are, if there are any.
-        replaced: where the values are that the batch replaces, if it does.
+        batch: the cleaned batch.
+        contract: the contract of the batch's feed; None if the feed is unknown, in which case all events are
+            quarantined.
+        skips: whether events that core has under other ids may be left out.
+        skipped: the URL of the ids of these events, if there are any.
+        replaced: the URL of the values that the batch replaces, if there are any.
     """
 
     batch: CleanBatch
@@ -40,7 +42,7 @@ class Load:
         return self.contract is None
 
     def has_rows(self) -> bool:
-        return self.has_feed() and self.batch.rows > 0  # COPY refuses a manifest without files
+        return self.has_feed() and self.batch.rows > 0  # COPY rejects a manifest without files
 
     def quarantines(self) -> bool:
         return self.batch.quarantined > 0
@@ -64,7 +66,7 @@ KEEP_REPLACEMENTS = (
     "ops/keep_replacements/keep_replacements.sql",
 )
 MERGES = "unmerge.sql and merge.sql of each table of the contract"
-# The transaction that loads a batch: its statements in their order, and when each is part of it.
+# The transaction that loads a batch: its statements in order, each with the condition under which it is included.
 LOAD: tuple[tuple[str, Callable[[Load], bool]], ...] = (
     ("ops/load/lock_staging.sql", Load.has_feed),
     ("ops/load/empty_staging.sql", Load.has_feed),
@@ -107,7 +109,7 @@ LOAD: tuple[tuple[str, Callable[[Load], bool]], ...] = (
 
 
 def load_statements(load: Load, settings: Settings) -> list[str]:
-    """Returns the transaction that loads one batch: COPY to staging, audit, check, merge into core."""
+    """Returns the statements that load one batch: COPY to staging, audit, check, merge into core."""
     base = f"s3://{settings.bucket}/manifests/{load.batch.batch_id}"
     names = {
         "object_counts": f"{base}/objects.jsonl",
@@ -143,13 +145,16 @@ def load_batch(
 ) -> dict[str, int]:
     """Loads one cleaned batch in one transaction and returns its row of ops.batch_audit.
 
-    A batch that is committed already changes nothing and gives the row of its commit.
+    A batch that is already committed is not changed; the row of its commit is returned.
 
     Args:
-        skips, skipped, replaced: as `Load`.
+        target: the warehouse.
+        batch: the cleaned batch.
+        settings: the settings.
+        skips, skipped, replaced: as in `Load`.
 
     Raises:
-        PermanentError, TransientError: as `Warehouse.run`; nothing of the batch is then visible.
+        PermanentError, TransientError: as in `Warehouse.run`. In this case no part of the batch is visible.
     """
     contract = load_contracts(settings.include_dir / "feeds").get(batch.feed)
     statements = load_statements(Load(batch, contract, skips, skipped, replaced), settings)
@@ -160,14 +165,14 @@ def load_batch(
 
 
 def committed(target: Warehouse, batch_id: str, settings: Settings) -> dict[str, int] | None:
-    """Returns the row of ops.batch_audit of the batch: count of events by accepted, clean, ...; None where it has none."""
+    """Returns the counts in the batch's row of ops.batch_audit (accepted, clean, ...), or None if there is no row."""
     audit = (settings.sql_dir / "ops/batch_audit/by_batch.sql").read_text("utf-8")
     rows = target.query(audit, {"batch_id": batch_id})
     return dict(zip(COUNTS, rows[0], strict=True)) if rows else None
 
 
 def loaded_keys(target: Warehouse, sql_dir: Path, feed: str, first_key: str, last_key: str) -> set[str]:
-    """Returns the raw keys of the feed, from first to last, that committed batches have."""
+    """Returns the raw keys of the feed, from first to last, that are in committed batches."""
     sql = (sql_dir / "ops/batch_object/loaded_keys.sql").read_text("utf-8")
     rows = target.query(sql, {"feed": feed, "first_key": first_key, "last_key": last_key})
     return {row[0] for row in rows}

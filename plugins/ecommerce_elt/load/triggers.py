@@ -1,4 +1,4 @@
-"""What waits for new raw objects, in the triggerer, without holding a worker slot."""
+"""The trigger that waits for new raw objects. It runs in the triggerer and holds no worker slot."""
 
 from __future__ import annotations
 
@@ -14,15 +14,14 @@ from airflow.triggers.base import BaseEventTrigger, TriggerEvent
 from ecommerce_elt import listing
 from ecommerce_elt.batches.manifests import OPEN
 
-CLAIM_SECONDS = (
-    2.0  # a run takes its messages off the queue within this time; told earlier of them, the next finds none
-)
+CLAIM_SECONDS = 2.0  # a run claims its messages within this time; an earlier event would start a run that finds none
 
 
 class RawObjectsTrigger(BaseEventTrigger):
-    """Tells the asset of raw objects, again and again, that the queue announces some, or that a dead run left a batch.
+    """Sends events to the asset of raw objects while the queue has messages, or a dead run has left an open batch.
 
-    It reads only the queue's length: the messages stay for the claim, so that whatever dies here takes nothing with it.
+    It reads only the length of the queue. The messages stay in the queue until the claim, so no message is lost if the
+    trigger dies.
     """
 
     def __init__(

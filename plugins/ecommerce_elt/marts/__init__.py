@@ -1,1 +1,1 @@
-"""The marts: which there are, and how one is built, checked and published."""
+"""The marts, and how a mart is built, checked and published."""

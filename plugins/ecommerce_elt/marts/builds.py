@@ -1,9 +1,10 @@
-"""Marts: which there are, what each is made of, and how one is built, checked and published.
+"""The marts and their sources, and how a mart is built, checked and published.
 
-A mart is a table with three files in `include/sql/<schema>/<table>/`: `create.sql`, `build.sql`, which computes rows of the
-periods (or keys) that changed into the temporary table `staged`, and `checks.sql`, which looks at them there. Only rows that
-pass replace the mart's, in one transaction. What changed is in `ops.stale_date`: a load marks its days for every mart of the
-feed, a publication for every mart that is made of it, and a publication takes away the marks that it has worked off.
+A mart is a table with three files in `include/sql/<schema>/<table>/`: `create.sql`; `build.sql`, which computes the
+rows of the changed periods (or keys) into the temporary table `staged`; and `checks.sql`, which checks these rows. If
+the checks pass, the rows replace those of the mart in one transaction. The days that changed are marked in
+`ops.stale_date`. A load marks its days for every mart of the feed, and a publication marks its days for every mart that
+depends on it. A publication removes the marks that it has processed.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ PURCHASES, STOCK = "purchases", "product_events"
 
 @dataclass(frozen=True)
 class Mart:
-    """One table that `build_marts` keeps.
+    """One table that `build_marts` maintains.
 
     Args:
-        table: schema.table.
-        subject: what it is about; the marts of a subject are built in one task, in their order here.
-        sources: feeds, `SALE` for those that play a sale, or marts that come before it.
-        period: the mart's rows belong to periods, and whole periods are replaced.
-        key: the column whose values are replaced, where there is no period. With neither, all rows are replaced.
+        table: the name, as schema.table.
+        subject: the subject area. The marts of a subject are built in one task, in the order of `MARTS`.
+        sources: the names of feeds and of earlier marts; `SALE` stands for the feeds with the role of a sale.
+        period: the period to which the mart's rows belong, if whole periods are replaced.
+        key: the column whose values are replaced, if there is no period. Without period and key, all rows are replaced.
         like: the table whose build.sql and checks.sql it uses, with its own period.
     """
 
@@ -46,8 +47,8 @@ class Mart:
     key: str | None = None
     like: str | None = None
 
-    def sql(self, sql_dir: Path, name: str, names: Mapping[str, str] = {}) -> str:  # read only
-        """Returns the text of one of the mart's files, with its own names and the given ones filled in."""
+    def sql(self, sql_dir: Path, name: str, names: Mapping[str, str] = {}) -> str:  # the default is never changed
+        """Returns the text of one of the mart's SQL files, rendered with the mart's names and the given names."""
         path = sql_dir / (self.like or self.table).replace(".", "/") / f"{name}.sql"
         return render(path.read_text("utf-8"), {**self.names, **names})
 
@@ -72,7 +73,7 @@ class Mart:
 
 
 def _like(base: str, subject: str, source: str, **periods: Period) -> tuple[Mart, ...]:
-    """The same mart for several periods: base_daily, base_weekly, ..."""
+    """Returns the same mart for several periods: base_daily, base_weekly, ..."""
     return tuple(
         Mart(f"mart.{base}_{name}", subject, (source,), period, like=f"mart.{base}_daily")
         for name, period in periods.items()
@@ -80,7 +81,8 @@ def _like(base: str, subject: str, source: str, **periods: Period) -> tuple[Mart
 
 
 DIMENSIONS = "dimensions"
-# What forecast_demand publishes: their rows come from the program forecast/, so nothing marks them stale.
+# The marts that forecast_demand publishes. Their rows come from the program in forecast/, so they are never marked
+# stale.
 FORECASTS: tuple[Mart, ...] = tuple(
     Mart(f"mart.{name}", "forecast", ("mart.product_sales_daily", "mart.product_movements_daily"))
     for name in ("demand_forecast", "lead_time_demand")
@@ -113,7 +115,7 @@ MARTS: tuple[Mart, ...] = (
     Mart("mart.inventory_level", "inventory", ("mart.product_movements_daily",)),
     Mart("mart.reorder_level", "inventory", ("mart.inventory_level", "mart.lead_time_demand")),
 )
-# Views on facts and marts, in the order in which they are created.
+# Views on facts and marts, in the order of their creation.
 VIEWS = (
     "core.sales_line",
     "mart.quarterly_revenue",
@@ -126,7 +128,8 @@ VIEWS = (
 TABLES = ("core.country_name", "ops.mart", "ops.stale_date", "ops.mart_build", "ops.check_results")
 
 Steps = tuple[tuple[str, Callable[[Mart], bool]], ...]
-# The transactions of a build: the statements of each in their order, and for which marts each is part of it.
+# The transactions of a build: their statements in order, each with the condition on the mart under which it is
+# included.
 SEED = ("core/country_name/empty.sql", "core/country_name/seed.sql")
 KNOW_BUILD = "ops/register_mart/know_build.sql"
 REGISTER: Steps = (
@@ -148,7 +151,7 @@ STAGE_GIVEN = (
     "ops/stage_given/find_day.sql",
     "ops/stage_given/create_staged.sql",
 )
-# After build.sql and checks.sql of the mart itself, in their transaction.
+# These follow build.sql and checks.sql of the mart, in the same transaction.
 CHECKS: Steps = (
     ("ops/build_checks/period.sql", Mart.is_replaced_by_period),
     ("ops/build_checks/whole.sql", Mart.is_replaced_whole),
@@ -168,7 +171,7 @@ PUBLISH: Steps = (
 
 @dataclass(frozen=True)
 class Check:
-    """The result of one check: a `fail` with rows stops the publication, a `warn` with rows alerts."""
+    """The result of one check. Failed rows stop the publication (severity `fail`) or cause an alert (`warn`)."""
 
     name: str
     severity: str
@@ -181,7 +184,7 @@ class Check:
 
 @dataclass(frozen=True)
 class Built:
-    """What one build of a mart did. `days` is how many days had changed; 0 is a mart that was up to date."""
+    """The result of one build of a mart. `days` is the number of changed days; 0 means that the mart was up to date."""
 
     mart: str
     build_id: str
@@ -194,11 +197,13 @@ class Built:
 
 
 class ChecksFailed(PermanentError):  # noqa: N818  # a state of the data
-    """A mart was not published, because checks of severity `fail` found rows; the mart is as it was before.
+    """A mart was not published because checks of severity `fail` found rows. The mart is unchanged.
 
     Args:
-        days: those that the build was to take in, in words.
-        published_at: of what the mart shows meanwhile, UTC; None where it never was published.
+        mart: the table of the mart.
+        failed: the failed checks.
+        days: the days that the build was to include, as text.
+        published_at: the time in UTC of the content that the mart still has; None if it was never published.
     """
 
     def __init__(self, mart: str, failed: Iterable[Check], days: str, published_at: str | None) -> None:
@@ -206,7 +211,7 @@ class ChecksFailed(PermanentError):  # noqa: N818  # a state of the data
         super().__init__(f"{mart} keeps its previous rows: " + "; ".join(map(str, self.failed)))
 
     def explained(self, runbook: str) -> str:
-        """Returns what was found, what is shown meanwhile, and what to do, for people."""
+        """Returns an alert for people: the findings, the content shown meanwhile, and what to do."""
         lines = [f"Mart: {self.mart}"]
         for check in self.failed:
             more = f", and {check.failed_rows - 1} more" if check.failed_rows > 1 else ""
@@ -224,20 +229,24 @@ class ChecksFailed(PermanentError):  # noqa: N818  # a state of the data
 
 
 def tables() -> list[str]:
-    """Returns the marts and what keeps their state, in the order in which they can be created."""
+    """Returns the marts and the tables of their state, in an order in which they can be created."""
     return [*TABLES, *(mart.table for mart in (*MARTS, *FORECASTS))]
 
 
 def seed_statements(sql_dir: Path) -> list[str]:
-    """Returns the transaction that fills the tables of constants."""
+    """Returns the statements of the transaction that fills the tables of constants."""
     return texts(sql_dir, SEED, {})
 
 
 def register(target: Warehouse, sql_dir: Path, contracts: Mapping[str, Contract], *, rebuild: bool = False) -> None:
-    """Makes loads mark their days for every mart, and marks all days of core for marts and sources that are new.
+    """Registers the marts so that loads mark their days for them, and marks all days of core for new marts and sources.
 
     Args:
-        rebuild: marks all days for every mart, and all periods that it has rows of, so that a period without events goes.
+        target: the warehouse.
+        sql_dir: the folder of the SQL.
+        contracts: the contracts by feed.
+        rebuild: marks all days for every mart, and all periods for which it has rows, so that periods without events
+            are removed.
     """
     known = {tuple(row) for row in target.query((sql_dir / "ops/mart/sources.sql").read_text("utf-8"))}
     for mart in MARTS:
@@ -256,12 +265,12 @@ def register(target: Warehouse, sql_dir: Path, contracts: Mapping[str, Contract]
 
 
 def _sources(mart: Mart, contracts: Mapping[str, Contract]) -> list[str]:
-    """The feeds and marts that the mart is made of."""
+    """Returns the feeds and marts from which the mart is built."""
     return [name for source in mart.sources for name in (feeds_of_sales(contracts) if source == SALE else [source])]
 
 
 def feeds_under(source: str, contracts: Mapping[str, Contract]) -> list[str]:
-    """Returns the feed that a source is, or those that the mart which is the source is made of."""
+    """Returns the feeds behind a source: the source itself if it is a feed, otherwise the feeds of the mart."""
     by_table = {mart.table: mart for mart in (*MARTS, *FORECASTS)}
     if source not in by_table:
         return [source]
@@ -270,7 +279,7 @@ def feeds_under(source: str, contracts: Mapping[str, Contract]) -> list[str]:
 
 
 def tables_under(built: Iterable[str], contracts: Mapping[str, Contract]) -> list[str]:
-    """Returns the tables of core and the marts that the marts `built` are made of."""
+    """Returns the tables of core and the marts from which the marts `built` are built."""
     sources = {
         source for mart in (*MARTS, *FORECASTS) if mart.table in set(built) for source in _sources(mart, contracts)
     }
@@ -278,34 +287,40 @@ def tables_under(built: Iterable[str], contracts: Mapping[str, Contract]) -> lis
 
 
 def stale(target: Warehouse, sql_dir: Path) -> dict[str, int]:
-    """Returns mart to days that changed since it was published."""
+    """Returns the number of days that changed since the last publication, by mart."""
     return {mart: int(days) for mart, days in target.query((sql_dir / "ops/stale_date/by_mart.sql").read_text("utf-8"))}
 
 
 def seconds_since_publication(target: Warehouse, sql_dir: Path) -> int | None:
-    """Returns how long ago a mart was last published, by the warehouse's clock; None where none was."""
+    """Returns the seconds since a mart was last published, by the warehouse's clock; None if none ever was."""
     [[seconds]] = target.query((sql_dir / "ops/mart_build/age.sql").read_text("utf-8"))
     return None if seconds is None else int(seconds)
 
 
 def build(session: Session, mart: Mart, sql_dir: Path) -> Built:
-    """Computes what changed of one mart, checks it, and publishes it in one transaction.
+    """Computes the changed rows of one mart, checks them, publishes them in one transaction, and returns the result.
 
     Args:
-        session: holds the temporary tables; no other build sees them.
+        session: the session of the temporary tables, which no other build sees.
+        mart: the mart.
+        sql_dir: the folder of the SQL.
 
     Raises:
-        ChecksFailed: nothing is published.
-        PermanentError, TransientError: as `Warehouse.run`; a build that was claimed by a later one is a PermanentError.
+        ChecksFailed: checks failed, and nothing is published.
+        PermanentError, TransientError: as in `Warehouse.run`. If a later build has claimed the mart, it is a
+            PermanentError.
     """
     return _build(session, mart, sql_dir, STAGE, {})
 
 
 def build_given(session: Session, mart: Mart, sql_dir: Path, names: Mapping[str, str]) -> Built:
-    """As `build`, of a mart whose rows are computed elsewhere: all of them are replaced, whatever changed.
+    """Publishes a mart whose rows are computed elsewhere, like `build`; all its rows are replaced.
 
     Args:
-        names: what the mart's build.sql asks for, such as where the rows are.
+        session: the session of the temporary tables.
+        mart: the mart.
+        sql_dir: the folder of the SQL.
+        names: the names in the mart's build.sql, such as the location of the rows.
     """
     session.run(texts(sql_dir, [KNOW_BUILD], mart.names), {"mart": mart.table}, name=f"register {mart.table}")
     return _build(session, mart, sql_dir, STAGE_GIVEN, names)
@@ -319,10 +334,10 @@ def _build(session: Session, mart: Mart, sql_dir: Path, stage: Iterable[str], na
     def text(path: str) -> str:
         return texts(sql_dir, [path], given)[0]
 
-    def run(statements: list[str], what: str, values: Mapping[str, str] = {}) -> None:  # read only
+    def run(statements: list[str], what: str, values: Mapping[str, str] = {}) -> None:  # the default is never changed
         session.run(statements, {**ids, **values}, name=f"{what} {mart.table}")
 
-    # The claim is a transaction of its own: what others publish while this reads and computes is then no conflict.
+    # The claim is a separate transaction, so that publications of others during the computation cause no conflict.
     run(texts(sql_dir, CLAIM, given), "claim")
     run(texts(sql_dir, stage, given), "stage_given" if stage is STAGE_GIVEN else "stage")
     [[days, first, end]] = session.query(text(f"ops/build_bounds/{'period' if mart.period else 'days'}.sql"))
@@ -342,15 +357,16 @@ def _build(session: Session, mart: Mart, sql_dir: Path, stage: Iterable[str], na
 
 
 def build_subject(target: Warehouse, subject: str, sql_dir: Path) -> list[Built]:
-    """Builds the marts of one subject that are behind core, in their order, and returns what changed.
+    """Builds the stale marts of one subject, in order, and returns the results.
 
     Raises:
-        ChecksFailed, PermanentError, TransientError: as `build`; the marts before are published, those after are not.
+        ChecksFailed, PermanentError, TransientError: as in `build`. Earlier marts are then published, later ones are
+            not.
     """
     found = []
     with target.session() as session:
         for mart in (m for m in MARTS if m.subject == subject):
-            if mart.table not in stale(target, sql_dir):  # asked anew each time: a publication marks what is made of it
+            if mart.table not in stale(target, sql_dir):  # queried each time: publications mark dependents
                 continue
             built = build(session, mart, sql_dir)
             log.info("mart=%s days=%s checks=%s", mart.table, built.days, len(built.checks))
@@ -361,5 +377,5 @@ def build_subject(target: Warehouse, subject: str, sql_dir: Path) -> list[Built]
 
 
 def as_text(built: Iterable[Built]) -> dict[str, Any]:
-    """Returns what an asset event tells of a subject's build: days and warnings by mart."""
+    """Returns the extra of an asset event for a subject's build: days and warnings by mart."""
     return {b.mart: {"days": b.days, "warnings": [str(c) for c in b.warnings]} for b in built}

@@ -1,4 +1,4 @@
-"""The operator that begins a run of `build_marts`, and what waits for its turn in the triggerer."""
+"""The first operator of a run of `build_marts`, and the trigger that delays it in the triggerer."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ ASSET_TRIGGERED = "asset_triggered"  # airflow.utils.types.DagRunType, which a t
 
 
 class TurnTrigger(BaseTrigger):
-    """Fires after so many seconds, or as soon as another run of the DAG is queued: somebody asked for it.
+    """Fires after `seconds`, or as soon as another run of the DAG is queued, because somebody requested it.
 
-    Airflow queues no run for an asset while `max_active_runs` are under way, it keeps the events for the next one. So whatever
-    is queued was triggered by a person, the API or another DAG.
+    While `max_active_runs` are active, Airflow queues no runs for assets; it keeps the events for the next run. A
+    queued run was therefore triggered by a person, the API or another DAG.
     """
 
     def __init__(self, dag_id: str, seconds: float, poll_interval_seconds: float) -> None:
@@ -46,10 +46,11 @@ class TurnTrigger(BaseTrigger):
 
 
 class FindStaleSubjectsOperator(BaseOperator):
-    """Returns the subjects whose marts are behind core; skips the run where no mart is.
+    """Returns the subjects with stale marts; skips the run if no mart is stale.
 
-    In a run that was triggered by the asset it first waits, deferred, until the last publication is
-    `marts_min_interval_seconds` ago. What is loaded meanwhile belongs to the run; what is loaded later triggers the next one.
+    In a run that the asset triggered, the operator first defers until `marts_min_interval_seconds` have passed since
+    the last publication. Data that is loaded meanwhile belongs to this run; data that is loaded later triggers the next
+    run.
     """
 
     def execute(self, context: Context) -> list[str]:

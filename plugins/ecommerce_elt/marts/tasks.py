@@ -1,6 +1,7 @@
-"""The tasks of `build_marts` and `refresh_dashboards`, each a function of ids.
+"""The tasks of `build_marts` and `refresh_dashboards`, each a function of plain parameters.
 
-A task is a process, and imports of what cleans and reads files take a second: nothing here needs them.
+Each task is a process. Importing the code that cleans and reads files takes a second, so this module does not import
+it.
 """
 
 from __future__ import annotations
@@ -31,10 +32,10 @@ log = logging.getLogger(__name__)
 
 @values_withheld()
 def find_stale_subjects(*, rebuild: bool) -> list[str]:
-    """Returns the subjects whose marts are behind core, dimensions left out; skips the run where none is.
+    """Returns the subjects with stale marts, except the dimensions; skips the run if no mart is stale.
 
     Args:
-        rebuild: marks every day of every mart first.
+        rebuild: whether every day of every mart is marked first.
     """
     target, config = task_warehouse(), settings()
     builds.register(target, config.sql_dir, load_contracts(config.include_dir / "feeds"), rebuild=rebuild)
@@ -48,9 +49,10 @@ def find_stale_subjects(*, rebuild: bool) -> list[str]:
 
 @values_withheld()
 def seconds_to_the_turn_of_marts() -> float:
-    """Returns how long marts have to wait, so that their last publication is `marts_min_interval_seconds` ago.
+    """Returns the seconds until `marts_min_interval_seconds` have passed since the last publication of a mart.
 
-    Where none was ever published, they wait as well: the first batches of a new warehouse come in a rush.
+    If no mart was ever published, the whole interval is returned, because a new warehouse gets its first batches in a
+    burst.
     """
     config = settings()
     age = builds.seconds_since_publication(task_warehouse(), config.sql_dir) or 0
@@ -59,13 +61,13 @@ def seconds_to_the_turn_of_marts() -> float:
 
 @values_withheld()
 def build_dimensions() -> dict[str, Any]:
-    """Brings the dimensions up to core, and returns what changed, by table."""
+    """Builds the stale dimensions, and returns days and warnings by table."""
     return build_subject(builds.DIMENSIONS)
 
 
 @values_withheld()
 def build_subject(subject: str) -> dict[str, Any]:
-    """Brings the marts of one subject up to core, and returns what changed, by mart. Alerts what the checks found."""
+    """Builds the stale marts of one subject, alerts on checks, and returns days and warnings by mart."""
     try:
         with linked_warehouse() as target:
             built = builds.build_subject(target, subject, settings().sql_dir)
@@ -102,7 +104,7 @@ def _is_due(
 
 @values_withheld()
 def choose_data_sets() -> list[str]:
-    """Returns the ids of the QuickSight data sets that are due for a refresh, or behind in a run that somebody asked for."""
+    """Returns the ids of the QuickSight data sets to refresh: those due, or all outdated ones in a requested run."""
     quicksight, published = client("quicksight"), _published()
     account = client("sts").get_caller_identity()["Account"]
     found = []
@@ -121,9 +123,9 @@ def choose_data_sets() -> list[str]:
 
 @values_withheld()
 def extract_for_tableau() -> dict[str, int]:
-    """Writes the extract to the lake, publishes it where a server is configured, and returns data set to rows.
+    """Writes the extract to the lake, publishes it if a server is configured, and returns the rows by data set.
 
-    Skips the task where the extract is not due.
+    Skips the task if the extract is not due.
     """
     config, s3 = settings(), client("s3")
     past = list(listing.objects(s3, config.bucket, tableau.KEY))
@@ -134,6 +136,6 @@ def extract_for_tableau() -> dict[str, int]:
         rows = tableau.write_extract(task_warehouse(), dashboards_data_sets.DATA_SETS, config.sql_dir, file)
         if config.tableau_server:
             tableau.publish(file, config)
-        s3.upload_file(str(file), config.bucket, tableau.KEY)  # last: a publication that failed is tried again
+        s3.upload_file(str(file), config.bucket, tableau.KEY)  # last, so that a failed publication is repeated
     touched_object(tableau.KEY)
     return rows

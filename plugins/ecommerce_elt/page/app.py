@@ -1,6 +1,6 @@
 """The page "E-commerce" in Airflow's UI: a FastAPI application that the api-server mounts.
 
-Airflow does not authenticate plugin applications, so each route asks for a signed-in user who may see the site.
+Airflow does not authenticate plugin applications, so each route requires a signed-in user with access to the site.
 """
 
 from __future__ import annotations
@@ -28,8 +28,8 @@ log = logging.getLogger(__name__)
 PREFIX = "/ecommerce"
 STATIC = Path(__file__).parent / "static"
 TYPES = {".html": "text/html", ".js": "text/javascript", ".css": "text/css"}
-# Of the npm package plotly.js-basic-dist-min 4.1.1 (MIT). The whole plotly.js of the package plotly is four times as large,
-# and its start alone takes longer than the page may take to its first picture.
+# From the npm package plotly.js-basic-dist-min 4.1.1 (MIT). The full plotly.js of the package plotly is four times as
+# large, and its start alone takes longer than the time in which the page must show its first chart.
 PLOTLY = "plotly-basic.min.js"
 A_DAY_SECONDS = 86_400
 
@@ -88,7 +88,7 @@ def business(
     feed: str = "all",
     currency: str = "",
 ) -> dict[str, Any]:
-    """The shop's figures; without days, those of the last year, and without a currency, those in the one with the most orders."""
+    """Returns the shop's figures, by default of the last 365 days and in the currency with the most orders."""
 
     def figure() -> dict[str, Any]:
         span = figures.span()
@@ -108,27 +108,27 @@ def pipeline(feed: str = "all") -> dict[str, Any]:
 
 @app.get("/runbooks/{name}")
 def runbook(name: str) -> Response:
-    """What to do: a page of docs/runbooks."""
+    """Returns a page of docs/runbooks."""
     return _document(f"runbooks/{name}.md", "runbook")
 
 
 @app.get("/docs/{name}")
 def document(name: str) -> Response:
-    """A page of the docs that runbooks link to."""
+    """Returns a page of the docs that runbooks link to."""
     return _document(f"{name}.md", "runbook")
 
 
 @app.get("/definitions")
 def definitions() -> Response:
-    """What is measured, and how: docs/metrics.md, which lies beside the runbooks."""
+    """Returns docs/metrics.md, the definitions of the figures."""
     return _document(documents.DEFINITIONS, "definitions")
 
 
 def _document(path: str, kind: str) -> Response:
-    """Returns a page of the docs, given its path below docs/.
+    """Returns a page of the docs as HTML, given its path below docs/.
 
     Raises:
-        HTTPException: 404, if there is no such page beside the runbooks.
+        HTTPException: 404, if there is no such page.
     """
     runbooks = settings().runbooks_dir
     if not re.fullmatch(r"(runbooks/)?([a-z-]+|README)\.md", path) or not documents.file(runbooks, path).is_file():

@@ -1,4 +1,4 @@
-"""The pages of docs/ that the page "E-commerce" shows: the runbooks, what they link to, and the definitions of the figures."""
+"""The pages of docs/ on the page "E-commerce": runbooks, the documents they link to, and the definitions of figures."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from pathlib import Path
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 
-# Addresses below the page, by the folder of the docs that a document is in.
+# Paths below the page for the runbooks and for the other documents.
 RUNBOOKS, DOCUMENTS = "runbooks", "docs"
 DEFINITIONS = "metrics.md"
 
 
 def address(path: str) -> str | None:
-    """Returns the address below the page of a document, given its path below docs/; None if it is not shown there."""
+    """Returns the address of a document below the page, given its path below docs/; None if it is not shown."""
     folder, _, name = path.rpartition("/")
     stem = name.removesuffix(".md")
     if path == DEFINITIONS:
@@ -27,17 +27,17 @@ def address(path: str) -> str | None:
 
 
 def file(runbooks: Path, path: str) -> Path:
-    """Returns the file of a document, given the folder of the runbooks, beside which the others are, and its path below docs/."""
+    """Returns the file of a document, given its path below docs/; other documents are in the parent of `runbooks`."""
     folder, _, name = path.rpartition("/")
     return runbooks / name if folder == "runbooks" else runbooks.parent / path
 
 
 def html(runbooks: Path, path: str) -> str:
-    """Returns a document as HTML, given as to `file`, with links that work where the page shows it.
+    """Returns a document as HTML, with links that work on the page. The arguments are those of `file`.
 
-    A link to a document that is not there, or that the page does not show, is replaced by its text and the path,
-    and a picture by its description.
-    The documents are the project's own files, so that the anchors of the definitions may be HTML.
+    A link to a document that does not exist, or that the page does not show, is replaced by its text and the path. A
+    picture is replaced by its description. The documents are the project's own files, so the definitions may have HTML
+    anchors.
     """
     reader = MarkdownIt("commonmark", {"html": path == DEFINITIONS}).enable("table")
     tokens = reader.parse(file(runbooks, path).read_text("utf-8"))
@@ -50,12 +50,12 @@ def html(runbooks: Path, path: str) -> str:
 
 
 def _anchor(heading: str) -> str:
-    """Returns the anchor of a heading, as the site of the documentation and GitHub make it."""
+    """Returns the anchor of a heading, as on the documentation site and on GitHub."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
 
 
 def _lead(tokens: Iterable[Token], runbooks: Path, folder: str, up: str) -> None:
-    """Changes the links among `tokens` of a document in `folder` to addresses of the page, relative to its depth."""
+    """Changes the links in `tokens` of a document in `folder` to addresses of the page, prefixed with `up`."""
     lost: str | None = None
     for token in tokens:
         if token.type == "image":

@@ -1,4 +1,4 @@
-"""The figures of the page: bounded queries, run beside each other, kept for seconds."""
+"""The figures of the page: bounded queries that run in parallel and are cached for seconds."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from ecommerce_elt.warehouse.redshift import Warehouse, render
 KEPT_SECONDS = 5
 QUERIES_AT_ONCE = 8
 MAX_DAYS = 14_610  # 40 years, 480 months
-DAYS_BY_DAY, DAYS_BY_WEEK = 100, 800  # longer ranges show weeks, then months, so that a line has some hundred points
+DAYS_BY_DAY, DAYS_BY_WEEK = 100, 800  # longer ranges show weeks, then months, so that a line has about a hundred points
 
 _pool = ThreadPoolExecutor(QUERIES_AT_ONCE, thread_name_prefix="ecommerce-page")
 _lock = threading.Lock()
@@ -33,7 +33,7 @@ _clients: dict[str, Any] = {}
 
 
 def warm() -> None:
-    """Makes beforehand, and beside other work, what the first request would wait for."""
+    """Creates the clients in the background, so that the first request does not wait for them."""
     for service in ("redshift-data", "s3", "sqs"):
         _pool.submit(_client, service)
 
@@ -71,7 +71,7 @@ def _together(parts: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
 
 @cached(TTLCache(1, KEPT_SECONDS), lock=threading.Lock())
 def span() -> dict[str, str | None]:
-    """Returns the first and the last day with anything to show, None where there is nothing yet."""
+    """Returns the first and the last day with data; None if there is no data yet."""
     [row] = _rows("span", {})
     return row
 
@@ -80,15 +80,17 @@ def span() -> dict[str, str | None]:
 def business(first: date, last: date, feed: str = "all", currency: str = "") -> dict[str, Any]:
     """Returns the figures of the shop from `first` to `last`, both included, in one currency.
 
-    `before` has the totals of as many days before `first`, and is None where these are not there whole for every feed, or
-    `last` is later than what there is. From `sales_from` on every feed has sales.
+    `before` has the totals of the same number of days before `first`. It is None if not every feed has sales for all of
+    these days, or if `last` is after the last day with data. From `sales_from` on, every feed has sales.
 
     Args:
-        feed: one that plays a sale; any other word is all of them.
-        currency: of the sales; where there are none in it, or it is not given, the one with the most orders.
+        first: the first day.
+        last: the last day.
+        feed: a feed with the role of a sale; any other text means all of them.
+        currency: the currency of the sales; if empty or without sales, the currency with the most orders is used.
 
     Raises:
-        PermanentError: the days are in the wrong order, or too many.
+        PermanentError: the days are in the wrong order or too many.
     """
     days = (last - first).days + 1
     if not 1 <= days <= MAX_DAYS:
@@ -102,7 +104,7 @@ def business(first: date, last: date, feed: str = "all", currency: str = "") -> 
     values = dates | {"feed": chosen, "currency": shown or "none"}
     before = values | {"from_day": (first - timedelta(days=days)).isoformat(), "to_day": first.isoformat()}
     [begin] = _rows("sales_from", {"feed": chosen, "currency": values["currency"]})
-    # A year against the nine days that there are of the year before would be no change but a difference of days.
+    # Comparing a year with, say, the only nine days of data before it would not show a change.
     has_before = begin["sales_from"] is not None and begin["sales_from"] <= before["from_day"]
     is_over = last.isoformat() <= (span()["last_day"] or "")
     period = "day" if days <= DAYS_BY_DAY else "week" if days <= DAYS_BY_WEEK else "month"
@@ -137,7 +139,7 @@ def business(first: date, last: date, feed: str = "all", currency: str = "") -> 
 
 
 def _currency_of_purchases(contracts: Mapping[str, Contract]) -> str:
-    """Returns the ISO 4217 code of the amounts in mart.demographics_daily, empty where the contract names none."""
+    """Returns the ISO 4217 code of the amounts in mart.demographics_daily; empty if the contract has none."""
     known = contracts["purchases"].column("amount").currency if "purchases" in contracts else ()
     return next((word for word in known if re.fullmatch("[A-Z]{3}", word)), "")
 
@@ -183,7 +185,7 @@ def _core_rows(contract: Contract) -> int:
 
 
 def _waiting() -> dict[str, Any]:
-    """What is on its way: raw objects that no batch has, batches that are not committed, and the age of the oldest."""
+    """Returns the numbers of raw objects in no batch and of uncommitted batches, and the age of the oldest batch."""
     config, sqs, s3 = settings(), _client("sqs"), _client("s3")
     url = sqs.get_queue_url(QueueName=config.raw_objects_queue)["QueueUrl"]
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]

@@ -1,1 +1,1 @@
-"""Events in quarantine: chosen, and given to the load again or dismissed."""
+"""Chooses events in quarantine, and replays or dismisses them."""

@@ -1,7 +1,7 @@
-"""Events in quarantine, again: chosen by what is wrong with them, read from raw/, cleaned by today's contract and SQL.
+"""Replays quarantined events: chosen by their errors, read from raw/, and cleaned with the current contract and SQL.
 
-A replay is a batch like any other: its manifest names the lines of raw objects that are meant, and its load closes the
-events that are clean now (ops.quarantine_closed). Events that core has meanwhile are duplicates, so a replay is idempotent.
+A replay is a batch like any other. Its manifest names the chosen lines of raw objects, and its load closes the events
+that are now clean (ops.quarantine_closed). Events that core already has are duplicates, so a replay is idempotent.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ LONG_AGO, LONG_AHEAD = "1970-01-01 00:00:00", "2200-01-01 00:00:00"
 
 @dataclass(frozen=True)
 class Choice:
-    """Which events that are open are meant; `any` and None leave a condition out. Times are when the event was rejected first."""
+    """Conditions that choose open events; `any` and None mean no condition. Times are those of the first rejection."""
 
     feed: str = ANY
     column: str = ANY
@@ -47,10 +47,10 @@ class Choice:
 
     @classmethod
     def of(cls, params: dict[str, Any]) -> Choice:
-        """Returns the choice that a run's parameters are.
+        """Returns the choice that a run's parameters describe.
 
         Raises:
-            PermanentError: a time that is none.
+            PermanentError: a parameter is not a time in ISO 8601.
         """
 
         def time(name: str) -> datetime | None:
@@ -84,7 +84,7 @@ class Choice:
 
 @dataclass
 class Outlook:
-    """What a replay would do, in counts of events; `examples` have no value of an event."""
+    """The expected result of a replay, in counts of events. `examples` contain no values of events."""
 
     chosen: int = 0
     clean: int = 0
@@ -95,9 +95,10 @@ class Outlook:
 
 
 def choose(s3: Any, target: Warehouse, choice: Choice, settings: Settings, now: datetime) -> tuple[list[Manifest], int]:
-    """Returns (manifests of the chosen events, those of one time and choice always the same; how many raw/ no longer has).
+    """Returns manifests of the chosen events, and the number of chosen events that raw/ no longer has.
 
-    What is no envelope is left out: no contract can make an event of it.
+    The same choice at the same time gives the same manifests. Records that are not envelopes are left out, because no
+    contract can make events of them.
     """
     sql = (settings.sql_dir / "ops/quarantine/choose.sql").read_text("utf-8")
     by_feed: dict[str, dict[str, list[int]]] = {}
@@ -135,7 +136,7 @@ def write_manifests(s3: Any, manifests: list[Manifest], settings: Settings) -> l
 
 
 def outlook(s3: Any, manifests: list[Manifest], gone: int, settings: Settings) -> Outlook:
-    """Returns what a replay of the manifests would do. Nothing is written."""
+    """Returns the expected result of a replay of the manifests. Nothing is written."""
     found = Outlook(chosen=gone, gone=gone)
     broken: Counter[str] = Counter()
     for manifest in manifests:
@@ -172,12 +173,12 @@ def _cleaned(s3: Any, manifest: Manifest, settings: Settings) -> Iterator[dict[s
 
 
 def dismiss(target: Warehouse, choice: Choice, settings: Settings, run_id: str) -> None:
-    """Closes the chosen events without a replay. The reasons, and the records in raw/, stay."""
+    """Closes the chosen events without a replay. The reasons and the records in raw/ are kept."""
     sql = (settings.sql_dir / "ops/quarantine/dismiss.sql").read_text("utf-8")
     target.run([sql], choice.values | {"run_id": run_id[:128]}, name="dismiss quarantine")
 
 
 def count(target: Warehouse, choice: Choice, settings: Settings) -> int:
-    """Returns how many open events are chosen."""
+    """Returns the number of open events that the choice matches."""
     sql = (settings.sql_dir / "ops/quarantine/choose.sql").read_text("utf-8")
     return len(target.query(sql, choice.values))

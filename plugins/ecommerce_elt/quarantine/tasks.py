@@ -1,6 +1,7 @@
-"""The tasks of the quarantine, each a function of ids: what runs between Airflow's wiring and the logic.
+"""The tasks of the quarantine. Each is a function of plain parameters and connects an Airflow task to the logic.
 
-Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
+which lets no error out whose text may quote the input.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ log = logging.getLogger(__name__)
 
 @values_withheld()
 def choose_events(params: dict[str, Any], run_id: str, now: datetime) -> tuple[list[str], dict[str, Any]]:
-    """Returns (ids of the batches to load, what is to be expected of them or was done); none in a dry run or dismissal."""
+    """Returns the ids of the batches to load, and counts; there are no batches in a dry run or a dismissal."""
     config, s3, target = with_key(settings()), client("s3"), task_warehouse()
     choice = replay.Choice.of(params)
     if params["action"] == "dismiss":
@@ -45,7 +46,7 @@ def choose_events(params: dict[str, Any], run_id: str, now: datetime) -> tuple[l
 
 @values_withheld()
 def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict[str, Any]:
-    """Returns what the replay did: events by accepted, clean, quarantined and duplicates, beside what was expected."""
+    """Returns the expected counts together with the totals of accepted, clean, quarantined and duplicate events."""
     total = {name: sum(counts[name] for counts in loaded) for name in clean_files.COUNTS} if loaded else {}
     log.info("replayed %s", total)
     return outlook | total

@@ -1,8 +1,9 @@
-"""Counts every layer by means of its own, and compares. See docs/adr/0022.
+"""Counts the events in every layer independently, and compares the counts. See docs/adr/0022.
 
-By hour of arrival and feed: what the stream counted, lines in raw/, what the loads committed, rows in quarantine. An hour
-that is over and agrees is sealed, and is counted again only where an object came since. By day of the events: the lake's
-files against core, row by row, of the days that changed since they were compared, and of some others in turn.
+By hour of arrival and feed, it compares the counts of the stream, the lines in raw/, the counts that loads committed,
+and the rows in quarantine. An hour that is over and has no difference is sealed. It is counted again only if an object
+arrives later. By day of the events, it compares the files of the lake with core, row by row: the days that changed
+since their last comparison, and some other days in turn.
 """
 
 from __future__ import annotations
@@ -41,23 +42,23 @@ from ecommerce_elt.warehouse.redshift import Warehouse, chosen, render, role_of,
 
 log = logging.getLogger(__name__)
 
-LANDED_SUFFIX = ".ndjson.gz"  # of raw objects of landed files
+LANDED_SUFFIX = ".ndjson.gz"  # suffix of raw objects of landed files
 STATE = "manifests/reconcile/"
-KEPT_DAYS = 8  # Kinesis keeps records for seven days, so an older hour gets no new object
-DELIVERED_FEED = "online_retail"  # what firehose_transform and dynamodb_writer take from the stream
-READ_MAX = 10_000  # rows of a difference that are read: the LIMIT of ops/reconcile_day_results
-NAMED = 20  # objects or events that a difference names
-LOOKS, LOOK_SECONDS = 3, 5.0  # a difference that a load in the middle of its work makes is gone at the next look
-# How raw_writer begins the line of what is not the first of its Kinesis record.
+KEPT_DAYS = 8  # Kinesis retains records for seven days, so older hours get no new objects
+DELIVERED_FEED = "online_retail"  # the feed that firehose_transform and dynamodb_writer consume
+READ_MAX = 10_000  # rows that are read of a difference: the LIMIT in ops/reconcile_day_results
+NAMED = 20  # objects and events named by a difference
+LOOKS, LOOK_SECONDS = 3, 5.0  # repeated looks discard differences caused by a running load
+# The prefix that raw_writer writes for a line that is not the first of its Kinesis record.
 NOT_FIRST = b'{"record_index":'
 BATCH_GET_MAX = 100  # BatchGetItem: DynamoDB API reference
-NOT_COMPARED = {"source_object", "source_line", "extra"}  # lineage is the lake's; extra is text there and SUPER in core
+NOT_COMPARED = {"source_object", "source_line", "extra"}  # lineage is in the lake only; extra is SUPER in core
 _HOUR = re.compile(r"/dt=(?P<day>\d{4}-\d\d-\d\d)/hour=(?P<hour>\d\d)/")
 
 
 @dataclass
 class Difference:
-    """What two layers do not agree on. `where` is an hour, a day, or empty; at most NAMED objects and events are named."""
+    """A difference between two layers. `where` is an hour, a day or empty; it names up to NAMED objects and events."""
 
     feed: str
     layer: str
@@ -73,7 +74,7 @@ class Difference:
 
 @dataclass
 class Hour:
-    """Counts of one hour of arrival; `waiting` are objects that no committed batch has."""
+    """The counts of one hour of arrival. `waiting` counts the objects that are in no committed batch."""
 
     objects: int = 0
     raw: int = 0
@@ -104,10 +105,10 @@ def folder_of(feed: str, hour: datetime) -> str:
 def reconcile_hours(
     s3: Any, target: Warehouse, feed: str, settings: Settings, now: datetime
 ) -> tuple[dict[str, Any], list[Difference], list[RawObject]]:
-    """Counts the feed's hours that are not sealed, and keeps them in ops.reconciliation.
+    """Counts the feed's unsealed hours, and stores the counts in ops.reconciliation.
 
     Returns:
-        summary, differences, and the raw objects that no batch has, although it is time.
+        A summary, the differences, and the overdue raw objects that are in no batch.
     """
     settled = now - timedelta(minutes=settings.reconcile_settle_minutes)
     since = (now - timedelta(days=KEPT_DAYS)).replace(hour=0, minute=0, second=0, microsecond=0)
@@ -169,8 +170,10 @@ def reconcile_hours(
 
 
 def announce(sqs: Any, objects: Iterable[RawObject], settings: Settings) -> int:
-    """Announces raw objects again whose notification S3 lost, and returns how many: none while messages wait in the queue,
-    because theirs may be among them. load_events drops those that it knows.
+    """Announces raw objects again whose notification S3 lost, and returns their number.
+
+    Nothing is announced while messages wait in the queue, because they may announce these objects. load_events ignores
+    objects that it knows.
     """
     url = sqs.get_queue_url(QueueName=settings.raw_objects_queue)["QueueUrl"]
     names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
@@ -184,13 +187,13 @@ def announce(sqs: Any, objects: Iterable[RawObject], settings: Settings) -> int:
 
 
 def notification(raw: RawObject) -> str:
-    """Returns what S3 tells the queue of a new object, as far as load_events reads it."""
+    """Returns the part of an S3 event notification for a new object that load_events reads."""
     written = {"key": quote_plus(raw.key, safe="/"), "eTag": raw.etag, "size": raw.size}
     return json.dumps({"Records": [{"s3": {"bucket": {"name": raw.bucket}, "object": written}}]})
 
 
 def _text(moment: datetime) -> str:
-    """Whole seconds, as S3 gives times: what is written in the same second counts as later."""
+    """Returns a time in whole seconds, as in S3, so that objects written in the same second count as later."""
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
@@ -199,7 +202,7 @@ def _utc(text: str) -> datetime:
 
 
 def _objects(s3: Any, bucket: str, feed: str, since: datetime, now: datetime) -> dict[datetime, list[dict[str, Any]]]:
-    """Returns hour to the listing of its raw objects."""
+    """Returns the listed raw objects by hour of arrival."""
     found: dict[datetime, list[dict[str, Any]]] = {}
     for days in range((now.date() - since.date()).days + 1):
         day = f"{prefix_of(feed)}dt={since.date() + timedelta(days=days)}/"
@@ -247,7 +250,7 @@ def _count_hour(
         count.oldest_waiting_seconds = (datetime.now(UTC) - min(missing.values())).total_seconds()
     late = {key for key, written in missing.items() if written < settled}
     in_open = _in_open_batches(s3, settings.bucket, feed) if late else set()
-    # What load_events would load of landed files is not looked for in core under other ids: only load_history does that.
+    # Only load_history checks whether core has rows of landed files under other ids, so load_events must not load them.
     has_rows = contract is not None and contract.identity != "file"
     held = {key for key in late - in_open if has_rows and key.endswith(LANDED_SUFFIX)}
     count.unclaimed = [
@@ -294,7 +297,7 @@ def _count_hour(
 
 
 class _Count(NamedTuple):
-    """What an object of raw/ or quarantine/unreadable/ holds. `records`: the lines that are the first of their Kinesis record."""
+    """The counts of an object in raw/ or quarantine/unreadable/. `records` counts first lines of Kinesis records."""
 
     etag: str
     lines: int
@@ -302,7 +305,7 @@ class _Count(NamedTuple):
 
 
 def _counted(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict[str, Any]]) -> dict[str, _Count]:
-    """Returns key to count. What was counted of the hour is kept, by ETag: no object is read twice."""
+    """Returns the counts by key. Counts are stored for each hour with the ETag, so that no object is read twice."""
     state = f"{STATE}{feed}/{hour:%Y-%m-%dT%H}.json"
     try:
         known = json.loads(s3.get_object(Bucket=bucket, Key=state)["Body"].read())
@@ -312,7 +315,7 @@ def _counted(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict
     def count(entry: dict[str, Any]) -> tuple[str, _Count]:
         key, etag = entry["Key"], entry["ETag"].strip('"')
         kept = known.get(key, [])
-        if len(kept) == len(_Count._fields) and kept[0] == etag:  # shorter where an older version counted
+        if len(kept) == len(_Count._fields) and kept[0] == etag:  # shorter if an older version of this code counted it
             return key, _Count(*kept)
         with gzip.open(s3.get_object(Bucket=bucket, Key=key)["Body"]) as file:
             lines = [line.startswith(NOT_FIRST) for line in file if line.strip()]
@@ -351,7 +354,7 @@ def _keep_hour(
     )
 
 
-# The transactions that keep what was counted, in the place of what was counted before.
+# The transactions that store the counts and replace earlier ones.
 KEEP = {
     "reconciliation": (
         "ops/reconciliation/lock.sql",
@@ -393,11 +396,12 @@ def _check_core(target: Warehouse, contract: Contract, settings: Settings) -> li
 def reconcile_stream(
     cloudwatch: Any, s3: Any, target: Warehouse, feeds: Iterable[str], settings: Settings, now: datetime
 ) -> list[Difference]:
-    """Compares what the stream counted with the records in raw/ and quarantine/unreadable/, and keeps both by the hour.
+    """Compares the stream's count of records with those in raw/ and quarantine/unreadable/, and stores both by hour.
 
-    A record may hold several events, in objects of several feeds; exactly one of its lines is the first. Over a day, up to
-    some minutes ago: records at the edge of an hour lie in the hour of the first record of their object. More of them than
-    the stream has is no difference: a Lambda that is tried again may write a record twice.
+    Returns the differences. A record may contain several events, in objects of several feeds, but exactly one of its
+    lines is the first. The comparison covers a whole day that ends some minutes ago, because records near the edge of
+    an hour can be in the hour of the first record of their object. A surplus of stored records is not a difference,
+    because a Lambda that is retried may write a record twice.
     """
     end = (now - timedelta(minutes=settings.reconcile_settle_minutes)).replace(second=0, microsecond=0)
     start = (end - timedelta(days=1)).replace(minute=0)
@@ -467,10 +471,11 @@ def reconcile_stream(
 def reconcile_days(
     s3: Any, dynamodb: Any, target: Warehouse, contract: Contract, settings: Settings, now: datetime
 ) -> tuple[dict[str, Any], list[Difference]]:
-    """Compares days of the feed in the lake with core, row by row, and returns (summary, differences).
+    """Compares days of the feed in the lake with core, row by row, and returns a summary and the differences.
 
-    Those that changed since they were compared, those that differed, and `reconcile_days_a_run` others, the longest not
-    compared first. Of the feed that goes there, also Firehose's rows, and a sample of DynamoDB's items.
+    It compares days that changed since their last comparison, days that differed, and up to `reconcile_days_a_run`
+    other days, those with the oldest comparison first. For DELIVERED_FEED, it also compares the rows of Firehose and a
+    sample of the items in DynamoDB.
     """
     known = {
         day: (_utc(compared), int(differing))
@@ -484,14 +489,14 @@ def reconcile_days(
     chosen = sorted({*changed, *(day for _, day in others[: settings.reconcile_days_a_run])})
     differences: list[Difference] = []
     schema, outdated = clean_schema(contract, settings), []
-    # One session for all days: Redshift allows 500, and closes each only some time after its last statement.
+    # One session for all days, because Redshift allows 500 and closes each only some time after its last statement.
     with target.session() as session:
         for day in chosen:
             urls = lake_lists.files(s3, settings.bucket, contract.feed, day, day)
             with ThreadPoolExecutor(S3_THREADS) as pool:
                 columns = list(pool.map(lambda url: lake_lists.schema_of(s3, url), urls))
             if any(not found.equals(schema) for found in columns):
-                outdated.append(day)  # COPY wants all columns in their order; maintain_lake brings the files up to date
+                outdated.append(day)  # COPY needs all columns in order; maintain_lake rewrites the files
                 continue
             differences += _compare_day(s3, dynamodb, session, contract, day, settings, now)
     if outdated:
@@ -545,7 +550,7 @@ def _compare_day(
     return found
 
 
-# The transaction that compares a day of the lake with core; COPY refuses a manifest without files.
+# The transaction that compares a day of the lake with core. COPY rejects a manifest without files.
 COMPARE: tuple[tuple[str, Callable[[Sequence[str]], bool]], ...] = (
     ("ops/reconcile_day/drop_previous_day.sql", lambda urls: True),
     ("ops/reconcile_day/create_day_staged.sql", lambda urls: True),
@@ -596,7 +601,7 @@ def _columns(session: Any, contract: Contract) -> str:
 def _check_other_ways(
     dynamodb: Any, session: Any, contract: Contract, day: str, settings: Settings, now: datetime
 ) -> list[Difference]:
-    """What came by the stream in the last days, long enough ago, must have come by the other ways, too."""
+    """Returns differences for streamed events of the last days that Firehose or DynamoDB should have by now."""
     until = now - timedelta(minutes=settings.reconcile_delivery_minutes)
     since = now - timedelta(days=KEPT_DAYS - 1)
     bounds = {
@@ -634,11 +639,11 @@ def _not_in_items(dynamodb: Any, table: str, sample: list[tuple[Any, ...]]) -> l
     return sorted(event for event, *_ in sample if event not in has)
 
 
-# -- what is late -----------------------------------------------------------------------------------------------------
+# -- delays -----------------------------------------------------------------------------------------------------------
 
 
 def watch(cloudwatch: Any, s3: Any, settings: Settings, now: datetime) -> list[Difference]:
-    """Returns what is late: batches that do not get committed, and consumers that read the stream too late."""
+    """Returns differences for batches that stay uncommitted, and for consumers that lag behind the stream."""
     limit = now - timedelta(minutes=settings.stuck_batch_minutes)
     stuck = [batch_id for batch_id in open_batches(s3, settings.bucket) if _claimed_at(batch_id) < limit]
     found = []
@@ -673,7 +678,10 @@ def put_metrics(
     settings: Settings,
     now: datetime,
 ) -> None:
-    """Publishes by feed, in the namespace `<prefix>`: Differences, WaitingObjects, OldestWaitingSeconds, FreshnessSeconds."""
+    """Publishes metrics by feed in the namespace `<prefix>`.
+
+    They are Differences, WaitingObjects, OldestWaitingSeconds and FreshnessSeconds. Differences also has a total.
+    """
     data = []
     for summary in summaries:
         feed = summary["feed"]

@@ -1,6 +1,7 @@
-"""The tasks of the comparison of layers, each a function of ids: what runs between Airflow's wiring and the logic.
+"""The tasks that compare layers. Each is a function of plain parameters and connects an Airflow task to the logic.
 
-Airflow logs the whole chain of an error that a task ends with, so each lets out only what `values_withheld` does.
+When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
+which lets no error out whose text may quote the input.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ log = logging.getLogger(__name__)
 
 @values_withheld()
 def reconcile_feeds() -> list[str]:
-    """Returns the feeds whose layers are compared: all with a contract or with raw objects, and what is no envelope."""
+    """Returns the feeds to compare: all with a contract or raw objects, and that of records that are not envelopes."""
     folders = listing.folders(client("s3"), settings().bucket, "raw/")
     arrived = {folder.removeprefix("raw/feed=").rstrip("/") for folder in folders}
     return [*sorted(arrived | set(feeds())), manifests.UNREADABLE]
@@ -32,7 +33,7 @@ def reconcile_feeds() -> list[str]:
 
 @values_withheld()
 def reconcile_feed(feed: str) -> dict[str, Any]:
-    """Compares the layers of one feed, and returns `hours` and `days`, what was compared, and `differences`."""
+    """Compares the layers of one feed, and returns the summaries `hours` and `days`, and the `differences`."""
     config, s3, target, now = settings(), client("s3"), task_warehouse(), datetime.now(UTC)
     hours, found, unclaimed = reconcile_compare.reconcile_hours(s3, target, feed, config, now)
     if unclaimed:
@@ -54,15 +55,15 @@ def reconcile_feed(feed: str) -> dict[str, Any]:
 
 @values_withheld()
 def judge(results: list[dict[str, Any]], exported: dict[str, Any], *, complete: bool) -> dict[str, int]:
-    """Looks at the stream and at what is late, publishes the metrics, and returns feed to differences: none.
+    """Checks the stream and for delays, publishes the metrics, and returns 0 differences for each feed.
 
     Args:
-        results: of `reconcile_feed`.
-        exported: of `reconcile_bigquery`.
-        complete: all feeds were compared, and BigQuery.
+        results: the results of `reconcile_feed`.
+        exported: the result of `reconcile_bigquery`.
+        complete: whether all feeds and BigQuery were compared.
 
     Raises:
-        PermanentError: names each difference.
+        PermanentError: there are differences, each of which the message names; or not all layers were compared.
     """
     config, cloudwatch, s3, now = settings(), client("cloudwatch"), client("s3"), datetime.now(UTC)
     found = [reconcile_compare.Difference(**d) for result in [*results, exported] for d in result["differences"]]

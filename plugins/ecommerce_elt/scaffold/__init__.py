@@ -1,1 +1,1 @@
-"""Writes the contract of a new feed after a sample of its files: `python -m ecommerce_elt.scaffold reviews sample.csv`."""
+"""Writes the contract of a new feed from a sample: `python -m ecommerce_elt.scaffold reviews sample.csv`."""

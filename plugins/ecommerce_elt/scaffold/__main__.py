@@ -1,8 +1,9 @@
-"""Writes the contract of a new feed, and its test, after a sample: `python -m ecommerce_elt.scaffold reviews sample.csv`.
+"""Writes the contract and the test of a new feed from a sample: `python -m ecommerce_elt.scaffold reviews sample.csv`.
 
-The sample is read by the reader of landed files, so whatever can be dropped into landing/ can be a sample. What it leaves
-open is asked for by a flag, as of `producer replay`. Before anything is written, the whole sample is read and cleaned under
-the new contract. No value of the sample gets into the project, but for words that a column's `accepted` or `missing` lists.
+The sample is read by the reader of landed files, so any file that can be landed can be a sample. If it is ambiguous, an
+error asks for a flag, as in `producer replay`. Before anything is written, the whole sample is read, and about
+200,000 rows of each file at most are cleaned under the new contract, unless it has more than TRIED_COLUMNS columns.
+The project gets no values of the sample, except words in a column's `accepted` or `missing`.
 """
 
 from __future__ import annotations
@@ -29,7 +30,7 @@ from ecommerce_elt.settings import PROJECT_DIR
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 REASONS_SHOWN = 5
-READY_SHARE = 0.7  # of a ready contract's columns, that a sample has at least
+READY_SHARE = 0.7  # smallest share of a ready contract's columns that a sample must have
 TRIED_COLUMNS = 300
 
 
@@ -129,7 +130,7 @@ def _make(
 
 
 def _once_an_order(sample: Sample) -> list[Found]:
-    """Returns the columns, of no amounts, that have a value on the first row of an order and on none of its other rows."""
+    """Returns the non-numeric columns that have a value only on the first row of an order."""
     order = order_of(sample)
     left = {c.header: c for c in sample.columns if not c.is_full and c.filled and not c.is_number}
     others, before = 0, None
@@ -144,7 +145,7 @@ def _once_an_order(sample: Sample) -> list[Found]:
 
 
 def _ready(sample: Sample, project: Path) -> list[str]:
-    """Returns the names of the contracts that come with the product and take files with these headers."""
+    """Returns the names of the product's ready contracts that fit files with these headers."""
     found, headers = [], {normalise_header(key) for key in sample.keys}
     for path in sorted((project / "include/feeds/ready").glob("*.yaml")):
         columns = load_contract(path).columns
@@ -155,7 +156,7 @@ def _ready(sample: Sample, project: Path) -> list[str]:
 
 
 def _repeated(sample: Sample) -> int:
-    """Returns how many rows have the same values as another, of the columns that are not personal."""
+    """Returns the number of rows that repeat an earlier row in all columns that are not personal."""
     keys = [column.header for column in sample.columns if not column.is_personal]
     counted = Counter(
         hash(tuple(as_text(row.data.get(key)) for key in keys))
@@ -166,7 +167,7 @@ def _repeated(sample: Sample) -> int:
 
 
 def _list_in_openapi(project: Path) -> None:
-    """Writes the names of all feeds into the document of the HTTP API."""
+    """Writes the names of all feeds to the OpenAPI document of the HTTP API."""
     path = project / "docs/openapi.yaml"
     if path.exists():
         feeds = ", ".join(load_contracts(project / "include/feeds"))

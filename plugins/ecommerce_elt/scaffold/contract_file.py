@@ -1,4 +1,4 @@
-"""The contract's file: what the columns of a sample said, with comments where somebody should look."""
+"""Writes the contract of a sample, with comments on values that a person should confirm."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from ecommerce_elt.scaffold import words
 from ecommerce_elt.scaffold.sample import Sample
 from ecommerce_elt.scaffold.values import Found
 
-IDENTITY_MAX = 30  # columns; more make no row more of its own
-UNIQUE_ROWS = 50  # that a sample has at least, for a column without repetition to tell rows apart
-REPEATED_SHARE = 0.2  # of the rows, that are the same as another: then it is a log, and values tell no rows apart
+IDENTITY_MAX = 30  # columns; more of them hardly tell more rows apart
+UNIQUE_ROWS = 50  # smallest number of rows in which a column without repetition is taken as unique
+REPEATED_SHARE = 0.2  # with more repeated rows, the feed is a log whose values do not tell rows apart
 KEYS = (
     "header",
     "type",
@@ -33,7 +33,7 @@ KEYS = (
 
 @dataclass
 class ContractFile:
-    """The text of the file, and what to look at: (line, what it says)."""
+    """The text of the file, and its doubts, each with the line and a message."""
 
     feed: str
     lines: list[str] = field(default_factory=list)
@@ -50,11 +50,15 @@ class ContractFile:
 
 @dataclass(frozen=True)
 class Roles:
-    """Which columns say what of an event.
+    """The roles of columns in an event.
 
-    partition_key: names the entity whose events stay in order.
-    identity: tell rows apart; none where the file and the line do.
-    required: names of the columns without which a row is no event.
+    Attributes:
+        event_time: the column with the time of the event.
+        partition_key: the column with the entity whose events stay in order.
+        identity: the columns that tell rows apart; empty if file and line do.
+        required: the names of columns that each event must have.
+        once_an_order: the columns with a value only on the first row of an order.
+        doubts: the doubts about each role.
     """
 
     event_time: Found
@@ -66,7 +70,7 @@ class Roles:
 
 
 def order_of(sample: Sample) -> Found | None:
-    """Returns the column that has the number of an order, of every row."""
+    """Returns the column that has an order number in every row."""
     found = [
         c for c in sample.columns if c.is_full and c.kind == "identifier" and not c.is_personal and names_an_order(c)
     ]
@@ -77,8 +81,9 @@ def roles_of(sample: Sample, repeated: int, once_an_order: list[Found]) -> Roles
     """Returns the roles of a sample's columns.
 
     Args:
-        once_an_order: columns that have a value on the first row of an order alone.
-        repeated: rows that have the same values as another, in the columns that are not personal.
+        sample: the sample.
+        repeated: the number of rows that repeat an earlier row in all columns that are not personal.
+        once_an_order: the columns with a value only on the first row of an order.
     """
     time = next(column for column in sample.columns if column.header == sample.event_time)
     doubts: dict[str, list[str]] = {"event_time": [], "partition_key": [], "identity": []}
@@ -124,13 +129,13 @@ def roles_of(sample: Sample, repeated: int, once_an_order: list[Found]) -> Roles
 
 
 def _names_a_row(column: Found, sample: Sample) -> bool:
-    """Returns whether it may: an order's number does not where rows are lines of orders, though a sample has one line of each."""
+    """Returns whether the column can be unique: an order number is not, if rows are lines of orders with products."""
     has_products = any(c.words & words.PRODUCTS for c in sample.columns if c is not column)
     return not has_products or bool(column.words & {"line", "lineitem", "row", "position"})
 
 
 def names_an_order(column: Found) -> int:
-    """Returns how much a column looks like the number of an order: 0 is not at all. Transactions may be of a line."""
+    """Returns 2 for a likely order number, 1 for a transaction number, which may be of a line, and 0 otherwise."""
     if column.words & words.PRODUCTS or not column.words & words.ORDERS:
         return 0
     return 1 if column.words & {"transaction", "payment", "charge"} else 2
@@ -142,18 +147,21 @@ def _names_an_entity(column: Found) -> tuple[int, bool, int]:
 
 
 def singular(feed: str) -> str:
-    """Returns the feed's name as that of one row."""
+    """Returns the singular of the feed's name, for one row."""
     if feed.endswith("ies") and len(feed) > 4:
         return feed[:-3] + "y"
     return feed[:-1] if feed.endswith("s") and not feed.endswith(("ss", "us", "is")) else feed
 
 
 def contract_of(feed: str, sample: Sample, roles: Roles, source: str, plays: list[str]) -> ContractFile:
-    """Returns the file.
+    """Returns the contract's file.
 
     Args:
-        source: what the sample is, for the description.
-        plays: lines that say which of the marts the feed is for.
+        feed: the name of the feed.
+        sample: the sample.
+        roles: the roles of its columns.
+        source: a short description of the sample.
+        plays: the lines with the role of the feed in marts.
     """
     made = ContractFile(feed)
     one = singular(feed).replace("_", " ")
@@ -230,7 +238,7 @@ def _add_column(made: ContractFile, column: Found, *, required: bool) -> None:
 
 
 def _scalar(value: Any) -> str:
-    """Returns a value as YAML on one line; a JSON string is one of YAML."""
+    """Returns a value as YAML on one line. A JSON string is also a YAML string."""
     if isinstance(value, dict):
         return "{" + ", ".join(f"{_scalar(key)}: {_scalar(item)}" for key, item in value.items()) + "}"
     if isinstance(value, list):

@@ -1,4 +1,4 @@
-"""The test of a new feed: rows of the sample's shape, with values that are made up."""
+"""Generates the test of a new feed: rows in the shape of the sample, with made-up values."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_nobody_is_passed_on(tmp_path, contracts):
 
 
 def test_of(feed: str, sample: Sample, roles: Roles) -> str:
-    """Returns the text of the test."""
+    """Returns the text of the test module."""
     settings = [column.settings for column in sample.columns]
     has_comma = any("decimal_comma" in each.get("numbers", ()) for each in settings)
     delimiter = ";" if has_comma else ","
@@ -98,7 +98,7 @@ def _person(column: Found, number: int) -> str:
     if "e-mail" in why:
         return f"a{number}@example.org"
     if "phone" in why:
-        return f"+44 20 7946 000{number}"  # a range that Ofcom gives to nobody
+        return f"+44 20 7946 000{number}"  # a range that Ofcom does not assign
     if "of the net" in why:
         return f"192.0.2.{number + 1}"  # RFC 5737
     return f"Made Up {number + 1}"
@@ -122,7 +122,7 @@ def _time(formats: tuple[str, ...], moment: datetime) -> str:
         case "epoch_seconds" | "epoch_millis":
             seconds = int((moment - datetime(1970, 1, 1)).total_seconds())
             return str(seconds if name == "epoch_seconds" else seconds * 1000)
-    moment += timedelta(days=20)  # a day that is no month
+    moment += timedelta(days=20)  # a day above 12, which cannot be a month
     date, _, time = name.partition(" ")
     for letters, value in (
         ("YYYY", f"{moment:%Y}"),

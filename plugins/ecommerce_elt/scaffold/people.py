@@ -1,4 +1,4 @@
-"""Whether a column of a sample is of a person: by its header, in the languages of words.yaml, and by its values."""
+"""Detects columns with personal data by their headers, in the languages of words.yaml, and by their values."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from ecommerce_elt.landing.dates import is_time
 from ecommerce_elt.scaffold import words
 from ecommerce_elt.scaffold.values import Found, Values
 
-CARDS_MIN = 10  # different numbers with a right checksum: by chance one in ten has it
+CARDS_MIN = 10  # distinct numbers with a valid checksum; one in ten has it by chance
 OBJECTS_LOOKED_AT = 200
-MOST = 0.8  # of the values
+MOST = 0.8  # share of the values
 TEXTS = {"string", "identifier"}
 
 _EMAIL = re.compile(r"[^@\s,;<>]+@[^@\s,;<>]+\.[A-Za-z]{2,}")
@@ -23,14 +23,14 @@ _KEY = re.compile(r'"([^"\\]{1,64})"\s*:')
 
 
 def mark_personal(values: Values, made: Found) -> None:
-    """Gives the column a `privacy` where it looks personal, or a doubt where it may be."""
+    """Sets the `privacy` of a column that looks personal, or adds a doubt to a column that may be."""
     said = _of_the_values(values, made) or _of_the_header(values, made)
     if said is None:
         _doubt(values, made)
         return
     privacy, why = said
     settings = made.settings
-    if privacy != "drop" and settings["type"] in {"integer", "bigint"}:  # a number that is called
+    if privacy != "drop" and settings["type"] in {"integer", "bigint"}:  # such as a phone number
         settings = {"type": "identifier", "max_bytes": values.width()}
     elif privacy != "drop" and settings["type"] not in TEXTS:
         privacy = "drop"
@@ -102,7 +102,7 @@ def _doubt(values: Values, made: Found) -> None:
 
 
 def _keys_of_objects(values: Values) -> frozenset[str]:
-    """Returns the words of the keys of lists and objects that are kept as JSON text."""
+    """Returns the words of the keys in lists and objects, which are kept as JSON text."""
     found: frozenset[str] = frozenset()
     for text in list(values.counts)[:OBJECTS_LOOKED_AT]:
         for key in _KEY.findall(text) if text[:1] in "{[" else ():
@@ -111,7 +111,7 @@ def _keys_of_objects(values: Values) -> frozenset[str]:
 
 
 def _is_card(text: str) -> bool:
-    """Returns whether the digits are those of a payment card: ISO/IEC 7812, whose last digit is the Luhn checksum."""
+    """Returns whether the digits form a payment card number: ISO/IEC 7812, with a Luhn checksum as the last digit."""
     if not _CARD.fullmatch(text):
         return False
     digits = [int(c) for c in text if c.isdigit()][::-1]

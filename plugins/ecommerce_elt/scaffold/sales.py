@@ -1,4 +1,4 @@
-"""Which columns of a sample are the parts of a sale, for the contract's `plays`."""
+"""Finds the columns of a sample that are parts of a sale, for `plays` in the contract."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from ecommerce_elt.scaffold.values import Found
 
 
 def sale_of(sample: Sample, currency: str | None) -> tuple[list[str], list[str]]:
-    """Returns the lines of the contract that say that the feed plays a sale, none where it does not; and what is unsure of it.
+    """Returns the contract's lines for the role of a sale, empty if the feed has none, and the doubts about them.
 
     Args:
-        currency: of all amounts, as the user said it.
+        sample: the sample.
+        currency: the currency of all amounts, if the user gave it.
     """
     columns = [column for column in sample.columns if column.filled]
     texts = [c for c in columns if c.kind in {"string", "identifier"} and not c.is_personal]
@@ -86,7 +87,7 @@ def sale_of(sample: Sample, currency: str | None) -> tuple[list[str], list[str]]
 
 
 def _best(columns: list[Found], fits: Callable[[Found], object]) -> Found | None:
-    """Returns the fitting column with the most values, the first of several."""
+    """Returns the fitting column with the most values; the first one if there are several."""
     return max((c for c in columns if fits(c)), key=lambda c: c.filled, default=None)
 
 
@@ -98,7 +99,7 @@ def _customer(columns: list[Found]) -> Found | None:
 
 
 def _is_narrow(column: Found, width: int) -> bool:
-    """Makes the column no wider than core.sale takes it, where its values fit."""
+    """Limits the column to the width in core.sale, and returns whether its values fit."""
     if column.settings.get("privacy") == "hmac":
         return True
     if column.settings.get("max_bytes", 0) > width:
@@ -109,5 +110,5 @@ def _is_narrow(column: Found, width: int) -> bool:
 
 
 def is_currency(text: str) -> bool:
-    """Returns whether the text is written as ISO 4217 writes a currency."""
+    """Returns whether the text has the form of a currency code of ISO 4217."""
     return bool(CURRENCY.match(text))

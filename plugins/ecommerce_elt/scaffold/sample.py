@@ -1,8 +1,8 @@
-"""A sample of a feed that has no contract yet, read by the reader of landed files.
+"""Reads a sample of a feed without a contract, using the reader of landed files.
 
-The reader finds a table by the columns that its contract requires. So the header is looked for first; then a contract that
-takes every column as text lets the reader do what it does for any file: leave out titles, repeated headers, totals and
-blank rows, and say what is open.
+The reader finds a table by the columns that its contract requires. Therefore the header is found first. Then a draft
+contract that takes every column as text lets the reader work as for any file: it leaves out titles, repeated headers,
+totals and blank rows, and reports ambiguities.
 """
 
 from __future__ import annotations
@@ -31,27 +31,29 @@ from ecommerce_elt.scaffold.people import mark_personal
 from ecommerce_elt.scaffold.values import Found, Values
 from ecommerce_elt.settings import FileLimits, file_limits
 
-HEAD_ROWS = 200  # in which the header and the columns of times are looked for
+HEAD_ROWS = 200  # rows in which the header and the time columns are searched
 HEAD_RECORDS = 2_000
-CELLS = 4_000_000  # that are looked at
-FILLED_SHARE = 0.6  # of the widest row, that a header has at least
+CELLS = 4_000_000  # cells that are examined
+FILLED_SHARE = 0.6  # smallest share of the widest rows' values that a header must have
 NO_COLUMNS = 1_000  # Redshift has 1,600 columns in a table: `ECOMMERCE_FILE_COLUMNS`
 
 
 class Sample(NamedTuple):
-    """What was read.
+    """The sample, and the findings about its columns.
 
-    readings: the files, of which a zip may have several.
-    keys: the headers, in the order of the first file.
-    columns: what the values of each say.
-    event_time: the header of the event's time.
+    Attributes:
+        readings: the files; a zip can have several.
+        keys: the headers, in the order of the first file.
+        columns: the findings about each column.
+        event_time: the header of the event's time.
+        looked_at: the number of rows that were examined.
     """
 
     readings: list[Reading]
     keys: list[str]
     columns: list[Found]
     event_time: str
-    looked_at: int  # rows
+    looked_at: int
 
     @property
     def rows(self) -> int:
@@ -68,14 +70,15 @@ class _Head:
 
 
 def read_sample(path: Path, flags: Flags, folder: Path) -> Sample:
-    """Reads a sample.
+    """Reads a sample and returns it.
 
     Args:
-        flags: what the file leaves open.
+        path: the file.
+        flags: properties of the file that cannot be detected.
         folder: where files of a zip are unpacked.
 
     Raises:
-        PermanentError: the file cannot be read, is empty, has no header or no time; says what to do.
+        PermanentError: the file cannot be read, is empty, or has no header or time column. The message says what to do.
     """
     limits = file_limits()
     head = _head(path, flags, folder, limits)
@@ -103,7 +106,7 @@ def read_sample(path: Path, flags: Flags, folder: Path) -> Sample:
 
 
 def as_text(value: Any) -> str | None:
-    """Returns a value of a record as the cleaning gets it: a text, or JSON."""
+    """Returns a value of a record in the form that the cleaning gets: a text or JSON."""
     if value is None or isinstance(value, str):
         return value
     return orjson.dumps(value).decode()
@@ -129,7 +132,7 @@ def _head(path: Path, flags: Flags, folder: Path, limits: FileLimits) -> _Head:
     if file.kind == "csv" and found and all(_filled(rows[at]) == 1 for at, rows in found.values()):
         found = (
             {} if any(_usual(rows) > 1 for rows in split_rows.values()) else found
-        )  # rows of values, taken for one name
+        )  # rows of values in which one was taken for a name
     if not found:
         raise PermanentError(
             f"{path}: none of the first {HEAD_ROWS} rows is a header: a row of names with rows of as many values below "
@@ -167,13 +170,13 @@ def _filled(row: list[str]) -> int:
 
 
 def _usual(rows: list[list[str]]) -> int:
-    """Returns how many values the widest of the usual rows have."""
+    """Returns the number of values in the widest of the frequent kinds of rows."""
     widths = Counter(_filled(row) for row in rows)
     return max((width for width, count in widths.items() if width and count >= max(widths.values()) / 4), default=0)
 
 
 def _header_row(rows: list[list[str]]) -> int | None:
-    """Returns the place of the first row that has names, about as many as the widest rows have values."""
+    """Returns the position of the first row of names that has about as many names as the widest rows have values."""
     usual = _usual(rows)
     for at, row in enumerate(rows):
         names = [cell.strip() for cell in row if cell.strip()]
@@ -207,7 +210,7 @@ def _check(path: Path, keys: list[str], limits: FileLimits) -> None:
 
 
 def _event_time(path: Path, head: _Head, keys: list[str], flags: Flags) -> str:
-    """Returns the header of the column that says when the event happened."""
+    """Returns the header of the column with the time of the event."""
     if len(keys) == 1 and not head.records:
         raise PermanentError(f"{path}: has one column and no row below it. Is it a table?")
     names = words.as_names(keys)
@@ -246,7 +249,7 @@ def _preference(values: Values, place: int) -> tuple[int, float, int]:
 
 
 def _draft(keys: list[str], event_time: str) -> Contract:
-    """Returns a contract that takes every column as it is."""
+    """Returns a draft contract that takes every column unchanged."""
     columns = [
         Column(
             name=f"c{number}",
@@ -270,5 +273,5 @@ def _draft(keys: list[str], event_time: str) -> Contract:
 
 
 def _plain(key: str) -> str:
-    """Returns a header that every engine can look for: headers are compared by letters and digits alone."""
+    """Returns the header without quotes and extra blanks: engines compare only letters and digits of headers."""
     return " ".join(key.replace('"', "").lstrip("\ufeff").split())

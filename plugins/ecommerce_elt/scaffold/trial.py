@@ -1,4 +1,4 @@
-"""What would become of a file if it were landed under a contract: read by the reader, cleaned by the cleaning."""
+"""Tries a file under a contract: it is read and cleaned as if it were landed."""
 
 from __future__ import annotations
 
@@ -27,13 +27,13 @@ EXAMPLES = 1000
 
 @dataclass
 class Trial:
-    """What the cleaning made of a file.
+    """The result of cleaning a file.
 
     Attributes:
-        rows: that were read.
-        clean: the first EXAMPLES rows that break no rule, as dictionaries, in the order of the file.
-        rejected: (column, rule) to the number of rows that break it.
-        rejected_rows: that break at least one.
+        rows: the number of rows that were cleaned.
+        clean: the first EXAMPLES rows that break no rule, as dictionaries, in file order.
+        rejected: the number of rows that break a rule, by column and rule.
+        rejected_rows: the number of rows that break at least one rule.
     """
 
     rows: int = 0
@@ -45,12 +45,14 @@ class Trial:
 def trial(
     path: Path, contract: Contract, flags: Flags | None = None, *, rows: int = 200_000, include: Path | None = None
 ) -> Trial:
-    """Reads and cleans a file under a contract, with nothing but this machine.
+    """Reads and cleans a file under a contract on this machine alone, and returns the result.
 
     Args:
-        flags: what the file leaves open.
-        rows: that are looked at.
-        include: where the feed's SQL lies; the project's by default.
+        path: the file.
+        contract: the contract.
+        flags: properties of the file that cannot be detected.
+        rows: the approximate number of rows of each file that are cleaned at most.
+        include: the folder with the feed's SQL; that of the project by default.
 
     Raises:
         PermanentError: the file cannot be read under the contract.

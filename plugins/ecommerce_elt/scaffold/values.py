@@ -1,4 +1,4 @@
-"""What the values of one column of a sample say: its type, what the sender writes for a value, and whether it is personal."""
+"""Derives the type and the settings of a column from its values in a sample."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from ecommerce_elt.landing.open_questions import OpenQuestionError
 from ecommerce_elt.landing.tabular import Flags
 from ecommerce_elt.scaffold import words
 
-STRAY_SHARE = 0.01  # of the values: so many of another kind are told, and will be quarantined
+STRAY_SHARE = 0.01  # largest share of values of another type; they are reported and will be rejected
 WIDTHS = (
     16,
     32,
@@ -32,10 +32,10 @@ WIDTHS = (
     16384,
     32768,
     65535,
-)  # of a text; twice the longest seen fits
-WORDS_MAX = 12  # different ones of a column with accepted words
-SEEN_OFTEN = 5  # each word, on average
-SCALE_MAX = 6  # more decimals are a binary float's
+)  # of a text, in bytes; the longest text seen fits twice
+WORDS_MAX = 12  # distinct words of a column with accepted words
+SEEN_OFTEN = 5  # smallest average number of occurrences of such a word
+SCALE_MAX = 6  # more decimals indicate binary floats
 PRECISION_MAX = 38
 LARGEST = 2**31 - 1
 CURRENCIES = {
@@ -75,8 +75,13 @@ class Found:
     """One column of the contract.
 
     Attributes:
-        settings: of the contract, in the order in which they are written.
-        doubts: what to look at: sentences without a value of the sample.
+        header: the header in the sample.
+        name: the name of the column in the contract.
+        settings: the settings in the contract, in the order in which they are written.
+        doubts: sentences about what to check, without values of the sample.
+        filled: the number of rows with a value.
+        rows: the number of rows.
+        distinct: the number of distinct values.
     """
 
     header: str
@@ -86,9 +91,9 @@ class Found:
     filled: int = 0
     rows: int = 0
     distinct: int = 0
-    currency: str = ""  # of its amounts, as ISO 4217 has it
-    longest: int = 0  # bytes
-    is_readable_time: bool = False  # the reader of files gives its times to the event, whatever the format
+    currency: str = ""  # of its amounts, an ISO 4217 code
+    longest: int = 0  # length of the longest value in bytes
+    is_readable_time: bool = False  # the file reader can read its times, even without a format
     words: frozenset[str] = frozenset()
 
     @property
@@ -122,7 +127,7 @@ class Values:
         self.total = sum(self.counts.values())
 
     def found(self) -> Found:
-        """Returns what the values say. Raises OpenQuestionError where they leave open how they are read."""
+        """Returns the findings about the column. Raises OpenQuestionError if the values are ambiguous."""
         made = Found(
             self.header, self.name, filled=self.total, rows=self.rows, distinct=len(self.counts), words=self.words
         )
@@ -138,7 +143,7 @@ class Values:
         return made
 
     def _all(self, test: Any) -> bool:
-        """Returns whether the values are so, but for STRAY_SHARE of them."""
+        """Returns whether all values pass the test, except up to STRAY_SHARE of them."""
         return sum(count for text, count in self.counts.items() if not test(text)) <= STRAY_SHARE * self.total
 
     def share(self, test: Any) -> float:
@@ -218,7 +223,7 @@ class Values:
         return settings if self._all(lambda text: _is_read(settings, text)) else {}
 
     def _number(self, made: Found) -> dict[str, Any]:
-        if self._all(_NUMBERED.fullmatch):  # the order #1001
+        if self._all(_NUMBERED.fullmatch):  # such as the order #1001
             made.words |= {"order"}
             return self._identifier(made)
         if self._is_identifier():
@@ -263,7 +268,7 @@ class Values:
             yield from ([], ["thousands"], ["accounting"], ["thousands", "accounting"])
 
     def _measured(self, made: Found, settings: dict[str, Any], marks: MarkEvidence) -> dict[str, Any]:
-        """The type that the numbers fit, with its limits."""
+        """Returns the settings of a type that fits the numbers, with its limits."""
         plain = [number for text in self.counts if (number := _plain(settings, text)) is not None]
         self._note_strays(made, lambda text: _is_read(settings, text), "number")
         before = max(len(number.lstrip("+-").partition(".")[0].lstrip("0")) for number in plain)
@@ -300,7 +305,7 @@ class Values:
         return {**settings, "type": f"decimal({precision},{scale})", "min": low.get("min", -most), "max": most}
 
     def _is_identifier(self) -> bool:
-        """Returns whether the values name something, and are no number: leading zeros, or a header that says so."""
+        """Returns whether the values are identifiers and not numbers, by leading zeros or by the header."""
         if self._all(str.isdigit) and any(len(text) > 1 and text[0] == "0" for text in self.counts):
             return True
         if not self.names_something or self.words & words.QUANTITIES or {"number", "of"} <= self.words:
@@ -351,13 +356,13 @@ class Values:
 
 
 def _of_a_header(header: str) -> str:
-    """Returns the currency that a header names, as in `Preis (€)` or `Price EUR`."""
+    """Returns the currency in a header, such as `Preis (€)` or `Price EUR`; empty if there is none."""
     parts = re.findall(r"[A-Za-z]+|[^\w\s]", header)
     return next((CURRENCIES.get(part, part) for part in parts if part in CURRENCIES or part in CODES), "")
 
 
 def _signs_of(text: str) -> list[str]:
-    """Returns the currency's sign or code that stands before or behind a number."""
+    """Returns the currency sign or code before or after a number, in a list that is empty without one."""
     if (found := _CODE.search(text)) and (found[1] or found[2]) in CODES:
         return [found[1] or found[2]]
     return next(
@@ -375,7 +380,7 @@ def _column(settings: dict[str, Any]) -> Column:
 
 
 def _plain(settings: dict[str, Any], text: str) -> str | None:
-    """Returns the number in its plain form, as the cleaning reads it, None where it is none."""
+    """Returns the number in its plain form, as the cleaning reads it, or None if the text is not a number."""
     return found if _DECIMAL.fullmatch(found := _rewritten(settings, text)) else None
 
 

@@ -1,7 +1,7 @@
-"""What headers say, in the languages in which shops export: times, numbers that name something, money, and people.
+"""The meaning of headers in the languages in which shops export: times, identifiers, money, and people.
 
-A header is compared by its words: `Bestell-Nr.` is {bestell, nr}, `Billing Address1` is {billing, address1}. The words are in
-words.yaml, beside this file.
+A header is compared by its words: `Bestell-Nr.` is {bestell, nr}, `Billing Address1` is {billing, address1}. The words
+are in words.yaml beside this file.
 """
 
 from __future__ import annotations
@@ -49,16 +49,17 @@ LOGIN = _words("login")
 CUSTOMERS, COUNTRIES, CURRENCIES = _words("customers"), _words("countries"), _words("currencies")
 OF_THE_ORDER, TITLES = _words("of_the_order"), _words("titles")
 UNKNOWN_VALUES = frozenset(_ALL["unknown_values"])
-# Other scripts have no blanks between words, or no letters that a name of a column may have: what a header contains says it.
+# Other scripts have no blanks between words, or no letters allowed in column names. Their headers are matched by
+# substrings.
 OTHER_SCRIPTS = {part: word for word, parts in _ALL["other_scripts"].items() for part in parts}
 _ENDS_IN_ID = re.compile(r"[a-z]{3,}(?:nummer|nr|number|code|kennung|numero|id)")
-_YAML = {"yes", "on", "off", "y", "n"}  # that are no texts there
+_YAML = {"yes", "on", "off", "y", "n"}  # words that are not texts in YAML
 _NO_ID = _words("not_ids")
 _UMLAUTS = [["ä", "ae"], ["ö", "oe"], ["ü", "ue"], ["Ä", "Ae"], ["Ö", "Oe"], ["Ü", "Ue"], ["£", "gbp"]]
 
 
 def as_name(header: str) -> str:
-    """Returns the header as the name of a column: lower case, ASCII, words apart; never a word that every event has."""
+    """Returns the header as a column name: lower case, ASCII, with underscores between words."""
     text = unicodedata.normalize("NFKC", header).replace("#", " number ")
     apart = re.sub(r"(?<=[a-zß-ÿ])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z]{2})", " ", text)
     name = slugify(apart, separator="_", replacements=_UMLAUTS)
@@ -67,10 +68,11 @@ def as_name(header: str) -> str:
 
 
 def as_names(headers: Iterable[str], event_time: str | None = None) -> dict[str, str]:
-    """Returns header to a name of its own for each; words that SQL or every event has are told apart by `_field`.
+    """Returns a unique column name for each header. Words reserved by SQL, YAML or events get the suffix `_field`.
 
     Args:
-        event_time: the header that may have the name event_time.
+        headers: the headers.
+        event_time: the header that may get the name event_time.
     """
     from ecommerce_elt.feeds.feed_sql import reserved_words
 
@@ -88,7 +90,7 @@ def as_names(headers: Iterable[str], event_time: str | None = None) -> dict[str,
 
 
 def words_of(header: str) -> frozenset[str]:
-    """Returns the words of a header, and the header as one word."""
+    """Returns the words of a header, including the whole header as one word."""
     name = as_name(header)
     found = {*name.split("_"), name.replace("_", "")}
     found |= {
@@ -102,7 +104,7 @@ def words_of(header: str) -> frozenset[str]:
 
 
 def names_something(header: str) -> bool:
-    """Returns whether a header says that its values name something: an order's number, a code, a key."""
+    """Returns whether a header indicates identifiers: an order number, a code, a key."""
     parts = as_name(header).split("_")
     ends_so = bool(_ENDS_IN_ID.fullmatch(parts[-1])) and parts[-1] not in _NO_ID
     begins_so = parts[0] in {"id", "ref", "reference", "code", "sku", "no", "nr", "num", "numero"} and len(parts) > 1

@@ -1,11 +1,12 @@
-"""Brings the tables of a warehouse that is in use up to what `include/sql` says. Run by every deployment; see docs/adr/0025.
+"""Migrates the tables of an existing warehouse to the definitions in `include/sql`. See docs/adr/0025.
 
-A migration is a folder `include/sql/migrations/<number>_<name>/` of numbered files. They run one by one, because Redshift
-changes no VARCHAR inside a transaction. A file of one ALTER is left out where the table already is as it would make it; any
-other file is one transaction that can be repeated. So a run that dies in the middle, and two at once, are finished by whoever
-comes next; ops.schema_migrations has what is finished. Staging holds nothing from one load to the next: a staging table that
-differs from its create.sql, be that a file or what the contract makes, is made anew. So is a mart, because it can be built
-from core again.
+Every deployment runs the migrations. A migration is a folder `include/sql/migrations/<number>_<name>/` of numbered
+files. The files run one by one, because Redshift cannot change a VARCHAR inside a transaction. A file with one ALTER is
+skipped if the table already has the change. Any other file is one transaction that can be repeated. A later run can
+therefore finish a run that died, and two runs can overlap. Finished migrations are in ops.schema_migrations.
+
+Staging tables keep no data between loads. A staging table that differs from its create.sql, from a file or generated
+from the contract, is therefore recreated. So is a mart, because it can be rebuilt from core.
 """
 
 from __future__ import annotations
@@ -44,12 +45,12 @@ _ENDS_TYPE = {
     "GENERATED",
 }
 
-Columns = dict[str, str]  # name to type as Redshift writes it, in the table's order
+Columns = dict[str, str]  # name to type in Redshift's notation, in the order of the table
 
 
 @dataclass(frozen=True)
 class Step:
-    """One file of a migration. `table` and `change` are None where it is not one ALTER TABLE."""
+    """One file of a migration. `table` and `change` are None unless the file is a single ALTER TABLE."""
 
     file: Path
     sql: tuple[str, ...]
@@ -57,10 +58,10 @@ class Step:
     change: exp.Expr | None
 
     def is_done(self, columns: Columns) -> bool:
-        """Returns whether the table, with these columns, is as the statement would make it.
+        """Returns whether the table with these columns already has the change of the statement.
 
         Raises:
-            PermanentError: an ALTER that is none of those known here, or of a table that is not there.
+            PermanentError: the ALTER is of an unsupported kind, or its table does not exist.
         """
         if not columns:
             raise PermanentError(f"{self.file}: there is no table {self.table}")
@@ -88,16 +89,19 @@ def _length(kind: exp.DataType) -> int:
 def migrate(
     target: Warehouse, sql_dir: Path, contracts: Iterable[Contract], tables: Iterable[str], built: Iterable[str] = ()
 ) -> list[str]:
-    """Applies the migrations that are not finished and returns their names.
+    """Applies the unfinished migrations and returns their names.
 
     Args:
-        tables: those that must in the end have the columns of their create.sql, besides the contracts' staging tables.
-        built: those that are made anew where they have not, because build_marts fills them from core.
+        target: the warehouse.
+        sql_dir: the folder of the SQL.
+        contracts: the contracts, whose staging tables are recreated if they differ from their create.sql.
+        tables: the tables that must have the columns of their create.sql at the end.
+        built: the tables that are recreated if they differ, because build_marts fills them from core.
 
     Raises:
-        PermanentError: a statement was refused; a migration that was applied has changed; or a table still differs from
-            its create.sql.
-        TransientError: as `Warehouse.run`.
+        PermanentError: a statement was refused; an applied migration was changed; or a table still differs from its
+            create.sql.
+        TransientError: as in `Warehouse.run`.
     """
     create = (sql_dir / "ops/schema_migrations/create.sql").read_text("utf-8")
     target.run([create], name="create ops.schema_migrations")
@@ -153,12 +157,12 @@ def _apply(target: Warehouse, step: Step) -> None:
     try:
         target.run(step.sql, name=name)
     except PermanentError:
-        if not step.is_done(columns_of(target, step.table)):  # else another deployment was faster
+        if not step.is_done(columns_of(target, step.table)):  # otherwise a concurrent deployment made the change
             raise
 
 
 def _renew_staging(target: Warehouse, table: str, sql_dir: Path) -> None:
-    if list(declared(sql_dir, table).items()) != list(columns_of(target, table).items()):  # COPY goes by the order
+    if list(declared(sql_dir, table).items()) != list(columns_of(target, table).items()):  # COPY depends on the order
         create = feed_sql.read(sql_dir, f"{table.replace('.', '/')}/create.sql")
         target.run([f"DROP TABLE IF EXISTS {table}", create], name=f"renew {table}")
 
@@ -168,13 +172,14 @@ def _renew_mart(target: Warehouse, table: str, sql_dir: Path) -> None:
         return
     log.warning("mart=%s differs from its create.sql: it is made anew, and build_marts fills it from core", table)
     create = (sql_dir / table.replace(".", "/") / "create.sql").read_text("utf-8")
-    # A mart that is registered again has all days to build. Views on it go; the deployment makes all views after this.
+    # After it is registered again, all days of the mart are built. CASCADE drops its views, which the deployment
+    # recreates later.
     forget = (sql_dir / "ops/mart/forget.sql").read_text("utf-8")
     target.run([f"DROP TABLE IF EXISTS {table} CASCADE", create, forget], {"mart": table}, name=f"renew {table}")
 
 
 def columns_of(target: Warehouse, table: str) -> Columns:
-    """Returns the columns that the table has; none where there is no such table."""
+    """Returns the columns of the table in the warehouse; empty if there is no such table."""
     schema, _, name = table.partition(".")
     sql = (
         "SELECT column_name, data_type, character_maximum_length, numeric_precision, numeric_scale FROM svv_columns "
@@ -192,7 +197,7 @@ def _kind(kind: str, length: int | None, precision: int | None, scale: int | Non
 
 
 def declared(sql_dir: Path, table: str) -> Columns:
-    """Returns the columns in the table's create.sql, a file or what the contract makes."""
+    """Returns the columns in the table's create.sql, from a file or generated from the contract."""
     sql = feed_sql.read(sql_dir, f"{table.replace('.', '/')}/create.sql")
     found = {}
     for item in _items(sqlglot.tokenize(sql, read=DIALECT)):
@@ -209,7 +214,7 @@ def declared(sql_dir: Path, table: str) -> Columns:
 
 
 def _items(tokens: list[Token]) -> Iterator[list[Token]]:
-    """Yields what lies between the commas of the first parentheses."""
+    """Yields the tokens of each comma-separated item in the first parentheses."""
     depth, item = 0, list[Token]()
     for token in tokens:
         if token.token_type is TokenType.R_PAREN:

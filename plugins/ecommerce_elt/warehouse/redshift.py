@@ -1,7 +1,8 @@
-"""The warehouse, through the Redshift Data API: transactions and small queries.
+"""The warehouse through the Redshift Data API: transactions and small queries.
 
-All SQL lies in `include/sql/`. Values are bound parameters. What Redshift takes no parameter for (names of tables, and
-the paths and role of COPY) is a `{name}` in the file, filled only with text that has the form allowed for that name.
+All SQL is in `include/sql/`. Values are bound parameters. Where Redshift accepts no parameter (names of tables, and the
+paths and role of COPY), the file has a `{name}`. It is replaced only by text that matches the pattern allowed for that
+name.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from ecommerce_elt.settings import Settings
 
 log = logging.getLogger(__name__)
 Of = TypeVar("Of")
-WAIT_SECONDS = 20  # a call waits at most 30 s for a statement to end: Data API reference, WaitTimeSeconds
-SESSION_SECONDS = 120  # a build's pauses between statements are far below
+WAIT_SECONDS = 20  # a call can wait up to 30 s for a statement: Data API reference, WaitTimeSeconds
+SESSION_SECONDS = 120  # a build's pauses between statements are much shorter
 BATCH_MAX_STATEMENTS = 40  # Data API reference, BatchExecuteStatement Sqls
 
 _S3_URL = re.compile(r"^s3://[a-z0-9.-]{3,63}/[A-Za-z0-9_./=-]+$")
-# A project has letters, digits and hyphens, and may have a domain before a colon; data sets and tables have words.
+# A project has letters, digits and hyphens, optionally after a domain and a colon. Names of data sets and tables are
+# words.
 _BIGQUERY_TABLE = re.compile(r"^[a-z0-9:.-]{4,63}\.[A-Za-z0-9_]+\.[A-Za-z0-9_]+$")
 _PERIODS = r"period_start BETWEEN DATE '\d{4}-\d\d-\d\d' AND DATE '\d{4}-\d\d-\d\d'"
 _DAYS = r"\(event_time >= TIMESTAMP '\d{4}-\d\d-\d\d' AND event_time < TIMESTAMP '\d{4}-\d\d-\d\d'\)"
@@ -73,30 +75,30 @@ ALLOWED = {
     "copy_role": re.compile(r"^(default|'arn:aws[a-z-]*:iam::\d{12}:role/[\w+=,.@/-]+')$"),
 }
 
-# What the same transaction, begun again, cures: 1023 serialization, 1018 table created since the snapshot.
+# Errors after which the same transaction is repeated: 1023 serialization, 1018 table created since the snapshot.
 _CONFLICT = re.compile(r"ERROR: ?10(23|18)\b|serializable isolation|deadlock", re.IGNORECASE)
-# What a later try can cure: lost connections, shutdowns.
+# Errors after which a later retry may succeed: lost connections, shutdowns.
 _TRANSIENT = re.compile(
     r"connection|terminat|shutdown|restart|timed? ?out|cluster is (busy|paused|resuming)|internal error", re.IGNORECASE
 )
-SYSTEM_VIEWS = "sys_load_error_detail stl_load_errors"  # where COPY's message sends its reader
-# Under SERIALIZABLE isolation two transactions that write fail where there is no order of the two. They follow each other by
-# this LOCK, as the Developer Guide advises: "Serializable isolation", "How to fix serializable isolation errors".
+SYSTEM_VIEWS = "sys_load_error_detail stl_load_errors"  # the views that error messages of COPY refer to
+# Under SERIALIZABLE isolation, writing transactions fail if they cannot be ordered. This LOCK runs them one after the
+# other, as the Developer Guide recommends: "Serializable isolation", "How to fix serializable isolation errors".
 _TURN = "LOCK ops.turn"
 _WRITES = re.compile(r"(?:\s*--.*\n)*\s*(?:INSERT|UPDATE|DELETE|MERGE|COPY|LOCK)\b", re.IGNORECASE)
-CONFLICT_TRIES = 6  # with the pauses between them some 8 s on average, 15 s at most
-CONFLICT_PAUSE_SECONDS = (0.5, 8)  # the longest first pause, and the longest of all; each is drawn at random below it
+CONFLICT_TRIES = 6  # including the pauses some 8 s on average, and 15 s at most
+CONFLICT_PAUSE_SECONDS = (0.5, 8)  # upper limits of the first pause and of all pauses; each pause is random
 
 
 class Conflict(TransientError):  # noqa: N818  # a state of the warehouse
-    """Another transaction changed what this one read or changed; all of this one is rolled back."""
+    """Another transaction changed data that this one read or changed. This one was rolled back completely."""
 
 
 def render(sql: str, names: Mapping[str, str]) -> str:
     """Returns `sql` with each `{name}` replaced.
 
     Raises:
-        PermanentError: a name that is not given, or a value that has not the form allowed for its name.
+        PermanentError: a name is not given, or a value does not match the pattern allowed for its name.
     """
 
     def value(found: re.Match[str]) -> str:
@@ -122,12 +124,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Warehouse:
-    """One database of a Redshift Serverless workgroup, by a boto3 `redshift-data` client.
+    """One database of a Redshift Serverless workgroup, accessed through a boto3 `redshift-data` client.
 
     Args:
-        statements: gets the id of each statement that was submitted with a name.
-        secret_arn: of a user and password of the database; empty: the user that the caller's IAM role is.
-        takes_turns: whether transactions that write follow each other, for a database whose isolation is SERIALIZABLE.
+        client: the boto3 client.
+        workgroup: the name of the workgroup.
+        database: the name of the database.
+        statements: a list to which the id of each statement submitted with a name is appended.
+        secret_arn: the ARN of the secret with a database user and password; if empty, the user is the caller's IAM
+            role.
+        takes_turns: whether writing transactions run one after the other, for a database with SERIALIZABLE isolation.
     """
 
     client: Any
@@ -138,15 +144,15 @@ class Warehouse:
     takes_turns: bool = field(default=False, kw_only=True)
 
     def target(self) -> dict[str, Any]:
-        """What a call names the database by."""
+        """Returns the arguments of a call that identify the database."""
         secret = {"SecretArn": self.secret_arn} if self.secret_arn else {}
         return {"WorkgroupName": self.workgroup, "Database": self.database} | secret
 
     @contextmanager
     def session(self) -> Iterator[Session]:
-        """A session of the Data API: temporary tables live from one `run` to the next, and nobody else sees them.
+        """Opens a session of the Data API, whose temporary tables persist between calls of `run` and are private.
 
-        Redshift closes it by itself, SESSION_SECONDS after its last statement.
+        Redshift closes the session SESSION_SECONDS after its last statement.
         """
         opened = self.client.execute_statement(Sql="SELECT 1", SessionKeepAliveSeconds=SESSION_SECONDS, **self.target())
         self.wait(opened["Id"])
@@ -169,12 +175,18 @@ class Warehouse:
     def run(self, statements: Sequence[str], parameters: Mapping[str, str] | None = None, *, name: str = "") -> str:
         """Runs the statements as one transaction, waits for its end and returns its id.
 
-        A transaction that conflicts with another is rolled back whole, so it is begun again here, up to CONFLICT_TRIES times.
+        A transaction that conflicts with another is rolled back completely, and is repeated here up to CONFLICT_TRIES
+        times.
+
+        Args:
+            statements: the statements.
+            parameters: the values of the statements' parameters.
+            name: the name of the statement in the Data API.
 
         Raises:
-            PermanentError: Redshift refused a statement; the message names it and says why.
-            Conflict: the last try conflicted, too.
-            TransientError: a restart or a lost connection: the same again may succeed.
+            PermanentError: Redshift refused a statement. The message has the statement and the reason.
+            Conflict: the last try conflicted as well.
+            TransientError: a restart or a lost connection; a retry may succeed.
         """
         if self.takes_turns and any(_WRITES.match(statement) for statement in statements):
             statements = [_TURN, *statements]
@@ -183,7 +195,7 @@ class Warehouse:
         target = self.target() | {"WaitTimeSeconds": WAIT_SECONDS}
         if name:
             target["StatementName"] = name
-        # The Data API refuses a parameter that no statement uses.
+        # The Data API rejects parameters that no statement uses.
         used = {k: v for k, v in (parameters or {}).items() if any(re.search(rf":{k}\b", s) for s in statements)}
         if used:
             target["Parameters"] = [{"name": k, "value": v} for k, v in used.items()]
@@ -193,12 +205,12 @@ class Warehouse:
             submitted = self.client.batch_execute_statement(Sqls=list(statements), **target)
         if name:
             self.statements.append(submitted["Id"])
-        if submitted.get("Status") != "FINISHED":  # it failed, or takes longer
+        if submitted.get("Status") != "FINISHED":  # it failed or is still running
             self.wait(submitted["Id"])
         return str(submitted["Id"])
 
     def wait(self, statement_id: str) -> None:
-        """Returns when the statement is finished; raises as `run` does."""
+        """Waits until the statement is finished. Raises the same errors as `run`."""
         while True:
             try:
                 state = self.client.describe_statement(Id=statement_id, WaitTimeSeconds=WAIT_SECONDS)
@@ -210,7 +222,7 @@ class Warehouse:
                 failed = next((s for s in state.get("SubStatements", []) if s["Status"] == "FAILED"), state)
                 reason = failed.get("Error") or state.get("Error") or state["Status"]
                 text = re.sub(r"^--.*\n", "", failed.get("QueryString", ""), flags=re.MULTILINE)
-                # Values of rows are quoted or numbers; what stands in our own SQL is none of them.
+                # Values of rows are quoted or numbers. Text of our own SQL is not a value of a row.
                 why = redacted(reason, known=f"{failed.get('QueryString', '')} {SYSTEM_VIEWS}")
                 message = f"statement {failed['Id']}: {why} in: {' '.join(text.split())[:300]}"
                 if _CONFLICT.search(reason):
@@ -218,13 +230,13 @@ class Warehouse:
                 raise (TransientError if _TRANSIENT.search(reason) else PermanentError)(message)
 
     def query(self, sql: str, parameters: Mapping[str, str] | None = None) -> list[tuple[Any, ...]]:
-        """Returns the rows of one SELECT. Decimals and times are text, as the Data API gives them."""
+        """Returns the rows of one SELECT. Decimals and times are texts, as in the Data API."""
         return self.table(sql, parameters)[1]
 
     def table(
         self, sql: str, parameters: Mapping[str, str] | None = None
     ) -> tuple[list[Column], list[tuple[Any, ...]]]:
-        """Returns (columns, rows) of one SELECT, values as `query` gives them."""
+        """Returns the columns and rows of one SELECT, with values as in `query`."""
         statement_id = self.run([sql], parameters)
         rows: list[tuple[Any, ...]] = []
         token: dict[str, str] = {}
@@ -253,20 +265,20 @@ def warehouse(client: Any, settings: Settings) -> Warehouse:
 
 
 def role_of(settings: Settings) -> str:
-    """Returns what COPY and UNLOAD name their role by."""
+    """Returns the role as COPY and UNLOAD need it in SQL."""
     return settings.copy_role if settings.copy_role == "default" else f"'{settings.copy_role}'"
 
 
 def chosen(steps: Iterable[tuple[str, Callable[[Of], bool]]], of: Of) -> list[str]:
-    """Returns the paths of the statements whose condition `of` meets, in their order."""
+    """Returns the paths of the statements whose condition holds for `of`, in order."""
     return [path for path, is_part in steps if is_part(of)]
 
 
 def texts(sql_dir: Path, paths: Iterable[str], names: Mapping[str, str]) -> list[str]:
-    """Returns the text of each file, `names` filled in. Raises PermanentError as `feed_sql.read` and `render`."""
+    """Returns the rendered text of each file. Raises PermanentError as `feed_sql.read` and `render` do."""
     return [render(feed_sql.read(sql_dir, path), names) for path in paths]
 
 
 def run_file(target: Warehouse, file: Path, names: Mapping[str, str]) -> None:
-    """Runs one SQL file as a statement that is named after its folder. Raises as `Warehouse.run`."""
+    """Runs one SQL file as a statement named after its folder. Raises the same errors as `Warehouse.run`."""
     target.run([render(file.read_text("utf-8"), names)], name=file.parent.name)

@@ -1,4 +1,4 @@
-"""The tables of the warehouse that are no marts, the COPY job that Firehose needs, and who may do what."""
+"""The tables of the warehouse that are not marts, the COPY job for Firehose, and the grants."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ OPS = (
     "exported_table",
     "turn",
 )
-# Each a statement of its own, in this order.
+# Each is a separate statement, in this order.
 GRANTS = (
     "access/grant_pipeline_schemas.sql",
     "access/grant_pipeline_tables.sql",
@@ -40,32 +40,35 @@ VIEWS = ("core.firehose_transactions_once", "ops.quarantine")
 
 
 def tables(contracts: Iterable[Contract]) -> list[str]:
-    """Returns the tables that keep something: of core, ops and what Firehose fills."""
+    """Returns the tables with permanent data: those of core and ops, and the table that Firehose fills."""
     core = {table for contract in contracts for table in contract.tables}
     return sorted({*core, "core.firehose_transactions", *(f"ops.{name}" for name in OPS)})
 
 
 def create_statements(sql_dir: Path, contracts: Iterable[Contract]) -> list[str]:
-    """Returns the DDL of all schemas, of the contracts' tables and of those beside them. Each statement is idempotent."""
+    """Returns the DDL of all schemas, contracts' tables and other tables. Each statement is idempotent."""
     found = list(contracts)
     schemas = [f"CREATE SCHEMA IF NOT EXISTS {schema}" for schema in SCHEMAS]
     return schemas + ddl(sql_dir, [*(contract.staging for contract in found), *tables(found)])
 
 
 def ddl(sql_dir: Path, names: Iterable[str]) -> list[str]:
-    """Returns the text of each table's or view's create.sql, a file or what a contract makes."""
+    """Returns the create.sql of each table or view, from a file or generated from a contract."""
     return [feed_sql.read(sql_dir, f"{name.replace('.', '/')}/create.sql") for name in names]
 
 
 def set_copy_job(target: Warehouse, sql_dir: Path, *, rows: str, role_arn: str, wanted: bool) -> None:
-    """Makes or drops the COPY job that loads what Firehose wrote, where that is not done yet.
+    """Creates or drops the COPY job that loads the files of Firehose, unless this is done already.
 
     Args:
-        rows: the S3 prefix that the job watches. What lies there already is not loaded.
-        role_arn: of the role of COPY; a COPY job takes no default role.
+        target: the warehouse.
+        sql_dir: the folder of the SQL.
+        rows: the S3 prefix that the job watches. Files that are already there are not loaded.
+        role_arn: the ARN of the role for COPY, since a COPY job cannot use the default role.
+        wanted: whether the job should exist.
 
     Raises:
-        PermanentError, TransientError: as `Warehouse.run`.
+        PermanentError, TransientError: as in `Warehouse.run`.
     """
     folder = sql_dir / "core/firehose_transactions"
     [[jobs]] = target.query((folder / "copy_job_exists.sql").read_text("utf-8"))
@@ -76,13 +79,14 @@ def set_copy_job(target: Warehouse, sql_dir: Path, *, rows: str, role_arn: str, 
 
 
 def grant_access(target: Warehouse, sql_dir: Path) -> None:
-    """Makes the two roles of the database and grants them what they need of the tables that are there.
+    """Creates the two roles of the database, and grants them the permissions that they need on the existing tables.
 
-    An IAM role is a user of its own in the database, and may nothing. One that has the tag RedshiftDbRoles gets these roles:
-    Redshift management guide, "Defining database roles to grant to federated users in Amazon Redshift Serverless".
+    An IAM role is a separate user in the database, without any permission. An IAM role with the tag RedshiftDbRoles
+    gets these database roles: Redshift management guide, "Defining database roles to grant to federated users in Amazon
+    Redshift Serverless".
 
     Raises:
-        PermanentError, TransientError: as `Warehouse.run`.
+        PermanentError, TransientError: as in `Warehouse.run`.
     """
     folder = sql_dir / "access"
     known = {name for (name,) in target.query((folder / "roles.sql").read_text("utf-8"))}
@@ -94,7 +98,7 @@ def grant_access(target: Warehouse, sql_dir: Path) -> None:
 
 
 def prune(target: Warehouse, settings: Settings) -> None:
-    """Deletes what the tables in ops kept for long enough."""
+    """Deletes the rows of tables in ops that are past their retention."""
     days = {
         "check_results": settings.check_results_days,
         "known_event": settings.check_results_days,
