@@ -175,7 +175,7 @@ class Values:
         return text
 
     def cast(self, name: str, column: Column) -> str:
-        """DuckDB's expression that makes the column's type of the text."""
+        """Returns the DuckDB expression that converts the text to the column's type."""
         if column.kind == "DECIMAL":  # COPY truncates decimals, 20.259 is 20.25, and rounds them with ROUNDEC
             if (column.scale or 0) > 18 or (column.precision or 18) - (column.scale or 0) > 20:
                 raise SqlError(
@@ -184,7 +184,7 @@ class Values:
             wide = f"CAST({name} AS DECIMAL(38, 18))"
             if "ROUNDEC" in self.copy.options:
                 return f"CAST({wide} AS {column.duckdb_type})"
-            unit = f"CAST('1E-{column.scale}' AS DECIMAL(38, 18))"  # power() would make it a float, and 16.13 to 16.129
+            unit = f"CAST('1E-{column.scale}' AS DECIMAL(38, 18))"  # power() returns a float: 16.13 becomes 16.129
             return f"CAST({wide} - {wide} % {unit} AS {column.duckdb_type})"
         if column.kind == "SUPER":
             return f"json({name})"
