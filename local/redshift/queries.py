@@ -350,7 +350,7 @@ def _renamed(columns: Columns, names: list[str]) -> Columns:
 
 
 def folded(tree: exp.Expr) -> None:
-    """Folds and quotes every name: Redshift folds quoted names too, and DuckDB reserves other words."""
+    """Folds names to lower case and quotes them: Redshift folds quoted names, too, and DuckDB reserves other words."""
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("this", identifier.name.lower())
         identifier.set("quoted", True)
