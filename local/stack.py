@@ -193,7 +193,7 @@ class Stack:
             return ""
         return f"{self.cloud_url}/_aws/execute-api/{json.loads(self.outputs_file.read_text())['ApiId']}"
 
-    # -- kept between commands ----------------------------------------------------------------------------------
+    # -- stored between commands ----------------------------------------------------------------------------------
 
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)

@@ -139,7 +139,7 @@ class Crawl:
             raise CrawlFailed(str(error)) from error
         return self.counts
 
-    # -- what is there ------------------------------------------------------------------------------------------
+    # -- objects and tables ------------------------------------------------------------------------------------------
 
     def _objects(self, target: dict[str, Any]) -> Iterator[Found]:
         bucket, _, prefix = target["Path"].removeprefix("s3://").partition("/")
@@ -224,7 +224,7 @@ class Crawl:
         except Unreadable as error:
             raise CrawlFailed(f"{found.url}: {error}") from error
 
-    # -- what the catalog gets ----------------------------------------------------------------------------------
+    # -- updates of the catalog ----------------------------------------------------------------------------------
 
     def _storage(self, folder: Folder, location: str, columns: list[dict[str, str]]) -> dict[str, Any]:
         read, write, serde = FORMATS[folder.format]

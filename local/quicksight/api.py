@@ -97,7 +97,7 @@ class QuickSight(RestService):
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
-    # -- what is kept -------------------------------------------------------------------------------------------
+    # -- stored resources -------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
         part = self.state_file.with_suffix(".part")

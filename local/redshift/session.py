@@ -391,7 +391,7 @@ class Session:
         """
         if all(c.has_blanks for c in columns if c.name in blanks):
             return
-        if not place or self._alters_catalog:  # temporary, or perhaps of this transaction alone
+        if not place or self._alters_catalog:  # a temporary table, or possibly a new one
             self.catalog.mark_blanks(self.con, place, name, columns, blanks)
             return
         with self.engine.catalog_lock, contextlib.closing(self.engine.database.cursor()) as con:
