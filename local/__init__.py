@@ -1,1 +1,1 @@
-"""The local cloud: emulators and stand-ins for what AWS runs, and the processes that keep them up."""
+"""The local cloud: emulators and stand-ins of AWS services, and the processes that supervise them."""

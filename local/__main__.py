@@ -19,7 +19,7 @@ from local.stack import AIRFLOW_USER, EXTRAS, LOGIN, PREFIX, PROJECT_DIR, Stack
 from local.supervision import Supervisor, SupervisorDown, members
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
-# Where the output is no terminal, a table still needs its columns.
+# If the output is not a terminal, tables still need a width for their columns.
 WIDTH = None if sys.stdout.isatty() else 120
 out, err = Console(width=WIDTH), Console(stderr=True)
 
@@ -51,7 +51,7 @@ def _known(state: Path) -> Stack:
 
 
 def _wanted(state: Path, *ports: int, more: str = "", login: bool = False) -> Stack:
-    """The running stack as it runs; else one on the ports that were asked for, in the order in which Stack has them."""
+    """Returns the running stack, or else one with the requested ports, which are in the order of Stack's fields."""
     extras = tuple(sorted(filter(None, more.split(","))))
     if unknown := set(extras) - set(EXTRAS):
         _fail(
@@ -139,7 +139,7 @@ def env(state: State = DEFAULT_STATE) -> None:
 def airflow(context: typer.Context, state: State = DEFAULT_STATE) -> None:
     """Run Airflow's own command line in the environment of the stack, such as: airflow dags test build_marts."""
     command = [sys.executable, "-m", "airflow", *context.args]
-    # What psql needs for the warehouse would lead Airflow to it, whose metadata is in PostgreSQL.
+    # The variables for psql would make Airflow use the warehouse instead of its metadata database in PostgreSQL.
     kept = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
     raise typer.Exit(subprocess.run(command, env=kept | _known(state).environment(), check=False).returncode)
 
@@ -176,7 +176,7 @@ def status(state: State = DEFAULT_STATE) -> None:
 
 
 def _services(stack: Stack) -> Table:
-    """The HTTP API, the tables and the delivery stream, with what they hold."""
+    """Returns a table of the HTTP API, the DynamoDB tables and the delivery stream, with their content."""
     observer = Observer.of(stack)
     table = Table("service", "name", "holds", box=None)
     table.add_row("HTTP API", stack.api_url, "")

@@ -1,18 +1,21 @@
-"""Runs MiniStack with the parts of it mended that a shop's events would feel: `python -m local.cloud`. See docs/adr/0003.
+"""Runs MiniStack with fixes for defects that would affect a shop's events: `python -m local.cloud`. See docs/adr/0003.
 
-- A stream forgets only what all mappings have read; MiniStack walks through every record at each PutRecords, and when
-  records expire, mappings skip as many that nobody has read.
-- Event source mappings follow AWS's rules (local/event_source.py), each shard in a thread of its own; MiniStack's ignore
-  partial batch responses, retry limits and on-failure destinations, so that a failing Lambda loses its records.
-- DynamoDB is served by a second such process, and delivery streams by the Firehose stand-in: one thread serves all of a
-  process, and what writes half a million items would hold up the main job. Crawlers, jobs and workgroups are the Glue
-  stand-in's, because MiniStack's do nothing. A template's resources are created there.
-- The stream and its consumers have the metrics that AWS gives them: IncomingRecords and IteratorAge. Alarms look at the metric
-  of their dimensions, period by period; MiniStack's take all metrics of the name together.
-- A page of ListShards is asked for by its token alone, which names the stream; MiniStack wants the stream beside it.
-- The tables of DynamoDB are saved at the end without being copied first, and conditions are parsed once.
-- The stages of HTTP APIs write their access logs, with what the authorizer said; MiniStack keeps the setting alone.
-- JSON is written by orjson where it comes to the same value, and Python looks for cycles a hundredth as often.
+- A stream removes only records that all mappings have read. MiniStack iterates over every record at each PutRecords,
+  and when records expire, mappings skip the same number of unread records.
+- Event source mappings follow the rules of AWS (local/event_source.py), with one thread for each shard. MiniStack's
+  mappings ignore partial batch responses, retry limits and on-failure destinations, so a failing Lambda loses its
+  records.
+- A second process of this module serves DynamoDB, and the Firehose stand-in serves delivery streams: each process has
+  one thread, and writing half a million items would hold up the main job. Crawlers, jobs and workgroups belong to the
+  Glue stand-in, because MiniStack's do nothing. The resources of a template are created there.
+- The stream and its consumers have the same metrics as on AWS: IncomingRecords and IteratorAge. Alarms evaluate the
+  metric of their dimensions, period by period; MiniStack's alarms combine all metrics of the name.
+- A further page of ListShards is requested by its token alone, which identifies the stream; MiniStack also requires the
+  stream.
+- The tables of DynamoDB are saved at the end without copying them first, and conditions are parsed once.
+- The stages of HTTP APIs write their access logs, including the context of the authorizer; MiniStack only stores the
+  setting.
+- orjson writes JSON if the result has the same value, and the garbage collector runs a hundredth as often.
 """
 
 from __future__ import annotations
@@ -49,8 +52,8 @@ from local.own_pages import OwnPagesOnly
 
 log = logging.getLogger("event-source")
 
-# Records that all mappings have read are kept this long for other readers. AWS keeps them for the stream's retention;
-# a laptop's memory is smaller.
+# Records that all mappings have read are kept this long for other readers. AWS keeps them for the retention period of
+# the stream, but the memory of a laptop is limited.
 KEPT_SECONDS = 3600
 CHECK_SECONDS = 10
 POLL_SECONDS = 0.1
@@ -80,13 +83,13 @@ def _mappings(stream_arn: str | None = None) -> dict[Key, dict[str, Any]]:
 
 
 def _places(key: Key) -> dict[str, int]:
-    """Returns shard to the index of the first record that the mapping has not done yet. MiniStack saves it."""
+    """Returns the index of each shard's first record that the mapping has not processed yet. MiniStack saves it."""
     found: dict[str, int] = lambda_svc._kinesis_positions._data.setdefault(key, {})
     return found
 
 
 def forget_read_records() -> None:
-    """Drops old records that all mappings have read, and moves the mappings' places along."""
+    """Removes old records that all mappings have read, and adjusts the positions of the mappings."""
     cutoff = time.time() - KEPT_SECONDS
     for name, stream in [(key[-1], stream) for key, stream in kinesis._streams._data.items()]:
         for shard_id, shard in stream["shards"].items():
@@ -125,10 +128,11 @@ def _lambda_record(record: dict[str, Any], shard_id: str, mapping: dict[str, Any
 
 
 def _paged_by_token(list_shards: Callable[[dict], Answer]) -> Callable[[dict], Answer]:
-    """Returns ListShards, whose token says of which stream it is: Kinesis API reference, ListShards.
+    """Returns ListShards with tokens that identify the stream: Kinesis API reference, ListShards.
 
-    The token of AWS is a text without meaning for clients. So is this one: it holds MiniStack's and the stream's ARN. A stream
-    beside it is refused, so that boto3's paginator fails for more than one page, as on AWS (botocore's issue 2009).
+    On AWS, a token is an opaque text for clients. This one contains MiniStack's token and the ARN of the stream. A
+    request that names a stream beside the token is refused, so boto3's paginator fails for more than one page, as on
+    AWS (issue 2009 of botocore).
     """
 
     def call(data: dict) -> Answer:
@@ -163,7 +167,7 @@ def _invalid_argument(message: str) -> Answer:
 
 
 def _measured(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
-    """Returns PutRecord or PutRecords, followed by the stream's metric."""
+    """Returns PutRecord or PutRecords, which then records the metric of the stream."""
 
     def call(data: dict) -> Any:
         answer = function(data)
@@ -177,7 +181,10 @@ def _measured(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
 
 
 def _evaluate_alarm(alarm: dict[str, Any]) -> None:
-    """Sets the alarm's state: ALARM if each of the last periods breaches. A period without data does not, as our templates say."""
+    """Sets the alarm's state: ALARM if each of the last periods breaches the threshold.
+
+    A period without data does not breach it, as our templates specify.
+    """
     dimensions = cloudwatch._dims_key({d["Name"]: d["Value"] for d in alarm.get("Dimensions", [])})
     points = cloudwatch._metrics.get((alarm.get("Namespace"), alarm.get("MetricName"), dimensions))
     if not points:
@@ -201,7 +208,7 @@ def _evaluate_alarm(alarm: dict[str, Any]) -> None:
 
 
 class _ShardReader:
-    """One shard of one mapping: reads what is there, delivers it, and moves its place once all of it is done."""
+    """Reads one shard for one mapping: delivers the available records, and advances the position when all are done."""
 
     def __init__(self, key: Key, stream: dict[str, Any], shard_id: str) -> None:
         self.key, self.stream, self.shard_id = key, stream, shard_id
@@ -215,12 +222,12 @@ class _ShardReader:
                 time.sleep(POLL_SECONDS)
 
     def _is_there(self) -> bool:
-        """A stream that was deleted and made anew under its name is another one, with a reader of its own."""
+        """Returns whether the stream still exists. A stream that was created again has its own reader."""
         streams = list(kinesis._streams._data.values())
         return self.shard_id in self.stream["shards"] and any(stream is self.stream for stream in streams)
 
     def _read(self, mapping: dict[str, Any], region: str) -> bool:
-        """Delivers what waits, and returns whether there was anything."""
+        """Delivers the waiting records, and returns whether there were any."""
         rules = Rules.of(mapping)
         with _lock:
             places = _places(self.key)
@@ -245,7 +252,7 @@ class _ShardReader:
         return True
 
     def _invoker(self, mapping: dict[str, Any]) -> Callable[[dict[str, Any]], Any]:
-        context = contextvars.copy_context()  # the scope of the account, for the threads of parallel batches
+        context = contextvars.copy_context()  # passes the account to the threads of parallel batches
 
         def invoke(event: dict[str, Any]) -> Any:
             function, _ = lambda_svc._get_func_record_for_qualifier(mapping["FunctionName"], mapping.get("Qualifier"))
@@ -266,7 +273,7 @@ def _pause(tries: int) -> None:
 
 
 def _discard(mapping: dict[str, Any], discarded: Discarded) -> None:
-    """Sends AWS's document about records that are given up to the mapping's on-failure queue."""
+    """Sends a document as on AWS about records that are given up to the mapping's on-failure queue."""
     first, last = discarded.records[0], discarded.records[-1]
 
     def moment(seconds: float) -> str:
@@ -301,7 +308,7 @@ def _discard(mapping: dict[str, Any], discarded: Discarded) -> None:
 
 
 def _supervise() -> None:
-    """Keeps one thread a shard and mapping, and lets the streams forget."""
+    """Runs one thread for each shard and mapping, and removes old records from the streams."""
     threads: dict[tuple[Key, str], threading.Thread] = {}
     checked = time.monotonic()
     while True:
@@ -329,8 +336,9 @@ _in_request: contextvars.ContextVar[dict[str, str] | None] = contextvars.Context
 
 
 def _with_access_log(execute: Callable[..., Awaitable[Answer]]) -> Callable[..., Awaitable[Answer]]:
-    """Returns what answers a request to an HTTP API, followed by a line in the stage's log: API Gateway developer guide,
-    "Customize HTTP API access logs". A variable without a value is "-", as there.
+    """Returns the handler of a request to an HTTP API, which then writes a line to the stage's access log.
+
+    Source: API Gateway developer guide, "Customize HTTP API access logs". A variable without a value is "-", as on AWS.
     """
 
     async def call(api_id: str, stage: str, path: str, method: str, *more: Any) -> Answer:
@@ -363,14 +371,14 @@ def _write_access_log(settings: dict[str, str], stream: str, said: dict[str, str
         "logStreamName": stream,
     }
     event = {"timestamp": int(time.time() * 1000), "message": line}
-    cloudwatch_logs._create_log_stream(at)  # refused where it is there
+    cloudwatch_logs._create_log_stream(at)  # refused if it exists
     status, _, body = cloudwatch_logs._put_log_events(at | {"logEvents": [event]})
     if status != 200:
         log.error("access log of %s: %s", stream, body)
 
 
 def _remembering_authorizer(authorize: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-    """Returns the authorizer, whose context the access log then has as $context.authorizer.KEY."""
+    """Returns the authorizer, which also adds its context to the access log as $context.authorizer.KEY."""
 
     async def call(*about: Any) -> Any:
         error, context = await authorize(*about)
@@ -383,7 +391,7 @@ def _remembering_authorizer(authorize: Callable[..., Awaitable[Any]]) -> Callabl
 
 
 def _request_id() -> str:
-    """Returns the id of the request that is answered, the same in the event of the function and in the log; or a new one."""
+    """Returns the id of the current request, which the function's event and the access log share, or else a new id."""
     said = _in_request.get()
     return said["requestId"] if said is not None else new_uuid()
 
@@ -396,7 +404,7 @@ def _firehose() -> Any:
 
 
 def _as_shape(value: Any, shape: Shape) -> Any:
-    """Returns a template's value with the types of the API's model: parameters of a stack are all text."""
+    """Returns a value of a template with the types of the API's model, because all parameters of a stack are text."""
     if isinstance(shape, StructureShape):
         return {name: _as_shape(inner, shape.members[name]) for name, inner in value.items()}
     if isinstance(shape, ListShape):
@@ -450,7 +458,7 @@ def _table_create(logical_id: str, properties: dict[str, Any], stack_name: str) 
     client, name = _dynamodb(), properties["TableName"]
     shape = client.meta.service_model.operation_model("CreateTable").input_shape
     request = {key: value for key, value in properties.items() if key in shape.members}
-    if "SSESpecification" in request:  # CloudFormation calls it otherwise
+    if "SSESpecification" in request:  # CloudFormation has another name for it
         request["SSESpecification"] = {"Enabled": request["SSESpecification"]["SSEEnabled"]}
     arn = client.create_table(**_as_shape(request, shape))["TableDescription"]["TableArn"]
     _table_settings(client, name, {}, properties)
@@ -490,7 +498,7 @@ Handlers = dict[str, Callable[..., Any]]
 
 
 def _request(service: str, operation: str, properties: dict[str, Any], inside: str = "") -> dict[str, Any]:
-    """Returns the properties of a resource that the operation, or the member `inside` of it, takes."""
+    """Returns the properties of a resource that are members of the operation, or of its member `inside`."""
     shape = boto3.client(service).meta.service_model.operation_model(operation).input_shape
     shape = shape.members[inside] if inside else shape
     return dict(_as_shape({k: v for k, v in properties.items() if k in shape.members}, shape))
@@ -546,7 +554,7 @@ def _workgroup_handlers() -> Handlers:
 
 
 def _uncopied(get_state: Callable[[], dict[str, Any]]) -> Callable[[], dict[str, Any]]:
-    """Returns what gives the state to be written as it is: copying the items takes longer than writing them."""
+    """Returns `get_state` without copying the items, because copying takes longer than writing them."""
 
     def call() -> dict[str, Any]:
         dynamodb.copy = SimpleNamespace(deepcopy=lambda value: value)
@@ -559,7 +567,7 @@ def _uncopied(get_state: Callable[[], dict[str, Any]]) -> Callable[[], dict[str,
 
 
 def _then_saved(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
-    """Returns the operation, followed by a save: a table is there after a kill, without what it got since."""
+    """Returns the operation followed by a save, so a table exists after a kill, without items written since."""
 
     def call(data: dict) -> Any:
         answer = function(data)
@@ -570,23 +578,23 @@ def _then_saved(function: Callable[[dict], Any]) -> Callable[[dict], Any]:
 
 
 def _remembered(function: Callable[[Any], Any]) -> Callable[[Any], Any]:
-    """Returns the same pure function, which remembers its answers for texts."""
+    """Returns the same pure function with a cache of its results for texts."""
     cached = lru_cache(1 << 16)(function)
     return lambda value: cached(value) if isinstance(value, str) else function(value)
 
 
 def _json_text(value: Any, **options: Any) -> str:
-    """Returns the value as JSON, as json.dumps would but for the spaces between tokens and the escapes."""
+    """Returns the value as JSON like json.dumps, except for the spaces between tokens and the escapes."""
     if not options or options == {"ensure_ascii": False}:
         try:
             return orjson.dumps(value).decode()
-        except TypeError:  # what only json writes: keys that are no text, whole numbers above 64 bits, half characters
+        except TypeError:  # only json writes keys that are not text, integers above 64 bits, and lone surrogates
             return json.dumps(value, **options)
     return json.dumps(value, **options)
 
 
 def _item_size(item: Any) -> int:
-    """Returns an item's bytes by DynamoDB's rules, as MiniStack's does, with a shorter way for texts, which most values are."""
+    """Returns the size of an item in bytes by DynamoDB's rules, like MiniStack, with a faster path for text values."""
     if not isinstance(item, dict):
         return 0
     total = 0
@@ -601,7 +609,7 @@ def _item_size(item: Any) -> int:
 
 
 def mend() -> None:
-    """Puts ours in place of MiniStack's."""
+    """Replaces functions of MiniStack with ours."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 20, 20)
     emulator.app = OwnPagesOnly(emulator.app)
     for module in (dynamodb, kinesis, lambda_runtime, lambda_svc, responses):
@@ -623,7 +631,7 @@ def mend() -> None:
     dynamodb.get_state = _uncopied(dynamodb.get_state)
     for name in ("_create_table", "_delete_table", "_update_ttl", "_update_continuous_backups"):
         setattr(dynamodb, name, _then_saved(getattr(dynamodb, name)))
-    # Each number and each condition is looked at several times for every item; the same ones come again and again.
+    # Each number and each condition is examined several times for every item, and the same ones repeat often.
     for name in ("_number_error", "_ddb_canonicalize_number", "_number_size_bytes", "_tokenize"):
         setattr(dynamodb, name, _remembered(getattr(dynamodb, name)))
     dynamodb._condition_syntax_error = lru_cache(dynamodb._condition_syntax_error)

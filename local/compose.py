@@ -21,7 +21,7 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 
 
 def _stack() -> Stack:
-    """The stack as a client on the host sees it; its state folder is a volume with the secrets alone."""
+    """Returns the stack as seen by a client on the host; its state folder is a volume with only the secrets."""
     ports: dict[str, Any] = {
         f"{part.replace('-', '_')}_port": int(os.environ[v]) for part, v in PORT_VARIABLES.items() if v in os.environ
     }

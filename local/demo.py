@@ -1,4 +1,4 @@
-"""The main job, seen from outside: send events, wait until they are in the warehouse, and count every layer by itself."""
+"""Tests the main job from outside: sends events, waits until they are in the warehouse, and counts every layer."""
 
 from __future__ import annotations
 
@@ -30,18 +30,18 @@ from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, Stack
 
 SIMULATED_EVENTS = 60_000
 SEED, BAD_RATE, REPEAT_RATE = 42, 0.01, 0.002
-HTTP_SHARE = 20  # one simulated event in so many goes by POST /events
-OTHERS_SHARE = 900  # one event of a feed in so many comes in each way in which others send (local/senders.py)
-PRODUCERS = 2  # at a time: while one waits for answers, the other makes events
+HTTP_SHARE = 20  # one of this many simulated events is sent by POST /events
+OTHERS_SHARE = 900  # one of this many events is sent in each way of other senders (local/senders.py)
+PRODUCERS = 2  # at a time: while one waits for responses, the other creates events
 POLL_SECONDS = 0.5
-STALLED_SECONDS = 180  # nothing moved for this long: say so and stop waiting
-# The stages as the display names them.
+STALLED_SECONDS = 180  # time without progress after which the demo stops waiting and reports it
+# The names of the stages in the display.
 SENDING, STORING, LOADING = "sending", "stored in S3 raw/", "loaded or quarantined"
 WAYS, MARTS = "DynamoDB, Firehose", "marts and dashboards"
 
 
 class DemoFailed(Exception):  # noqa: N818
-    """Events are missing or doubled, or did not arrive: one line that says where to look."""
+    """Events are missing or duplicated, or did not arrive. The message is one line that says where to look."""
 
 
 @dataclass(frozen=True)
@@ -71,11 +71,11 @@ class Observer:
         return {entry["Key"] for page in pages for entry in page.get("Contents", [])}
 
     def stored(self) -> set[str]:
-        """Keys of all events as they arrived: raw objects and unreadable records."""
+        """Returns the keys of all objects with events as they arrived: raw objects and unreadable records."""
         return self.keys("raw/") | self.keys("quarantine/unreadable/")
 
     def lines(self, keys: set[str]) -> Counter[str]:
-        """Events in the objects, by feed; what is no envelope is of the feed UNREADABLE."""
+        """Returns the events in the objects by feed; records that are not envelopes have the feed UNREADABLE."""
 
         def count(key: str) -> tuple[str, int]:
             body = gzip.decompress(self.s3.get_object(Bucket=self.bucket, Key=key)["Body"].read())
@@ -95,7 +95,7 @@ class Observer:
         return {row[0]: {n: int(v) for n, v in zip(names, row[1:], strict=True)} for row in rows}
 
     def core(self) -> dict[str, tuple[int, int]]:
-        """(rows, distinct event ids) of each feed's fact table."""
+        """Returns (rows, distinct event ids) of each feed's fact table."""
         found = {}
         for feed, contract in self.contracts.items():
             [row] = self.warehouse.query(f"SELECT COUNT(*), COUNT(DISTINCT event_id) FROM {contract.tables[0]}")  # noqa: S608
@@ -103,7 +103,7 @@ class Observer:
         return found
 
     def ways(self) -> dict[str, tuple[int, Decimal]]:
-        """(lines, sum) of the invoice lines as each of the three ways through the stream keeps them."""
+        """Returns (lines, sum) of the invoice lines in the store of each of the three ways through the stream."""
         pages = self.dynamodb.get_paginator("scan").paginate(
             TableName=f"{PREFIX}-customers",
             ProjectionExpression="LineCount, #total",
@@ -126,14 +126,14 @@ class Observer:
         }
 
     def stale_marts(self) -> int:
-        """How many marts are behind core."""
+        """Returns how many marts are behind core."""
         [[behind]] = self.warehouse.query(
             "SELECT COUNT(DISTINCT mart) FROM ops.stale_date WHERE mart NOT LIKE 'bigquery.%'"
         )
         return int(behind)
 
     def dashboards(self) -> dict[str, int | None]:
-        """Data set to the rows of its last refresh, None where its marts were published after that began."""
+        """Returns the rows of each data set's last refresh, or None if its marts were published after it began."""
         rows = self.warehouse.query("SELECT mart, published_at FROM ops.mart_build WHERE published_at IS NOT NULL")
         published = {mart: utc(at) for mart, at in rows}
         found: dict[str, int | None] = {}
@@ -146,17 +146,17 @@ class Observer:
         return found
 
     def is_idle(self) -> bool:
-        """No message waits or is being worked on, and no batch is open."""
+        """Returns whether no message is waiting or being processed, and no batch is open."""
         names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
         return not any(int(attributes[name]) for name in names) and not self.keys(OPEN)
 
 
 def run_demo(stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str) -> None:
-    """Runs the main job once and prints what every layer counted.
+    """Runs the main job once and prints the counts of every layer.
 
     Raises:
-        DemoFailed: an invariant does not hold, or events did not arrive.
+        DemoFailed: An invariant does not hold, or events did not arrive.
     """
     observer = Observer.of(stack)
     stored_before, audit_before, core_before = observer.stored(), observer.audit(), observer.core()
@@ -200,7 +200,7 @@ def run_demo(stack: Stack, display: Display, *, data: Path | None, rows: int | N
 
 
 def _export(stack: Stack, observer: Observer, display: Display) -> str:
-    """Exports to BigQuery, and returns in one line what it has then."""
+    """Exports to BigQuery, and returns one line about its content afterwards."""
     try:
         return export_and_count(stack, observer.warehouse, display, lambda dag_id: _trigger(stack, dag_id))
     except NotExported as error:
@@ -210,10 +210,10 @@ def _export(stack: Stack, observer: Observer, display: Display) -> str:
 def _produce(
     stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str, first: bool
 ) -> Counter[str]:
-    """Runs the producers as a user would, and returns what Kinesis confirmed, by feed.
+    """Runs the producers as a user would, and returns the number of events that Kinesis confirmed, by feed.
 
     Args:
-        first: nothing was sent before; only then are events sent whose ids another run would not have again.
+        first: nothing was sent before. Only then are events sent whose ids would differ in another run.
     """
     if data:
         display.show(SENDING, str(data))
@@ -232,7 +232,7 @@ def _produce(
 
 
 def _simulations(total: int) -> list[list[str]]:
-    """Returns the arguments of the producers, whose events and those of other senders are `total`."""
+    """Returns the arguments of the producers, so that their events and those of other senders add up to `total`."""
     names = ("online_retail", "purchases", "product_events")
     total -= total // OTHERS_SHARE * len(names) * len(senders.WAYS)
     shares = [total // 3 + (1 if i < total % 3 else 0) for i in range(3)]
@@ -259,13 +259,13 @@ def _simulations(total: int) -> list[list[str]]:
 
 
 def _send(stack: Stack, number: int, arguments: list[str], console: Console | None) -> Counter[str]:
-    """Runs one producer, and returns what Kinesis confirmed, by feed.
+    """Runs one producer, and returns the number of events that Kinesis confirmed, by feed.
 
     Args:
-        console: gets what the producer says about a file; None where that is of no interest.
+        console: receives the producer's messages about a file, or None to discard them.
 
     Raises:
-        DemoFailed: with what the producer said.
+        DemoFailed: The producer failed; with its messages.
     """
     report = stack.state / "work" / f"producer-{number}.json"
     report.unlink(missing_ok=True)
@@ -281,7 +281,7 @@ def _send(stack: Stack, number: int, arguments: list[str], console: Console | No
 
 
 def _producer_environment(stack: Stack) -> dict[str, str]:
-    """As the stack's, but the producer is the user's process and not one of the stack's."""
+    """Returns the stack's environment without its marker, because the producer is a process of the user."""
     return {k: v for k, v in stack.environment().items() if k != "ECOMMERCE_LOCAL_STATE"}
 
 
@@ -293,10 +293,10 @@ def _wait(
     producing: Future[Counter[str]],
     total: int | None,
 ) -> Counter[str]:
-    """Returns what was produced, when all of it is audited and nothing is on its way.
+    """Waits until all produced events are audited and none is in transit, and returns their number by feed.
 
     Args:
-        total: events that will be produced, None where that is not known beforehand.
+        total: number of events that will be produced, or None if it is not known in advance.
     """
     begun = sum(a["accepted"] for a in audit_before.values())
     lines: Counter[str] = Counter()
@@ -328,10 +328,10 @@ def _wait(
 
 
 def _wait_for_ways(observer: Observer, display: Display, started: float) -> dict[str, tuple[int, Decimal, float]]:
-    """Returns (lines, sum, seconds) of each way, when all keep the same lines.
+    """Waits until all ways have the same lines, and returns (lines, sum, seconds) of each way.
 
     Raises:
-        DemoFailed: they do not come to the same.
+        DemoFailed: The ways do not reach the same result.
     """
     done: dict[str, tuple[int, Decimal, float]] = {}
     seen: dict[str, tuple[int, Decimal]] = {}
@@ -354,7 +354,7 @@ def _wait_for_ways(observer: Observer, display: Display, started: float) -> dict
             raise DemoFailed(
                 f"the ways through the stream differ ({ways}); look at: make status, make logs, and docs/runbooks"
             )
-        time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - asked)))  # counting must not hold up what is counted
+        time.sleep(max(POLL_SECONDS, 4 * (time.monotonic() - asked)))  # counting must not slow down the loads
 
 
 def _refresh_and_show(stack: Stack, observer: Observer, display: Display) -> dict[str, int]:
@@ -366,13 +366,15 @@ def _refresh_and_show(stack: Stack, observer: Observer, display: Display) -> dic
 def refresh_dashboards(
     stack: Stack, observer: Observer, report: Callable[[str], None] = lambda text: None
 ) -> dict[str, int]:
-    """Asks for what would come at its turn, and returns data set to rows when all marts are up to core, and all data sets to them.
+    """Triggers builds and refreshes without waiting for their turn, and returns the rows of each data set.
+
+    It returns when all marts are up to date with core, and all data sets with their marts.
 
     Args:
-        report: is called with what is still behind, at each look.
+        report: called at each poll with a text about what is still behind.
 
     Raises:
-        DemoFailed: nothing moved for too long, or the marts' sums are not core's.
+        DemoFailed: There was no progress for too long, or the sums of the marts differ from those of core.
     """
     seen, moved = "", time.monotonic()
     asked: set[str] = set()
@@ -404,7 +406,7 @@ def refresh_dashboards(
 
 
 def _trigger(stack: Stack, dag_id: str) -> str:
-    """Triggers a run, as the button in the UI does, and returns its id; it waits for no turn."""
+    """Triggers a run, as the button in the UI does, and returns its id. The run does not wait for its turn."""
     url = f"{stack.airflow_url}/api/v2/dags/{dag_id}/dagRuns"
     answer = httpx.post(url, json={"logical_date": None}, headers=stack.airflow_headers(), timeout=30)
     if answer.status_code != HTTPStatus.OK:
@@ -413,7 +415,7 @@ def _trigger(stack: Stack, dag_id: str) -> str:
 
 
 def _checks(observer: Observer) -> tuple[int, int]:
-    """Returns how many checks of the published marts passed, and how many warn."""
+    """Returns (checks of the published marts that passed, checks that warn)."""
     sql = """SELECT SUM(CASE WHEN failed_rows = 0 THEN 1 ELSE 0 END), SUM(CASE WHEN failed_rows > 0 THEN 1 ELSE 0 END)
              FROM ops.check_results AS r INNER JOIN ops.mart_build AS b ON r.build_id = b.published_build_id"""
     [[passed, warned]] = observer.warehouse.query(sql)
@@ -428,7 +430,7 @@ def _change(after: dict[str, dict[str, int]], before: dict[str, dict[str, int]],
 def _problems(
     counts: dict[str, dict[str, int]], core: dict[str, tuple[int, int]], audit: dict[str, dict[str, int]]
 ) -> list[str]:
-    """Returns each way in which I1 or I2 does not hold."""
+    """Returns a message for each violation of I1 or I2."""
     found = []
     for feed, c in counts.items():
         if c["produced"] != c["raw"]:

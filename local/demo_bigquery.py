@@ -1,4 +1,4 @@
-"""The demo's part of BigQuery: it asks for an export, waits until BigQuery has what the warehouse has, and counts both."""
+"""The BigQuery stage of the demo: triggers an export, waits until it has ended, and compares both warehouses."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ EXPORT_SECONDS = 300
 
 
 class NotExported(Exception):  # noqa: N818
-    """BigQuery does not have what the warehouse has: one line that says where to look."""
+    """BigQuery does not have the same data as the warehouse. The message is one line that says where to look."""
 
 
 def export_and_count(stack: Stack, target: Warehouse, display: Display, trigger: Callable[[str], str]) -> str:
-    """Triggers `export_bigquery`, waits for its end and returns in one line what BigQuery has.
+    """Triggers `export_bigquery`, waits for its end and returns one line about the content of BigQuery.
 
     Args:
-        trigger: starts a run of a DAG and returns its id.
+        trigger: function that starts a run of a DAG and returns the id of the run.
 
     Raises:
-        NotExported: the run failed, did not end, or rows or sums are not the warehouse's.
+        NotExported: The run failed or did not end, or rows or sums differ from those of the warehouse.
     """
     run_id, begun = trigger("export_bigquery"), time.monotonic()
     state = "queued"

@@ -1,4 +1,4 @@
-"""What the demo shows: one live display of its stages, and a summary that fits a terminal of 24 lines by 80 columns."""
+"""The output of the demo: a live display of its stages, and a summary for a terminal of 24 lines by 80 columns."""
 
 from __future__ import annotations
 
@@ -19,11 +19,11 @@ KEPT_IN = {
     "dynamodb_writer": "DynamoDB invoices, customers",
     "Firehose": "core.firehose_transactions",
 }
-PLAIN_SECONDS = 30  # between two lines about the same stage, where there is no terminal
+PLAIN_SECONDS = 30  # between two lines about the same stage, if there is no terminal
 
 
 class Display:
-    """The stages of a demo: a live bar each on a terminal, elsewhere a line when one ends.
+    """The stages of a demo: live progress bars on a terminal, elsewhere a line when a stage ends.
 
     Several threads may call it. A stage that has not been shown before is added.
     """
@@ -54,7 +54,7 @@ class Display:
         self.close()
 
     def close(self) -> None:
-        """Ends the live display; what is printed then comes below it."""
+        """Ends the live display, so later output is printed below it."""
         if self._bars:
             self._bars.stop()
 
@@ -62,7 +62,7 @@ class Display:
         """Updates a stage.
 
         Args:
-            total: of `done`; None where it is not known yet.
+            total: the value at which `done` is complete, or None if it is not known yet.
         """
         with self._lock:
             now = time.monotonic()
@@ -71,7 +71,7 @@ class Display:
                 if self._bars:
                     self._tasks[stage] = self._bars.add_task(stage, total=None, text="")
             if self._bars:
-                # A stage is over when `finish` says so, also where all is counted.
+                # A stage ends only when `finish` is called, even if `done` has reached the total.
                 whole = max(total, done + 1) if total is not None else None
                 self._bars.update(self._tasks[stage], completed=done, total=whole, text=text)
             elif now - self._said[stage] >= PLAIN_SECONDS:
@@ -92,16 +92,16 @@ class Display:
 
 @dataclass(frozen=True)
 class Summary:
-    """What a demo counted.
+    """The counts of a demo.
 
     Attributes:
-        counts: feed to its events of this run in each layer, and under `warehouse` to its rows in the warehouse.
-        added: rows that the run added to the warehouse.
-        seconds: from the first event to the last one that was loaded.
-        ways: way through the stream to (invoice lines, their sum, seconds until they were the same).
-        data_sets: data sets of the dashboards, and the rows in all of them.
-        checks: checks of the marts that passed, and that warn.
-        bigquery: what BigQuery has, in one line; empty where it is not part of the stack.
+        counts: number of events of this run for each feed and layer, and under `warehouse` the rows in the warehouse.
+        added: number of rows that the run added to the warehouse.
+        seconds: time from the first event to the last one that was loaded.
+        ways: (invoice lines, their sum, seconds until they were equal) for each way through the stream.
+        data_sets: number of data sets of the dashboards, and of the rows in all of them.
+        checks: number of checks of the marts that passed, and that warn.
+        bigquery: one line about the content of BigQuery; empty if it is not part of the stack.
     """
 
     counts: Mapping[str, Mapping[str, int]]
@@ -114,7 +114,7 @@ class Summary:
 
 
 def _table(title: str, *columns: str, words: int) -> Table:
-    """Returns a table without lines, of which the first `words` columns are text and the others are numbers."""
+    """Returns a table without borders; the first `words` columns are text and the others are numbers."""
     table = Table(
         box=None, title=f"[bold]{title}[/]", title_justify="left", title_style="", padding=(0, 1, 0, 0), pad_edge=False
     )
@@ -137,7 +137,7 @@ def print_events(console: Console, summary: Summary) -> None:
 
 
 def print_summary(console: Console, summary: Summary, *, airflow_url: str, api_url: str) -> None:
-    """Prints what was counted and where to look, in at most 24 lines of 80 columns."""
+    """Prints the counts and where to find more, in at most 24 lines of 80 columns."""
     print_events(console, summary)
     ways = _table(
         "The same invoice lines by each way through the stream", "way", "kept in", "lines", "sum", "after", words=2

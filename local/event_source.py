@@ -1,11 +1,12 @@
-"""Event source mappings for Kinesis by AWS's rules.
+"""Event source mappings for Kinesis, according to the rules of AWS.
 
 Source: AWS Lambda Developer Guide, "Process Amazon Kinesis Data Streams records with Lambda", and the API reference of
-CreateEventSourceMapping. A shard's records come in order, in batches of at most `BatchSize` records and 6 MB. Where the
-function fails, the batch comes again, in halves if `BisectBatchOnFunctionError`, which takes no attempt; where it
-reports failures (`ReportBatchItemFailures`), all from the lowest reported record comes again. When the attempts or the
-records' age are used up, what is left goes to the on-failure destination and the shard moves on.
-`ParallelizationFactor` batches of one shard run at a time, those of one partition key in order.
+CreateEventSourceMapping. The records of a shard are delivered in order, in batches of at most `BatchSize` records and 6
+MB. If the function fails, the batch is delivered again, in halves if `BisectBatchOnFunctionError` is set, which uses up
+no attempt. If the function reports failures (`ReportBatchItemFailures`), all records from the lowest reported one on
+are delivered again. When the attempts or the maximum age of the records are exceeded, the remaining records are sent to
+the on-failure destination and the shard continues. `ParallelizationFactor` batches of one shard are processed at a
+time, and those of one partition key in order.
 """
 
 from __future__ import annotations
@@ -21,11 +22,11 @@ from more_itertools import constrained_batches
 
 log = logging.getLogger("event-source")
 
-Record = Mapping[str, Any]  # as Lambda gets it: {"kinesis": {...}, "eventID": ...}
+Record = Mapping[str, Any]  # as Lambda receives it: {"kinesis": {...}, "eventID": ...}
 Invoke = Callable[[dict[str, Any]], Mapping[str, Any] | None]
 
 PAYLOAD_MAX_BYTES = 6 * 1024**2  # of an invocation: Lambda quotas
-METADATA_BYTES = 420  # what a record brings along beside its data
+METADATA_BYTES = 420  # size of a record beside its data
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,7 @@ class Rules:
     """The settings of a mapping, by the names of CreateEventSourceMapping in snake case."""
 
     batch_size: int = 100
-    maximum_retry_attempts: int = -1  # -1: for ever
+    maximum_retry_attempts: int = -1  # -1: forever
     maximum_record_age_in_seconds: int = -1
     bisect_batch_on_function_error: bool = False
     report_batch_item_failures: bool = False
@@ -41,7 +42,7 @@ class Rules:
 
     @classmethod
     def of(cls, mapping: Mapping[str, Any]) -> Rules:
-        """Returns the rules in an EventSourceMappingConfiguration."""
+        """Returns the rules of an EventSourceMappingConfiguration."""
 
         def number(name: str, default: int) -> int:
             value = mapping.get(name)
@@ -59,7 +60,7 @@ class Rules:
 
 @dataclass(frozen=True)
 class Discarded:
-    """What goes to the on-failure destination: Kinesis keeps the records, this says which."""
+    """A batch for the on-failure destination. Kinesis still has the records; this object identifies them."""
 
     records: list[Record]
     condition: str
@@ -70,11 +71,11 @@ class Delivery:
     """Delivers records of one shard to one function.
 
     Args:
-        rules: of the mapping.
-        invoke: calls the function with an event and returns its answer; raises what the function raised.
-        discard: takes what is given up.
-        pause: called before an attempt that repeats one, with the number of times that this batch failed.
-        now: seconds since the epoch.
+        rules: settings of the mapping.
+        invoke: calls the function with an event and returns its response; raises the error of the function.
+        discard: receives the records that are given up.
+        pause: called before a repeated attempt, with the number of times that this batch has failed.
+        now: returns the current time in seconds since the epoch.
     """
 
     def __init__(
@@ -88,7 +89,7 @@ class Delivery:
         self.rules, self.invoke, self.discard, self.pause, self.now = rules, invoke, discard, pause, now
 
     def deliver(self, records: Sequence[Record]) -> None:
-        """Returns when each record is delivered or discarded."""
+        """Delivers the records, and returns when each of them is delivered or discarded."""
         lanes = self._lanes(records)
         if len(lanes) == 1:
             self._lane(lanes[0])
@@ -123,7 +124,7 @@ class Delivery:
             attempts, tries = attempts + 1, tries + 1
             if failed_at is None:
                 return
-            records = records[failed_at:]  # what lies before the lowest reported record is done
+            records = records[failed_at:]  # records before the lowest reported one are done
             if self.rules.bisect_batch_on_function_error and not reported and len(records) > 1:
                 half = len(records) // 2
                 for part in (records[:half], records[half:]):
@@ -146,7 +147,7 @@ class Delivery:
         """Returns (index from which the batch failed, or None; whether the function reported it)."""
         try:
             answer = self.invoke({"Records": records})
-        except Exception as error:  # whatever it was, the records come again
+        except Exception as error:  # the records are delivered again after any error
             log.warning("the function failed on %d records: %s", len(records), error)
             return 0, False
         failures = (answer or {}).get("batchItemFailures") or []

@@ -1,6 +1,7 @@
-"""BigQuery and Cloud Storage of the local cloud: emulators in a virtual environment of their own, and what lies in them.
+"""BigQuery and Cloud Storage of the local cloud: emulators in a separate virtual environment, and their content.
 
-bqemulator pins other versions of sqlglot and DuckDB than the product, so it cannot share its environment: `make setup-bigquery`.
+bqemulator pins other versions of sqlglot and DuckDB than the product, so it cannot share the product's environment.
+`make setup-bigquery` installs it.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ def is_installed() -> bool:
 
 
 def commands(stack: Stack) -> dict[str, tuple[list[str], dict[str, str]]]:
-    """Returns part to its command and environment."""
+    """Returns a mapping from each part to its command and environment."""
     emulator = [str(ENVIRONMENT / "bin" / "python"), "-m", "local.google_emulators"]
     project = {"PYTHONPATH": str(PROJECT_DIR)}
     objects = {"STORAGE_BASE": str(stack.state), "STORAGE_DIR": "cloud-storage"}
@@ -87,7 +88,7 @@ def answers(stack: Stack, part: str) -> bool:
 
 
 def deploy(bigquery: Any, storage: Any, bucket: str) -> None:
-    """Makes the data sets and the bucket, as infra/gcp/setup.sh does in a project. What is there stays."""
+    """Creates the data sets and the bucket, as infra/gcp/setup.sh does in a project. Existing ones are kept."""
     from google.cloud.bigquery import Dataset
 
     for schema in ("core", "mart", "bi", "staging"):

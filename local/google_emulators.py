@@ -1,6 +1,9 @@
-"""Runs an emulator of Google's behind the check of local/own_pages.py: `python -m local.google_emulators bigquery start ...`.
+"""Runs an emulator of a Google service behind the check of local/own_pages.py.
 
-The Python is that of the emulators' environment, which has nothing of this project but the files that are imported here.
+    python -m local.google_emulators bigquery start ...
+
+The interpreter is that of the emulators' environment, which contains no packages of this project. Only the files that
+are imported here are available.
 """
 
 from __future__ import annotations
@@ -14,7 +17,7 @@ from local.own_pages import OwnPagesOnly, refusal
 
 
 def guarded(handler: type[BaseHTTPRequestHandler]) -> type[BaseHTTPRequestHandler]:
-    """Returns a handler that answers 403 to requests that `refusal` refuses, and reads nothing more of their connection."""
+    """Returns a handler that responds 403 to requests that `refusal` refuses, and then closes their connection."""
 
     class OwnPages(handler):  # type: ignore[valid-type, misc]
         def parse_request(self) -> bool:
@@ -30,7 +33,7 @@ def guarded(handler: type[BaseHTTPRequestHandler]) -> type[BaseHTTPRequestHandle
 
 
 def bigquery() -> None:
-    """Runs bqemulator; its gRPC port speaks no HTTP that a browser can send."""
+    """Runs bqemulator. Its gRPC port needs no check, because a browser cannot send gRPC requests."""
     from bqemulator import cli, server
 
     create_app = server.create_app

@@ -1,6 +1,7 @@
-"""Health checks of the containers: `python -m local.health URL [PART]`, or `--stream`. Exits 1 and says why.
+"""Health checks of the containers: `python -m local.health URL [PART]`, or `--stream`.
 
-PART is one of Airflow's parts in its health document; `--stream` asks whether the producer's stream takes records.
+PART is a component in Airflow's health document. `--stream` checks whether the producer's stream accepts records. The
+command exits with 1 and prints the reason if the check fails.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import urllib.request
 
 
 def problem(arguments: list[str]) -> str:
-    """Returns what is wrong, or nothing."""
+    """Returns the problem that was found, or an empty text."""
     if arguments == ["--stream"]:
         import boto3
 

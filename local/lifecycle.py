@@ -1,4 +1,4 @@
-"""Starting and stopping the whole local cloud."""
+"""Starts and stops the whole local cloud."""
 
 from __future__ import annotations
 
@@ -39,9 +39,10 @@ PORT_VARIABLES = {
     "redshift-pg": "REDSHIFT_PG_PORT",
 }
 READY_SECONDS = 120
-# Stacks that the local cloud cannot have: it is no network and costs nothing, and its Redshift and Airflow are there already.
+# Stacks that the local cloud does not deploy: it has no network and no cost, and its Redshift and Airflow already
+# exist.
 NOT_LOCAL = ("network", "warehouse", "forecast", "orchestration", "budget")
-# On a laptop a fresh event matters more than the number of objects and invocations.
+# On a laptop low latency matters more than the number of objects and invocations.
 LOCAL_PARAMETERS = {
     "Shards": "2",
     "RawWriterBatchWindowSeconds": "0",
@@ -56,17 +57,17 @@ LOCAL_PARAMETERS = {
 
 
 class CannotStart(Exception):  # noqa: N818
-    """One line that says what is wrong and what to do."""
+    """The stack cannot start or stop. The message is one line with the problem and the remedy."""
 
 
 def up(stack: Stack, console: Console, *, airflow: bool = True) -> None:
-    """Starts what is not running, deploys the stack and returns when the UI answers and the DAGs are there.
+    """Starts the missing parts, deploys the stack, and returns when the UI responds and the DAGs are loaded.
 
     Args:
-        airflow: False starts the cloud alone.
+        airflow: False starts the cloud only.
 
     Raises:
-        CannotStart: says why; then nothing of a stack that was down is left running.
+        CannotStart: With the reason. If the stack was down, none of its processes is left running.
     """
     supervisor = Supervisor(stack)
     was_up = supervisor.is_up()
@@ -98,7 +99,7 @@ def up(stack: Stack, console: Console, *, airflow: bool = True) -> None:
         if not was_up:
             down(stack, console, quiet=True)
         raise CannotStart(f"{error}. Logs are in {stack.logs}") from error
-    except BaseException:  # Ctrl-C, or what nobody thought of: nothing half-started stays
+    except BaseException:  # Ctrl-C or any unexpected error: no part is left running
         if not was_up:
             down(stack, console, quiet=True)
         raise
@@ -115,8 +116,8 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
     supervisor.start([*CLOUD_PARTS, *google_parts])
     _await(stack, supervisor, CLOUD_PARTS, {"postgres": lambda: _has_database(stack)})
     with ThreadPoolExecutor(2) as pool:
-        # Airflow needs nothing but its database to start, and its imports take as long as the whole deployment. What runs tasks
-        # and watches the queue comes after the deployment.
+        # Airflow needs only its database to start, and its imports take as long as the whole deployment. The parts that
+        # run tasks and watch the queue start after the deployment.
         is_airflow_new = airflow and not running.issuperset(AIRFLOW_PARTS)
         migrated = pool.submit(_migrate_and_start_airflow, stack, supervisor) if is_airflow_new else None
         _await(
@@ -133,7 +134,7 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
             },
         )
         step("local cloud: MiniStack, and stand-ins of Redshift, Firehose, QuickSight, Glue and Athena")
-        key = {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}  # the same one, also where the emulator lost it
+        key = {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}  # the same key, even if the emulator lost it
         _run(stack, deploy_command(stack), "deploy", **key)
         give_api_keys(stack, stack.client("secretsmanager"))
         step("streaming stack deployed, warehouse tables created")
@@ -166,7 +167,7 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
 
 
 def _migrate_and_start_airflow(stack: Stack, supervisor: Supervisor) -> None:
-    """Brings Airflow's database up to its version, and starts the parts that only need that."""
+    """Migrates Airflow's database to the installed version, and starts the parts that need only the database."""
     _run(stack, [stack.airflow, "db", "migrate"], "airflow-migrate")
     supervisor.start(EARLY_AIRFLOW_PARTS)
 
@@ -179,7 +180,7 @@ def deploy_command(stack: Stack) -> list[str]:
 
 
 def give_api_keys(stack: Stack, client: Any) -> None:
-    """Makes the API know the keys that this stack's users have, also where the emulator lost them."""
+    """Registers the keys of this stack's users with the API, even if the emulator lost them."""
     for _, secret, name, may in API_KEYS:
         know(client, PREFIX, name, stack.secret(secret), may)
 
@@ -191,7 +192,7 @@ def dashboards_command() -> list[str]:
 
 
 def down(stack: Stack, console: Console, *, quiet: bool = False) -> None:
-    """Stops everything that belongs to the stack, also what lost its parent."""
+    """Stops all processes of the stack, including those that have lost their parent."""
     supervisor = Supervisor(stack)
     stopped = False
     if supervisor.is_up():
@@ -246,7 +247,7 @@ def _owner(port: int) -> str:
             if connection.laddr and connection.laddr.port == port and connection.status == "LISTEN" and connection.pid:
                 return f" by process {connection.pid} ({psutil.Process(connection.pid).name()})"
     except psutil.Error:
-        return ""  # another user's process: its port is taken all the same
+        return ""  # another user's process also occupies the port
     return ""
 
 
@@ -273,7 +274,7 @@ def _last_line(path: Path) -> str:
 
 
 def _run(stack: Stack, command: list[str], name: str, **more: str) -> None:
-    """Runs a command to its end, with more environment, its output in the log `name`."""
+    """Runs a command to its end, with additional environment variables, and writes its output to the log `name`."""
     log = stack.logs / f"{name}.log"
     with log.open("wb") as file:
         code = subprocess.run(
@@ -302,7 +303,7 @@ def _has_dag(stack: Stack, dag_id: str) -> bool:
     try:
         headers = stack.airflow_headers()
         answer = httpx.get(f"{stack.airflow_url}/api/v2/importErrors", headers=headers, timeout=5)
-    except httpx.TransportError:  # the machine is busy: it answers later
+    except httpx.TransportError:  # the machine is busy: Airflow responds later
         return False
     if answer.status_code != 200:
         return False

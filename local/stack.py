@@ -1,4 +1,4 @@
-"""Where the local cloud lies and what its parts are told: paths, ports, environment."""
+"""The configuration of the local cloud: paths, ports, and the environment of its parts."""
 
 from __future__ import annotations
 
@@ -24,19 +24,19 @@ PREFIX = "ecommerce"
 # dag_defaults.Stage, which cannot be imported without the settings
 STAGES = ("load", "marts", "dashboards", "lake", "erase", "reconcile", "features", "bigquery", "forecast")
 GOOGLE_PROJECT = "ecommerce-local"
-EXTRAS = ("bigquery",)  # what starts only where it is asked for: make up WITH=bigquery
+EXTRAS = ("bigquery",)  # parts that start only on request: make up WITH=bigquery
 LOGIN = "login"  # as an extra: Airflow asks for a password; make up LOGIN=1
 AIRFLOW_USER = "admin"
-# Settings of Airflow that the user's environment may make: lineage, traces and metrics.
+# Settings of Airflow that are taken from the user's environment: lineage, traces and metrics.
 OBSERVED = ("AIRFLOW__OPENLINEAGE__", "AIRFLOW__TRACES__", "AIRFLOW__METRICS__")
-# A laptop looks more often than AWS has to. The user's environment may set these, too.
+# On a laptop the DAGs poll more often than needed on AWS. The user's environment may override these settings.
 LOCAL_PACE = {
     "ECOMMERCE_OPEN_BATCH_RETRY_SECONDS": "20",
     "ECOMMERCE_POLL_INTERVAL_SECONDS": "0.5",
     "ECOMMERCE_GLUE_POLL_SECONDS": "1",
     "ECOMMERCE_CRAWLER_POLL_SECONDS": "1",
     "ECOMMERCE_LANDING_POLL_SECONDS": "1",
-    # Loads first, but nobody waits long for the figures of the last batch.
+    # Loads come first, but nobody should wait long for the figures of the last batch.
     "ECOMMERCE_MARTS_MIN_INTERVAL_SECONDS": "15",
     "ECOMMERCE_DASHBOARD_REFRESH_MINUTES": "2",
     "ECOMMERCE_DASHBOARD_CATCH_UP_CRON": "*/2 * * * *",
@@ -44,25 +44,25 @@ LOCAL_PACE = {
     "ECOMMERCE_BIGQUERY_INTERVAL_MINUTES": "2",
     "ECOMMERCE_BIGQUERY_CATCH_UP_CRON": "1-59/2 * * * *",
 }
-# Of the HTTP API: variable, secret of the state folder, name, rights.
+# Keys of the HTTP API: variable, secret in the state folder, name, rights.
 API_KEYS = (
     ("ECOMMERCE_API_KEY", "api_key", "local", ("send", "read")),
     ("ECOMMERCE_API_KEY_CORRECT", "api_key_correct", "local-correct", ("send", "read", "correct")),
 )
-# Of Google's local cloud, which knows nobody.
+# The connection to the emulators of Google Cloud, which have no users.
 ANONYMOUS = '{"conn_type": "google_cloud_platform", "extra": {"is_anonymous": true}}'
-UNIX_PATH_MAX = 100  # sun_path takes 108 bytes; sockets add a name to the folder
+UNIX_PATH_MAX = 100  # sun_path has 108 bytes; sockets add a name to the folder
 
-# Variables of the user's environment that would lead the stack elsewhere.
+# Variables of the user's environment that would make the stack use other services.
 FOREIGN = ("AWS_", "AIRFLOW_", "ECOMMERCE_PII_", "ECOMMERCE_BIGQUERY_PROJECT", "GOOGLE_", "PG")
 
-# Every process of the stack carries this, so that `down` finds those that outlived their parents.
+# Every process of the stack has this variable, so that `down` finds those that outlived their parents.
 MARKER = "ECOMMERCE_LOCAL_STATE"
 
 
 @dataclass(frozen=True)
 class Stack:
-    """One local cloud. Its state folder holds all that it keeps."""
+    """One local cloud. Its state folder contains all its persistent data."""
 
     state: Path
     airflow_port: int = 8080
@@ -75,7 +75,7 @@ class Stack:
     bigquery_port: int = 4572
     cloud_storage_port: int = 4573
     redshift_pg_port: int = 5439
-    # Of another environment of Python; that of the local cloud itself where it is empty.
+    # The command of another Python environment; empty uses that of the local cloud itself.
     airflow_command: str = field(default="", kw_only=True)
     extras: tuple[str, ...] = field(default=(), kw_only=True)
 
@@ -103,7 +103,7 @@ class Stack:
 
     @cached_property
     def run(self) -> Path:
-        """Folder of the sockets: in the state folder, or in the temporary folder where its path is too long."""
+        """Folder of the sockets: in the state folder, or in the temporary folder if that path is too long."""
         inside = self.state / "run"
         if len(str(inside)) <= UNIX_PATH_MAX - len("/.s.PGSQL.5432"):
             return inside
@@ -138,7 +138,7 @@ class Stack:
 
     @property
     def passwords_file(self) -> Path:
-        """Of Airflow's simple auth manager."""
+        """The passwords file of Airflow's simple auth manager."""
         return self.secrets_folder / "airflow_passwords.json"
 
     @property
@@ -167,7 +167,7 @@ class Stack:
 
     @property
     def glue_url(self) -> str:
-        """Of Glue and Athena."""
+        """URL of Glue and Athena."""
         return f"http://127.0.0.1:{self.glue_port}"
 
     @property
@@ -193,7 +193,7 @@ class Stack:
             return ""
         return f"{self.cloud_url}/_aws/execute-api/{json.loads(self.outputs_file.read_text())['ApiId']}"
 
-    # -- kept between commands ----------------------------------------------------------------------------------
+    # -- stored between commands ----------------------------------------------------------------------------------
 
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
@@ -209,7 +209,7 @@ class Stack:
         return cls(state.resolve(), **kept | {"extras": tuple(kept.get("extras", ()))})
 
     def secret(self, name: str) -> str:
-        """Returns a random secret of this state folder, made when it is first asked for."""
+        """Returns a random secret of this state folder, which is created on the first request."""
         path = self.secrets_folder / name
         if not path.exists():
             path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -220,7 +220,7 @@ class Stack:
     # -- environments -------------------------------------------------------------------------------------------
 
     def user_environment(self) -> dict[str, str]:
-        """Returns what any AWS client needs to talk to the local cloud, and the product's own settings."""
+        """Returns the variables that any AWS client needs to use the local cloud, and the product's own settings."""
         return {
             "AWS_ACCESS_KEY_ID": "test",
             "AWS_SECRET_ACCESS_KEY": "test",
@@ -251,7 +251,10 @@ class Stack:
         }
 
     def warehouse_environment(self) -> dict[str, str]:
-        """Returns what psql and its like need to log in to the warehouse; not for Airflow, whose metadata is in PostgreSQL."""
+        """Returns the variables with which psql and similar clients log in to the warehouse.
+
+        They are not for Airflow, whose metadata is in PostgreSQL.
+        """
         return {
             "PGHOST": "127.0.0.1",
             "PGPORT": str(self.redshift_pg_port),
@@ -265,7 +268,7 @@ class Stack:
         return self.state / "secrets"
 
     def _login_environment(self) -> dict[str, str]:
-        """Who may use Airflow's UI and API: everybody of this machine, or who knows the password."""
+        """Returns the settings for Airflow's login: all users of this machine are admitted, or a password is needed."""
         if not self.has_login:
             return {"AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_ALL_ADMINS": "True"}
         return {
@@ -275,16 +278,16 @@ class Stack:
         }
 
     def keep_login(self) -> None:
-        """Writes the password where Airflow looks for it."""
+        """Writes the password to the file that Airflow reads."""
         self.passwords_file.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         self.passwords_file.touch(mode=0o600)
         self.passwords_file.write_text(json.dumps({AIRFLOW_USER: self.secret("airflow_password")}))
 
     def airflow_headers(self) -> dict[str, str]:
-        """Returns what a request to Airflow's API needs; asks for a token where there is a login.
+        """Returns the headers for a request to Airflow's API, with a new token if a login is required.
 
         Raises:
-            httpx.HTTPError: Airflow does not answer (yet), or refuses the password.
+            httpx.HTTPError: Airflow does not respond (yet), or refuses the password.
         """
         if not self.has_login:
             return {}
@@ -293,7 +296,7 @@ class Stack:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def _google_environment(self) -> dict[str, str]:
-        """What Google's clients need to talk to the local cloud, and the product's settings."""
+        """Returns the variables that Google's clients need to use the local cloud, and the product's settings."""
         return {
             "BIGQUERY_EMULATOR_HOST": self.bigquery_url,
             "STORAGE_EMULATOR_HOST": self.cloud_storage_url,
@@ -310,19 +313,19 @@ class Stack:
 
     @cached_property
     def _session(self) -> boto3.session.Session:
-        """One for all clients: each session reads botocore's data anew, 0.1 s a client."""
+        """The session of all clients. Each new session reads botocore's data again, which takes 0.1 s."""
         env = self.user_environment()
         return boto3.session.Session(env["AWS_ACCESS_KEY_ID"], env["AWS_SECRET_ACCESS_KEY"], region_name=REGION)
 
     def environment(self) -> dict[str, str]:
         """Returns the whole environment of the stack's processes."""
         bin_dir = str(Path(sys.executable).parent)
-        # The product's own settings (ECOMMERCE_...) of the user's environment count, but for those that are set here.
+        # The product's own settings (ECOMMERCE_...) in the user's environment apply, except those that are set here.
         kept = {k: v for k, v in os.environ.items() if k.startswith(OBSERVED) or not k.startswith(FOREIGN)}
         url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
         own = {
             k: v for k, v in self.user_environment().items() if k not in {"ECOMMERCE_PII_HMAC_KEY", "AIRFLOW_PASSWORD"}
-        }  # Secrets Manager has the first, and no task needs the second
+        }  # Secrets Manager provides the first, and no task needs the second
         return (
             LOCAL_PACE
             | kept
@@ -355,7 +358,8 @@ class Stack:
                 "LOG_LEVEL": "INFO",
                 # Airflow
                 "AIRFLOW_HOME": str(self.airflow_home),
-                # A role a stage on AWS; here at least an access key, by which a call tells where it comes from.
+                # On AWS each stage has a role. Here each has at least an access key, which identifies the stage of a
+                # call.
                 "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
                 **{
                     f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@/?region_name={REGION}"
@@ -378,17 +382,18 @@ class Stack:
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
                 "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
                 "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.airflow_home / "logs"),
-                # 0.2 s a task instead of 1.2: the scheduler's pause, and how long a finished task keeps its slot.
+                # 0.2 s for each task instead of 1.2: the pause of the scheduler, and the time that a finished task
+                # keeps its slot.
                 "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
                 "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-                # A killed task or scheduler is seen after seconds instead of minutes.
+                # A killed task or scheduler is detected after seconds instead of minutes.
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
                 "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
                 "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
                 "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
                 "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-                # A file that changed is parsed at once; parsing all of them every 30 s takes a tenth of two processors.
+                # A changed file is parsed at once. Parsing all files every 30 s takes a tenth of two processors.
                 "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             }
         )

@@ -1,4 +1,4 @@
-"""supervisord keeps the parts up. Here: its configuration, its control, and the search for what outlived it."""
+"""Configures and controls supervisord, which keeps the parts running, and finds processes that outlived it."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ def parts(stack: Stack) -> list[Part]:
                 str(stack.secrets_folder),
             ],
         ),
-        # The two ways beside the main job stand back when the processors are busy.
+        # The two ways beside the main job have a lower priority, so they yield when the processors are busy.
         Part(
             "dynamodb",
             ["nice", "-n", "10", python, "-m", "local.cloud"],
@@ -131,7 +131,8 @@ def parts(stack: Stack) -> list[Part]:
             Part(name, ["nice", "-n", "10", *command], environment=environment)
             for name, (command, environment) in (google_cloud.commands(stack) if stack.has_bigquery else {}).items()
         ),
-        # Logs are read from the shared folder, so the log servers, which would listen on all interfaces, stay off.
+        # Logs are read from the shared folder. The log servers, which would listen on all interfaces, are therefore
+        # disabled.
         Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),
         Part(SCHEDULER, [airflow, "scheduler", "--skip-serve-logs"]),
         Part("airflow-dag-processor", [airflow, "dag-processor"]),
@@ -140,7 +141,7 @@ def parts(stack: Stack) -> list[Part]:
 
 
 def write_config(stack: Stack) -> None:
-    """Writes supervisord.conf. Nothing starts by itself: `up` starts the parts in their order."""
+    """Writes supervisord.conf. No part starts automatically: `up` starts the parts in their order."""
     config = configparser.RawConfigParser()
     socket = str(stack.run / "supervisor.sock")
     config["unix_http_server"] = {"file": socket, "chmod": "0700"}
@@ -178,13 +179,13 @@ def write_config(stack: Stack) -> None:
 
 
 class Supervisor:
-    """Control of one supervisord by its socket."""
+    """Controls one supervisord through its socket."""
 
     def __init__(self, stack: Stack) -> None:
         self.stack = stack
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        # A transport that failed once keeps failing, so each call has its own.
+        # A transport that failed once continues to fail, so each call has its own.
         transport = SupervisorTransport(None, None, f"unix://{self.stack.run / 'supervisor.sock'}")
         server: Any = xmlrpc.client.ServerProxy("http://127.0.0.1", transport)
         try:
@@ -199,7 +200,7 @@ class Supervisor:
             return False
 
     def launch(self) -> None:
-        """Starts supervisord in the background and returns when it answers."""
+        """Starts supervisord in the background and returns when it responds."""
         write_config(self.stack)
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(self.stack.supervisor_config)]
         subprocess.run(command, check=True, env=self.stack.environment(), cwd=PROJECT_DIR)
@@ -221,7 +222,7 @@ class Supervisor:
         return list(self._call("getAllProcessInfo"))
 
     def restarts(self) -> dict[str, int]:
-        """Returns how often each part died by itself since supervisord started, from its log."""
+        """Returns how often each part exited on its own since supervisord started, according to its log."""
         log = self.stack.logs / "supervisord.log"
         lines = log.read_text().splitlines() if log.exists() else []
         begin = max((i for i, line in enumerate(lines) if "supervisord started with pid" in line), default=0)
@@ -235,10 +236,10 @@ class Supervisor:
         return int(self._call("getPID"))
 
     def shut_down(self) -> None:
-        """Stops all parts and supervisord itself, and returns when it is gone."""
+        """Stops all parts and supervisord itself, and returns when supervisord has ended."""
         process = psutil.Process(self.pid())
-        # The scheduler waits for its tasks, and they need all the others. The rest of Airflow needs its database: a triggerer
-        # without one does not end before it is killed.
+        # The scheduler waits for its tasks, and these need all other parts. The rest of Airflow needs its database: a
+        # triggerer without a database does not end until it is killed.
         running = [part["name"] for part in self.states() if part["statename"] == "RUNNING"]
         if SCHEDULER in running:
             self._call("stopProcess", SCHEDULER)
@@ -256,9 +257,9 @@ class Supervisor:
 def members(stack: Stack) -> list[psutil.Process]:
     """Returns every process of this stack, supervised or not.
 
-    A process belongs to the stack if its environment carries the stack's mark, or if it is in the session of the
-    supervisord that was launched last. Both are needed: Airflow's workers write their title over their environment, and
-    outlive a killed scheduler; Lambda workers and PostgreSQL's may open sessions of their own.
+    A process belongs to the stack if its environment contains the marker of the stack, or if it is in the session of
+    the supervisord that was launched last. Both criteria are needed: Airflow's workers write their title over their
+    environment and outlive a killed scheduler, and workers of Lambda and PostgreSQL may open their own sessions.
     """
     session = _session(stack)
     found = []
@@ -267,7 +268,7 @@ def members(stack: Stack) -> list[psutil.Process]:
             if process.pid != os.getpid() and (_is_marked(process, stack) or _is_in(process, session)):
                 found.append(process)
         except (psutil.NoSuchProcess, psutil.ZombieProcess, ProcessLookupError):
-            continue  # it ended while we looked
+            continue  # the process ended during the search
     return found
 
 
@@ -275,16 +276,16 @@ def _is_marked(process: psutil.Process, stack: Stack) -> bool:
     try:
         return process.environ().get(MARKER) == str(stack.state)
     except psutil.AccessDenied:
-        return False  # another user's
+        return False  # a process of another user
 
 
 def _session(stack: Stack) -> tuple[int, float] | None:
-    """Returns (session id, when it began) of the supervisord that was launched last."""
+    """Returns (session id, start time) of the supervisord that was launched last."""
     path = stack.run / "session.json"
     if not path.exists():
         return None
     leader, began = json.loads(path.read_text())
-    # Its number may belong to another program's session today.
+    # The process id may have been reused by another program.
     reused = psutil.pid_exists(leader) and abs(psutil.Process(leader).create_time() - began) > 1
     return None if reused else (leader, began)
 
@@ -297,7 +298,7 @@ def _is_in(process: psutil.Process, session: tuple[int, float] | None) -> bool:
 
 
 def end(processes: list[psutil.Process]) -> None:
-    """Ends the processes: SIGTERM, and SIGKILL for those that are still there after ten seconds."""
+    """Ends the processes with SIGTERM, and with SIGKILL those that are still running after ten seconds."""
     for process in processes:
         _signal(process, "terminate")
     _, alive = psutil.wait_procs(processes, timeout=10)
@@ -314,14 +315,14 @@ def _signal(process: psutil.Process, how: str) -> None:
 
 
 class NotReady(Exception):  # noqa: N818
-    """What was waited for did not happen in time."""
+    """A condition did not become true in time."""
 
 
 def wait_for(condition: Any, seconds: float, what: str, poll_seconds: float = 0.1) -> None:
     """Returns when `condition()` is true.
 
     Raises:
-        NotReady: it is not after `seconds`.
+        NotReady: The condition is not true after `seconds`.
     """
     deadline = time.monotonic() + seconds
     while not condition():

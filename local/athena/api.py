@@ -1,4 +1,4 @@
-"""Athena's JSON API: workgroups, named queries, and queries that read what Athena would read."""
+"""Athena's JSON API: workgroups, named queries, and queries that read the same objects as Athena."""
 
 from __future__ import annotations
 
@@ -32,19 +32,19 @@ DEFAULTS = {
     "EngineVersion": ENGINE,
 }
 CATALOG = "AwsDataCatalog"
-CATALOG_PAGE = 50  # what ListDatabases and ListTableMetadata give at most at a time: Athena API reference
+CATALOG_PAGE = 50  # maximum page of ListDatabases and ListTableMetadata: Athena API reference
 ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
-PAGE = 1000  # GetQueryResults gives no more at a time: Athena API reference
+PAGE = 1000  # maximum page of GetQueryResults: Athena API reference
 KEPT_QUERIES = 1000
 PRECISION = {"varchar": 2147483647, "integer": 10, "bigint": 19, "double": 17, "boolean": 0, "timestamp": 3, "date": 0}
 
 
 class Athena(JsonService):
-    """Workgroups and named queries are kept in a file; queries and their results as long as the process lives.
+    """Stores workgroups and named queries in a file, and keeps queries and their results while the process runs.
 
     Args:
-        state_file: keeps workgroups and named queries.
-        glue_url: where the Data Catalog answers.
+        state_file: stores workgroups and named queries.
+        glue_url: URL of the Data Catalog.
     """
 
     def __init__(self, state_file: Path, glue_url: str) -> None:
@@ -121,7 +121,7 @@ class Athena(JsonService):
         return {"TableMetadata": _metadata(found["Table"])}
 
     def list_table_metadata(self, r: dict[str, Any]) -> dict[str, Any]:
-        """Lists the tables whose names the expression fits; without one, or with an empty one, all."""
+        """Lists the tables whose names match the expression; without one, or with an empty one, all tables."""
         self._check_catalog(r["CatalogName"])
         self._from_glue("get_database", Name=r["DatabaseName"])
         pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=r["DatabaseName"])
@@ -288,7 +288,7 @@ class Athena(JsonService):
         began = time.monotonic()
         with self.lock:
             if query["Status"]["State"] != "QUEUED":
-                return  # cancelled
+                return  # canceled
             query["Status"]["State"] = "RUNNING"
         ended: dict[str, Any] = {"State": "SUCCEEDED"}
         statistics: dict[str, Any] = {}
@@ -329,7 +329,10 @@ class Athena(JsonService):
                 query["Status"] |= ended | {"CompletionDateTime": time.time()}
 
     def _write(self, query: dict[str, Any], result: Result) -> None:
-        """Writes the result where Athena writes it: every value quoted, NULL as nothing; lines of SHOW and DESCRIBE as they are."""
+        """Writes the result to the location of Athena.
+
+        Every value is quoted and NULL is empty; the lines of SHOW and DESCRIBE are written unchanged.
+        """
         out = io.StringIO()
         quoted = csv.writer(out, quoting=csv.QUOTE_ALL, lineterminator="\n")
         if result.has_header:
@@ -414,25 +417,25 @@ class Athena(JsonService):
         return {}
 
     def shown(self, query_id: str) -> dict[str, Any]:
-        """What a person sees of a query."""
+        """Returns the content of the page of a query."""
         query = self._shown(query_id)
         return {"SQL": query.pop("Query"), **query}
 
 
 def _statement_type(sql: str) -> str:
-    """DDL for CREATE TABLE AS and UTILITY for SHOW and DESCRIBE, as Athena says it, else DML."""
+    """Returns DDL for CREATE TABLE AS, UTILITY for SHOW and DESCRIBE, as Athena does, and else DML."""
     if re.match(r"(\s|--[^\n]*\n|/\*.*?\*/)*(SHOW|DESC|DESCRIBE)\b", sql, re.IGNORECASE | re.DOTALL):
         return "UTILITY"
     return "DDL" if re.match(r"\s*CREATE\b", sql, re.IGNORECASE) else "DML"
 
 
 def _database(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns Athena's Database of Glue's."""
+    """Returns Athena's Database for Glue's database."""
     return {name: found[name] for name in ("Name", "Description", "Parameters") if found.get(name)}
 
 
 def _metadata(table: dict[str, Any]) -> dict[str, Any]:
-    """Returns Athena's TableMetadata of Glue's table."""
+    """Returns Athena's TableMetadata for Glue's table."""
     storage = table["StorageDescriptor"]
     serde = storage.get("SerdeInfo", {})
     known = {

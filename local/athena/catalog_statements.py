@@ -1,4 +1,7 @@
-"""SHOW and DESCRIBE: what the Data Catalog knows, in the form that Athena writes it. Source: Athena user guide, DDL statements."""
+"""SHOW and DESCRIBE: content of the Data Catalog in the form in which Athena writes it.
+
+Source: Athena user guide, DDL statements.
+"""
 
 from __future__ import annotations
 
@@ -7,38 +10,38 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-WIDTH = 20  # of a name, a type and a comment: Hive fills them up with blanks
+WIDTH = 20  # of a name, a type and a comment: Hive pads them with blanks
 _NAME = r"(?:(?:`(?P<db>[^`]+)`|(?P<db_>\w+))\s*\.\s*)?(?:`(?P<name>[^`]+)`|(?P<name_>\w+))"
 
 
 class StatementRefused(Exception):  # noqa: N818
-    """The statement is wrong, or asks for what is not done here; the message is Athena's StateChangeReason."""
+    """The statement is invalid or not supported. The message is Athena's StateChangeReason."""
 
 
 @dataclass(frozen=True)
 class Shown:
-    """The columns of the answer, and its rows: a text each, in which tabs part the columns."""
+    """The columns of the response, and its rows, each of which is a text with tabs between the columns."""
 
     columns: list[str]
     lines: list[str]
 
 
 class CatalogStatements:
-    """The statements that read the catalog alone.
+    """The statements that read only the catalog.
 
     Args:
         glue: boto3 client.
-        database: of names without one.
+        database: database of names that have none.
     """
 
     def __init__(self, glue: Any, database: str) -> None:
         self.glue, self.database = glue, database
 
     def run(self, sql: str) -> Shown | None:
-        """Returns the answer, None where the statement is another one.
+        """Returns the response, or None if it is another kind of statement.
 
         Raises:
-            StatementRefused: as the class says.
+            StatementRefused: The statement is invalid or not supported.
         """
         text = re.sub(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)+", "", sql, flags=re.DOTALL).rstrip("; \n")
         if not re.match(r"(SHOW|DESCRIBE|DESC)\b", text, re.IGNORECASE):
@@ -140,7 +143,7 @@ _STATEMENTS: dict[str, Callable[[CatalogStatements, re.Match[str]], Shown]] = {
 
 
 def _matching(names: list[str], pattern: str | None) -> list[str]:
-    """Returns the names that the regular expression fits, in order. `*` and `|` are what Hive documents of it."""
+    """Returns the names that match the pattern, in order. Hive documents `*` and `|` of its regular expressions."""
     if pattern is None:
         return sorted(names)
     if not re.fullmatch(r"[\w*|.]*", pattern):

@@ -1,7 +1,10 @@
-"""What Athena means by an expression where DuckDB means something else. Source: Trino's documentation, to which Athena's refers.
+"""Rewrites expressions that Athena and DuckDB interpret differently.
 
-Numbers: integers divide to an integer, decimals to a decimal of the larger scale, and a division of either by zero fails. Times:
-date_diff counts whole units, a DATE and an interval of days or longer give a DATE. A function that is not known is refused.
+Source: Trino's documentation, to which Athena's documentation refers.
+
+Numbers: a division of integers returns an integer, one of decimals a decimal of the larger scale, and in both cases
+division by zero fails. Times: date_diff counts whole units, and a DATE with an interval of days or longer returns a
+DATE. An unknown function is refused.
 """
 
 from __future__ import annotations
@@ -23,14 +26,14 @@ CREATE MACRO athena_floatdiv(a, b) AS CASE WHEN b = 0 AND a = 0 THEN 'nan'::DOUB
 
 
 class NotKnown(Exception):  # noqa: N818
-    """An expression whose meaning is not surely DuckDB's."""
+    """An expression that DuckDB may interpret differently."""
 
 
 def as_trino(tree: exp.Query, schema: dict[str, Any], dialect: Any) -> exp.Query:
-    """Returns the qualified query with DuckDB's expressions of the same meaning.
+    """Returns the qualified query with DuckDB expressions of the same meaning.
 
     Raises:
-        NotKnown: a function without a rule, or a type that cannot be told where the meaning depends on it.
+        NotKnown: A function has no rule, or the meaning depends on a type that cannot be determined.
     """
     typed = annotate_types(tree, schema=schema, dialect=dialect)
     holder = exp.Subquery(this=typed)
@@ -60,7 +63,7 @@ def _kind(node: exp.Expr) -> exp.DType | None:
 
 
 def _digits(node: exp.Expr) -> tuple[int, int]:
-    """(precision, scale) of an integer or decimal."""
+    """Returns (precision, scale) of an integer or decimal."""
     if isinstance(node, exp.Neg | exp.Paren):
         return _digits(node.this)
     if isinstance(node, exp.Literal):
@@ -121,7 +124,7 @@ def _total(node: exp.Expr) -> exp.Expr:
 
 
 def _difference(node: exp.Expr) -> exp.Expr:
-    """date_diff(unit, from, to): whole units, as DuckDB's date_sub."""
+    """Rewrites date_diff(unit, from, to) to DuckDB's date_sub, which counts whole units."""
     unit = node.args.get("unit")
     if unit is None:
         raise NotKnown("date_diff without a unit")
@@ -136,7 +139,7 @@ def _moment(node: exp.Expr) -> exp.Expr:
 
 
 def _shifted(node: exp.Expr) -> exp.Expr:
-    """DATE + INTERVAL '1' DAY is a DATE."""
+    """Casts DATE + INTERVAL '1' DAY to DATE."""
     left, right = node.this, node.expression
     if isinstance(right, exp.Interval) and _kind(left) == exp.DType.DATE:
         if str(right.args.get("unit") or "").upper().rstrip("S") not in {"DAY", "WEEK", "MONTH", "YEAR"}:
@@ -146,19 +149,19 @@ def _shifted(node: exp.Expr) -> exp.Expr:
 
 
 def _added(node: exp.Expr) -> exp.Expr:
-    """date_add(unit, n, date) of a DATE is a DATE."""
+    """Casts date_add(unit, n, date) of a DATE to DATE."""
     if _kind(node.this) == exp.DType.DATE:
         return _cast(node.copy(), "DATE")
     return node
 
 
 def _truncated(node: exp.Expr) -> exp.Expr:
-    """date_trunc of a DATE is a DATE."""
+    """Casts date_trunc of a DATE to DATE."""
     return _cast(node.copy(), "DATE") if _kind(node.this) == exp.DType.DATE else node
 
 
 def _replaced(node: exp.Expr) -> exp.Expr:
-    """regexp_replace replaces every match."""
+    """Makes regexp_replace replace every match."""
     if node.args.get("modifiers"):
         return node
     with_what = node.args.get("replacement") or exp.Literal.string("")
@@ -170,7 +173,7 @@ def _replaced(node: exp.Expr) -> exp.Expr:
 
 
 def named(tree: exp.Expr) -> None:
-    """Names the columns that have no name as Athena does: _col0, _col1 by their place."""
+    """Names columns without a name as Athena does: _col0, _col1 by position."""
     first = tree
     while isinstance(first, exp.SetOperation | exp.Subquery):
         first = first.this
@@ -188,7 +191,7 @@ def _unknown(node: exp.Expr) -> exp.Expr:
 
 
 def _windowed(node: exp.Expr) -> exp.Expr:
-    """What was put around an aggregate belongs around its window."""
+    """Moves a cast around an aggregate to the outside of its window."""
     around = node.this
     if not isinstance(around, exp.Cast):
         return node

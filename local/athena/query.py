@@ -1,15 +1,18 @@
-"""One query: Athena's SQL over the tables of the Data Catalog, run by DuckDB on the objects that the query needs.
+"""Runs one query in Athena's SQL over the tables of the Data Catalog, in DuckDB on the objects that the query needs.
 
-What is followed of Athena (user guide, "Partitioning data", "Querying hidden file system metadata columns"):
+Implemented as in Athena (user guide, "Partitioning data", "Querying hidden file system metadata columns"):
 
-- Only partitions whose values satisfy the query's conditions on partition columns are read, and of them only objects whose
-  "$path" satisfies the conditions on it. Conditions reach a table through subqueries and WITH.
-- A table's partitions are those that the catalog has registered, each at its own location; objects beside them are not seen.
-- SymlinkTextInputFormat: the objects under a location are lists of the URLs that hold the rows.
-- Text is read as local/athena/text_tables.py says.
-- Parquet columns are matched by name; what a file lacks is NULL. Objects whose name begins with _ or . are not read.
+- Only partitions whose values satisfy the query's conditions on partition columns are read, and of these only objects
+  whose "$path" satisfies the conditions on it. Conditions are applied to a table through subqueries and WITH.
+- The partitions of a table are those that are registered in the catalog, each at its own location. Other objects are
+  not read.
+- With SymlinkTextInputFormat, the objects under a location are lists of the URLs of the objects with the rows.
+- local/athena/text_tables.py describes how text is read.
+- Parquet columns are matched by name; a column that a file lacks is NULL. Objects whose name begins with _ or . are not
+  read.
 
-Not followed: DataScannedInBytes counts whole objects, where Athena counts the columns that a query reads of Parquet.
+Not implemented: DataScannedInBytes counts whole objects, while Athena counts only the columns of Parquet that a query
+reads.
 """
 
 from __future__ import annotations
@@ -45,7 +48,7 @@ SYMLINK = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
 
 
 class Hive(Athena):
-    """Athena with the hidden column of the object that a row lies in: it can be named, and * does not give it."""
+    """Athena's dialect with the hidden column for the object of a row: queries can name it, * does not select it."""
 
     PSEUDOCOLUMNS: ClassVar[set[str]] = {PATH.upper()}
 
@@ -56,15 +59,20 @@ class QueryFailed(Exception):  # noqa: N818
 
 @dataclass(frozen=True)
 class Result:
-    """columns: (name, type of Athena). rows: texts as Athena writes them, None for NULL."""
+    """The result of a query.
+
+    Attributes:
+        columns: (name, Athena type) of each column.
+        rows: texts as Athena writes them, or None for NULL.
+    """
 
     columns: list[tuple[str, str]]
     rows: list[list[str | None]]
     scanned_bytes: int
     scanned_objects: list[str]
     written_rows: int = -1  # of CREATE TABLE AS and UNLOAD
-    manifest: str = ""  # the URL of the list of files that were written
-    has_header: bool = True  # what SHOW and DESCRIBE answer has none
+    manifest: str = ""  # URL of the list of written files
+    has_header: bool = True  # results of SHOW and DESCRIBE have none
 
 
 @dataclass(frozen=True)
@@ -80,11 +88,11 @@ class _Object:
 
 
 class Query:
-    """One SELECT, alone or within CREATE TABLE AS or UNLOAD; or SHOW or DESCRIBE.
+    """One SELECT, alone or in CREATE TABLE AS or UNLOAD; or one SHOW or DESCRIBE.
 
     Args:
         s3, glue: boto3 clients.
-        work: an empty folder, for the objects that are read.
+        work: an empty folder for the objects that are read.
     """
 
     def __init__(self, s3: Any, glue: Any, work: Path) -> None:
@@ -93,14 +101,14 @@ class Query:
         self.read: list[_Object] = []
 
     def run(self, sql: str, database: str, parameters: Sequence[str] = (), output: str = "") -> Result:
-        """Returns the result.
+        """Runs the statement and returns its result.
 
         Args:
-            parameters: SQL literals, in the place of the question marks.
-            output: the URL of the query's own result, beside which CREATE TABLE AS and UNLOAD list what they write.
+            parameters: SQL literals that replace the question marks.
+            output: URL of the query's own result; CREATE TABLE AS and UNLOAD write their lists of files beside it.
 
         Raises:
-            QueryFailed: as Athena's StateChangeReason says it.
+            QueryFailed: With Athena's StateChangeReason.
         """
         try:
             shown = CatalogStatements(self.glue, database).run(sql)
@@ -187,9 +195,9 @@ class Query:
         return found
 
     def _replace_tables(self, tree: exp.Query, engine: duckdb.DuckDBPyConnection) -> None:
-        """Puts a view of DuckDB in the place of each table, over what the conditions around it leave of it."""
+        """Replaces each table with a DuckDB view over the objects that remain after applying the conditions on it."""
         number = itertools.count()
-        replaced: set[int] = set()  # a lateral scope has the sources of the one around it, too
+        replaced: set[int] = set()  # a lateral scope also contains the sources of its outer scope
         for scope in traverse_scope(tree):
             for alias, source in list(scope.sources.items()):
                 if not isinstance(source, exp.Table) or id(source) in replaced:
@@ -210,7 +218,7 @@ class Query:
     def _chosen(
         self, table: dict[str, Any], keys: list[str], conditions: list[exp.Expr], engine: duckdb.DuckDBPyConnection
     ) -> Iterator[_Object]:
-        """Yields the objects that may hold rows which satisfy the conditions."""
+        """Yields the objects that may contain rows that satisfy the conditions."""
         of_partition = [c for c in conditions if PATH not in {column.name for column in c.find_all(exp.Column)}]
         partitions = list(self._partitions(table)) if keys else [((), table["StorageDescriptor"])]
         wanted = _satisfying(engine, keys, [values for values, _ in partitions], of_partition)
@@ -238,7 +246,7 @@ class Query:
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=where.netloc, Prefix=prefix)
         for entry in (entry for page in pages for entry in page.get("Contents", [])):
             if any(part.startswith(("_", ".")) for part in entry["Key"].removeprefix(prefix).split("/")):
-                continue  # hidden, as the module's docstring says
+                continue  # hidden, see the module's docstring
             if storage.get("InputFormat") != SYMLINK:
                 yield _Object(where.netloc, entry["Key"], entry["Size"], values)
                 continue
@@ -335,7 +343,7 @@ class Query:
         )
 
     def _text_rows(self, text: TextTable, objects: list[_Object]) -> pa.Table:
-        """Returns the rows as texts, a column each, and the file of each in `_file`."""
+        """Returns the rows with one text column for each column, and the file of each row in `_file`."""
         names = [name for name, _ in text.columns]
         found: list[list[str | None]] = []
         for each in objects:
@@ -350,10 +358,10 @@ def _of_row(name: str) -> str:
 
 
 def _conditions(select: exp.Expr, aliases: set[str], columns: set[str]) -> Iterator[exp.Expr]:
-    """Yields the conditions that every row of the SELECT satisfies and that name only these columns of the table."""
+    """Yields the conditions that every row of the SELECT satisfies and that refer only to these columns."""
     joins = select.args.get("joins") or []
     if any(join.side in {"RIGHT", "FULL"} or (join.side and join.alias_or_name in aliases) for join in joins):
-        return  # the table may be all NULL in a row: what it lacks, such a condition may ask for
+        return  # all columns of the table may be NULL in a row, and a condition may require that
     where = select.args.get("where")
     inner = [join.args["on"] for join in joins if not join.side and join.args.get("on")]
     for condition in [*([where.this] if where else []), *inner]:
@@ -385,7 +393,7 @@ _DUCKDB = {"string": "VARCHAR", "int": "INTEGER", "binary": "BLOB"}
 
 
 def _duckdb_type(kind: str) -> str:
-    """Hive's type in DuckDB's words."""
+    """Returns the DuckDB type of a Hive type."""
     if kind.startswith(("struct", "array", "map")):
         return str(exp.DataType.build(kind, dialect="hive").sql("duckdb"))
     return _DUCKDB.get(kind, kind.upper())
@@ -417,7 +425,7 @@ def _athena_type(kind: str) -> str:
 
 
 def _text(value: Any, kind: str) -> str | None:
-    """A value as Athena writes it in its result."""
+    """Returns a value in the form in which Athena writes it to its result."""
     if value is None:
         return None
     if kind == "timestamp":

@@ -1,12 +1,17 @@
-"""Rows of tables over text: OpenCSVSerde and LazySimpleSerDe. Source: Athena user guide, and Trino's readers of both.
+"""Reads the rows of tables over text: OpenCSVSerde and LazySimpleSerDe.
 
-OpenCSVSerde: every column is read as text; BOOLEAN, INT, BIGINT and DOUBLE are read from it, DATE as days and TIMESTAMP as
-milliseconds since 1970. An empty value is the empty string, and an error in a number.
-LazySimpleSerDe: nothing is quoted; `serialization.null.format`, by default \\N, is NULL, and so is an empty value of a type that
-is no text. Of both, a value that is missing at the end of a line is NULL, and one too many is passed over.
+Source: Athena user guide, and Trino's readers of both.
 
-Refused, because the meaning is not surely known: escaped characters, quotes within a value, values that are not of their type,
-nested types, and other compression than gzip.
+OpenCSVSerde: every column is read as text and then converted: BOOLEAN, INT, BIGINT and DOUBLE directly, DATE from days
+and TIMESTAMP from milliseconds since 1970. An empty value is the empty string in a text column, and an error in a
+number.
+
+LazySimpleSerDe: values are not quoted. `serialization.null.format`, by default \\N, is NULL, and so is an empty value
+of a type other than text. For both, a value that is missing at the end of a line is NULL, and an additional value is
+ignored.
+
+Refused because the result on Athena is uncertain: escaped characters, quotes within a value, values that do not match
+their type, nested types, and compression other than gzip.
 """
 
 from __future__ import annotations
@@ -29,12 +34,12 @@ Row = list[str | None]
 
 
 class Unreadable(Exception):  # noqa: N818
-    """The rows cannot be read, or not surely as Athena reads them. The message is Athena's StateChangeReason."""
+    """The rows cannot be read, or Athena may read them differently. The message is Athena's StateChangeReason."""
 
 
 @dataclass(frozen=True)
 class TextTable:
-    """How the lines of one table are read."""
+    """The rules for reading the lines of one table."""
 
     split: Callable[[str], Row]
     header_lines: int
@@ -42,10 +47,10 @@ class TextTable:
     casts: Mapping[str, str]  # column to an expression of DuckDB over the text {0}
 
     def rows(self, body: bytes, url: str) -> Iterator[Row]:
-        """Yields the rows of an object, a text or None for each column.
+        """Yields the rows of an object, with a text or None for each column.
 
         Raises:
-            Unreadable: with the line and its number.
+            Unreadable: With the line and its number.
         """
         if url.endswith(PACKED):
             raise Unreadable(f"NOT_SUPPORTED: {url}: the local Athena stand-in reads text plain or by gzip")
@@ -65,10 +70,10 @@ class TextTable:
 
 
 def text_table(table: dict[str, Any]) -> TextTable | None:
-    """Returns how a table of the catalog is read, None where it is no text.
+    """Returns the rules for reading a table of the catalog, or None if the table is not text.
 
     Raises:
-        Unreadable: a setting or a type whose meaning is not surely known.
+        Unreadable: The meaning of a setting or a type is uncertain.
     """
     storage = table["StorageDescriptor"]
     library, settings = storage["SerdeInfo"]["SerializationLibrary"], storage["SerdeInfo"].get("Parameters", {})

@@ -1,4 +1,7 @@
-"""CREATE TABLE AS and UNLOAD: a query whose rows become Parquet files in S3. Source: Athena user guide, CREATE TABLE AS, UNLOAD."""
+"""CREATE TABLE AS and UNLOAD, which write the rows of a query to Parquet files in S3.
+
+Source: Athena user guide, CREATE TABLE AS, UNLOAD.
+"""
 
 from __future__ import annotations
 
@@ -18,12 +21,12 @@ _SAME = {"boolean", "tinyint", "smallint", "bigint", "float", "double", "date", 
 
 
 class WriteRefused(Exception):  # noqa: N818
-    """The statement is wrong, or asks for what is not done here; the message is Athena's StateChangeReason."""
+    """The statement is invalid or not supported. The message is Athena's StateChangeReason."""
 
 
 @dataclass(frozen=True)
 class Write:
-    """What becomes of a query's rows: files under `location`, and for CREATE TABLE AS a table (database or '', name)."""
+    """The target of a query's rows: files under `location`, and for CREATE TABLE AS a table (database or '', name)."""
 
     select: str
     location: str
@@ -32,10 +35,10 @@ class Write:
 
 
 def parsed(sql: str, dialect: Any) -> Write | None:
-    """Returns the statement, None where it is another one.
+    """Returns the parsed statement, or None if it is another kind of statement.
 
     Raises:
-        WriteRefused: it asks for what is not done here.
+        WriteRefused: The statement is invalid or not supported.
     """
     text = re.sub(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)+", "", sql, flags=re.DOTALL).rstrip("; \n")
     if re.match(r"UNLOAD\b", text, re.IGNORECASE):
@@ -91,7 +94,7 @@ class Writer:
 
     Args:
         s3, glue: boto3 clients.
-        output: where Athena writes the query's own result, `s3://bucket/prefix/<query id>.csv`.
+        output: the location to which Athena writes the query's own result, `s3://bucket/prefix/<query id>.csv`.
     """
 
     def __init__(self, s3: Any, glue: Any, output: str, database: str) -> None:
@@ -100,7 +103,7 @@ class Writer:
     def write(
         self, engine: duckdb.DuckDBPyConnection, sql: str, write: Write, work: Path, columns: list[tuple[str, str]]
     ) -> tuple[int, str]:
-        """Runs `sql`, writes its rows and returns (their number, the URL of the list of files)."""
+        """Runs `sql`, writes its rows and returns (number of rows, URL of the list of files)."""
         folder, _, query_id = self.output.removesuffix(".csv").rpartition("/")
         location = (write.location or f"{folder}/tables/{query_id}").rstrip("/") + "/"
         bucket, _, prefix = location.removeprefix("s3://").partition("/")

@@ -24,7 +24,7 @@ def serve(
     host: Host = LOOPBACK,
 ) -> None:
     """Serve Firehose on loopback, or on BIND_HOST. Kinesis, Lambda, S3 and Redshift are where boto3's own variables say."""
-    gc.set_threshold(100_000, 20, 20)  # each record makes dozens of objects, and no cycle
+    gc.set_threshold(100_000, 20, 20)  # each record creates dozens of objects and no cycle
     with contextlib.closing(Firehose(state_file, account)) as service:
         uvicorn.run(application(service), host=host, port=port, log_level="warning", access_log=False)
 

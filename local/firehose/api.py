@@ -1,4 +1,4 @@
-"""The operations of Firehose, and the delivery streams that they define, kept in one file."""
+"""The operations of Firehose, and the delivery streams that they define, stored in one file."""
 
 from __future__ import annotations
 
@@ -22,7 +22,8 @@ REDSHIFT, S3 = "RedshiftDestinationConfiguration", "ExtendedS3DestinationConfigu
 KINESIS, DIRECT = "KinesisStreamAsSource", "DirectPut"
 RECORD_BYTES, BATCH_BYTES, BATCH_RECORDS = 1000 * 1024, 4 * 1024**2, 500  # PutRecordBatch, Firehose API reference
 MAX_TAGS = 50
-# What is done of an S3 destination; each other member would be without effect, but for these values of it.
+# The supported members of an S3 destination. Any other member would have no effect and is refused, except for the
+# values in WITHOUT_EFFECT.
 S3_DONE = {
     "RoleARN",
     "BucketARN",
@@ -59,7 +60,7 @@ def _refused(what: str) -> ApiError:
 
 
 def _check(destination: dict[str, Any]) -> None:
-    """Raises ApiError where the destination asks for what the stand-in would not do."""
+    """Raises ApiError if the destination uses a feature that the stand-in does not support."""
     s3 = destination.get("S3Configuration", destination)
     for part, done in ((s3, S3_DONE), (destination, S3_DONE if s3 is destination else REDSHIFT_DONE)):
         for name, value in part.items():
@@ -89,7 +90,7 @@ def _limited(tags: dict[str, str]) -> dict[str, str]:
 
 
 def _updated(old: dict[str, Any], redshift: dict[str, Any] | None, s3: dict[str, Any] | None) -> dict[str, Any]:
-    """Returns the destination after UpdateDestination. One of another type replaces the old one whole: API reference."""
+    """Returns the destination after UpdateDestination. Another type replaces the whole old one: API reference."""
     was_redshift = "S3Configuration" in old
     if s3 is not None:
         return s3 if was_redshift else old | s3
@@ -129,7 +130,7 @@ def _described(destination: dict[str, Any]) -> dict[str, Any]:
 
 
 class Firehose(JsonService):
-    """The delivery streams of one account; each delivers in a thread of its own."""
+    """The delivery streams of one account; each delivers in its own thread."""
 
     def __init__(self, state_file: Path, account: str) -> None:
         super().__init__("firehose", "Amazon Data Firehose")
@@ -186,7 +187,7 @@ class Firehose(JsonService):
         if name in self._journals:
             self._journals[name].rewind(place)
         else:
-            folder = f"{urllib.parse.quote(name, safe='')}-{stream['created']}"  # another one may have had the name
+            folder = f"{urllib.parse.quote(name, safe='')}-{stream['created']}"  # names may be reused
             self._journals[name] = Journal(self.state_file.with_suffix(".put") / folder, place)
         return self._journals[name]
 
@@ -292,7 +293,7 @@ class Firehose(JsonService):
                 "InvalidArgumentException",
                 f"{max(sizes)} bytes in a record and {sum(sizes)} in all: at most {RECORD_BYTES} and {BATCH_BYTES}",
             )
-        with self._lock:  # a stream that is deleted meanwhile has no journal
+        with self._lock:  # a stream that was deleted in the meantime has no journal
             if self._stream(name)["source"]:
                 raise ApiError(
                     "InvalidArgumentException",

@@ -1,4 +1,4 @@
-"""One delivery stream at work: its source to a buffer, to the Lambda, to S3, and where Redshift is the destination to COPY."""
+"""Runs one delivery stream: from its source to a buffer, the Lambda, S3 and, if the destination is Redshift, COPY."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ JDBC = re.compile(r"jdbc:redshift://(?P<workgroup>[^.:/]+)[^:/]*:\d+/(?P<databas
 
 
 def _moment(value: Any) -> datetime:
-    """Returns a time of an answer. botocore goes by the rules of the local time zone, which is two fifths of reading a record."""
+    """Returns a time of a response. botocore's parser needs two fifths of a record's time for the local time zone."""
     return datetime.fromtimestamp(value, UTC) if isinstance(value, (int, float)) else parse_timestamp(value)
 
 
 @dataclass(frozen=True)
 class Clients:
-    """boto3 clients of the services on both sides."""
+    """boto3 clients of the services that a delivery stream reads from and writes to."""
 
     kinesis: Any
     functions: Any
@@ -62,17 +62,19 @@ class Clients:
 
 
 class Stopped(Exception):  # noqa: N818
-    """The delivery stream is being stopped; what is not delivered is read again."""
+    """The delivery stream is being stopped; records that are not delivered are read again."""
 
 
 class Delivery(threading.Thread):
     """Delivers until it is stopped.
 
     Args:
-        stream: its definition: name, version, source, destination, places (shard to the last delivered record).
-        source: its records after these places.
-        clients: of the services.
-        keep: saves the places; called when all up to them is delivered, or given up and listed under `errors/`.
+        stream: definition of the stream: name, version, source, destination, places (shard to the last delivered
+            record).
+        source: provides the records after these positions.
+        clients: clients of the services.
+        keep: saves the positions; called when all records up to them are delivered, or given up and listed under
+            `errors/`.
     """
 
     def __init__(
@@ -92,7 +94,7 @@ class Delivery(threading.Thread):
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Returns when the thread has ended; what it had in the buffer comes again."""
+        """Stops the thread and returns when it has ended; the records in its buffer are read again later."""
         self._stopping.set()
         self.join()
 
@@ -103,7 +105,7 @@ class Delivery(threading.Thread):
         except Stopped:
             return
         except Exception:
-            # Nothing of it is lost: the process is started again and goes on after the last delivered record.
+            # No record is lost: the process is started again and continues after the last delivered record.
             log.exception("stream=%s cannot go on", self.stream["name"])
             os._exit(1)
 
@@ -151,7 +153,7 @@ class Delivery(threading.Thread):
         self._measure(measured)
 
     def _transformed(self, buffer: list[Taken]) -> Iterator[bytes]:
-        """Yields the rows; what the Lambda fails goes to the error prefix."""
+        """Yields the rows; records that the Lambda fails are written to the error prefix."""
         arn, retries = self._processor()
         if not arn:
             yield from (taken.data for taken in buffer)
@@ -210,7 +212,7 @@ class Delivery(threading.Thread):
         self._failed(part, arn, retries + 1, error)
 
     def _failed(self, records: dict[str, Taken], arn: str, attempts: int, error: tuple[str, str]) -> None:
-        """Keeps what could not be transformed: one document a record, as Firehose writes it."""
+        """Stores the records that could not be transformed, with one document for each, as Firehose writes it."""
         if not records:
             return
         now = datetime.now(UTC)
@@ -244,7 +246,7 @@ class Delivery(threading.Thread):
         return key
 
     def _put(self, key: str, body: bytes) -> None:
-        """Puts one object; waits for S3 as long as it takes, because the records have no other place."""
+        """Puts one object, and retries without a limit, because the records are stored nowhere else."""
         for attempt in itertools.count():
             try:
                 self.clients.s3.put_object(Bucket=self.bucket, Key=key, Body=body)
@@ -254,7 +256,7 @@ class Delivery(threading.Thread):
                 self._wait(min(RETRY_MAX_SECONDS, 0.2 * 2 ** min(attempt, 10)))
 
     def _copied(self, key: str) -> float:
-        """Copies one object into Redshift and returns 1, or 0 where the retry duration ended first."""
+        """Copies one object into Redshift and returns 1, or 0 if the retry duration ended first."""
         prefix = self.s3_config.get("Prefix", "")
         name = key.removeprefix(prefix).removesuffix(".gz")
         entry = {"url": f"s3://{self.bucket}/{key}", "mandatory": True}
@@ -297,7 +299,7 @@ class Delivery(threading.Thread):
 
 
 def _event_record(record_id: str, taken: Taken) -> dict[str, Any]:
-    """Returns a record of the Lambda's event; what Kinesis says of it is there where it comes from Kinesis."""
+    """Returns a record of the Lambda's event; the metadata of Kinesis is included if the source is Kinesis."""
     arrived = int(taken.arrived.timestamp() * 1000)
     record = {
         "recordId": record_id,

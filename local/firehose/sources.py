@@ -1,4 +1,4 @@
-"""Where a delivery stream's records come from: a Kinesis stream, or PutRecord and PutRecordBatch (DirectPut)."""
+"""The sources of a delivery stream: a Kinesis stream, or PutRecord and PutRecordBatch (DirectPut)."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ READ_BYTES = 4 * 1024**2
 
 @dataclass(frozen=True)
 class Taken:
-    """One record, or one of those that the Kinesis Producer Library aggregated to it.
+    """One record, or one of the user records that the Kinesis Producer Library aggregated in it.
 
-    shard_id and sequence_number say its place in the source; partition_key is None where it was put directly.
+    shard_id and sequence_number are its position in the source; partition_key is None if the record was put directly.
     """
 
     shard_id: str
@@ -45,10 +45,10 @@ class Source(Protocol):
     def shards(self) -> Sequence[str]: ...
 
     def read(self, shard_id: str) -> list[Taken]:
-        """Returns the next records of the shard, none where there are none yet."""
+        """Returns the next records of the shard, or an empty list if there are none yet."""
 
     def delivered(self, places: Mapping[str, str]) -> None:
-        """The records up to these places, shard to sequence number, are not asked for again."""
+        """Marks the records up to these positions (shard to sequence number) as delivered."""
 
 
 class Stream:
@@ -80,14 +80,14 @@ class Stream:
             answer = self.kinesis.get_records(ShardIterator=self._iterators[shard_id], Limit=10_000)
         except (ClientError, BotoCoreError) as error:
             log.warning("stream=%s shard=%s cannot be read: %s", self.arn, shard_id, error)
-            self._iterators.pop(shard_id, None)  # it may have expired: go on after the last record that was read
+            self._iterators.pop(shard_id, None)  # it may have expired: continue after the last record that was read
             return []
         if answer.get("NextShardIterator"):
             self._iterators[shard_id] = answer["NextShardIterator"]
         if answer["Records"]:
             self._read_up_to[shard_id] = answer["Records"][-1]["SequenceNumber"]
-        # Firehose takes aggregated records apart before it transforms them: Kinesis Data Streams Developer Guide, "Use the KPL
-        # with Amazon Data Firehose".
+        # Firehose splits aggregated records before it transforms them: Kinesis Data Streams Developer Guide, "Use the
+        # KPL with Amazon Data Firehose".
         user_records = (r["kinesis"] for r in iter_deaggregate_records(answer["Records"], data_format="Boto3"))
         return [
             Taken(
@@ -102,14 +102,15 @@ class Stream:
         ]
 
     def delivered(self, places: Mapping[str, str]) -> None:
-        """A stream forgets by itself."""
+        """Does nothing, because a Kinesis stream removes old records itself."""
 
 
 class Journal:
-    """What was put directly and is not delivered yet: a folder of files, a line a record, so that a kill loses nothing.
+    """The records that were put directly and are not delivered yet, stored in files so that a kill loses nothing.
 
-    A place is `<file>:<offset after the record>`. A file that is delivered whole is deleted. What a kill left of a line is in
-    no file that is written to again, and was never acknowledged.
+    The journal is a folder of files with one line for each record. A position is `<file>:<offset after the record>`. A
+    file whose records are all delivered is deleted. After a kill, a file may end with an incomplete line. That record
+    was never acknowledged, and nothing more is written to the file.
     """
 
     SHARD = "put"
@@ -122,12 +123,12 @@ class Journal:
         self._writing = last + 1
 
     def rewind(self, place: str) -> None:
-        """Reads on after this place; from the beginning where it is empty."""
+        """Continues reading after this position, or from the beginning if it is empty."""
         file, _, offset = place.partition(":")
         self._file, self._offset = int(file or 0), int(offset or 0)
 
     def append(self, records: Sequence[bytes]) -> list[str]:
-        """Keeps the records, all or none, and returns an id for each."""
+        """Stores all of the records or none, and returns an id for each."""
         now = time.time()
         lines = b"".join(json.dumps([now, base64.b64encode(data).decode()]).encode() + b"\n" for data in records)
         with self._lock:
@@ -138,7 +139,7 @@ class Journal:
             try:
                 with path.open("ab") as file:
                     file.write(lines)
-            except OSError:  # as after a kill: a line that was begun is the last of its file
+            except OSError:  # as after a kill, an incomplete line stays the last one of its file
                 self._writing += 1
                 raise
         return [f"{uuid.uuid4().hex}{uuid.uuid4().hex}" for _ in records]
@@ -161,7 +162,7 @@ class Journal:
         return found
 
     def _unread(self) -> bytes:
-        """Returns whole lines of the file that is read, after the offset."""
+        """Returns complete lines after the offset of the file that is being read."""
         path = self._path(self._file)
         if not path.exists():
             return b""

@@ -1,6 +1,8 @@
-"""Serves Glue and Athena: `python -m local.glue --port 4571 --state-folder state/lake --catalog-url http://127.0.0.1:4566`.
+"""Serves the stand-ins of Glue and Athena.
 
-One process, because Athena does nothing but read what Glue's catalog names.
+    python -m local.glue --port 4571 --state-folder state/lake --catalog-url http://127.0.0.1:4566
+
+One process serves both, because Athena only reads the tables of Glue's catalog.
 """
 
 from __future__ import annotations

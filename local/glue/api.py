@@ -1,4 +1,4 @@
-"""AWS Glue's JSON API: crawlers that crawl, jobs that run. Calls of the Data Catalog go on to MiniStack's catalog."""
+"""The JSON API of AWS Glue with crawlers and jobs. Calls of the Data Catalog are forwarded to MiniStack."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ENDED = {"SUCCEEDED", "FAILED", "STOPPED", "TIMEOUT"}
 
 
 class Glue(JsonService):
-    """Crawlers, jobs and their runs. Their definitions and histories are kept in a file.
+    """Crawlers, jobs and their runs. Their definitions and histories are stored in a file.
 
     Args:
-        state_file: keeps crawlers, jobs, crawls and runs over a restart.
+        state_file: stores crawlers, jobs, crawls and runs across restarts.
         logs: folder of the logs of job runs.
-        catalog_url: of MiniStack, which keeps the Data Catalog.
+        catalog_url: URL of MiniStack, which stores the Data Catalog.
     """
 
     def __init__(self, state_file: Path, logs: Path, catalog_url: str) -> None:
@@ -82,7 +82,7 @@ class Glue(JsonService):
         } | {name: getattr(self, xform_name(name)) for name in names}
 
     def close(self) -> None:
-        """Ends the runs of jobs; they are FAILED when the stand-in starts again."""
+        """Ends the runs of jobs; their state is FAILED when the stand-in starts again."""
         for process in list(self.processes.values()):
             process.stop()
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -192,7 +192,7 @@ class Glue(JsonService):
             if crawler["State"] != "READY":
                 raise ApiError("CrawlerRunningException", f"Crawler with name {r['Name']} has already started")
             crawler |= {"State": "RUNNING", "StartedAt": now()}
-            self._save()  # a crawl that was begun and is lost by a restart has FAILED
+            self._save()  # a crawl that a restart interrupts has FAILED
         self.pool.submit(self._crawl, r["Name"])
         return {}
 
@@ -280,7 +280,7 @@ class Glue(JsonService):
 
     def delete_job(self, r: dict[str, Any]) -> dict[str, Any]:
         with self.lock:
-            self.jobs.pop(r["JobName"], None)  # Glue: no exception where there is none
+            self.jobs.pop(r["JobName"], None)  # Glue raises no exception if the job does not exist
             self._save()
         return {"JobName": r["JobName"]}
 
@@ -383,7 +383,7 @@ class Glue(JsonService):
     # -- pages ----------------------------------------------------------------------------------------------------
 
     def shown_run(self, run_id: str) -> dict[str, Any]:
-        """What a person sees of a job run."""
+        """Returns the content of the page of a job run."""
         for runs in self.runs.values():
             if run_id in runs:
                 log_file = self.logs / f"glue-{run_id}.log"
@@ -392,7 +392,7 @@ class Glue(JsonService):
         raise ApiError("EntityNotFoundException", f"JobRun with id: {run_id} not found.")
 
     def shown_table(self, name: str) -> dict[str, Any]:
-        """What a person sees of a table, named database.table."""
+        """Returns the content of the page of a table, named database.table."""
         database, _, table = name.partition(".")
         found = self._forwarded("GetTable")({"DatabaseName": database, "Name": table})["Table"]
         storage = found["StorageDescriptor"]

@@ -1,18 +1,17 @@
-"""One crawl: lists what lies under the targets, groups it into tables and partitions, and brings the catalog up to it.
+"""Runs one crawl: lists the objects of the targets, groups them into tables and partitions, and updates the catalog.
 
-What is followed of AWS's crawler (Glue developer guide, "How crawlers work" and "Setting crawler configuration options"):
+Implemented as on AWS (Glue developer guide, "How crawlers work" and "Setting crawler configuration options"):
 
-- A table's folder is the include path, or its folders at `Grouping.TableLevelConfiguration`, where the bucket is level 1.
-  The table is named after its folder, with the prefix before it; what is no letter, digit or underscore becomes one.
-- Folders below are partitions: `name=value` names the key, others are partition_0, partition_1.
-- UpdateBehavior LOG leaves tables that exist as they are. With `Tables.AddOrUpdateBehavior: MergeNewColumns` columns are
-  added and none is changed or removed. With `Partitions.AddOrUpdateBehavior: InheritFromTable` partitions get the columns
-  of their table, else those that were found in them.
-- DeleteBehavior says what becomes of tables and partitions of this crawler whose objects are gone.
-- SampleSize of a target is how many objects of each folder are looked into. Objects whose name begins with _ or . are not.
-
-Not followed: the crawler's own guess of where tables begin; without a level, an include path is one table, and one with
-objects of different formats fails, naming the first that does not fit.
+- A table's folder is the include path, or its folders at `Grouping.TableLevelConfiguration`, where the bucket is level
+  1. The name of the table is that of its folder, with the table prefix; characters other than letters, digits and
+  underscores become underscores.
+- Folders below are partitions: `name=value` defines the key, other folders have the keys partition_0, partition_1.
+- UpdateBehavior LOG leaves existing tables unchanged. With `Tables.AddOrUpdateBehavior: MergeNewColumns` columns are
+  added and none is changed or removed. With `Partitions.AddOrUpdateBehavior: InheritFromTable` partitions get the
+  columns of their table, otherwise those that were found in them.
+- DeleteBehavior determines the treatment of tables and partitions of this crawler whose objects no longer exist.
+- SampleSize of a target is the number of objects in each folder that are read. Objects whose name begins with _ or .
+  are ignored.
 """
 
 from __future__ import annotations
@@ -56,7 +55,7 @@ class CrawlFailed(Exception):  # noqa: N818
 
 @dataclass
 class Counts:
-    """What a crawl did."""
+    """The changes that a crawl made."""
 
     objects: int = 0
     tables: dict[str, int] = field(default_factory=lambda: {"ADD": 0, "UPDATE": 0, "DELETE": 0})
@@ -93,7 +92,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Folder:
-    """One table as its objects show it."""
+    """One table, as derived from its objects."""
 
     name: str
     location: str
@@ -111,7 +110,7 @@ class Crawl:
     """One run of a crawler.
 
     Args:
-        crawler: its definition, as GetCrawler gives it.
+        crawler: definition of the crawler, as GetCrawler returns it.
         s3, glue: boto3 clients; `glue` is the catalog.
     """
 
@@ -124,10 +123,10 @@ class Crawl:
         self.counts = Counts()
 
     def run(self) -> Counts:
-        """Brings the catalog up to the objects, and returns what it did.
+        """Updates the catalog to match the objects, and returns the changes.
 
         Raises:
-            CrawlFailed: says which object or call; what came before it is in the catalog.
+            CrawlFailed: With the object or call that failed; changes before it are in the catalog.
         """
         try:
             seen = set()
@@ -140,7 +139,7 @@ class Crawl:
             raise CrawlFailed(str(error)) from error
         return self.counts
 
-    # -- what is there ------------------------------------------------------------------------------------------
+    # -- objects and tables ------------------------------------------------------------------------------------------
 
     def _objects(self, target: dict[str, Any]) -> Iterator[Found]:
         bucket, _, prefix = target["Path"].removeprefix("s3://").partition("/")
@@ -156,7 +155,7 @@ class Crawl:
                 yield Found(bucket, entry["Key"], entry["Size"])
 
     def _folders(self, target: dict[str, Any]) -> Iterator[Folder]:
-        """Yields the tables of one target. Objects come in order of key, so those of a folder come together."""
+        """Yields the tables of one target. Objects are listed in order of key, so those of a folder are adjacent."""
         level = self.options.get("Grouping", {}).get("TableLevelConfiguration")
         root = target["Path"].removeprefix("s3://").rstrip("/")
         depth = level - 1 if level else root.count("/")  # folders of the table's path below the bucket
@@ -225,7 +224,7 @@ class Crawl:
         except Unreadable as error:
             raise CrawlFailed(f"{found.url}: {error}") from error
 
-    # -- what the catalog gets ----------------------------------------------------------------------------------
+    # -- updates of the catalog ----------------------------------------------------------------------------------
 
     def _storage(self, folder: Folder, location: str, columns: list[dict[str, str]]) -> dict[str, Any]:
         read, write, serde = FORMATS[folder.format]
@@ -268,7 +267,7 @@ class Crawl:
         self._publish_partitions(folder, columns)
 
     def _update(self, folder: Folder, table: dict[str, Any], old: dict[str, Any]) -> list[dict[str, str]]:
-        """Updates the table as far as the policy says, and returns its columns."""
+        """Updates the table as far as the policy allows, and returns its columns."""
         had: list[dict[str, str]] = old["StorageDescriptor"]["Columns"]
         if [k["Name"] for k in old.get("PartitionKeys", [])] != list(folder.keys):
             raise CrawlFailed(
@@ -289,7 +288,7 @@ class Crawl:
         table["Parameters"] |= kept
         if (now, table["Parameters"]) != (had, old.get("Parameters")):
             self.glue.update_table(DatabaseName=self.database, TableInput=table)
-            self.counts.tables["UPDATE"] += now != had  # new counts of objects alone are no update
+            self.counts.tables["UPDATE"] += now != had  # new object counts alone are not an update
         return list(now)
 
     def _output(self, what: str) -> str | None:
@@ -334,7 +333,7 @@ class Crawl:
                 self.counts.partitions["DELETE"] += 1
 
     def _remove(self, seen: set[str]) -> None:
-        """Does to this crawler's tables whose objects are gone what the policy says."""
+        """Applies the DeleteBehavior to this crawler's tables whose objects no longer exist."""
         pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=self.database)
         for table in [table for page in pages for table in page["TableList"]]:
             parameters = table.get("Parameters", {})
@@ -352,7 +351,7 @@ class Crawl:
 
 
 class _Ranges(io.RawIOBase):
-    """An object as a seekable file, read by ranges: a footer costs two small reads, not the object."""
+    """An object as a seekable file that is read by ranges: a footer needs two small reads, not the whole object."""
 
     def __init__(self, s3: Any, found: Found) -> None:
         self.s3, self.found, self.position = s3, found, 0

@@ -1,4 +1,4 @@
-"""Runs of Glue jobs: the job's own script on PySpark, with arguments as Glue passes them."""
+"""Runs Glue jobs: the script of the job on PySpark, with arguments as Glue passes them."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from local.stack import PROJECT_DIR
 
 log = logging.getLogger("glue-jobs")
 
-# Arguments that Glue takes for itself: "AWS Glue job parameters", Glue developer guide.
+# Arguments that Glue itself interprets: "AWS Glue job parameters", Glue developer guide.
 EXTRA_PY_FILES = "--extra-py-files"
 OWN = {
     EXTRA_PY_FILES,
@@ -43,15 +43,15 @@ class JobFailed(Exception):  # noqa: N818
 
 
 class JobStopped(Exception):  # noqa: N818
-    """The run was stopped, or took longer than its timeout; the text is the state."""
+    """The run was stopped or exceeded its timeout; the message is the state."""
 
 
 class JobProcess:
     """One run: its process, its folder and its log.
 
     Args:
-        s3: boto3 client that the script and the modules are fetched with.
-        log_file: gets all that the script prints.
+        s3: boto3 client that downloads the script and the modules.
+        log_file: receives the output of the script.
     """
 
     def __init__(self, s3: Any, log_file: Path) -> None:
@@ -63,8 +63,8 @@ class JobProcess:
         """Runs the script to its end.
 
         Raises:
-            JobFailed: it could not be started, or failed; with the last exception that it printed.
-            JobStopped: it was stopped, or took too long.
+            JobFailed: The script could not be started, or failed; with the last exception that it printed.
+            JobStopped: The script was stopped, or took too long.
         """
         if importlib.util.find_spec("pyspark") is None or not shutil.which("java"):
             raise JobFailed(
@@ -76,7 +76,7 @@ class JobProcess:
             paths = [self._fetch(url, folder) for url in arguments.get(EXTRA_PY_FILES, "").split(",") if url]
             words = [word for key, value in arguments.items() if key not in OWN for word in (key, value)]
             command = [sys.executable, str(self._fetch(script, folder)), *words]
-            # The checkout is not on the path of a job on AWS.
+            # On AWS, the checkout is not on the path of a job.
             others = [p for p in os.environ.get("PYTHONPATH", "").split(os.pathsep) if p and p != str(PROJECT_DIR)]
             environment = os.environ | {
                 "PYTHONPATH": os.pathsep.join([*map(str, paths), *others]),
@@ -127,7 +127,7 @@ class JobProcess:
         return path
 
     def _last_exception(self) -> str:
-        """As Glue shows it: the type and message of the last Python exception in the log."""
+        """Returns the type and message of the last Python exception in the log, as Glue shows it."""
         lines = self.log_file.read_text(errors="replace").splitlines()
         found = [line.strip() for line in lines if re.match(r"^([A-Za-z_][\w.]*)(Error|Exception)\b.*", line)]
         return found[-1][:MESSAGE_MAX] if found else (lines[-1][:MESSAGE_MAX] if lines else "")

@@ -1,4 +1,4 @@
-"""Types of the Data Catalog (Hive's), read from Parquet footers and from sampled JSON."""
+"""Derives types of the Data Catalog, which are those of Hive, from Parquet footers and from sampled JSON."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ INT_MAX = 2**31
 
 
 class Unreadable(Exception):  # noqa: N818
-    """The object is not what its format says; the message does not name it."""
+    """The object is not valid in its format; the message does not name the object."""
 
 
 # -- Parquet ------------------------------------------------------------------------------------------------------
@@ -27,7 +27,7 @@ def parquet_columns(file: Any) -> tuple[Columns, int]:
     """Returns (columns, rows) of a Parquet file from its footer.
 
     Raises:
-        Unreadable: it has none.
+        Unreadable: The file has no valid footer.
     """
     try:
         footer = pq.ParquetFile(file)
@@ -70,11 +70,11 @@ def json_columns(start: bytes, *, packed: bool, whole: bool) -> tuple[Columns, i
     """Returns (columns, records) of the first bytes of an object of JSON lines.
 
     Args:
-        start: the first bytes of the object, packed where `packed`.
-        whole: `start` is all of it.
+        start: the first bytes of the object, compressed if `packed`.
+        whole: `start` is the whole object.
 
     Raises:
-        Unreadable: a line is no JSON object.
+        Unreadable: A line is not a JSON object.
     """
     try:
         text = zlib.decompressobj(16 + zlib.MAX_WBITS).decompress(start) if packed else start
@@ -87,7 +87,7 @@ def json_columns(start: bytes, *, packed: bool, whole: bool) -> tuple[Columns, i
     found = 0
     for number, line in enumerate(lines, 1):
         if not line.strip():
-            continue  # an empty line is no record
+            continue  # an empty line is not a record
         try:
             record = json.loads(line)
         except ValueError as error:
@@ -102,7 +102,7 @@ def json_columns(start: bytes, *, packed: bool, whole: bool) -> tuple[Columns, i
 def _of_value(value: Any) -> Any:
     match value:
         case None:
-            return None  # says nothing of the type
+            return None  # the type is unknown
         case bool():
             return "boolean"
         case int():
@@ -126,7 +126,7 @@ _WIDER = ["tinyint", "smallint", "int", "bigint", "float", "double"]
 
 
 def merge(columns: Columns, more: Columns) -> Columns:
-    """Returns the columns of both, in the order in which they were seen; a conflict of types widens, at last to string."""
+    """Returns the columns of both, in order of appearance; different types are widened, ultimately to string."""
     merged = dict(columns)
     for name, kind in more.items():
         merged[name] = _merged(merged.get(name), kind)
@@ -148,7 +148,7 @@ def _merged(one: Any, other: Any) -> Any:
 
 
 def written(kind: Any) -> str:
-    """Returns a type as the catalog has it, such as struct<a:int,b:array<string>>. What was never seen is a string."""
+    """Returns a type as text, such as struct<a:int,b:array<string>>. A type that was never seen is string."""
     match kind:
         case None:
             return "string"

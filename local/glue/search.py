@@ -1,9 +1,10 @@
 """SearchTables: tables of the Data Catalog by text or by filters. Source: Glue API reference, SearchTables.
 
-A text is split at what is no letter, digit or underscore into words. A filter or a search without quotes finds the tables
-of which a word, or the whole text, is what is asked for; a search in quotes finds the whole text alone. Glue does not publish
-at which characters it splits: it names -, : and #. What an underscore would decide is refused, and so are filters and orders
-by other fields than those below, and searches for several words.
+A text is split into words at characters other than letters, digits and underscores. A filter or a search without quotes
+finds the tables with a word or a whole text that equals the requested one; a search in quotes compares only whole
+texts. Glue does not publish all characters at which it splits; it names -, : and #. If the result would depend on
+splitting at an underscore, the search is refused. So are filters and orders by fields other than those below, and
+searches for several words.
 """
 
 from __future__ import annotations
@@ -20,12 +21,12 @@ PAGE = 100
 
 
 def search(tables: Iterable[dict[str, Any]], r: dict[str, Any]) -> dict[str, Any]:
-    """Returns the answer: a page of the tables, by database and name where no order is asked for.
+    """Returns the response: a page of the tables, ordered by database and name unless another order is requested.
 
     Raises:
-        ApiError: InvalidInputException, for what is wrong or not known surely.
+        ApiError: InvalidInputException, if the request is invalid or its result on AWS is uncertain.
     """
-    # Nothing is shared with the local account from another one.
+    # No other account shares tables with the local one.
     shared_alone = r.get("ResourceShareType") in {"FOREIGN", "FEDERATED"}
     found = [] if shared_alone else [t for t in tables if _is_found(t, r)]
     found.sort(key=lambda t: (t["DatabaseName"], t["Name"]))

@@ -1,7 +1,7 @@
 """The operations of QuickSight that the product uses: sources, data sets, ingestions, analyses, dashboards; and users.
 
-An ingestion really runs the data set's SQL on Redshift, and fails with QuickSight's error types. A definition is checked as
-QuickSight checks it: its data sets must exist and have the columns that its visuals name.
+An ingestion runs the SQL of the data set on Redshift, and fails with QuickSight's error types. A definition is
+validated as in QuickSight: its data sets must exist and have the columns that its visuals use.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ log = logging.getLogger(__name__)
 
 DAY_SECONDS = 86_400
 KINDS = ("data-source", "data-set", "analysis", "dashboard")
-NAMESPACE = "default"  # the one that an account has of itself
-# Data types of the Data API's column metadata to those of a data set's input columns.
+NAMESPACE = "default"  # the namespace that every account has
+# Maps data types of the Data API's column metadata to those of a data set's input columns.
 TYPES = {
     "varchar": "STRING",
     "bpchar": "STRING",
@@ -48,7 +48,7 @@ class _Failed(Exception):  # noqa: N818  # the ErrorInfo of an ingestion
 
 
 class QuickSight(RestService):
-    """One account's QuickSight in one region."""
+    """QuickSight of one account in one region."""
 
     def __init__(self, state_file: Path, account: str, redshift: Any, refreshes_a_day: int = 32) -> None:
         super().__init__("quicksight", "QuickSight")
@@ -97,7 +97,7 @@ class QuickSight(RestService):
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
 
-    # -- what is kept -------------------------------------------------------------------------------------------
+    # -- stored resources -------------------------------------------------------------------------------------------
 
     def _save(self) -> None:
         part = self.state_file.with_suffix(".part")
@@ -118,7 +118,7 @@ class QuickSight(RestService):
         return dict(self.kept[kind][name])
 
     def _put(self, kind: str, member: str, r: dict[str, Any], *, new: bool) -> dict[str, Any]:
-        """Keeps the request as the resource and returns what all answers have."""
+        """Stores the request as the resource and returns the members that all responses have."""
         self._check_account(r)
         name = r[member]
         with self.lock:
@@ -219,7 +219,7 @@ class QuickSight(RestService):
         return self._summaries("data-set", "DataSetSummary", "DataSetSummaries", r)
 
     def _columns(self, tables: dict[str, Any]) -> dict[str, str]:
-        """Column to type, of the one custom SQL of the data set."""
+        """Returns the type of each column of the single custom SQL of the data set."""
         if len(tables) != 1 or "CustomSql" not in (table := next(iter(tables.values()))):
             raise ApiError(
                 "InvalidParameterValueException", "PhysicalTableMap: the stand-in has data sets of one CustomSql"
@@ -305,7 +305,7 @@ class QuickSight(RestService):
             self._save()
 
     def _rows(self, data_set: str) -> int:
-        """Runs the data set's SQL, holds the result against its columns, and returns the number of rows."""
+        """Runs the data set's SQL, verifies the columns of the result, and returns the number of rows."""
         if data_set not in self.kept["data-set"]:
             raise _Failed("DATA_SET_DELETED", f"data set {data_set} was deleted")
         [table] = self.kept["data-set"][data_set]["PhysicalTableMap"].values()
@@ -325,7 +325,7 @@ class QuickSight(RestService):
         return int(state["ResultRows"])
 
     def _query(self, source: dict[str, Any], sql: str) -> tuple[dict[str, Any], dict[str, str]]:
-        """Returns (the described statement, column to type)."""
+        """Runs a query and returns (the described statement, the type of each column)."""
         workgroup = source["Host"].partition(".")[0]  # <workgroup>.<account>.<region>.redshift-serverless.amazonaws.com
         try:
             submitted = self.redshift.execute_statement(Sql=sql, WorkgroupName=workgroup, Database=source["Database"])
@@ -368,7 +368,7 @@ class QuickSight(RestService):
             yield from past.values()
 
     def shown(self, data_set: str) -> dict[str, Any]:
-        """What a person sees of a data set."""
+        """Returns the content of the page of a data set."""
         kept = self._get("data-set", data_set)
         [table] = kept["PhysicalTableMap"].values()
         newest = self.list_ingestions({"AwsAccountId": self.account, "DataSetId": data_set, "MaxResults": 5})
@@ -510,7 +510,7 @@ class QuickSight(RestService):
         return {"RequestId": str(uuid.uuid4()), "Status": 200}
 
     def list_users(self, r: dict[str, Any]) -> dict[str, Any]:
-        """Lists who was registered. Whoever subscribed to QuickSight is a user on AWS; nobody subscribes to the local one."""
+        """Lists the registered users. On AWS the subscriber is also a user; the local QuickSight has none."""
         self._check_namespace(r)
         token, size = r.get("NextToken", "0"), r.get("MaxResults", 100)
         if not token.isdecimal():
@@ -539,7 +539,7 @@ class QuickSight(RestService):
 
 
 def _column_identifiers(value: Any, where: str) -> Iterator[tuple[str, dict[str, Any]]]:
-    """Yields (where, ColumnIdentifier) of each column that a definition names."""
+    """Yields (path, ColumnIdentifier) of each column that a definition uses."""
     if isinstance(value, dict):
         if {"DataSetIdentifier", "ColumnName"} <= set(value):
             yield where, value

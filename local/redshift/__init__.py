@@ -1,5 +1,6 @@
 """A stand-in for Amazon Redshift Serverless: the Data API's JSON protocol over DuckDB.
 
-It keeps what bites on the real one, and refuses what the real one refuses. What it lacks raises the service's error,
-never a made-up success. What differs and is not refused: docs/local-redshift.md.
+It implements the behavior of Redshift that causes problems in practice, and refuses what Redshift refuses. An
+unsupported feature raises an error of the service and never reports a false success. docs/local-redshift.md lists the
+differences that are not refused.
 """

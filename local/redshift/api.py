@@ -23,7 +23,7 @@ from local.redshift.statements import Part, Statement, Statements
 log = logging.getLogger(__name__)
 
 PAGE_ROWS = 1000
-RS_QUERY_ID = 1  # a statement that ran on compute nodes has a positive id
+RS_QUERY_ID = 1  # statements on compute nodes have a positive id
 
 
 class DataApi(JsonService):
@@ -160,7 +160,7 @@ class DataApi(JsonService):
         return out
 
     def shown(self, statement_id: str) -> dict[str, Any]:
-        """What a person sees of a statement."""
+        """Returns the content of the page of a statement."""
         described = self.call("DescribeStatement", json.dumps({"Id": statement_id}).encode())
         parts = described.get("SubStatements", [described])
         return {
@@ -309,7 +309,7 @@ class DataApi(JsonService):
 
 
 def _like(text: str, pattern: str) -> bool:
-    """Whether the text fits a pattern of LIKE: % and _, with a backslash before one that stands for itself."""
+    """Returns whether the text matches a LIKE pattern with % and _, in which a backslash escapes the next character."""
     parts = re.findall(r"\\(.)|(.)", pattern, re.DOTALL)
     made = "".join(
         re.escape(escaped) if escaped else {"%": ".*", "_": "."}.get(letter, re.escape(letter))
@@ -377,7 +377,7 @@ def _field(value: Any, column: Column) -> dict[str, Any]:
 
 
 def as_text(value: Any) -> str:
-    """A value as the Data API writes it in a stringValue and in CSV."""
+    """Returns a value as the Data API writes it in a stringValue and in CSV."""
     match value:
         case datetime():
             moment = value.astimezone(UTC) if value.tzinfo else value

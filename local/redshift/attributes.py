@@ -1,6 +1,7 @@
-"""What CREATE TABLE says beside columns and types: where rows lie, how they are packed, and keys that nothing enforces.
+"""Attributes of CREATE TABLE beside columns and types: distribution, sort order, encodings, and keys.
 
-None of it changes an answer here. It is kept for the system catalog, which tools read it from.
+None of them changes a result here, and keys are not enforced. They are stored for the system catalog, from which tools
+read them.
 """
 
 from __future__ import annotations
@@ -40,7 +41,7 @@ class Key:
 
 @dataclass
 class Attributes:
-    """What CREATE TABLE declared; AUTO where it said nothing."""
+    """The attributes that CREATE TABLE declared, with AUTO as the default distribution style."""
 
     diststyle: str = "AUTO"
     distkey: str | None = None
@@ -51,7 +52,7 @@ class Attributes:
 
 
 def attributes_of(tree: exp.Create, sql: str) -> Attributes:
-    """Returns what the statement, which has been read as `tree`, declares."""
+    """Returns the attributes that the statement declares; `tree` is the parsed statement."""
     found = Attributes()
     depth, column, is_new_item = 0, "", False
     stream = dialect.tokens(sql)
@@ -134,7 +135,7 @@ def _other(reference: exp.Reference) -> tuple[str, str, list[str]]:
 
 
 def keep(con: duckdb.DuckDBPyConnection, schema: str, table: str, found: Attributes) -> None:
-    """Keeps them in the place of what was kept of a table of this name before."""
+    """Stores the attributes, and replaces those of an earlier table of this name."""
     for name in TABLES:
         con.execute(f"DELETE FROM {SYSTEM_SCHEMA}.{name} WHERE table_schema = ? AND table_name = ?", [schema, table])
     con.execute(
@@ -151,7 +152,7 @@ def keep(con: duckdb.DuckDBPyConnection, schema: str, table: str, found: Attribu
 
 
 def rename(con: duckdb.DuckDBPyConnection, schema: str, table: str, old: str, new: str) -> None:
-    """Follows a column to its new name."""
+    """Renames a column in the stored attributes."""
     where = "WHERE table_schema = ? AND table_name = ?"
     renamed = "list_transform({}, lambda c: CASE c WHEN ? THEN ? ELSE c END)"
     con.execute(

@@ -1,4 +1,4 @@
-"""Calls of functions, aggregates and windows."""
+"""Rules for calls of functions, aggregates and windows."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _AGGREGATES_OF_DUCKDB = {
 
 
 class Calls(Rules):
-    """Calls of functions, aggregates and windows."""
+    """Rules for calls of functions, aggregates and windows."""
 
     def call(self, node: exp.Expr, scope: Scope) -> Type:
         name = str(node.this).upper() if isinstance(node.this, str) else node.name.upper()
@@ -210,7 +210,7 @@ class Calls(Rules):
         return DOUBLE
 
     def ordered(self, order: exp.Expr, scope: Scope) -> None:
-        """ORDER BY inside of an aggregate or a window."""
+        """Visits ORDER BY within an aggregate or a window."""
         for item in order.expressions:
             if isinstance(item.this, exp.Literal):
                 raise SqlError("ERROR: constant expressions are not supported in ORDER BY of a window")

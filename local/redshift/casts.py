@@ -1,4 +1,4 @@
-"""Conversions between types: casts, what is compared with what, and what is stored in a column.
+"""Conversions between types: casts, comparisons of different types, and values that are stored in a column.
 
 Source: Redshift Developer Guide, "Type compatibility and conversion", "Character types".
 """
@@ -28,10 +28,10 @@ def duckdb_type(kind: Type) -> str:
 
 
 def converted(node: exp.Expr, given: Type, wanted: Type, *, is_sized: bool) -> tuple[exp.Expr, Type]:
-    """CAST(node AS wanted).
+    """Returns (CAST(node AS wanted), its type).
 
     Raises:
-        SqlError: Redshift has no such cast, or what it gives is not surely what DuckDB's gives.
+        SqlError: Redshift has no such cast, or its result may differ from that of DuckDB.
     """
     if given == NULL:
         return cast(node, duckdb_type(wanted)), wanted
@@ -71,7 +71,7 @@ def _no_cast(given: Type, wanted: Type) -> SqlError:
 def _to_text(node: exp.Expr, given: Type, wanted: Type, is_sized: bool) -> tuple[exp.Expr, Type]:
     if given == BOOLEAN or given.kind == "INTERVAL":
         raise _no_cast(given, wanted)
-    if given.kind == "VARBINARY":  # bytes that are no UTF-8 fail
+    if given.kind == "VARBINARY":  # bytes that are not UTF-8 fail
         node, given = func("decode", node), varchar(has_blanks=True)
     if given.kind in FLOATS:
         text = func("rs_float_text", node, 15 if given.kind == "DOUBLE" else 6)
@@ -104,7 +104,7 @@ def _boolean(text: str) -> str:
     return "true" if word in {"t", "true", "y", "yes", "1"} else "false"
 
 
-# What a bare text becomes where it meets another type; of a parameter when its value is put in.
+# Conversions of a bare text literal to another type. For a parameter they are applied when its value is inserted.
 LITERALS: dict[str, Callable[[str], str]] = {"time": iso, "integer": _integer, "number": _number, "boolean": _boolean}
 
 
@@ -151,10 +151,10 @@ def _from_super(node: exp.Expr, wanted: Type, is_sized: bool) -> tuple[exp.Expr,
 
 
 def as_compared(left: exp.Expr, first: Type, right: exp.Expr, second: Type) -> tuple[exp.Expr, exp.Expr]:
-    """Both sides of a comparison as DuckDB compares them like Redshift.
+    """Returns both sides of a comparison, rewritten so that DuckDB compares them like Redshift.
 
     Raises:
-        SqlError: Redshift does not compare these types, or not surely as DuckDB does.
+        SqlError: Redshift does not compare these types, or may compare them differently than DuckDB.
     """
     if UNKNOWN in (first, second) or NULL in (first, second):
         return left, right
@@ -172,7 +172,7 @@ def as_compared(left: exp.Expr, first: Type, right: exp.Expr, second: Type) -> t
 
 
 def _literal(node: exp.Expr, given: Type, other: Type) -> exp.Expr:
-    """A bare text as a value of the type that it meets."""
+    """Returns a bare text literal as a value of the type with which it is compared."""
     if other == SUPER:
         raise unsupported("a comparison of SUPER and a text without a cast")
     if not isinstance(node, exp.Literal):  # parenthesized, or rewritten
@@ -183,7 +183,7 @@ def _literal(node: exp.Expr, given: Type, other: Type) -> exp.Expr:
 
 
 def stored(node: exp.Expr, given: Type, column: Column) -> tuple[exp.Expr, bool]:
-    """Returns (the value as the column keeps it, may it end with blanks)."""
+    """Returns (the value as the column stores it, whether it may end with blanks)."""
     wanted = Type(column.kind, column.length, column.precision, column.scale)
     if given in (NULL, UNKNOWN) or given == wanted:
         return node, False

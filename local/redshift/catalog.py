@@ -1,6 +1,7 @@
-"""What DuckDB does not keep of a Redshift table: lengths in bytes, identities, the words of the types.
+"""Metadata of Redshift tables that DuckDB does not store: lengths in bytes, identity columns, names of types.
 
-Kept in the same database, so that it commits and rolls back with the DDL. Temporary tables live in their session.
+It is stored in the same database, so it is committed and rolled back with the DDL. The metadata of temporary tables is
+kept in their session.
 """
 
 from __future__ import annotations
@@ -32,7 +33,7 @@ CREATE TABLE IF NOT EXISTS {SYSTEM_SCHEMA}.isolation (level VARCHAR);
 INSERT INTO {SYSTEM_SCHEMA}.isolation SELECT 'SNAPSHOT' WHERE NOT EXISTS (FROM {SYSTEM_SCHEMA}.isolation);
 """
 
-# Redshift's words for a type, to DuckDB's type and the Data API's typeName.
+# Maps Redshift's name of a type to DuckDB's type and the Data API's typeName.
 KINDS = {
     "SMALLINT": ("SMALLINT", "int2"),
     "INT": ("INTEGER", "int4"),
@@ -70,7 +71,7 @@ _SAME = {
 
 @dataclass(frozen=True)
 class Column:
-    """One column: `kind` is a key of KINDS, length in bytes, identity the (seed, step) sequence's name."""
+    """One column: `kind` is a key of KINDS, `length` is in bytes, `identity_of` is the sequence of an identity."""
 
     name: str
     kind: str
@@ -84,7 +85,7 @@ class Column:
 
     @property
     def sql_type(self) -> str:
-        """The type as Redshift writes it."""
+        """The type in Redshift's notation."""
         if self.kind == "DECIMAL":
             return f"DECIMAL({self.precision},{self.scale})"
         return f"{self.kind}({self.length})" if self.length else self.kind
@@ -112,10 +113,10 @@ class Column:
 
 
 def column_type(kind: exp.DataType) -> Column:
-    """Returns a column without name that has this type, with Redshift's defaults for lengths.
+    """Returns a column without a name that has this type, with Redshift's default lengths.
 
     Raises:
-        SqlError: Redshift has no such type, or the length is out of its bounds.
+        SqlError: Redshift has no such type, or the length is out of range.
     """
     word = kind.this.name if isinstance(kind.this, exp.DType) else str(kind.this)
     if not isinstance(kind, exp.DataType) or word in {"INTERVAL", "USERDEFINED", "OBJECT_IDENTIFIER"}:
@@ -140,7 +141,7 @@ def column_type(kind: exp.DataType) -> Column:
 
 
 def from_duckdb_type(name: str, kind: str) -> Column:
-    """Returns the column that a query's result column of DuckDB type `kind` is in Redshift."""
+    """Returns the Redshift column for a result column of the DuckDB type `kind`."""
     if found := re.fullmatch(r"DECIMAL\((\d+),(\d+)\)", kind):
         return Column(name, "DECIMAL", precision=int(found[1]), scale=int(found[2]))
     word = {
@@ -165,7 +166,7 @@ class Catalog:
         self.temporary = temporary
 
     def columns(self, con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[Column]:
-        """Returns the columns in order; raises SqlError where there is no such table."""
+        """Returns the columns in order. Raises SqlError if the table does not exist."""
         if not schema and table in self.temporary:
             return self.temporary[table]
         found = self.find(con, schema or "public", table)
@@ -174,7 +175,7 @@ class Catalog:
         return found
 
     def find(self, con: duckdb.DuckDBPyConnection, schema: str, table: str) -> list[Column]:
-        """Returns the columns of a table or view, none where there is no such one."""
+        """Returns the columns of a table or view, or an empty list if it does not exist."""
         rows = con.execute(
             "SELECT name, kind, length, precision, scale, nullable, default_sql, identity_of, has_blanks "
             f"FROM {SYSTEM_SCHEMA}.columns WHERE table_schema = ? AND table_name = ? ORDER BY position",
@@ -202,7 +203,7 @@ class Catalog:
     def mark_blanks(
         self, con: duckdb.DuckDBPyConnection, schema: str, table: str, columns: list[Column], names: Iterable[str]
     ) -> None:
-        """Notes that texts which end with blanks were stored in these columns."""
+        """Records that texts with trailing blanks were stored in these columns."""
         new = {c.name for c in columns if c.name in set(names) and not c.has_blanks}
         if not new:
             return

@@ -1,6 +1,7 @@
 """Redshift's system catalog as views: pg_catalog, information_schema and the SVV views.
 
-They are made over what the stand-in keeps of its tables. What it does not keep has no column here, or an empty view.
+They are built on the metadata that the stand-in stores about its tables. Other metadata has no column here, or an empty
+view.
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ _OID_BASE = 100_000  # user objects of Redshift are above it
 
 
 def _views(database: str) -> dict[str, str]:
-    """Returns the SQL of each view by its name; those of information_schema have it and two underscores before theirs."""
+    """Returns the SQL of each view by name; names of information_schema have the prefix information_schema__."""
     db = "'" + database.replace("'", "''") + "'"
     kept = f"{SYSTEM_SCHEMA}.columns c SEMI JOIN {SYSTEM_SCHEMA}.relations r ON r.schema = c.table_schema AND r.name = c.table_name"
     owner_id = 100
@@ -298,11 +299,11 @@ VIEWS = frozenset(_views(""))
 
 
 def bootstrap(database: str) -> str:
-    """Returns the SQL that makes the catalog of this database."""
+    """Returns the SQL that creates the catalog of this database."""
     views = {
         name: f"CREATE OR REPLACE VIEW {SYSTEM_SCHEMA}.{name} AS {sql};" for name, sql in _ordered(_views(database))
     }
-    last = views.pop("pg_table_def")  # it calls the functions
+    last = views.pop("pg_table_def")  # it calls the macros
     return "\n".join(
         [
             attributes.BOOTSTRAP,
@@ -318,7 +319,7 @@ def bootstrap(database: str) -> str:
 
 
 def _ordered(views: dict[str, str]) -> list[tuple[str, str]]:
-    """Those that others read first."""
+    """Returns the views in an order in which each follows the views that it reads."""
     done: list[tuple[str, str]] = []
     left = dict(views)
     while left:

@@ -1,4 +1,4 @@
-"""Commands that sqlglot does not read."""
+"""Commands that sqlglot does not parse."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def _lock_tables(session: Session, sql: str, in_transaction: bool) -> Result:
     names = [name if "." in name else f"public.{name}" for name in names]
     if not in_transaction:
         raise SqlError("ERROR: LOCK TABLE may only be used in transaction blocks")
-    for name in names:  # looked up on a connection of its own: a lock starts no snapshot
+    for name in names:  # looked up on a separate connection: a lock starts no snapshot
         session.engine.require_table(*split(name))
     session.engine.locks.exclude(session, names, session.cancelled.is_set)
     return Result(touched=0)
@@ -89,7 +89,10 @@ def _rollback(session: Session, sql: str, in_transaction: bool) -> Result:
 
 
 def _alter(session: Session, sql: str, in_transaction: bool) -> Result:
-    """ALTER TABLE; and ALTER DATABASE ... ISOLATION LEVEL, for which Redshift also wants nobody else to be connected."""
+    """Runs ALTER TABLE, or ALTER DATABASE ... ISOLATION LEVEL.
+
+    On Redshift the latter also requires that no other user is connected.
+    """
     found = re.fullmatch(
         r"ALTER\s+DATABASE\s+\S+\s+ISOLATION\s+LEVEL\s+(SNAPSHOT|SERIALIZABLE)\s*;?", bare(sql), re.IGNORECASE
     )
@@ -128,7 +131,7 @@ COMMANDS: dict[str, Command] = {
 
 
 def command_of(words: tuple[str, ...]) -> Command | None:
-    """Returns what runs the statement with these first words, where it is no query, DML or DDL of tables and views."""
+    """Returns the command for a statement with these first words, or None for a query, DML, or DDL of tables."""
     if words[0] in _MAKING and privileges.is_about_identities(words):
         return privileges.command
     return COMMANDS.get(words[0])

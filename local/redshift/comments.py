@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from local.redshift.session import Session
 
 COMMENTS = f"{SYSTEM_SCHEMA}.comments"
-# Of a relation; of one of its columns or constraints, by `part`; of the database, which has neither schema nor name.
+# Comments on a relation, on one of its columns or constraints (`part`), or on the database (no schema and name).
 BOOTSTRAP = f"""
 CREATE TABLE IF NOT EXISTS {COMMENTS} (
     kind VARCHAR, table_schema VARCHAR, table_name VARCHAR, part VARCHAR, description VARCHAR
@@ -23,10 +23,10 @@ CREATE TABLE IF NOT EXISTS {COMMENTS} (
 
 
 def comment(session: Session, sql: str, in_transaction: bool) -> Result:
-    """Keeps the comment, in the place of an earlier one; NULL removes it.
+    """Stores the comment, and replaces an earlier one; NULL removes it.
 
     Raises:
-        SqlError: what it is about is not there.
+        SqlError: The object does not exist.
     """
     reader = Reader(sql)
     session.lock([DDL_LOCK])

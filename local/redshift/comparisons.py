@@ -1,4 +1,4 @@
-"""Logic and comparisons."""
+"""Rules for logical operators and comparisons."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from local.redshift.types import (
 
 
 class Comparisons(Rules):
-    """Logic and comparisons."""
+    """Rules for logical operators and comparisons."""
 
     def connector(self, node: exp.Expr, scope: Scope) -> Type:
         self._pair(node, scope)
@@ -160,7 +160,7 @@ class Comparisons(Rules):
 
 
 def _similar(pattern: str) -> str:
-    """The regular expression of a pattern of SIMILAR TO: % and _, and | * + ? {} () [] as in POSIX."""
+    """Returns the regular expression for a SIMILAR TO pattern: % and _, and | * + ? {} () [] as in POSIX."""
     out, i = "", 0
     while i < len(pattern):
         letter = pattern[i]

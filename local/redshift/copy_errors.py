@@ -1,10 +1,10 @@
-"""What a COPY found wrong with its data, as sys_load_error_detail shows it."""
+"""Errors in the data of a COPY, as sys_load_error_detail shows them."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-DETAILS_MAX = 100  # rows that one failed load leaves in sys_load_error_detail
+DETAILS_MAX = 100  # maximum rows of one failed load in sys_load_error_detail
 
 
 @dataclass(frozen=True)

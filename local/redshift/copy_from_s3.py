@@ -35,14 +35,14 @@ def run_copy(
     """Runs a COPY inside the caller's transaction.
 
     Returns:
-        (table, rows loaded, columns that got texts which end with blanks, what MAXERROR let pass).
+        (table, rows loaded, columns with new texts that end with blanks, errors that MAXERROR allowed).
 
     Args:
-        urls: the objects, where they are known already; else those that the statement names.
+        urls: the objects, if they are already known; else those that the statement names.
 
     Raises:
-        SqlError: the statement is wrong, or S3 lacks what it names.
-        LoadError: the data does not fit the table; with what sys_load_error_detail shows.
+        SqlError: The statement is invalid, or its objects do not exist in S3.
+        LoadError: The data does not fit the table; with the rows for sys_load_error_detail.
     """
     copy = parse_copy(sql)
     columns = columns_of(copy.table)

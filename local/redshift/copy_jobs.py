@@ -1,9 +1,10 @@
-"""COPY jobs: a COPY that Redshift runs by itself for each new file below its prefix.
+"""COPY jobs, which run a COPY automatically for each new file below a prefix.
 
-Kept as on AWS: the commands, that a file is loaded once by its name, that files from before the job are not, that a file
-which cannot be loaded is skipped from then on, what a job's COPY may not say, and the views sys_copy_job and
-sys_copy_job_detail. AWS is told of files by an S3 event integration; here the prefix is listed, because the local cloud has
-no integrations. Source: Redshift Database Developer Guide, COPY JOB, SYS_COPY_JOB and SYS_COPY_JOB_DETAIL.
+Implemented as on AWS: the commands; a file is loaded once by its name; files from before the job are not loaded; a file
+that cannot be loaded is skipped from then on; the options that the COPY of a job cannot have; and the views
+sys_copy_job and sys_copy_job_detail. On AWS an S3 event integration reports new files. Here the prefix is listed,
+because the local cloud has no integrations. Source: Redshift Database Developer Guide, COPY JOB, SYS_COPY_JOB and
+SYS_COPY_JOB_DETAIL.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("redshift.copy_jobs")
 
-LOOK_SECONDS = 1.0  # between two looks at the names after the last known one
+LOOK_SECONDS = 1.0  # between two listings of the names after the last known one
 FILES_A_COPY = 100
 JOBS, FILES = f"{SYSTEM_SCHEMA}.copy_job", f"{SYSTEM_SCHEMA}.copy_job_file"
 BOOTSTRAP = f"""
@@ -53,7 +54,7 @@ CREATE OR REPLACE VIEW main.sys_copy_job_detail AS
         modification_time, enqueue_time, status
     FROM {FILES} JOIN {JOBS} USING (job_id) WHERE status <> '{{before}}';
 """.replace("{before}", "B")
-BEFORE, INGESTED, FAILED = "B", "I", "E"  # B: was there when the job was made, and is not loaded
+BEFORE, INGESTED, FAILED = "B", "I", "E"  # B: existed when the job was created, and is not loaded
 
 _CREATE = re.compile(
     r"(?P<copy>COPY\b.*)\bJOB\s+CREATE\s+(?P<name>\S+?)(?:\s+AUTO\s+(?P<auto>ON|OFF))?\s*;?", re.IGNORECASE | re.DOTALL
@@ -84,7 +85,7 @@ def copied(session: Session, sql: str, urls: list[str] | None = None) -> int:
     """Runs COPY in the session's transaction and returns the rows loaded.
 
     Args:
-        urls: the files, where they are known already.
+        urls: the files, if they are already known.
 
     Raises:
         SqlError, LoadError: as `run_copy`.
@@ -101,7 +102,7 @@ def copied(session: Session, sql: str, urls: list[str] | None = None) -> int:
     schema, name = split(table)
     place = "" if not schema and name in session.temporary else schema or "public"
     session.mark_blanks(place, name, columns(table), blanks)
-    if passed:  # MAXERROR let them pass: what was wrong stays readable
+    if passed:  # MAXERROR allowed these errors, which stay readable
         engine.record_load_errors(LoadError(table, passed[:DETAILS_MAX]), session)
     return rows
 
@@ -117,7 +118,7 @@ def run(session: Session, sql: str, in_transaction: bool) -> Result:
     """Runs one command about jobs.
 
     Raises:
-        SqlError: it is wrong, or names a job that is not there.
+        SqlError: The command is invalid, or its job does not exist.
     """
     text = bare(sql)
     if found := _OTHER.fullmatch(text):
@@ -133,7 +134,7 @@ def parse_create(sql: str) -> tuple[str, str, bool]:
     """Returns (COPY command, name, whether it is AUTO ON) of COPY ... JOB CREATE.
 
     Raises:
-        SqlError: it is no such command, or says what a job may not.
+        SqlError: It is not such a command, or it has an option that a job cannot have.
     """
     text = bare(sql)
     found = _CREATE.fullmatch(text)
@@ -155,7 +156,7 @@ def _create(session: Session, copy_sql: str, name: str, *, is_auto: bool) -> Non
     session.begin()
     if _jobs(session.con, name):
         raise SqlError(f'ERROR: copy job "{name}" already exists')
-    job_id = time.time_ns() // 1000  # never that of a job that was dropped, of which the watcher may know files
+    job_id = time.time_ns() // 1000  # unique: the watcher may know files of a dropped job
     session.con.execute(f"INSERT INTO {JOBS} VALUES (?, ?, ?, ?)", [job_id, name, copy_sql, is_auto])
     job = Job(job_id, name, copy_sql, is_auto)
     _note(session.con, job, _listed(session.engine.s3, job, ""), BEFORE)
@@ -227,13 +228,13 @@ def _note(con: duckdb.DuckDBPyConnection, job: Job, files: list[dict[str, Any]],
 
 
 def load_new(engine: Engine, job: Job, after: str) -> str:
-    """Loads each file below the job's prefix that is not known, once, and returns the last name.
+    """Loads each unknown file below the job's prefix once, and returns the last name.
 
     Args:
-        after: the name to begin after; empty looks at all.
+        after: the name after which the listing begins; empty lists all files.
 
     Raises:
-        SqlError: S3 cannot be asked. Nothing is marked, so the same files come again.
+        SqlError: S3 cannot be reached. Nothing is recorded, so the same files are tried again.
     """
     listed = _listed(engine.s3, job, after)
     known = {
@@ -244,13 +245,13 @@ def load_new(engine: Engine, job: Job, after: str) -> str:
     for start in range(0, len(new), FILES_A_COPY):
         some = new[start : start + FILES_A_COPY]
         if not _loaded(engine, job, some) and len(some) > 1:
-            for one in some:  # so that a bad file keeps back no good one
+            for one in some:  # so that an invalid file does not block a valid one
                 _loaded(engine, job, [one])
     return max(after, *(str(found["Key"]) for found in listed)) if listed else after
 
 
 def _loaded(engine: Engine, job: Job, files: list[dict[str, Any]]) -> bool:
-    """Copies the files, and notes that they are, in one transaction. A single file that does not fit is noted as failed."""
+    """Copies the files and records them in one transaction. A single file that does not fit is recorded as failed."""
     bucket, _ = job.place
     with closing(engine.session()) as session:
         try:
@@ -274,7 +275,7 @@ def _loaded(engine: Engine, job: Job, files: list[dict[str, Any]]) -> bool:
 
 
 class Watcher(threading.Thread):
-    """Looks for new files of the jobs that are AUTO ON."""
+    """Loads new files of the jobs that are AUTO ON."""
 
     def __init__(self, engine: Engine, look_at_all_seconds: float) -> None:
         super().__init__(name="copy-jobs", daemon=True)

@@ -19,13 +19,15 @@ Path = list[str | int]
 
 
 class Number(str):
-    """A number of JSON as it is written, so that no digit is lost."""
+    """A JSON number as it was written, so that no digit is lost."""
 
     __slots__ = ()
 
 
 def json_records(s3: Any, copy: Copy, columns: list[Column]) -> Callable[[str], Lines]:
-    """Returns what yields (number of the record, its values as texts or what is wrong with it) of an object's text."""
+    """Returns a function that yields (number of the record, its values as texts or its error) for the text of an
+    object.
+    """
     mode = copy.json_paths
     if mode == "noshred":
         raise unsupported("COPY JSON 'noshred'")
@@ -76,7 +78,7 @@ def _paths(s3: Any, url: str, wanted: int) -> list[Path]:
 
 
 def _steps(path: str) -> Path:
-    """The steps of $.a.b[0] or $['a']['b']."""
+    """Returns the steps of $.a.b[0] or $['a']['b']."""
     if not re.fullmatch(r"\$(\.[A-Za-z_][\w-]*|\[\d+\]|\['[^']+'\]|\[\"[^\"]+\"\])*", path):
         raise SqlError(
             f"ERROR: Invalid JSONPath format. Supported notations are 'dot-notation' and 'bracket-notation': {path}"
@@ -113,7 +115,7 @@ def _json_text(value: Any, column: Column) -> str | None:
 
 
 def _written(value: Any) -> str:
-    """JSON again, numbers as they were written."""
+    """Returns the value as JSON, with numbers as they were written."""
     if isinstance(value, Number):
         return str(value)
     if isinstance(value, dict):

@@ -30,7 +30,7 @@ _ARROW_OF = {
 def copy_parquet(
     con: duckdb.DuckDBPyConnection, table: str, columns: list[Column], files: dict[str, Path], into: str
 ) -> tuple[int, set[str]]:
-    """Returns (rows loaded, columns that got texts which end with blanks)."""
+    """Loads the files and returns (rows loaded, columns with new texts that end with blanks)."""
     for url, path in files.items():
         _check_schema(url.rpartition("#")[0], path, columns)
     paths = [str(p) for p in files.values()]

@@ -34,7 +34,7 @@ PARQUET_REFUSED = {
     "TRIMBLANKS",
     "ROUNDEC",
 }
-# word: does a value follow
+# Whether a value follows each option.
 OPTIONS = {
     "GZIP": False,
     "BZIP2": False,
@@ -59,7 +59,7 @@ OPTIONS = {
     "EXPLICIT_IDS": False,
     "NOLOAD": False,
 }
-# Options that Redshift has and that are not done here: taking them without effect would load other rows than Redshift does.
+# Options of Redshift that are not supported here: ignoring them would load other rows than Redshift does.
 NOT_DONE = {
     "ACCEPTANYDATE",
     "REMOVEQUOTES",
@@ -92,7 +92,7 @@ class Copy:
 
     @property
     def most_errors(self) -> int:
-        """The number of wrong rows at which a load fails; 0 and 1 are the same."""
+        """The number of invalid rows at which a load fails; 0 and 1 have the same meaning."""
         return int(self.options.get("MAXERROR", 0))
 
 
@@ -131,10 +131,10 @@ class _Reader:
 
 
 def parse_copy(sql: str) -> Copy:
-    """Returns the statement.
+    """Returns the parsed statement.
 
     Raises:
-        SqlError: it is wrong, or names what is not done here.
+        SqlError: The statement is invalid or not supported.
     """
     reader = _Reader(sql)
     reader.take("COPY")
@@ -194,7 +194,7 @@ def _format(reader: _Reader, copy: Copy, word: str) -> None:
 def _option(reader: _Reader, copy: Copy, token: Token, word: str) -> None:
     if word in NOT_DONE:
         raise unsupported(f"COPY with {word}")
-    if word in {"COMPUPDATE", "STATUPDATE"}:  # encodings and statistics: where rows lie, not what they are
+    if word in {"COMPUPDATE", "STATUPDATE"}:  # encodings and statistics affect storage, not content
         copy.options[word] = ""
         if (following := reader.peek()) and following.text.upper() in {"ON", "OFF", "TRUE", "FALSE", "PRESET"}:
             copy.options[word] = reader.take().text

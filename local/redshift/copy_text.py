@@ -1,4 +1,4 @@
-"""COPY of delimited text, CSV and JSON: each line by itself, so that MAXERROR may leave a wrong one out."""
+"""COPY of delimited text, CSV and JSON. Each line is checked separately, so MAXERROR can skip invalid lines."""
 
 from __future__ import annotations
 
@@ -25,10 +25,12 @@ Lines = Iterator[tuple[int, list[str | None] | str]]
 def copy_text(
     con: duckdb.DuckDBPyConnection, s3: Any, copy: Copy, columns: list[Column], files: dict[str, Path], into: str
 ) -> tuple[int, set[str], list[Detail]]:
-    """Returns (rows loaded, columns that got texts which end with blanks, the wrong rows that MAXERROR let pass).
+    """Loads the files.
+
+    Returns (rows loaded, columns with new texts that end with blanks, invalid rows that MAXERROR allowed).
 
     Raises:
-        LoadError: more rows are wrong than MAXERROR allows.
+        LoadError: There are more invalid rows than MAXERROR allows.
     """
     reader = json_records(s3, copy, columns) if copy.format == "JSON" else None
     values = Values(copy)
@@ -87,7 +89,7 @@ def _stored(
 
 
 def _text(path: Path, copy: Copy) -> tuple[str, int]:
-    """Returns (the object's text, the line of its first invalid byte or 0)."""
+    """Returns (the text of the object, the line of its first invalid byte or 0)."""
     raw = path.read_bytes()
     if "GZIP" in copy.options:
         raw = gzip.decompress(raw)
@@ -105,7 +107,7 @@ def _text(path: Path, copy: Copy) -> tuple[str, int]:
     while at < len(raw):
         try:
             return out + raw[at:].decode(), 0
-        except UnicodeDecodeError as error:  # as many marks as there are invalid bytes
+        except UnicodeDecodeError as error:  # one replacement character for each invalid byte
             out += raw[at : at + error.start].decode() + mark * (error.end - error.start)
             at += error.end
     return out, 0
@@ -140,7 +142,7 @@ def _csv(text: str, copy: Copy, columns: list[Column]) -> Lines:
         number = reader.line_num + skip
         if not row:
             if "IGNOREBLANKLINES" in copy.options:
-                continue  # documented: blank lines are not loaded
+                continue  # as documented, blank lines are not loaded
             row = [""]
         yield _filled(number, list(row), copy, columns)
 
@@ -152,12 +154,12 @@ def _delimited(text: str, copy: Copy, columns: list[Column]) -> Lines:
         if number <= skip:
             continue
         if record == "" and "IGNOREBLANKLINES" in copy.options:
-            continue  # documented: blank lines are not loaded
+            continue  # as documented, blank lines are not loaded
         yield _filled(number, _fields(record, delimiter, "ESCAPE" in copy.options), copy, columns)
 
 
 def _records(text: str, has_escapes: bool) -> Iterator[tuple[int, str]]:
-    """Yields (number of its last line, record) by line feeds that are not escaped."""
+    """Yields (number of the last line, record), split at line feeds that are not escaped."""
     held, number = "", 0
     lines = text.split("\n")
     if lines and lines[-1] == "":
@@ -181,7 +183,7 @@ def _fields(record: str, delimiter: str, has_escapes: bool) -> list[str | None]:
         letter = record[at]
         if letter == "\\" and at + 1 < len(record):
             following = record[at + 1]
-            # The mark of NULL is \\N with ESCAPE as without it.
+            # The text for NULL is \\N, with and without ESCAPE.
             current += "\\N" if following == "N" and current == "" else following
             at += 2
             continue

@@ -1,4 +1,4 @@
-"""What a COPY makes of a field: NULL, a text cut to its length, a number, a time in a given format."""
+"""Converts the fields of a COPY: NULL, texts truncated to their length, numbers, times in a given format."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ class Values:
         self.automatic: set[str] = set()
         for option, kind in (("DATEFORMAT", "DATE"), ("TIMEFORMAT", "TIMESTAMP")):
             given = copy.options.get(option)
-            if given == "auto":  # its default formats are read, and others by name refused: `time`
+            if given == "auto":  # default formats are read, others refused: see `time`
                 self.automatic.add(kind)
             elif given in {"epochsecs", "epochmillisecs"} and kind == "TIMESTAMP":
                 self.formats[kind] = given
@@ -70,7 +70,7 @@ class Values:
                 self.formats[kind] = _python_format(given, option)
 
     def made(self, value: str | None, column: Column) -> str | None:
-        """The field as it goes into the column, None for NULL."""
+        """Returns the field as it is stored in the column, or None for NULL."""
         options = self.copy.options
         if value is None or value == options.get("NULL", "\\N"):
             return None
@@ -87,7 +87,7 @@ class Values:
         return value.rstrip(" ") if column.kind == "CHAR" else value
 
     def problem(self, value: str | None, column: Column, file_name: str, line_number: int) -> Detail | None:
-        """What is wrong with the field, as sys_load_error_detail says it."""
+        """Returns the error of the field, as sys_load_error_detail reports it, or None."""
 
         def wrong(code: int, message: str) -> Detail:
             return Detail(file_name, line_number, column.name, column.type_name, column.length, code, message)
@@ -135,7 +135,7 @@ class Values:
         return None
 
     def final(self, value: str | None, column: Column) -> str | None:
-        """A field without a problem, as `cast` reads it."""
+        """Returns a field without a problem in the form that `cast` reads."""
         if value is None:
             return None
         if column.kind == "BOOLEAN":
@@ -145,11 +145,11 @@ class Values:
         return value
 
     def time(self, value: str, kind: str) -> str | None:
-        """The field as a time that DuckDB reads, None where it is none in the format that was given.
+        """Returns the field as a time that DuckDB reads, or None if it does not have the given format.
 
         Raises:
-            SqlError: the format is 'auto', and the field is in none of the default formats. Redshift's recognition takes
-                others as well ("Using automatic recognition with DATEFORMAT and TIMEFORMAT"), some by guessing.
+            SqlError: The format is 'auto', and the field has none of the default formats. Redshift also recognizes
+                others ("Using automatic recognition with DATEFORMAT and TIMEFORMAT"), some by guessing.
         """
         found = self._time(value, kind)
         if found is None and ("DATE" if kind == "DATE" else "TIMESTAMP") in self.automatic:
@@ -175,7 +175,7 @@ class Values:
         return text
 
     def cast(self, name: str, column: Column) -> str:
-        """DuckDB's expression that makes the column's type of the text."""
+        """Returns the DuckDB expression that converts the text to the column's type."""
         if column.kind == "DECIMAL":  # COPY truncates decimals, 20.259 is 20.25, and rounds them with ROUNDEC
             if (column.scale or 0) > 18 or (column.precision or 18) - (column.scale or 0) > 20:
                 raise SqlError(
@@ -184,7 +184,7 @@ class Values:
             wide = f"CAST({name} AS DECIMAL(38, 18))"
             if "ROUNDEC" in self.copy.options:
                 return f"CAST({wide} AS {column.duckdb_type})"
-            unit = f"CAST('1E-{column.scale}' AS DECIMAL(38, 18))"  # power() would make it a float, and 16.13 to 16.129
+            unit = f"CAST('1E-{column.scale}' AS DECIMAL(38, 18))"  # power() returns a float: 16.13 becomes 16.129
             return f"CAST({wide} - {wide} % {unit} AS {column.duckdb_type})"
         if column.kind == "SUPER":
             return f"json({name})"

@@ -1,4 +1,4 @@
-"""CREATE, ALTER, DROP, TRUNCATE, ANALYZE and SET, with what Redshift keeps of a table."""
+"""CREATE, ALTER, DROP, TRUNCATE, ANALYZE and SET, with Redshift's metadata of tables."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ if TYPE_CHECKING:
     from local.redshift.session import Session
 
 SETTINGS = {"search_path", "query_group", "statement_timeout", "timezone", "application_name"}
-_FOLLOWING = ("grants", "comments")  # what is kept of a table or view by its name
+_FOLLOWING = ("grants", "comments")  # metadata that is stored by the name of a table or view
 
 
 def create(session: Session, tree: exp.Create, sql: str, query: Callable[[], Compiled] | None = None) -> Result:
-    """Creates what the tree says; `query` gives that of CREATE TABLE AS, else it is compiled here."""
+    """Creates the object of the tree; `query` returns the query of CREATE TABLE AS, which is else compiled here."""
     kind = str(tree.kind).upper()
     if kind == "SCHEMA":
         session.lock([DDL_LOCK])
@@ -92,7 +92,7 @@ def _columns(session: Session, tree: exp.Create, sql: str, schema: str, name: st
             found.append(_column(session, item, sql, schema, name))
         elif not isinstance(item, exp.PrimaryKey | exp.UniqueColumnConstraint | exp.ForeignKey | exp.Constraint):
             raise unsupported(f"in CREATE TABLE: {item.sql('redshift')}")
-    return found  # PRIMARY KEY, UNIQUE and FOREIGN KEY are accepted and, as on Redshift, not enforced
+    return found  # keys are accepted and, as on Redshift, not enforced
 
 
 def _column(session: Session, item: exp.ColumnDef, sql: str, schema: str, table: str) -> Column:
@@ -136,7 +136,7 @@ def _create_view(session: Session, tree: exp.Create, sql: str) -> Result:
     if properties and properties.find(exp.MaterializedProperty):
         return materialized.create(session, tree, sql)
     if any(split(t)[1] == "sys_query_history" for t in dialect.tables_of(tree.expression)):
-        raise unsupported("a view of sys_query_history")  # its rows are written for the statement that names it
+        raise unsupported("a view of sys_query_history")  # its rows are written for the statement that reads it
     session.lock([DDL_LOCK])
     session.begin()
     replace = "OR REPLACE " if tree.args.get("replace") else ""
@@ -258,7 +258,7 @@ def alter(session: Session, tree: exp.Alter, sql: str, in_transaction: bool) -> 
 
 
 def _rename(session: Session, schema: str, name: str, new: str) -> Result:
-    """Renames a table or view. The views that read it go on reading it, as on Redshift, where they know it by its number."""
+    """Renames a table or view. Views on it still work, as on Redshift, where they reference it by its OID."""
     if not schema:
         raise unsupported("ALTER TABLE RENAME of a temporary table")
     session.lock([f"{schema}.{new}"])
@@ -278,7 +278,7 @@ def _rename(session: Session, schema: str, name: str, new: str) -> Result:
 
 
 def _rebuild(session: Session, schema: str, name: str, before: list[Column], after: list[Column]) -> Result:
-    """DuckDB alters no table that has CHECKs, so the table is written anew in the same transaction."""
+    """Writes the table again in the same transaction, because DuckDB cannot alter a table that has CHECKs."""
     table, aside = quoted(schema, name), quoted(schema, f"{name}__altered")
     session.con.execute(f"CREATE TABLE {aside} ({', '.join(c.ddl() for c in after)})")
     old_names = [c.name for c in before]
@@ -304,7 +304,7 @@ def truncate(session: Session, tree: exp.TruncateTable) -> Result:
     materialized.refuse(session, name)
     materialized.mark_stale(session, [name if "." in name else f"public.{name}"])
     session.con.execute(f"DELETE FROM {quoted(*split(name))}")
-    session.end("COMMIT")  # TRUNCATE commits, and all before it with it
+    session.end("COMMIT")  # TRUNCATE commits the whole transaction
     return Result(touched=0)
 
 

@@ -1,4 +1,4 @@
-"""Redshift's SQL in, DuckDB's out. Refuses what DuckDB would take and Redshift does not."""
+"""Parses Redshift's SQL, and refuses SQL that DuckDB accepts and Redshift does not."""
 
 from __future__ import annotations
 
@@ -35,12 +35,12 @@ TYPES_REFUSED = {
     "USMALLINT",
 }
 
-KEPT_TOKENS = 256  # texts of which words and placeholders are kept
+KEPT_TOKENS = 256  # statements whose words and placeholders are cached
 _SYNTAX_OF_THEIR_OWN = {"CAST", "CONVERT", "EXTRACT", "TRIM", "POSITION", "SUBSTRING"}
 
 
 class Warehouse(Redshift):
-    """Redshift, with functions left as they are written: what they mean is in local/redshift/functions."""
+    """Redshift's dialect with functions kept as they are written; local/redshift/functions defines them."""
 
     class Parser(Redshift.Parser):
         FUNCTIONS: ClassVar[dict[str, Callable[..., Any]]] = {}
@@ -64,7 +64,7 @@ def tokens(sql: str) -> tuple[Token, ...]:
 
 @lru_cache(KEPT_TOKENS)
 def words(sql: str) -> tuple[str, ...]:
-    """Returns the first words of the statement in upper case, comments left out."""
+    """Returns the first words of the statement in upper case, without comments."""
     return tuple(t.text.upper() for t in tokens(sql)[:4])
 
 
@@ -81,7 +81,7 @@ def split_placeholders(sql: str) -> tuple[tuple[int, int, str], ...]:
 
 
 def bind(sql: str, parameters: Mapping[str, str]) -> str:
-    """Returns `sql` with each `:name` as a string literal, which the database casts as it needs."""
+    """Returns `sql` with each `:name` replaced by a string literal, which the database casts as needed."""
     for start, end, name in reversed(split_placeholders(sql)):
         if name in parameters:
             literal = (
@@ -92,7 +92,7 @@ def bind(sql: str, parameters: Mapping[str, str]) -> str:
 
 
 def strip_table_attributes(sql: str) -> str:
-    """Blanks out DISTSTYLE, DISTKEY, SORTKEY, ENCODE and BACKUP, which say where rows lie and not what they are."""
+    """Replaces DISTSTYLE, DISTKEY, SORTKEY, ENCODE and BACKUP by blanks, because they affect only storage."""
     stream = tokens(sql)
     cut: list[tuple[int, int]] = []
     i = 0
@@ -121,7 +121,7 @@ def parse(sql: str) -> exp.Expr:
     """Returns the tree of one Redshift statement.
 
     Raises:
-        SqlError: Redshift would not parse it; names what it stumbled over and the position.
+        SqlError: Redshift would not parse it; the message names the token and its position.
     """
     tree = _read(sql, Warehouse)
     refuse(tree, sql)
@@ -129,7 +129,7 @@ def parse(sql: str) -> exp.Expr:
 
 
 def read(sql: str) -> exp.Expr:
-    """As `parse`, and takes what other dialects have, with sqlglot's own functions: for queries of the catalog."""
+    """Returns the tree like `parse`, but also accepts other dialects' syntax, for queries of the catalog."""
     return _read(sql, Redshift)
 
 
@@ -137,10 +137,10 @@ def _read(sql: str, grammar: type[Redshift]) -> exp.Expr:
     first = words(sql)
     text = strip_table_attributes(sql) if first[:1] == ("CREATE",) else sql
     stream = tokens(text)
-    for word, following in itertools.pairwise(stream):  # an exact count lies within the error of an approximate one
+    for word, following in itertools.pairwise(stream):  # an exact count is a valid approximate count
         if word.text.upper() == "APPROXIMATE" and following.text.upper() == "COUNT":
             text = f"{text[: word.start]}{' ' * len(word.text)}{text[word.end + 1 :]}"
-    if first[:1] == ("DELETE",) and first[1:2] != ("FROM",):  # FROM may be left out
+    if first[:1] == ("DELETE",) and first[1:2] != ("FROM",):  # FROM is optional
         start = tokens(sql)[0].end + 1
         text = f"{sql[:start]} FROM{sql[start:]}"
     try:
@@ -155,13 +155,13 @@ def _read(sql: str, grammar: type[Redshift]) -> exp.Expr:
 
 
 def _unqualified(node: exp.Expr) -> exp.Expr:
-    """pg_catalog.version() is version(): built-in functions lie in that schema."""
+    """Replaces pg_catalog.version() by version(), because built-in functions are in that schema."""
     is_built_in = isinstance(node, exp.Dot) and node.this.name.lower() == "pg_catalog"
     return node.expression if is_built_in and isinstance(node.expression, exp.Func) else node
 
 
 def refuse(tree: exp.Expr, sql: str) -> None:
-    """Raises SqlError for what is no Redshift SQL although sqlglot and DuckDB take it."""
+    """Raises SqlError for syntax that is not part of Redshift's SQL although sqlglot and DuckDB accept it."""
     for pattern, near in _REFUSED_WORDS:
         bare = _blank_literals(sql)
         if found := re.search(pattern, bare, re.IGNORECASE):
@@ -193,13 +193,13 @@ _REFUSED_WORDS = [
 
 
 def _blank_literals(sql: str) -> str:
-    """Strings, quoted names and comments as blanks, so that words inside them are not taken for SQL."""
+    """Replaces strings, quoted names and comments by blanks, so that words inside them are not treated as SQL."""
     blank = lambda found: " " * len(found[0])  # noqa: E731
     return re.sub(r"'(?:[^'\\]|''|\\.)*'|\"[^\"]*\"|--[^\n]*|/\*.*?\*/", blank, sql, flags=re.DOTALL)
 
 
 def _problem(node: exp.Expr) -> tuple[str, str] | None:
-    """Returns (the word Redshift stumbles over, how to find it) if the node is none of Redshift's grammar."""
+    """Returns (the word of the syntax error, a pattern to find it) if the node is not in Redshift's grammar."""
     match node:
         case exp.Values() if isinstance(node.parent, exp.From | exp.Join | exp.Subquery) or node.args.get("alias"):
             return "VALUES", r"\bVALUES\b"
@@ -256,7 +256,7 @@ def _refuse_merge(tree: exp.Merge, sql: str) -> None:
 
 
 def tables_of(tree: exp.Expr) -> Iterator[str]:
-    """Yields each table that the tree names, as schema.name or name, CTE names left out."""
+    """Yields each table that the tree names, as schema.name or name, without CTEs."""
     ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     for table in tree.find_all(exp.Table):
         name = table.name.lower()

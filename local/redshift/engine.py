@@ -26,7 +26,7 @@ MACROS = Path(__file__).with_name("macros.sql")
 
 
 class Engine:
-    """One database file. Thread-safe: each session has a cursor of its own."""
+    """One database file. Thread-safe: each session has its own cursor."""
 
     def __init__(
         self, path: Path, s3: Any, database_name: str = "ecommerce", copy_jobs_look_at_all_seconds: float = 30.0
@@ -45,14 +45,14 @@ class Engine:
         self.database.execute(catalog_views.bootstrap(database_name))
         self.database.execute(views_sql(database_name))
         self.database_name = database_name
-        self.process_ids = itertools.count(1_073_741_824)  # pids of Redshift's sessions are that large
+        self.process_ids = itertools.count(1_073_741_824)  # process ids of Redshift's sessions have this size
         self.catalog_lock = threading.Lock()
         self.known_columns: dict[
             tuple[str, str], list[Column]
-        ] = {}  # replaced when a change of the catalog is committed
-        self._materialized: materialized.Known | None = None  # until the same
+        ] = {}  # cleared when a change of the catalog is committed
+        self._materialized: materialized.Known | None = None  # cleared at the same time
         self._system: dict[str, list[Column]] = {}
-        # A statement sees no file of the host but those that a COPY downloads.
+        # A statement can read no files of the host except those that a COPY downloads.
         self._folder = tempfile.TemporaryDirectory(prefix="redshift-")
         self.folder = Path(self._folder.name)
         self.database.execute(f"SET allowed_directories = ['{self.folder}']")
@@ -64,7 +64,7 @@ class Engine:
         self.watcher.start()
 
     def isolate(self, level: str) -> None:
-        """Sets the isolation level of the database, SNAPSHOT or SERIALIZABLE; it stays over restarts."""
+        """Sets the isolation level of the database, SNAPSHOT or SERIALIZABLE, which persists across restarts."""
         with contextlib.closing(self.database.cursor()) as con:
             con.execute("UPDATE redshift_standin.isolation SET level = ?", [level])
         self.isolation = level
@@ -73,12 +73,12 @@ class Engine:
         return Session(self)
 
     def forget_catalog(self) -> None:
-        """Forgets what is remembered of the catalog; whoever commits a change of it holds `catalog_lock`."""
+        """Clears the cached catalog. A session that commits a change of the catalog must hold `catalog_lock`."""
         self.known_columns = {}
         self._materialized = None
 
     def materialized(self) -> materialized.Known:
-        """Returns the materialized views that are committed, and what they read."""
+        """Returns the committed materialized views and the tables that they read."""
         found = self._materialized
         if found is None:
             with self.catalog_lock, contextlib.closing(self.database.cursor()) as con:
@@ -89,7 +89,7 @@ class Engine:
         """Returns (DuckDB's schema, its name, the columns) of a view of the catalog.
 
         Raises:
-            SqlError: the schema is one of the catalog's, and the view is not made up here.
+            SqlError: The schema is one of the catalog's, and the view is not implemented here.
         """
         own = schema in {"", "pg_catalog"} and name in VIEWS
         view = name if own else system.view_of(exp.table_(name, db=schema or None))
@@ -119,7 +119,7 @@ class Engine:
             Catalog({}).columns(con, schema or "public", name)
 
     def record_load_errors(self, error: LoadError, session: Session) -> None:
-        """Keeps what was wrong with a load, for sys_load_error_detail."""
+        """Stores the errors of a load for sys_load_error_detail."""
         with contextlib.closing(self.database.cursor()) as con:
             for d in error.details:
                 con.execute(

@@ -1,4 +1,4 @@
-"""Errors as Redshift and the Data API word them."""
+"""Errors with the messages of Redshift and the Data API."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def unsupported(what: str) -> SqlError:
 
 
 def at(sql: str, pattern: str) -> str:
-    """Returns where the first match of `pattern` lies in `sql`, as Redshift writes it: one-based."""
+    """Returns the position of the first match of `pattern` in `sql` in Redshift's form, counted from one."""
     found = re.search(pattern, sql, re.IGNORECASE)
     return f"\n  Position: {found.start() + 1}" if found else ""
 
@@ -28,7 +28,7 @@ def syntax_error(sql: str, near: str, pattern: str | None = None) -> SqlError:
 
 
 def from_duckdb(message: str, sql: str) -> SqlError:
-    """Returns DuckDB's error in Redshift's words, with the position in the statement that was sent."""
+    """Returns DuckDB's error with Redshift's message and the position in the original statement."""
     line = message.split("\n", 1)[0]
     if found := re.search(r'CHECK constraint failed on table "?([^" ]+)"? with expression .*<= (\d+)', line):
         return SqlError(f"ERROR: Value too long for type character varying({found[2]}) in table {found[1]}")

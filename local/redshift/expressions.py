@@ -1,6 +1,6 @@
-"""Expressions: each gets Redshift's type and becomes DuckDB's expression of the same value.
+"""Rules that assign Redshift's type to each expression and rewrite it to a DuckDB expression of the same value.
 
-An expression that has no rule here is refused by name.
+An expression without a rule is refused by name.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ from local.redshift.types import (
 
 
 class Expressions(Comparisons, Operators, Calls):
-    """The rules of expressions; `query` is for those that hold a query."""
+    """The rules of expressions; `query` compiles the queries within them."""
 
     # -- names and values ---------------------------------------------------------------------------------------
 
@@ -70,7 +70,7 @@ class Expressions(Comparisons, Operators, Calls):
         return self._super_column(node, path, scope)
 
     def _super_column(self, node: exp.Expr, path: list[str], scope: Scope) -> Type:
-        """column.key.key, or table.column.key, of a SUPER."""
+        """Rewrites column.key.key, or table.column.key, of a SUPER."""
         if scope.super_source(path[0]):
             base, keys = exp.column(path[0]), path[1:]
         else:
@@ -84,7 +84,7 @@ class Expressions(Comparisons, Operators, Calls):
     def literal(self, node: exp.Expr, scope: Scope) -> Type:
         if node.args.get("is_string"):
             text = str(node.this)
-            if is_mark(node):  # neither empty nor with blanks at its end, else its statement is not kept
+            if is_mark(node):  # statements with empty values or trailing blanks are not cached
                 return Type("VARCHAR", LONGEST_TEXT, is_literal=True)
             return Type(
                 "VARCHAR", max(len(text.encode()), 1), has_blanks=text == "" or text.endswith(" "), is_literal=True
@@ -186,7 +186,7 @@ class Expressions(Comparisons, Operators, Calls):
         return varchar(128)
 
     def navigation(self, node: exp.Expr, scope: Scope) -> Type:
-        """value[0].key of a SUPER: positions from 0, keys folded to lower case."""
+        """Rewrites value[0].key of a SUPER: positions count from 0, and keys are folded to lower case."""
         path, base = "", node
         while isinstance(base, exp.Bracket | exp.Dot):
             if isinstance(base, exp.Bracket):

@@ -1,8 +1,8 @@
-"""What ran: the rows of SYS_QUERY_HISTORY.
+"""The history of statements: the rows of SYS_QUERY_HISTORY.
 
-Each statement is noted in memory, at the cost of a few microseconds. The rows are written where a query asks for them, into a
-database in memory, so that they take no part in anybody's transaction. What is not measured here is NULL.
-Source: Redshift Developer Guide, SYS_QUERY_HISTORY.
+Each statement is recorded in memory, which takes a few microseconds. The rows are written when a query reads them, to
+an in-memory database, so that they are not part of any transaction. Values that are not measured here are NULL. Source:
+Redshift Developer Guide, SYS_QUERY_HISTORY.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ class Entry:
     end_us: int | None = None
     transaction_id: int | None = None
     error: str | None = None
-    rows: Any = None  # how many were returned, or what counts them while the client reads
+    rows: Any = None  # number of returned rows, or their counter while the client reads
 
     def as_row(self) -> dict[str, Any]:
         returned = self.rows if isinstance(self.rows, int | None) else self.rows.taken
@@ -108,7 +108,7 @@ class Entry:
 
 
 def query_type(sql: str) -> str:
-    """Returns the word of the view for this kind of statement: UTILITY for what is neither query, load, DML nor DDL."""
+    """Returns the view's name of this type of statement: UTILITY if it is not a query, load, DML or DDL."""
     try:
         words = dialect.words(sql)
     except SqlError:
@@ -125,7 +125,7 @@ class History:
     def __init__(self, database: duckdb.DuckDBPyConnection) -> None:
         self._database = database
         database.execute(BOOTSTRAP)
-        self._ids = itertools.count(time.time_ns() // 1_000_000)  # above those of an earlier start
+        self._ids = itertools.count(time.time_ns() // 1_000_000)  # larger than those of an earlier start
         self._ended: deque[Entry] = deque(maxlen=KEPT_QUERIES)
         self._running: dict[int, Entry] = {}
         self._lock = threading.Lock()
@@ -141,7 +141,7 @@ class History:
     def end(
         self, entry: Entry, transaction_id: int | None, result: Result | None = None, error: str | None = None
     ) -> None:
-        """Notes how the statement ended, by its result or by its error."""
+        """Records the end of the statement with its result or its error."""
         entry.end_us, entry.transaction_id = _now(), transaction_id
         if error is not None:
             entry.status = "canceled" if "cancelled on user's request" in error else "failed"
@@ -156,7 +156,7 @@ class History:
         self._running.pop(entry.query_id, None)
 
     def write(self) -> None:
-        """Puts the rows where the view reads them."""
+        """Writes the rows to the table that the view reads."""
         with self._lock:
             rows = [entry.as_row() for entry in (*self._ended, *list(self._running.values()))]
             with self._database.cursor() as con:

@@ -25,10 +25,10 @@ _MICROSECONDS = {
 
 
 def interval(node: exp.Expr) -> exp.Expr:
-    """DuckDB's constant for an interval literal.
+    """Returns the DuckDB constant for an interval literal.
 
     Raises:
-        SqlError: it is no literal, or names no date part.
+        SqlError: It is not a literal, or its unit is not a date part.
     """
     value, unit = node.this, node.args.get("unit")
     if isinstance(value, exp.Neg) and isinstance(value.this, exp.Literal):

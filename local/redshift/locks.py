@@ -1,10 +1,12 @@
-"""Table locks. A writer holds its tables until its transaction ends; LOCK holds readers up too.
+"""Locks of tables, and conflicts of transactions.
 
-And what conflicts, at the two isolation levels of a database. SNAPSHOT: rows that a transaction changes must be as they were
-when its snapshot was taken. SERIALIZABLE: besides, there must be an order in which the transactions, one after the other, would
-have read what they did. Redshift looks at rows, this at tables: of those of which a committed transaction changed or deleted
-some (insertions conflict with nothing), and of those that a transaction read and another wrote meanwhile.
-Source: Redshift Database Developer Guide, "Isolation levels in Amazon Redshift".
+A writer holds its tables until its transaction ends; LOCK also blocks readers.
+
+Conflicts depend on the isolation level of the database. SNAPSHOT: the rows that a transaction changes must not have
+changed since its snapshot was taken. SERIALIZABLE: in addition, there must be a serial order in which the transactions
+would have read the same data. Redshift compares rows, this module compares tables: those in which a committed
+transaction changed or deleted rows (insertions cause no conflict), and those that one transaction read and another
+wrote in the meantime. Source: Redshift Database Developer Guide, "Isolation levels in Amazon Redshift".
 """
 
 from __future__ import annotations
@@ -15,10 +17,10 @@ from dataclasses import dataclass, field
 
 from local.redshift.errors import SqlError
 
-WAKE_SECONDS = 0.2  # how soon a waiter sees that it was cancelled
+WAKE_SECONDS = 0.2  # interval at which a waiting session checks whether it was canceled
 
 
-SNAPSHOT, SERIALIZABLE = "SNAPSHOT", "SERIALIZABLE"  # a workgroup's default, and what a database may be altered to
+SNAPSHOT, SERIALIZABLE = "SNAPSHOT", "SERIALIZABLE"  # the default, and the alternative
 
 
 def conflict(table: str) -> SqlError:
@@ -27,7 +29,7 @@ def conflict(table: str) -> SqlError:
 
 @dataclass(eq=False)
 class Transaction:
-    """What a transaction read and wrote, by table."""
+    """The tables that a transaction read and wrote."""
 
     snapshot: int
     reads: set[str] = field(default_factory=set)
@@ -35,7 +37,10 @@ class Transaction:
     committed: int | None = None  # the number of its commit
 
     def is_before(self, other: Transaction) -> bool:
-        """Returns whether each order of the two has this one first: the other saw it, or it read what the other then wrote."""
+        """Returns whether this one precedes the other in every serial order.
+
+        This is so if the other saw it, or if it read tables that the other then wrote.
+        """
         if self.committed is not None and self.committed <= other.snapshot:
             return bool(self.writes & (other.reads | other.writes) or self.reads & other.writes)
         return bool(self.reads & other.writes)
@@ -44,16 +49,16 @@ class Transaction:
 class Locks:
     def __init__(self) -> None:
         self._changed = threading.Condition()
-        self.conflicts: dict[str, int] = {}  # table to how many transactions were refused there
-        self._transactions: list[Transaction] = []  # those that are open, and those that they overlap with
+        self.conflicts: dict[str, int] = {}  # number of refused transactions by table
+        self._transactions: list[Transaction] = []  # open ones and those that overlap with them
         self._writer: dict[str, object] = {}
         self._exclusive: dict[str, object] = {}
         self._waits_for: dict[object, object] = {}
         self._commits = 0
-        self._changed_by: dict[str, int] = {}  # table to the number of the last commit that changed rows of it
+        self._changed_by: dict[str, int] = {}  # number of the last commit that changed rows, by table
 
     def begin(self) -> Transaction:
-        """Returns a transaction that sees what is committed."""
+        """Returns a transaction that sees all committed data."""
         with self._changed:
             transaction = Transaction(self._commits)
             self._transactions.append(transaction)
@@ -62,10 +67,10 @@ class Locks:
     def note(
         self, transaction: Transaction, *, isolation: str, reads: Iterable[str] = (), writes: Iterable[str] = ()
     ) -> None:
-        """Notes what a statement reads and writes.
+        """Records the tables that a statement reads and writes.
 
         Raises:
-            SqlError: there is no order of the transactions that are open any more, and the database is SERIALIZABLE.
+            SqlError: The database is SERIALIZABLE, and the open transactions no longer have a serial order.
         """
         with self._changed:
             transaction.reads |= set(reads)
@@ -74,10 +79,10 @@ class Locks:
                 raise self._refused(min(transaction.writes | transaction.reads))
 
     def change(self, transaction: Transaction, table: str) -> None:
-        """Checks that nobody changed rows of the table since the snapshot.
+        """Checks that no transaction changed rows of the table since the snapshot.
 
         Raises:
-            SqlError: somebody did.
+            SqlError: A transaction did.
         """
         with self._changed:
             if self._changed_by.get(table, 0) > transaction.snapshot:
@@ -100,7 +105,7 @@ class Locks:
         return False
 
     def end(self, transaction: Transaction, changed: Iterable[str], *, is_committed: bool) -> None:
-        """Notes the end, and with a commit the tables of which rows were changed or deleted."""
+        """Records the end of a transaction and, if it committed, the tables in which rows were changed or deleted."""
         with self._changed:
             if is_committed:
                 self._commits += 1
@@ -115,7 +120,7 @@ class Locks:
         """Waits until no other transaction writes the tables, then holds them.
 
         Raises:
-            SqlError: the wait was cancelled, or would never end.
+            SqlError: The wait was canceled, or there is a deadlock.
         """
         for table in sorted(set(tables)):
             with self._changed:
@@ -123,7 +128,7 @@ class Locks:
                 self._writer[table] = owner
 
     def exclude(self, owner: object, tables: Iterable[str], cancelled: Callable[[], bool]) -> None:
-        """As `write`, and readers wait as well (ACCESS EXCLUSIVE)."""
+        """Locks the tables like `write`, and makes readers wait as well (ACCESS EXCLUSIVE)."""
         names = sorted(set(tables))
         self.write(owner, names, cancelled)
         with self._changed:
@@ -131,7 +136,7 @@ class Locks:
                 self._exclusive[table] = owner
 
     def read(self, owner: object, tables: Iterable[str], cancelled: Callable[[], bool]) -> None:
-        """Waits until no other transaction has the tables under LOCK."""
+        """Waits until no other transaction holds the tables with LOCK."""
         for table in sorted(set(tables)):
             with self._changed:
                 self._wait(owner, self._exclusive, table, cancelled)

@@ -1,8 +1,8 @@
-"""Marks: what stands in a statement for a parameter's value, so that it is read and translated once for all values.
+"""Marks, which represent parameter values in a statement, so that it is parsed and translated once for all values.
 
-A mark is a string literal, as the value would be. Where the translation makes something of a literal, as of a time in a text, the
-mark says what (its kind), and that is done when the value is put in. Where the value decides about the translation, there is
-`NeedsValue`, and the statement is read with its values.
+A mark is a string literal, as the value would be. If the translation converts a literal, such as a time in a text, the
+mark records the conversion (its kind), which is applied when the value is inserted. If the translation depends on the
+value, it raises `NeedsValue`, and the statement is parsed with its values.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from sqlglot import exp
 
 from local.redshift.errors import SqlError
 
-# Of Unicode's private use, so that no SQL has them; between them are the parameter's name and the kind.
+# Characters of Unicode's private use area, which no SQL contains. The parameter's name and the kind are between them.
 OPEN, CLOSE = "\ue0a1", "\ue0a2"
 _MARK = re.compile(f"{OPEN}([^{CLOSE}]+?)(?:/([a-z]+))?{CLOSE}")
 _SOLE = re.compile(f"'{OPEN}[^{CLOSE}]+{CLOSE}'")
 
 
 class NeedsValue(SqlError):  # noqa: N818
-    """What is translated depends on the value of a parameter."""
+    """The translation depends on the value of a parameter."""
 
 
 def mark(name: str, kind: str = "") -> str:
@@ -33,7 +33,7 @@ def is_mark(node: exp.Expr) -> bool:
 
 
 def of_kind(node: exp.Expr, kind: str) -> exp.Expr:
-    """The mark, with what is made of its value."""
+    """Returns the mark with the conversion of its value."""
     found = _MARK.fullmatch(node.name)
     if not found or found[2] not in (None, kind):
         raise NeedsValue(f"the parameter in {node.name}")
@@ -41,10 +41,10 @@ def of_kind(node: exp.Expr, kind: str) -> exp.Expr:
 
 
 def text_of(node: exp.Expr) -> str:
-    """The text of a literal that the translation reads.
+    """Returns the text of a literal whose value the translation needs.
 
     Raises:
-        NeedsValue: it is a mark.
+        NeedsValue: It is a mark.
     """
     if is_mark(node):
         raise NeedsValue(f"the parameter in {node.name}")
@@ -52,13 +52,13 @@ def text_of(node: exp.Expr) -> str:
 
 
 def is_fillable(sql: str, names: frozenset[str]) -> bool:
-    """Whether each mark in DuckDB's SQL is a literal by itself, and none of the names got lost."""
+    """Returns whether each mark in DuckDB's SQL is a separate literal, and all names are present."""
     found = {m[1] for m in _MARK.finditer(sql)}
     return names <= found and sql.count(OPEN) == len(_SOLE.findall(sql))
 
 
 def filled(sql: str, values: Mapping[str, str], kinds: Mapping[str, Callable[[str], str]]) -> str:
-    """Returns DuckDB's SQL with the values in the place of the marks."""
+    """Returns DuckDB's SQL with the marks replaced by the values."""
 
     def value(found: re.Match[str]) -> str:
         given = values[found[1]]

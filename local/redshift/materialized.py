@@ -1,7 +1,8 @@
-"""Materialized views: a table that keeps what a query gave, and the query.
+"""Materialized views: a table with the result of a query, and the query.
 
-A refresh computes it anew, which gives what Redshift's incremental refresh gives. A view is stale once a table that it reads was
-written since. Source: Redshift Developer Guide, CREATE, REFRESH and DROP MATERIALIZED VIEW, SVV_MV_INFO.
+A refresh computes the whole result again, which equals the result of Redshift's incremental refresh. A view is stale if
+a table that it reads was written since the last refresh. Source: Redshift Developer Guide, CREATE, REFRESH and DROP
+MATERIALIZED VIEW, SVV_MV_INFO.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from local.redshift.session import Session
 
 KEPT, STALE = f"{SYSTEM_SCHEMA}.materialized", f"{SYSTEM_SCHEMA}.stale"
-# A row of `stale` says that a table which the view reads was written: rows are added side by side, and no two writers meet.
+# A row of `stale` records that a table of the view was written. Rows are only added, so writers do not conflict.
 BOOTSTRAP = f"""
 CREATE TABLE IF NOT EXISTS {KEPT} (table_schema VARCHAR, table_name VARCHAR, statement VARCHAR, search_path VARCHAR);
 CREATE TABLE IF NOT EXISTS {STALE} (table_schema VARCHAR, table_name VARCHAR);
@@ -55,7 +56,7 @@ class Known:
 
 
 def known(con: duckdb.DuckDBPyConnection) -> Known:
-    """Returns what there is as the connection sees it."""
+    """Returns the materialized views that the connection sees."""
     names = frozenset(f"{s}.{n}" for s, n in con.execute(f"SELECT table_schema, table_name FROM {KEPT}").fetchall())
     rows = con.execute(
         f"""SELECT d.table_schema || '.' || d.table_name, d.view_schema || '.' || d.view_name FROM {SYSTEM_SCHEMA}.dependencies d
@@ -68,14 +69,14 @@ def known(con: duckdb.DuckDBPyConnection) -> Known:
 
 
 def refuse(session: Session, name: str) -> None:
-    """Raises SqlError where the name is a materialized view's: only a refresh changes one."""
+    """Raises SqlError if the name is that of a materialized view, which only a refresh can change."""
     full = name if "." in name else f"public.{name}"
     if name not in session.temporary and full in session.materialized().names:
         raise SqlError(f'ERROR: cannot change materialized view "{split(full)[1]}"')
 
 
 def mark_stale(session: Session, tables: Iterable[str]) -> None:
-    """Notes that the transaction writes tables, named with their schemas, for the views that read them."""
+    """Marks the views that read these tables, named with their schemas, as stale."""
     readers = session.materialized().readers
     for name in {name for table in tables for name in readers.get(table, ())}:
         session.con.execute(f"INSERT INTO {STALE} VALUES (?, ?)", list(split(name)))
@@ -85,14 +86,14 @@ def create(session: Session, tree: exp.Create, sql: str) -> Result:
     """Runs CREATE MATERIALIZED VIEW.
 
     Raises:
-        SqlError: the query has what such a view may not have, or AUTO REFRESH YES is asked for.
+        SqlError: The query uses a feature that is not allowed in such a view, or AUTO REFRESH YES is requested.
     """
     for option in tree.args["properties"].find_all(exp.AutoRefreshProperty):
         if option.this.name.upper() == "YES":
             raise unsupported("AUTO REFRESH YES: nothing refreshes by itself here, so it")
     place, name = tree.this.db.lower() or "public", tree.this.name.lower()
     bases = _bases(session, tree.expression)
-    session.lock([DDL_LOCK, *bases])  # what a writer does meanwhile would be missed
+    session.lock([DDL_LOCK, *bases])  # concurrent writes would be missed
     session.begin()
     session.note(reads=bases)
     if exists(session, place, name):
@@ -111,7 +112,7 @@ def create(session: Session, tree: exp.Create, sql: str) -> Result:
 
 
 def _bases(session: Session, query: exp.Expr) -> list[str]:
-    """Returns the tables of the query, with their schemas."""
+    """Returns the tables of the query with their schemas."""
     found = []
     for node in query.find_all(exp.Order, exp.Limit, exp.Offset):
         if isinstance(node, exp.Limit | exp.Offset) or isinstance(node.parent, exp.Query):
@@ -140,7 +141,7 @@ def refresh(session: Session, sql: str, in_transaction: bool) -> Result:
         raise unsupported("REFRESH MATERIALIZED VIEW ... CASCADE")
     reader.accept("RESTRICT")
     reader.end()
-    if in_transaction:  # an incremental refresh does not see the transaction's own rows, a full one does
+    if in_transaction:  # only a full refresh sees the transaction's own rows
         raise unsupported("REFRESH MATERIALIZED VIEW in a transaction block")
     place, name, _ = session.lookup(path[-2] if len(path) > 1 else "", path[-1])
     session.lock([f"{place}.{name}"])
@@ -173,7 +174,7 @@ def refresh(session: Session, sql: str, in_transaction: bool) -> Result:
 
 
 def drop(session: Session, place: str, name: str) -> None:
-    """Drops the view, which has been found to be one."""
+    """Drops a view that is known to be materialized."""
     session.con.execute(f"DROP TABLE {quoted(place, name)}")
     for kept in (KEPT, STALE):
         session.con.execute(f"DELETE FROM {kept} WHERE table_schema = ? AND table_name = ?", [place, name])
@@ -183,7 +184,7 @@ def drop(session: Session, place: str, name: str) -> None:
 
 
 def statement_of(session: Session, place: str, name: str) -> str | None:
-    """Returns the statement that made the view; None where it is no materialized one."""
+    """Returns the statement that created the view, or None if it is not a materialized view."""
     row = session.con.execute(
         f"SELECT statement FROM {KEPT} WHERE table_schema = ? AND table_name = ?", [place, name]
     ).fetchone()

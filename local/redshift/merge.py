@@ -1,4 +1,4 @@
-"""MERGE, with what Redshift refuses of it."""
+"""MERGE, with the restrictions of Redshift."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def _merge(session: Session, tree: exp.Merge, sql: str) -> Result:
     place, _, columns = session.lookup(*split(name))
     whens = tree.args["whens"].expressions
     insert = whens[1].args["then"]
-    if not insert.expression:  # INSERT VALUES (...) fills the columns in order; sqlglot reads a function VALUES()
+    if not insert.expression:  # INSERT VALUES (...) fills the columns in order; sqlglot parses a function VALUES()
         insert.set("expression", exp.Tuple(expressions=insert.this.expressions[0].expressions))
         insert.set("this", exp.Tuple(expressions=[exp.column(c.name) for c in columns]))
     session.note(reads={name} | session.bases(dialect.tables_of(source)), writes=[name])
@@ -50,7 +50,7 @@ def _merge(session: Session, tree: exp.Merge, sql: str) -> Result:
 
 
 def _remove_duplicates(session: Session, sql: str) -> Result:
-    """MERGE INTO t USING s ON ... REMOVE DUPLICATES: s's rows replace, and neither side keeps two equal rows."""
+    """Runs MERGE INTO t USING s ON ... REMOVE DUPLICATES: rows of s replace those of t, and duplicates are removed."""
     head = re.sub(r"\bREMOVE\s+DUPLICATES\s*;?\s*$", "", sql.strip(), flags=re.IGNORECASE)
     whole = head + " WHEN MATCHED THEN DELETE WHEN NOT MATCHED THEN INSERT VALUES (1)"
     tree = dialect.parse(whole)

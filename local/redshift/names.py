@@ -8,7 +8,7 @@ import duckdb
 from sqlglot import exp
 
 TABLE_NAME = r'((?:"?[\w#]+"?\.)?"?[\w#]+"?)'
-DDL_LOCK = "catalog"  # DDL transactions follow each other
+DDL_LOCK = "catalog"  # DDL transactions are serialized
 
 
 def bare(sql: str) -> str:

@@ -1,4 +1,4 @@
-"""What Redshift calls a column of a result that has no alias."""
+"""Redshift's names for result columns without an alias."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ _TYPES = {
 
 
 def default_name(node: exp.Expr) -> str:
-    """Returns the name, as PostgreSQL 8.0 and the examples of the Developer Guide give it."""
+    """Returns the name according to PostgreSQL 8.0 and the examples of the Developer Guide."""
     match node:
         case exp.Column():
             return str(node.name).lower()

@@ -1,4 +1,4 @@
-"""Arithmetic and the other operators."""
+"""Rules for arithmetic and other operators."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from local.redshift.types import (
 
 
 class Operators(Rules):
-    """Arithmetic and the other operators."""
+    """Rules for arithmetic and other operators."""
 
     def negative(self, node: exp.Expr, scope: Scope) -> Type:
         kind = self.visit(node.this, scope)
@@ -77,7 +77,7 @@ class Operators(Rules):
         raise SqlError(f"ERROR: operator does not exist: {sql_name(left)} {sign} {sql_name(right)}")
 
     def _widen(self, node: exp.Expr, left: Type, right: Type) -> None:
-        """Makes DuckDB compute in the type that Redshift computes in."""
+        """Makes DuckDB compute in the same type as Redshift."""
         if left.is_integer and right.is_integer:
             wide = arithmetic("+", left, right)
             for key, kind in (("this", left), ("expression", right)):
@@ -96,7 +96,7 @@ class Operators(Rules):
                     node.set(key, cast(node.args[key], "DOUBLE"))
 
     def _with_literal(self, node: exp.Expr, sign: str, left: Type, right: Type) -> Type:
-        """A bare text beside a number takes the number's type."""
+        """Converts a bare text literal beside a number to the number's type."""
         key, kind = ("this", right) if left.is_literal else ("expression", left)
         new, _ = converted(node.args[key], left if left.is_literal else right, kind, is_sized=False)
         node.set(key, new)

@@ -1,4 +1,4 @@
-"""Types of the system catalog, as PostgreSQL 8.0's pg_type numbers them, and Redshift's words for types and encodings."""
+"""Types of the system catalog with the OIDs of PostgreSQL 8.0, and Redshift's names of types and encodings."""
 
 from __future__ import annotations
 
@@ -82,12 +82,12 @@ FORMATS = {
 }
 
 
-# Of attencodingtype, whose numbers are Redshift's own: format_encoding() says which is which.
+# Values of attencodingtype. The numbers are specific to Redshift; format_encoding() maps them to names.
 ENCODINGS = (
     "['none', 'az64', 'bytedict', 'delta', 'delta32k', 'lzo', 'mostly8', 'mostly16', 'mostly32', 'runlength', 'text255', "
     "'text32k', 'zstd']"
 )
-# What a column gets that says nothing (Database Developer Guide, CREATE TABLE, ENCODE).
+# The encoding of a column that declares none (Database Developer Guide, CREATE TABLE, ENCODE).
 DEFAULT_ENCODING = (
     "WHEN e.encoding IS NOT NULL AND e.encoding <> 'auto' THEN e.encoding "
     "WHEN list_contains(a.sortkey, c.name) THEN 'none' "
@@ -102,7 +102,7 @@ def words(column: str, table: dict[str, str]) -> str:
 
 
 def empty(columns: str) -> str:
-    """A view without rows; columns are text, unless said otherwise."""
+    """Returns the SQL of a view without rows; columns are text unless another type is given."""
     pairs = [(word.partition(":")[0], word.partition(":")[2] or "VARCHAR") for word in columns.split()]
     return "SELECT " + ", ".join(f'CAST(NULL AS {kind}) AS "{name}"' for name, kind in pairs) + " WHERE FALSE"
 

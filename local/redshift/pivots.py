@@ -1,4 +1,4 @@
-"""PIVOT and UNPIVOT in a FROM clause, as the queries that they stand for.
+"""Rewrites PIVOT and UNPIVOT in a FROM clause to the equivalent queries.
 
 Source: Redshift Developer Guide, FROM clause, "PIVOT and UNPIVOT examples" with its usage notes.
 """
@@ -14,10 +14,10 @@ _SOURCE = "pivoted__"
 
 
 def source_of(node: exp.Expr) -> exp.Select:
-    """Returns a query of all rows of what is pivoted, in a place of its own.
+    """Returns a separate query of all rows of the pivoted source.
 
     Raises:
-        SqlError: it is a join, or is pivoted twice.
+        SqlError: The source is a join, or is pivoted twice.
     """
     if len(node.args["pivots"]) != 1 or node.args.get("joins"):
         raise SqlError("ERROR: PIVOT and UNPIVOT are not supported for joins, PIVOT or UNPIVOT")
@@ -29,10 +29,10 @@ def source_of(node: exp.Expr) -> exp.Select:
 
 
 def rewritten(node: exp.Expr, columns: list[str]) -> exp.Subquery:
-    """Returns the query that gives what PIVOT or UNPIVOT gives.
+    """Returns the query that is equivalent to PIVOT or UNPIVOT.
 
     Args:
-        columns: names of what is pivoted; those that the clause does not name come first in the result.
+        columns: names of the columns of the source; those that the clause does not name come first in the result.
     """
     pivot = node.args["pivots"][0]
     [field] = pivot.args["fields"] if len(pivot.args["fields"]) == 1 else [None]
@@ -54,7 +54,7 @@ def _known(name: str, columns: list[str]) -> str:
 
 
 def _value(item: exp.Expr) -> tuple[exp.Expr, str]:
-    """An item of IN, and what its column is called."""
+    """Returns an item of IN and the name of its column."""
     if isinstance(item, exp.PivotAlias):
         return item.this, str(item.args["alias"].name).lower()
     value = item.this if isinstance(item, exp.Neg) else item

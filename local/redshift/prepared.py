@@ -1,7 +1,8 @@
-"""Statements that are read and translated once: the same text with other parameters, later or in another session.
+"""Statements that are parsed and translated once and reused with other parameters, also in other sessions.
 
-Parsing and translating takes a hundred times as long as what DuckDB does with a small statement. A parameter stands in the tree and
-in DuckDB's SQL as a mark, a string literal as its value would be; what is done with a statement does not depend on the value.
+Parsing and translating takes a hundred times as long as DuckDB needs for a small statement. In the tree and in DuckDB's
+SQL a parameter is represented by a mark, a string literal as its value would be, so the translation does not depend on
+the value.
 """
 
 from __future__ import annotations
@@ -21,12 +22,12 @@ from local.redshift.marks import OPEN, filled, is_fillable, mark
 from local.redshift.translation import Compiled, Translator
 
 KEPT_STATEMENTS = 256
-KEPT_TEXT_MAX = 20_000  # characters; longer ones are lists of values, which do not come again
-KEPT_TRANSLATIONS = 8  # of one statement: one for each state of its tables
-_STATEMENT, _TRANSACTION = "statement time", "transaction time"  # no parameter has a blank in its name
+KEPT_TEXT_MAX = 20_000  # characters; longer ones are lists of values, which are not repeated
+KEPT_TRANSLATIONS = 8  # for each statement: one for each state of its tables
+_STATEMENT, _TRANSACTION = "statement time", "transaction time"  # names of parameters contain no blanks
 _CLOCK = Clock(mark(_STATEMENT), mark(_TRANSACTION))
 
-Found = tuple[str, str, list[Column]]  # DuckDB's schema and name of a table, its columns
+Found = tuple[str, str, list[Column]]  # schema and name of a table in DuckDB, and its columns
 Lookup = Callable[[str, str], Found]
 
 
@@ -34,7 +35,7 @@ class Prepared:
     """A query, INSERT, UPDATE, DELETE or CREATE TABLE AS.
 
     Attributes:
-        tree: as Redshift reads it, with marks for the parameters. It is not to be changed.
+        tree: the parsed statement with marks for the parameters. It must not be changed.
         tables: each table that it names, as schema.name or name.
     """
 
@@ -44,14 +45,14 @@ class Prepared:
         self._translated: dict[object, Compiled | None] = {}
 
     def compiled(self, lookup: Lookup, clock: Clock, facts: dict[str, str], parameters: Mapping[str, str]) -> Compiled:
-        """Returns DuckDB's SQL, of CREATE TABLE AS its query's, with the values of the parameters and of the clock.
+        """Returns DuckDB's SQL with the values of parameters and clock; for CREATE TABLE AS, that of its query.
 
         Args:
-            lookup: (schema or '', table) to what it is.
-            facts: database, schema and user, for the functions that tell them.
+            lookup: maps (schema or '', table) to the table.
+            facts: database, schema and user, for the functions that return them.
 
         Raises:
-            SqlError: something of it has no translation.
+            SqlError: A part of the statement has no translation.
         """
         known: dict[tuple[str, str], Found] = {}
         for table in self.tables:
@@ -66,7 +67,7 @@ class Prepared:
                 self._translated.clear()
             self._translated[state] = self._once(lambda schema, name: known[schema, name], facts)
         kept = self._translated[state]
-        if kept is None:  # what it becomes depends on the values
+        if kept is None:  # the translation depends on the values
             bound = dialect.bind(self.sql, parameters)
             return Translator(bound, lambda schema, name: known[schema, name], clock, facts).statement(
                 dialect.parse(bound)
@@ -77,7 +78,7 @@ class Prepared:
     def _once(self, lookup: Lookup, facts: dict[str, str]) -> Compiled | None:
         try:
             found = Translator(self.sql, lookup, _CLOCK, facts).statement(self.tree)
-        except SqlError:  # it depends on a value, or it is wrong, and then the message is to name the value
+        except SqlError:  # it depends on a value, or it is invalid and the message must name the value
             return None
         return found if is_fillable(found.sql, self._names) else None
 
@@ -97,9 +98,10 @@ def _prepared(sql: str, names: frozenset[str]) -> Prepared | None:
 
 
 def prepared(sql: str, parameters: Mapping[str, str]) -> Prepared | None:
-    """Returns the statement, or None where it is read with its values: of another kind, too long, or wrong.
+    """Returns the statement, or None if it must be parsed with its values: of another kind, too long, or invalid.
 
-    A value that ends with a blank is compared otherwise, and an empty one joined otherwise, so it is not kept either.
+    Values with trailing blanks are compared differently and empty values are concatenated differently, so statements
+    with such values are not cached either.
     """
     if len(sql) > KEPT_TEXT_MAX or OPEN in sql:
         return None

@@ -1,4 +1,4 @@
-"""What is kept of users, groups, roles and grants, and the views and functions that show it (`privileges`)."""
+"""Tables of users, groups, roles and grants, and the views and functions that show them (`privileges`)."""
 
 from __future__ import annotations
 
@@ -61,7 +61,9 @@ _SUPER = ", ".join(f"'{name}'" for name in SUPERUSERS)
 
 
 def _macro(name: str, kind: str, condition: str, words: tuple[str, ...], everybody: str = "FALSE") -> str:
-    """A function that says whether somebody may; without the first argument, whether the one who asks, who may everything.
+    """Returns the SQL of a function that checks a privilege of a user, or of the caller if no user is given.
+
+    The caller has all privileges.
 
     `everybody` is a condition under which no grant is needed.
     """
@@ -85,7 +87,7 @@ _KNOWN_DATABASE = (
     f"(SELECT CASE WHEN COUNT(*) = 0 THEN error('database \"' || o || '\" does not exist') ELSE TRUE END "
     f"FROM {SYSTEM_SCHEMA}.pg_database WHERE datname = lower(o))"
 )
-# A view of the system, which everybody may read.
+# A system view, which everybody may read.
 _IS_SYSTEM = (
     f"list_contains((SELECT list(v.view_name) FROM duckdb_views() v WHERE v.schema_name = '{SYSTEM_SCHEMA}' "
     "AND regexp_matches(v.view_name, '^(pg|svv|svl|stl|stv|sys)_')), "

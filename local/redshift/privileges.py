@@ -1,7 +1,8 @@
-"""Users, groups and roles, and what was granted to them.
+"""Users, groups and roles, and the privileges that were granted to them.
 
-It is kept and shown. Nothing is checked by it, because the one user who logs in here is a superuser: so a user who could log in
-cannot be made. Source: Redshift Developer Guide, GRANT, REVOKE, CREATE ROLE, CREATE GROUP, CREATE USER, SVV_RELATION_PRIVILEGES.
+Grants are stored and shown, but not enforced, because the only user who can log in here is a superuser. A user who
+could log in can therefore not be created. Source: Redshift Developer Guide, GRANT, REVOKE, CREATE ROLE, CREATE GROUP,
+CREATE USER, SVV_RELATION_PRIVILEGES.
 """
 
 from __future__ import annotations
@@ -151,7 +152,7 @@ def grant(session: Session, sql: str, in_transaction: bool) -> Result:
     """Runs GRANT.
 
     Raises:
-        SqlError: a name that is not there, a privilege that such an object has not, or a form that is not kept here.
+        SqlError: A name does not exist, a privilege does not apply to the object, or a form is not supported here.
     """
     reader = Reader(sql)
     _change(session)
@@ -175,7 +176,7 @@ def grant(session: Session, sql: str, in_transaction: bool) -> Result:
 
 
 def revoke(session: Session, sql: str, in_transaction: bool) -> Result:
-    """Runs REVOKE; raises SqlError as `grant` does."""
+    """Runs REVOKE. Raises SqlError like `grant`."""
     reader = Reader(sql)
     _change(session)
     reader.expect("REVOKE")

@@ -1,4 +1,4 @@
-"""Queries and DML: names are looked up, types follow them through subqueries and WITH, and DuckDB's SQL comes out."""
+"""Compiles queries and DML to DuckDB's SQL: resolves names, and tracks types through subqueries and WITH."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ class Queries(Expressions):
     """Compiles one statement.
 
     Args:
-        lookup: (schema or '', table) to (DuckDB's schema or '', table, columns); raises where there is none.
+        lookup: maps (schema or '', table) to (DuckDB's schema or '', table, columns); raises if the table does not
+            exist.
     """
 
     sql: str
@@ -55,7 +56,7 @@ class Queries(Expressions):
     # -- queries ------------------------------------------------------------------------------------------------
 
     def query(self, node: exp.Expr, scope: Scope) -> Columns:
-        """Compiles a query where it stands and returns its columns."""
+        """Compiles a query in place and returns its columns."""
         if isinstance(node, exp.Subquery):
             extra = [
                 k for k, v in node.args.items() if v and k not in {"this", "alias", "with_", "order", "limit", "offset"}
@@ -268,7 +269,7 @@ class Queries(Expressions):
             self.blanks.add(items[i].sql("duckdb"))
 
     def _solid_groups(self, node: exp.Expr) -> None:
-        """Puts a guard around what is grouped by, where it may end with blanks: two such texts are one group on Redshift."""
+        """Guards grouped texts that may end with blanks, because trailing blanks do not separate groups on Redshift."""
         wanted, self.blanks = self.blanks, set()
         parts = [
             *node.expressions,
@@ -286,7 +287,7 @@ class Queries(Expressions):
             self._guard(child, wanted)
 
     def _solid(self, node: exp.Expr, columns: Columns) -> Columns:
-        """The same for DISTINCT and set operations: the columns that may end with blanks are guarded."""
+        """Guards columns that may end with blanks in DISTINCT and set operations."""
         if not any(kind.has_blanks for _, kind in columns):
             return columns
         if isinstance(node, exp.Subquery):
@@ -349,7 +350,7 @@ def _renamed(columns: Columns, names: list[str]) -> Columns:
 
 
 def folded(tree: exp.Expr) -> None:
-    """Folds and quotes every name: Redshift folds quoted names too, and DuckDB reserves other words."""
+    """Folds names to lower case and quotes them: Redshift folds quoted names, too, and DuckDB reserves other words."""
     for identifier in tree.find_all(exp.Identifier):
         identifier.set("this", identifier.name.lower())
         identifier.set("quoted", True)

@@ -1,4 +1,4 @@
-"""Reads a command word by word, where sqlglot has no tree for it."""
+"""Reads commands word by word if sqlglot cannot parse them."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from sqlglot.tokenizer_core import Token, TokenType
 from local.redshift import dialect
 from local.redshift.errors import SqlError, syntax_error
 
-_ONE_TEXT = {TokenType.COMMAND, TokenType.SHOW}  # words after which the tokenizer takes the rest for one text
+_ONE_TEXT = {TokenType.COMMAND, TokenType.SHOW}  # the tokenizer returns the rest after these words as one text
 
 
 class Reader:
-    """The words of one statement, from the first."""
+    """The words of one statement, read from the first to the last."""
 
     def __init__(self, sql: str) -> None:
         self.sql = sql
@@ -26,7 +26,7 @@ class Reader:
         return self._tokens[self._at] if self._at < len(self._tokens) else None
 
     def accept(self, *words: str) -> bool:
-        """Goes over the words where they come next; returns whether they do."""
+        """Consumes the words if they come next, and returns whether they did."""
         following = self._tokens[self._at : self._at + len(words)]
         if [t.text.upper() for t in following] != list(words):
             return False
@@ -38,7 +38,7 @@ class Reader:
             raise self.error()
 
     def one_of(self, words: set[str]) -> str | None:
-        """Goes over the next word where it is one of these, and returns it in upper case."""
+        """Consumes the next word if it is one of these, and returns it in upper case, or None."""
         token = self._next
         if token is None or token.text.upper() not in words:
             return None
@@ -46,7 +46,7 @@ class Reader:
         return str(token.text.upper())
 
     def name(self) -> str:
-        """Returns an identifier in lower case; one of the system's roles has a colon."""
+        """Returns an identifier in lower case; names of system roles contain a colon."""
         token = self._next
         if token is None or token.token_type is TokenType.STRING or not token.text.replace(":", "").strip("(),.;"):
             raise self.error()

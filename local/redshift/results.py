@@ -1,4 +1,4 @@
-"""What a statement gives."""
+"""Results of statements."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ FETCH_ROWS = 10_000
 
 @dataclass
 class Result:
-    """What one statement gave: rows with their columns, or the number of rows that it touched."""
+    """The result of one statement: rows with their columns, or the number of affected rows."""
 
     columns: list[Column] = field(default_factory=list)
     rows: list[tuple[Any, ...]] = field(default_factory=list)
@@ -39,7 +39,7 @@ def fetched(cursor: duckdb.DuckDBPyConnection, columns: list[Column]) -> Result:
     """Returns all rows of a query.
 
     Raises:
-        SqlError: the result is larger than the Data API delivers.
+        SqlError: The result exceeds the limits of the Data API.
     """
     rows: list[tuple[Any, ...]] = []
     size = 0
@@ -56,10 +56,10 @@ def fetched(cursor: duckdb.DuckDBPyConnection, columns: list[Column]) -> Result:
 
 
 def result_columns(columns: Columns, described: Sequence[Any]) -> list[Column]:
-    """Returns the columns as Redshift types them.
+    """Returns the columns with Redshift's types.
 
     Raises:
-        SqlError: DuckDB computes another type, so that the values might differ as well.
+        SqlError: DuckDB computes another type, so the values may differ as well.
     """
     found = []
     for (name, kind), (_, duckdb_type, *_) in zip(columns, described, strict=True):
@@ -85,7 +85,7 @@ def _family(column: Column) -> str:
 
 
 def padded(query: Compiled) -> str:
-    """Returns DuckDB's SQL of the query with CHAR values filled up with blanks, as Redshift delivers them."""
+    """Returns DuckDB's SQL of the query with CHAR values padded with blanks, as Redshift returns them."""
     if all(kind.kind != "CHAR" for _, kind in query.columns):
         return query.sql
     names = [f"c{i}" for i in range(len(query.columns))]

@@ -1,4 +1,4 @@
-"""What the rules of expressions have in common."""
+"""The base class of the rules of expressions."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.redshift.types import Type
 
 
 class Rules:
-    """The rules of expressions; `query` is for those that hold a query."""
+    """The rules of expressions; `query` compiles the queries within them."""
 
     _RULES: ClassVar[dict[type[exp.Expr], Callable[..., Type]]] = {}
 
@@ -25,7 +25,7 @@ class Rules:
         raise NotImplementedError
 
     def visit(self, node: exp.Expr, scope: Scope) -> Type:
-        """Rewrites the expression where it stands and returns its type."""
+        """Rewrites the expression in place and returns its type."""
         rule = self._RULES.get(type(node))
         if rule is None:
             raise unsupported(f"the expression {node.sql('redshift')[:80]}")

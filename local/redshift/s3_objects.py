@@ -1,4 +1,4 @@
-"""Which objects of S3 a COPY reads, and where they lie here."""
+"""Finds and downloads the S3 objects that a COPY reads."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def split_url(url: str) -> tuple[str, str]:
 
 
 def objects(s3: Any, source: str, *, is_manifest: bool, is_columnar: bool) -> list[str]:
-    """Returns the URLs to load: those of the manifest, or all keys that start with the prefix."""
+    """Returns the URLs to load: those of the manifest, or of all keys that start with the prefix."""
     bucket, key = split_url(source)
     try:
         if not is_manifest:
@@ -62,7 +62,10 @@ def _exists(s3: Any, url: str) -> bool:
 
 
 def download(s3: Any, urls: list[str], directory: Path) -> dict[str, Path]:
-    """Returns URL (with its number, because a URL listed twice loads twice) to local file."""
+    """Downloads the objects, and returns the local file of each URL.
+
+    The URLs have their number appended, because a URL that is listed twice is loaded twice.
+    """
 
     def fetch(numbered: tuple[int, str]) -> tuple[str, Path]:
         number, url = numbered

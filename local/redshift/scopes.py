@@ -1,4 +1,4 @@
-"""What names mean where they stand: the sources of a query, those around it, and what a WITH defined."""
+"""Scopes of names: the sources of a query, those of its outer queries, and the queries of WITH."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ Columns = list[tuple[str, Type]]
 
 @dataclass
 class Source:
-    """A table, view, subquery or WITH query in a FROM, by the name that the query calls it."""
+    """A table, view, subquery or WITH query in a FROM, with its name in the query."""
 
     name: str
     columns: Columns
@@ -27,8 +27,8 @@ class Scope:
     parent: Scope | None = None
     sources: list[Source] = field(default_factory=list)
     ctes: dict[str, Columns] = field(default_factory=dict)
-    aliases: dict[str, Type] = field(default_factory=dict)  # of the select list, so far
-    merged: set[str] = field(default_factory=set)  # columns that a USING made one
+    aliases: dict[str, Type] = field(default_factory=dict)  # of the select list up to now
+    merged: set[str] = field(default_factory=set)  # columns that USING merged
     sees_aliases: bool = False
 
     def cte(self, name: str) -> Columns | None:
@@ -49,10 +49,10 @@ class Scope:
         return None
 
     def column(self, name: str) -> Type | None:
-        """The type of a column that is named without its table.
+        """Returns the type of a column that is named without its table, or None.
 
         Raises:
-            SqlError: two sources have it.
+            SqlError: Two sources have such a column.
         """
         scope: Scope | None = self
         while scope:
@@ -67,5 +67,5 @@ class Scope:
         return None
 
     def super_source(self, name: str) -> bool:
-        """Whether `name` is a column of type SUPER, so that a dot after it goes into the value."""
+        """Returns whether `name` is a column of type SUPER, so that a dot after it navigates into the value."""
         return self.source(name) is None and self.column(name) == SUPER

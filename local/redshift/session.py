@@ -56,16 +56,16 @@ class Session:
         self._open = False
         self._started = datetime.now(UTC)
         self._transaction: Transaction | None = None
-        self.transaction_id: int | None = None  # of the transaction that is open, or was last
-        self.query_id: int | None = None  # of the statement that runs, or ran last
-        self._alters_catalog = False  # the transaction changes what tables there are, or what is known of their columns
-        self._columns: dict[tuple[str, str], list[Column]] = {}  # as the transaction's snapshot has them
-        self._marked: dict[tuple[str, str], set[str]] = {}  # columns that the transaction stored blanks in
-        self._changes: set[str] = set()  # tables of which this transaction changed or deleted rows
+        self.transaction_id: int | None = None  # id of the open or last transaction
+        self.query_id: int | None = None  # id of the current or last statement
+        self._alters_catalog = False  # the transaction changes tables or their columns
+        self._columns: dict[tuple[str, str], list[Column]] = {}  # as of the transaction's snapshot
+        self._marked: dict[tuple[str, str], set[str]] = {}  # columns in which the transaction stored blanks
+        self._changes: set[str] = set()  # tables in which this transaction changed or deleted rows
 
     @property
     def schema(self) -> str:
-        """Where what has no schema is made: the first of search_path."""
+        """The schema of new objects that are created without one: the first of search_path."""
         first = self.settings.get("search_path", "public").split(",")
         return next((name for word in first if (name := word.strip(" '\"")) != "$user"), "public")
 
@@ -87,13 +87,14 @@ class Session:
         one_transaction: bool,
         on_result: Callable[[int, Result | SqlError], None],
     ) -> None:
-        """Runs the statements in order and reports each; raises the first error when it ends the whole.
+        """Runs the statements in order and reports each result.
 
         Args:
-            parameters: the values of `:name`, which the database casts as it needs.
+            parameters: the values of `:name`, which the database casts as needed.
+            one_transaction: whether the first error ends the whole; otherwise it is raised after the last statement.
 
         Raises:
-            SqlError: a statement failed. In one transaction all is rolled back.
+            SqlError: A statement failed. A single transaction is rolled back as a whole.
         """
         self.cancelled.clear()
         first_error: SqlError | None = None
@@ -118,10 +119,10 @@ class Session:
             raise first_error
 
     def recorded(self, error: SqlError | LoadError) -> SqlError:
-        """Returns the error as the client is told, once what was wrong with a load is kept."""
+        """Records the errors of a load, and returns the error for the client."""
         if not isinstance(error, LoadError):
             return error
-        # The load is rolled back; what was wrong with it stays readable, as on Redshift.
+        # The load is rolled back; its errors stay readable, as on Redshift.
         self.engine.record_load_errors(error, self)
         return SqlError(
             f"ERROR: Load into table '{error.table}' failed.  "
@@ -136,7 +137,7 @@ class Session:
             with self.engine.catalog_lock, _duckdb_errors("BEGIN"):
                 self._columns = self.engine.known_columns
                 self.con.execute("BEGIN")
-                self.con.execute(f"FROM {SYSTEM_SCHEMA}.isolation LIMIT 0")  # only what reads takes DuckDB's snapshot
+                self.con.execute(f"FROM {SYSTEM_SCHEMA}.isolation LIMIT 0")  # a read takes DuckDB's snapshot
             self._open = True
 
     def end(self, how: str) -> None:
@@ -164,10 +165,10 @@ class Session:
             self._transaction = None
 
     def note(self, *, reads: Iterable[str] = (), writes: Iterable[str] = ()) -> None:
-        """Notes which tables a statement of the transaction reads and writes.
+        """Records the tables that a statement of the transaction reads and writes.
 
         Raises:
-            SqlError: the transaction has no place any more in an order of all that are open.
+            SqlError: The open transactions no longer have a serial order.
         """
         assert self._transaction
         written = self._shared(writes)
@@ -180,16 +181,16 @@ class Session:
             materialized.mark_stale(self, written)
 
     def materialized(self) -> materialized.Known:
-        """Returns the materialized views that there are, and what they read."""
+        """Returns the materialized views and the tables that they read."""
         return materialized.known(self.con) if self._alters_catalog else self.engine.materialized()
 
     def _shared(self, tables: Iterable[str]) -> list[str]:
-        """Returns the tables that others can see, with their schemas; tables of the system are none of them."""
+        """Returns the tables that other sessions can see, with their schemas and without system tables."""
         named = (t if "." in t else f"public.{t}" for t in tables if t not in self.temporary)
         return [t for t in named if not _OF_THE_SYSTEM.match(t)]
 
     def bases(self, tables: Iterable[str]) -> set[str]:
-        """Returns the tables and those that the views among them read; nothing where nobody asks."""
+        """Returns the tables and those that views among them read, or nothing under SNAPSHOT, which needs none."""
         if self.engine.isolation == SNAPSHOT:
             return set()
         found: set[str] = set()
@@ -208,16 +209,16 @@ class Session:
     # -- statements ---------------------------------------------------------------------------------------------
 
     def statement(self, sql: str, parameters: Mapping[str, str] = {}, *, in_transaction: bool) -> Result:  # read only
-        """Runs one statement in the open transaction, which it begins where there is none.
+        """Runs one statement in the open transaction, and begins one if there is none.
 
         Raises:
-            SqlError: it failed; the caller rolls back.
+            SqlError: The statement failed; the caller rolls back.
         """
         entry = self.engine.history.begin(self, sql)
         self.query_id = entry.query_id
         try:
             result = self._answer(sql, parameters, in_transaction)
-        except Exception as error:  # whatever it was, the statement runs no more
+        except Exception as error:  # the statement has ended after any error
             self.engine.history.end(entry, self.transaction_id, error=str(error))
             raise
         self.engine.history.end(entry, self.transaction_id, result)
@@ -253,10 +254,10 @@ class Session:
         return self._write(kept.tree, compiled)
 
     def describe(self, sql: str) -> list[Column] | None:
-        """Returns the columns of the statement's rows, without running it; None where it gives none.
+        """Returns the columns of the statement's rows without running it, or None if it returns no rows.
 
         Raises:
-            SqlError: it cannot be read, or names what is not there.
+            SqlError: It cannot be parsed, or an object does not exist.
         """
         first = dialect.words(sql)
         if first[:1] == ("SHOW",):
@@ -277,7 +278,7 @@ class Session:
             return result_columns(query.columns, described)
 
     def _catalog_query(self, sql: str) -> exp.Expr | None:
-        """Returns a query for the catalog alone, as tools write those for PostgreSQL; None where it is none."""
+        """Returns the tree of a query that reads only the catalog, as tools write them for PostgreSQL, or None."""
         if dialect.words(sql)[0] not in {"SELECT", "WITH", "("} or not system.may_concern(sql):
             return None
         tree = system.resolved(dialect.read(sql), self)
@@ -331,7 +332,7 @@ class Session:
         """Returns (DuckDB's schema, its name, the columns) of a table, view or system relation.
 
         Raises:
-            SqlError: there is none.
+            SqlError: It does not exist.
         """
         if not schema and name in self.temporary:
             return "", name, self.temporary[name]
@@ -371,7 +372,7 @@ class Session:
         target = target_of(tree)
         self.lock([target])
         self.begin()
-        # An INSERT reads what its query reads; it names its target, too.
+        # An INSERT reads the tables of its query; the tree also names its target.
         query = tree.expression if isinstance(tree, exp.Insert) else tree
         self.note(reads=self.bases(dialect.tables_of(query) if query else ()), writes=[target])
         statement = compiled()
@@ -383,28 +384,29 @@ class Session:
         return Result(touched=touched)
 
     def mark_blanks(self, place: str, name: str, columns: list[Column], blanks: set[str]) -> None:
-        """Notes that texts which end with blanks were stored in these columns of a table.
+        """Records that texts with trailing blanks were stored in these columns of a table.
 
-        A table that others see is marked at once and for good: two transactions that insert would else conflict here.
+        A table that other sessions see is marked at once and permanently, because otherwise two inserting transactions
+        would conflict here.
         """
         if all(c.has_blanks for c in columns if c.name in blanks):
             return
-        if not place or self._alters_catalog:  # a temporary table, or one that only this transaction may have
+        if not place or self._alters_catalog:  # a temporary table, or possibly a new one
             self.catalog.mark_blanks(self.con, place, name, columns, blanks)
             return
         with self.engine.catalog_lock, contextlib.closing(self.engine.database.cursor()) as con:
             self.catalog.mark_blanks(con, place, name, columns, blanks)
             self.engine.known_columns = {}
-        # The transaction's own snapshot is of before.
+        # The transaction's own snapshot was taken before the mark.
         self._marked.setdefault((place, name), set()).update(blanks)
         marked = [replace(c, has_blanks=c.has_blanks or c.name in blanks) for c in columns]
         self._columns = self._columns | {(place, name): marked}
 
     def changed(self, table: str) -> None:
-        """Notes that the transaction changed rows of the table.
+        """Records that the transaction changed rows of the table.
 
         Raises:
-            SqlError: others did, too, since the snapshot was taken.
+            SqlError: Another transaction also did since the snapshot was taken.
         """
         if table in self.temporary:
             return

@@ -1,4 +1,7 @@
-"""SHOW: settings, and lists of schemas, tables and columns. Source: Redshift Developer Guide, SHOW and the pages that follow it."""
+"""SHOW of settings, and of lists of schemas, tables and columns.
+
+Source: Redshift Developer Guide, SHOW and the pages that follow it.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ if TYPE_CHECKING:
     from local.redshift.session import Session
 
 ROWS_MAX = 10_000
-# What a setting is before a session sets it.
+# The values of settings before a session sets them.
 _UNSET = {"search_path": '"$user", public', "timezone": "UTC", "statement_timeout": "0", "application_name": ""}
 _TEXT, _NUMBER, _TIME = ("VARCHAR", 128), ("INT", None), ("TIMESTAMP", None)
 _SCHEMAS = {
@@ -66,7 +69,7 @@ def show(session: Session, sql: str, in_transaction: bool) -> Result:
     """Runs SHOW.
 
     Raises:
-        SqlError: what is to be shown is not there, or how Redshift shows it is not known.
+        SqlError: The object does not exist, or Redshift's output for it is not known.
     """
     reader = Reader(sql)
     reader.expect("SHOW")
@@ -154,7 +157,7 @@ def _listed(
     values: list[object],
     order: str = "",
 ) -> Result:
-    """The rows of the query, by LIKE and LIMIT where they are written."""
+    """Returns the rows of the query, with the LIKE and LIMIT of the statement."""
     if reader.accept("LIKE"):
         query, values = f"{query} AND {filtered} LIKE ?", [*values, reader.text()]
     limit = reader.number() if reader.accept("LIMIT") else None

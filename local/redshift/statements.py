@@ -1,4 +1,4 @@
-"""Statements and sessions of the Data API: submitted, run in the background, described and fetched later."""
+"""Statements and sessions of the Data API: they are submitted, run in the background, described and fetched later."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ from local.redshift.session import Session
 
 ACTIVE_MAX = 200  # active statements of a cluster: Data API quotas
 SESSIONS_MAX = 500
-KEPT = timedelta(hours=24)  # how long results live
+KEPT = timedelta(hours=24)  # how long results are kept
 CLIENT_TOKENS_KEPT = timedelta(hours=8)
 CANCEL_AGAIN_SECONDS = 0.05
-ID_PATTERN = r"[a-z0-9]{8}(-[a-z0-9]{4}){3}-[a-z0-9]{12}(:\d+)?"  # the service model's
+ID_PATTERN = r"[a-z0-9]{8}(-[a-z0-9]{4}){3}-[a-z0-9]{12}(:\d+)?"  # from the service model
 DONE = {"FINISHED", "FAILED", "ABORTED"}
 
 
 @dataclass
 class Part:
-    """One statement, alone or of a batch."""
+    """One statement, alone or in a batch."""
 
     id: str
     sql: str
@@ -99,7 +99,7 @@ class Statements:
         """Queues the statements and returns at once.
 
         Raises:
-            ApiError: a parameter that no statement uses or that is missing, a session that does not exist or is busy.
+            ApiError: A parameter is unused or missing, or a session does not exist or is busy.
         """
         used = engine_module.parameters_of(sqls) if parameters else set()
         if unused := sorted(parameters.keys() - used):
@@ -139,7 +139,7 @@ class Statements:
         return statement
 
     def get(self, statement_id: str) -> tuple[Statement, Part | None]:
-        """Returns the statement, and its part where the id is `<id>:<n>`."""
+        """Returns the statement, and its part if the id is `<id>:<n>`."""
         if not re.fullmatch(ID_PATTERN, statement_id):
             raise ApiError(
                 "ValidationException", f"id must satisfy regex pattern: ^{ID_PATTERN}$, and '{statement_id}' does not"
@@ -170,7 +170,7 @@ class Statements:
                 )
             statement.status = "ABORTED"
             statement.updated = datetime.now(UTC)
-        # A statement that is between two calls of the engine does not feel the interrupt, so it is sent until it ends.
+        # An interrupt has no effect between two calls of the engine, so it is sent until the statement ends.
         while not statement.done.wait(CANCEL_AGAIN_SECONDS):
             statement.session.cancel()
 
@@ -234,7 +234,7 @@ class Statements:
                 else str(error)
             )
             self._finish(statement, "FAILED", text, started)
-        except Exception as error:  # the service must describe the statement whatever happened, and say so in its log
+        except Exception as error:  # the service must be able to describe the statement, and logs the error
             self._finish(statement, "FAILED", f"ERROR: internal error of the stand-in: {error!r}", started)
             raise
         finally:
@@ -264,7 +264,7 @@ class Statements:
         now = datetime.now(UTC)
         for session_id, kept in list(self._sessions.items()):
             if not kept.busy and kept.deadline <= now:
-                with contextlib.suppress(SqlError):  # its rollback has nobody left to fail for
+                with contextlib.suppress(SqlError):  # no client is left to receive an error of its rollback
                     kept.session.close()
                 del self._sessions[session_id]
         for token, (created, _) in list(self._tokens.items()):

@@ -1,4 +1,4 @@
-"""Queries for Redshift's system catalog (`catalog_views`), as clients and BI tools write them."""
+"""Queries of Redshift's system catalog (`catalog_views`), as clients and BI tools write them."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ _KNOWN: dict[type, str] = {
     exp.CurrentSchema: "current_schema",
     exp.CurrentVersion: "version",
 }
-# Those that a query may call without naming a relation of the catalog.
+# Functions that a query may call without naming a relation of the catalog.
 _CATALOG_FUNCTIONS = {
     "obj_description",
     "col_description",
@@ -58,10 +58,10 @@ _WORDS = frozenset(
 
 
 def view_of(table: exp.Table) -> str:
-    """Returns the view that the table stands for; empty where it is none of the catalog.
+    """Returns the view for a table of the catalog, or an empty text for other tables.
 
     Raises:
-        SqlError: it is in a schema of the catalog, and not part of this one.
+        SqlError: The table is in a schema of the catalog, but is not implemented here.
     """
     schema, name = table.db.lower(), table.name.lower()
     found = f"information_schema__{name}" if schema == "information_schema" else name
@@ -81,29 +81,29 @@ def _is_late_binding(table: exp.Table) -> bool:
 
 
 def may_concern(sql: str) -> bool:
-    """Returns whether the text names anything of the catalog; where it does not, it is no query for it."""
+    """Returns whether the text contains a name of the catalog; otherwise it is not a query of the catalog."""
     return not _WORDS.isdisjoint(re.findall(r"\w+", sql.lower()))
 
 
 def is_catalog_query(tree: exp.Expr) -> bool:
-    """Returns whether the query asks for nothing but the catalog: then it may be written as tools write such queries."""
+    """Returns whether the query reads only the catalog, and may therefore use the syntax of tools' catalog queries."""
     ctes = {cte.alias.lower() for cte in tree.find_all(exp.CTE)}
     tables = [t for t in tree.find_all(exp.Table) if t.db or t.name.lower() not in ctes]
     if isinstance(tree, exp.Query) and not tables:
         calls = [str(call.this).lower() for call in tree.find_all(exp.Anonymous)]
-        # SELECT 'shop.line'::regclass::oid calls nothing, and looks a name up.
+        # SELECT 'shop.line'::regclass::oid calls no function, but looks a name up.
         looks_up = any(isinstance(cast.args["to"], exp.ObjectIdentifier) for cast in tree.find_all(exp.Cast))
         return (bool(calls) or looks_up) and all(call in _CATALOG_FUNCTIONS for call in calls)
     return isinstance(tree, exp.Query) and all(_is_function(t) or view_of(t) for t in tables)
 
 
 def is_resolved(tree: exp.Expr) -> bool:
-    """Returns whether the tree is a query for the catalog alone, with the names that `resolved` gave."""
+    """Returns whether the tree is a query of the catalog alone with names that `resolved` has replaced."""
     return bool(tree.meta.get("is_catalog_query"))
 
 
 def translated(tree: exp.Expr) -> str:
-    """Returns DuckDB's SQL of a query for the catalog alone."""
+    """Returns DuckDB's SQL of a query that reads only the catalog."""
     for name in tree.find_all(exp.Identifier):
         name.set("this", name.name.lower())
     for select in list(tree.find_all(exp.Select)):
@@ -112,7 +112,7 @@ def translated(tree: exp.Expr) -> str:
 
 
 def _with_name(item: exp.Expr) -> exp.Expr:
-    """A column that is given no name has that of its function."""
+    """Names a column without an alias after its function."""
     value = item
     while isinstance(value, exp.Cast | exp.Paren):
         value = value.this
@@ -125,14 +125,14 @@ def _with_name(item: exp.Expr) -> exp.Expr:
 
 
 def column_of(name: str, kind: str, *, is_catalog: bool) -> Column:
-    """Returns the result's column of this type of DuckDB; arrays, which only the catalog has, are text: {1,2}."""
+    """Returns the result column for a DuckDB type; arrays, which only the catalog has, become text: {1,2}."""
     if is_catalog and kind.endswith("[]"):
         return Column(name.lower(), "VARCHAR", 65535)
     return from_duckdb_type(name.lower(), kind)
 
 
 def resolved(tree: exp.Expr, session: Session) -> exp.Expr:
-    """Returns the tree with the catalog's relations, functions and types, and what the session knows of itself."""
+    """Returns the tree with relations, functions and types of the catalog and values of the session resolved."""
     tree.meta["is_catalog_query"] = is_catalog_query(tree)
     for node in list(tree.walk(bfs=True))[::-1]:
         replacement = _resolved(node, session)
@@ -145,7 +145,7 @@ def resolved(tree: exp.Expr, session: Session) -> exp.Expr:
 
 
 def concerns(node: exp.Expr) -> bool:
-    """Returns whether `resolved` may change the node: its statement then depends on the session."""
+    """Returns whether `resolved` may change the node, so that its statement depends on the session."""
     match node:
         case exp.Table():
             return bool(node.catalog) or node.db.lower() in _SCHEMAS or node.name.lower() in VIEWS or _is_function(node)
@@ -190,7 +190,7 @@ def _resolved(node: exp.Expr, session: Session) -> exp.Expr:
 
 
 def _known(node: exp.Expr, session: Session) -> tuple[str, exp.Expr] | None:
-    """Returns the name and the value of a function of what the session knows of itself."""
+    """Returns the name and the value of a function that returns a property of the session, or None."""
     name = node.name.lower() if isinstance(node, exp.Anonymous) else _KNOWN.get(type(node), "")
     match name:
         case "current_user" | "session_user":
@@ -207,8 +207,8 @@ def _known(node: exp.Expr, session: Session) -> tuple[str, exp.Expr] | None:
 
 
 def _function(node: exp.Table, session: Session) -> exp.Expr:
-    """A function after FROM as the query that gives the same."""
-    if _is_late_binding(node):  # such views are refused, so there are none
+    """Returns the query that is equivalent to a function after FROM."""
+    if _is_late_binding(node):  # such views are refused, so the result is empty
         columns = (
             [c.name for c in node.args["alias"].columns]
             if node.args.get("alias")
@@ -224,7 +224,7 @@ def _function(node: exp.Table, session: Session) -> exp.Expr:
 
 
 def _named(value: exp.Expr, node: exp.Expr, name: str) -> exp.Expr:
-    """A function is its column's name, which a literal is not."""
+    """Names the literal that replaces a function after the function."""
     return exp.alias_(value, name) if isinstance(node.parent, exp.Select) and node.arg_key == "expressions" else value
 
 
@@ -244,7 +244,7 @@ def _operator(node: exp.Operator) -> exp.Expr:
 
 
 def _cast(node: exp.Cast) -> exp.Expr:
-    """Object identifiers are numbers here; where one is shown or made text, it is its object's name."""
+    """Rewrites casts to object identifiers, which are numbers here and shown as the names of their objects."""
     kind, value = node.args["to"], node.this
     is_shown = isinstance(node.parent, exp.Cast | exp.Select | exp.Alias)
     match _type_name(kind):

@@ -1,6 +1,6 @@
-"""Views of the system beside the catalog that clients read (`system`): statistics, load errors, settings of the database.
+"""System views beside the catalog that clients read (`system`): statistics, load errors, settings of the database.
 
-Source: Redshift Developer Guide, "System tables and views reference". A view that is in neither is refused by name.
+Source: Redshift Developer Guide, "System tables and views reference". Other views are refused by name.
 """
 
 from __future__ import annotations
@@ -8,8 +8,8 @@ from __future__ import annotations
 from local.redshift import history
 from local.redshift.catalog import SYSTEM_SCHEMA
 
-# What Redshift measures of a table's blocks, slices and statistics has no like here, and is NULL. A table is small at first, and then
-# one of DISTSTYLE AUTO is ALL.
+# Redshift's measurements of blocks, slices and statistics of a table have no equivalent here and are NULL. A small
+# table of DISTSTYLE AUTO is distributed as ALL.
 _TABLE_INFO = f"""
     SELECT '{{database}}' AS database, r.schema, r.oid AS table_id, r.name AS "table",
         CASE WHEN c.is_encoded THEN 'Y' ELSE 'N' END AS encoded,
@@ -29,7 +29,7 @@ _TABLE_INFO = f"""
         FROM {SYSTEM_SCHEMA}.pg_attribute GROUP BY attrelid) c ON c.attrelid = r.oid
     WHERE r.kind = 'r' AND r.rows > 0"""
 
-# Name to a query of DuckDB.
+# The DuckDB query of each view.
 VIEWS: dict[str, str] = {
     "sys_load_error_detail": "SELECT * FROM main.sys_load_error_detail",
     "sys_query_history": history.VIEW,
@@ -38,12 +38,12 @@ VIEWS: dict[str, str] = {
     **{name: f"SELECT * FROM main.{name}" for name in ("sys_copy_job", "sys_copy_job_detail")},
     "stv_db_isolation_level": f"SELECT '{{database}}' AS db_name, level AS isolation_level FROM {SYSTEM_SCHEMA}.isolation",
 }
-# View to its columns of type CHAR, with their lengths.
+# The columns of type CHAR of each view, with their lengths.
 CHARS = {"sys_query_history": history.CHARS, "svv_table_info": {"sortkey1_enc": 32}}
 
 
 def views_sql(database: str) -> str:
-    """The statements that make the views in the stand-in's own schema."""
+    """Returns the statements that create the views in the stand-in's own schema."""
     return "\n".join(
         f'CREATE OR REPLACE VIEW {SYSTEM_SCHEMA}."{name}" AS {query.replace("{database}", database)};'
         for name, query in VIEWS.items()

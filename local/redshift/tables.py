@@ -1,4 +1,4 @@
-"""Tables as DuckDB and the catalog keep them."""
+"""Creation of tables in DuckDB and in the catalog."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def described(session: Session, compiled: Compiled) -> list[Column]:
-    """The columns of a query, as a table or view keeps them."""
+    """Returns the columns of a query, as a table or view stores them."""
     described = session.con.execute(f"DESCRIBE {compiled.sql}").fetchall()
     return result_columns(compiled.columns, [(row[0], row[1]) for row in described])
 

@@ -1,4 +1,4 @@
-"""A statement of Redshift in, DuckDB's SQL with the same meaning out, with the columns that it gives."""
+"""Translates statements of Redshift to DuckDB's SQL with the same meaning, and determines their columns."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from local.redshift.types import TEXTS
 
 @dataclass
 class Compiled:
-    """DuckDB's SQL; the columns of a query; texts of a target column that may end with blanks from now on."""
+    """DuckDB's SQL, the columns of a query, and the target columns whose texts may end with blanks from now on."""
 
     sql: str
     columns: Columns = field(default_factory=list)
@@ -29,8 +29,8 @@ class Translator:
     """Compiles statements.
 
     Args:
-        lookup: (schema or '', table) to (DuckDB's schema, table, columns).
-        facts: database, schema and user, for the functions that tell them.
+        lookup: maps (schema or '', table) to (DuckDB's schema, table, columns).
+        facts: database, schema and user, for the functions that return them.
     """
 
     def __init__(self, sql: str, lookup: Lookup, clock: Clock, facts: dict[str, str]) -> None:
@@ -61,14 +61,14 @@ class Translator:
         return self.query(tree)
 
     def _columns(self, tree: exp.Expr) -> list[Column]:
-        """The columns of what is written to."""
+        """Returns the columns of the target table."""
         place, name, columns = self.lookup(*split(target_of(tree)))
         if place == SYSTEM_SCHEMA:
             raise SqlError(f"ERROR: permission denied for relation {name}")
         return columns
 
     def default(self, tree: exp.Expr, column: Column) -> str:
-        """Compiles a column's DEFAULT as the column keeps it."""
+        """Compiles a column's DEFAULT to the form in which the column stores it."""
         holder = exp.Paren(this=tree.copy())
         kind = self._queries().visit(holder.this, Scope())
         value, _ = stored(holder.this.copy(), kind, column)
@@ -125,10 +125,10 @@ class Translator:
 
     @staticmethod
     def _literals(source: exp.Expr, targets: list[Column]) -> None:
-        """Gives a bare text of INSERT ... SELECT the type of its column.
+        """Casts bare text literals of INSERT ... SELECT to the types of their columns.
 
         PostgreSQL 8.0, transformInsertStmt: a constant of unknown type in the target list is coerced to the column's
-        type. In a set operation or under DISTINCT it is a text.
+        type. In a set operation or with DISTINCT it is a text.
         """
         if not isinstance(source, exp.Select) or source.args.get("distinct"):
             return
@@ -172,7 +172,7 @@ class Translator:
             place.replace(new)
 
     def _stored_query(self, query: exp.Expr, found: Columns, targets: list[Column], blanks: set[str]) -> exp.Expr:
-        """The query with each column as its target keeps it."""
+        """Returns the query with each column converted for its target column."""
         names = [f"c{i}" for i in range(len(found))]
         values, changed = [], False
         for name, (_, kind), column in zip(names, found, targets, strict=False):
@@ -246,7 +246,7 @@ class Translator:
         return Compiled(delete.sql("duckdb"))
 
     def merge(self, tree: exp.Merge, columns: list[Column]) -> tuple[Compiled, str, str]:
-        """Returns (the MERGE, a query of target rows that two source rows match, a query of any match)."""
+        """Returns (the MERGE, a query for target rows with two matching source rows, a query for any match)."""
         root = exp.Tuple(expressions=[tree.copy()])
         merge = root.expressions[0]
         queries, scope, blanks = self._queries(), Scope(), set[str]()
@@ -299,7 +299,7 @@ class Translator:
 
 
 def _is_default(node: exp.Expr) -> bool:
-    """Whether the node is the word DEFAULT, which stands for the column's own."""
+    """Returns whether the node is the keyword DEFAULT, which represents the default of the column."""
     name = node.name if isinstance(node, exp.Column | exp.Var) else node.key
     is_quoted = isinstance(node, exp.Column) and (node.args.get("table") or node.this.args.get("quoted"))
     return not is_quoted and not isinstance(node, exp.Literal) and name.upper() == "DEFAULT"

@@ -1,4 +1,4 @@
-"""Types of expressions, and what Redshift makes of two of them.
+"""Types of expressions, and the types that Redshift derives from two of them.
 
 Source: Redshift Developer Guide, "Computations with numeric values", "Character types", "Type compatibility".
 """
@@ -24,10 +24,10 @@ class Type:
     """A type of Redshift.
 
     Args:
-        kind: a word of `catalog.KINDS`, INTERVAL, NULL (of a bare NULL) or UNKNOWN (what cannot be told).
+        kind: a key of `catalog.KINDS`, INTERVAL, NULL (of a bare NULL) or UNKNOWN (cannot be determined).
         length: bytes of a text.
-        has_blanks: a text that may end with blanks, which do not count when texts are compared.
-        is_literal: a bare string in the statement, which becomes what it is compared with.
+        has_blanks: a text that may end with blanks, which are ignored when texts are compared.
+        is_literal: a bare string in the statement, which takes the type of the value with which it is compared.
     """
 
     kind: str
@@ -51,7 +51,7 @@ class Type:
 
     @property
     def is_open(self) -> bool:
-        """Whether the value takes the type of what it meets."""
+        """Whether the value takes the type of the other operand."""
         return self.is_literal or self.kind == "NULL"
 
     @property
@@ -90,7 +90,7 @@ def of_column(column: Column) -> Type:
 
 
 def of_number(text: str) -> Type:
-    """The type of a number as it is written."""
+    """Returns the type of a number as it is written."""
     if "e" in text.lower():
         return DOUBLE
     whole, _, fraction = text.partition(".")
@@ -102,7 +102,7 @@ def of_number(text: str) -> Type:
 
 
 def arithmetic(operator: str, left: Type, right: Type) -> Type:
-    """The type of left + right, left - right, left * right or left % right of two numbers."""
+    """Returns the type of left + right, left - right, left * right or left % right for two numbers."""
     if left.kind in FLOATS or right.kind in FLOATS:
         return REAL if left.kind == right.kind == "FLOAT" else DOUBLE
     if left.is_integer and right.is_integer:
@@ -115,7 +115,7 @@ def arithmetic(operator: str, left: Type, right: Type) -> Type:
 
 
 def quotient(left: Type, right: Type) -> Type:
-    """The type of a quotient of DECIMALs or integers of which one is a DECIMAL."""
+    """Returns the type of a quotient in which at least one operand is a DECIMAL."""
     (p1, s1), (p2, s2) = left.decimal, right.decimal
     scale = max(4, s1 + p2 - s2 + 1)
     precision = p1 - s1 + s2 + scale
@@ -125,10 +125,10 @@ def quotient(left: Type, right: Type) -> Type:
 
 
 def common(types: list[Type], what: str) -> Type:
-    """The type that values of all these types get in a CASE, COALESCE, UNION or the like.
+    """Returns the common type of values of these types in a CASE, COALESCE, UNION or the like.
 
     Raises:
-        SqlError: they have none.
+        SqlError: They have no common type.
     """
     known = [t for t in types if not t.is_open]
     if not known:
@@ -191,5 +191,5 @@ _NAMES = {
 
 
 def sql_name(kind: Type) -> str:
-    """The type as Redshift names it in its messages."""
+    """Returns the name of the type in Redshift's messages."""
     return _NAMES.get(kind.kind, kind.kind.lower())

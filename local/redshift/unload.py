@@ -1,4 +1,7 @@
-"""UNLOAD to S3 as Parquet, with Hive partitions, as CSV or delimited text, and a manifest. Source: Redshift Developer Guide, UNLOAD."""
+"""UNLOAD to S3 as Parquet with Hive partitions, as CSV or as delimited text, with an optional manifest.
+
+Source: Redshift Developer Guide, UNLOAD.
+"""
 
 from __future__ import annotations
 
@@ -38,7 +41,7 @@ class Unload:
         return option in self.options
 
 
-# word: does a value follow
+# Whether a value follows each option.
 OPTIONS = {
     "HEADER": False,
     "GZIP": False,
@@ -57,10 +60,10 @@ PARQUET_REFUSED = {"DELIMITER", "ESCAPE", "NULL", "HEADER", "GZIP", "BZIP2", "ZS
 
 
 def parse_unload(sql: str) -> Unload:
-    """Returns the statement.
+    """Returns the parsed statement.
 
     Raises:
-        SqlError: it is wrong, or names what is not done here.
+        SqlError: The statement is invalid or not supported.
     """
     bare = re.sub(r"\A(?:\s|--[^\n]*\n|/\*.*?\*/)+", "", sql, flags=re.DOTALL)
     head = re.match(
@@ -139,10 +142,10 @@ def _options(sql: str, rest: str) -> tuple[str, dict[str, str]]:
 
 
 def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, compiled: Callable[[str], Compiled]) -> int:
-    """Runs an UNLOAD and returns the rows written.
+    """Runs an UNLOAD and returns the number of written rows.
 
     Raises:
-        SqlError: the statement is wrong, or files lie there already.
+        SqlError: The statement is invalid, or files exist at the destination.
     """
     unload = parse_unload(sql)
     query = compiled(unload.query)
@@ -196,7 +199,7 @@ def _make_room(s3: Any, unload: Unload) -> None:
 
 
 def _write(reader: pa.RecordBatchReader, unload: Unload, directory: Path) -> dict[str, tuple[Path, int]]:
-    """Returns key to (local file, rows)."""
+    """Writes the files, and returns (local file, rows) for each key."""
     writers: dict[str, tuple[pq.ParquetWriter, Path, int]] = {}
     for batch in reader:
         table = pa.Table.from_batches([batch]).rename_columns([n.lower() for n in batch.schema.names])

@@ -1,4 +1,4 @@
-"""The files of an UNLOAD as delimited text or CSV."""
+"""Writes the files of an UNLOAD as delimited text or CSV."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ ENDINGS = {"GZIP": ".gz", "BZIP2": ".bz2", "ZSTD": ".zst"}
 def write_text(
     reader: pa.RecordBatchReader, columns: Columns, prefix: str, kind: str, options: dict[str, str], directory: Path
 ) -> dict[str, tuple[Path, int]]:
-    """Returns key to (local file, rows)."""
+    """Writes the file, and returns (local file, rows) for each key."""
     packed = next((word for word in ENDINGS if word in options), "")
     name = "000" if options.get("PARALLEL") == "OFF" else "0000_part_00"
     ending = f".{options['EXTENSION'].lstrip('.')}" if "EXTENSION" in options else ENDINGS.get(packed, "")

@@ -1,4 +1,4 @@
-"""Which views read a table."""
+"""The dependencies of views on tables."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ CREATE TABLE IF NOT EXISTS {SYSTEM_SCHEMA}.dependencies (
 
 @dataclass(frozen=True)
 class View:
-    """One view, with what DuckDB keeps of it."""
+    """One view with its definition in DuckDB."""
 
     schema: str
     name: str
@@ -30,7 +30,7 @@ class View:
         return [t for t in self.tree.expression.find_all(exp.Table) if (t.db or "public", t.name) == (schema, name)]
 
     def following(self, schema: str, name: str, new: str) -> str:
-        """Returns the DDL of the view that reads the table under its new name."""
+        """Returns the DDL of the view with the new name of the table."""
         for table in self.reads(schema, name):
             if not table.alias:
                 table.set("alias", exp.TableAlias(this=exp.to_identifier(name, quoted=True)))
@@ -40,14 +40,14 @@ class View:
 
 
 def keep(con: duckdb.DuckDBPyConnection, schema: str, name: str, tables: Iterable[tuple[str, str]]) -> None:
-    """Notes what the view reads, in the place of what a view of this name read before."""
+    """Records the tables that the view reads, and replaces those of an earlier view of this name."""
     con.execute(f"DELETE FROM {SYSTEM_SCHEMA}.dependencies WHERE view_schema = ? AND view_name = ?", [schema, name])
     for table in sorted(set(tables)):
         con.execute(f"INSERT INTO {SYSTEM_SCHEMA}.dependencies VALUES (?, ?, ?, ?)", [schema, name, *table])
 
 
 def rename(con: duckdb.DuckDBPyConnection, schema: str, name: str, new: str) -> None:
-    """Follows a table or view to its new name."""
+    """Renames a table or view in the recorded dependencies."""
     for of in ("view", "table"):
         con.execute(
             f"UPDATE {SYSTEM_SCHEMA}.dependencies SET {of}_name = ? WHERE {of}_schema = ? AND {of}_name = ?",

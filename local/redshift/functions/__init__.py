@@ -1,4 +1,4 @@
-"""Redshift's functions by name: what each returns and what DuckDB calls it. What is not here is refused by name."""
+"""Redshift's functions by name, with their types and DuckDB's expressions. Other functions are refused by name."""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Aggregate and window functions. Source: Redshift Developer Guide, "Aggregate functions", "Window functions".
 
-A call of SUM or AVG is what DuckDB needs around the aggregate; where it has an OVER, the caller puts that inside.
+SUM and AVG return the aggregate with the casts that DuckDB needs around it. If the call has an OVER, the caller applies
+it to the inner aggregate.
 """
 
 from __future__ import annotations
@@ -49,7 +50,10 @@ def _avg(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def _decimal_mean(node: exp.Expr, scale: int) -> exp.Expr:
-    """The mean of decimals, whose digits after their scale are cut: of 2.50, 3.75 and 1.90 it is 2.71 (FROM clause, "PIVOT examples")."""
+    """Returns the mean of decimals, truncated to their scale.
+
+    For 2.50, 3.75 and 1.90 it is 2.71 (FROM clause, "PIVOT examples").
+    """
     total = cast(func("sum", node), f"DECIMAL(38,{scale})")
     if not scale:
         whole = cast(total, "HUGEINT")
@@ -82,7 +86,7 @@ def _spread(name: str) -> Function:
 
 
 def cast_inside(node: exp.Expr, kind: str) -> exp.Expr:
-    """Casts what an aggregate takes, below its DISTINCT."""
+    """Casts the argument of an aggregate, inside of its DISTINCT."""
     if isinstance(node, exp.Distinct):
         return exp.Distinct(expressions=[cast(node.expressions[0], kind)])
     return cast(node, kind)
@@ -136,7 +140,7 @@ def _bits(name: str) -> Function:
 
 
 def _listagg(call: Call) -> tuple[exp.Expr, Type]:
-    """Its WITHIN GROUP is put inside by the caller."""
+    """Rewrites LISTAGG; the caller adds its WITHIN GROUP."""
     checked(call, 1, 2)
     kind = call.types[0]
     node = call.args[0] if kind.is_text or kind.is_open else cast_inside(call.args[0], "VARCHAR")

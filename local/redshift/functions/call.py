@@ -1,4 +1,4 @@
-"""One call of a function, and what makes the usual ones."""
+"""Calls of functions, and helpers that define functions of the usual forms."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from local.redshift.types import TEXT, VARBYTE, Type
 
 @dataclass(frozen=True)
 class Clock:
-    """GETDATE() and SYSDATE: start of the statement and of the transaction, in UTC, as DuckDB reads a TIMESTAMP."""
+    """Start of the statement (GETDATE) and of the transaction (SYSDATE), in UTC, as texts of a DuckDB TIMESTAMP."""
 
     statement: str
     transaction: str
@@ -22,19 +22,19 @@ class Clock:
 
 @dataclass(frozen=True)
 class Call:
-    """A call as it stands: DuckDB's expressions of its arguments with the types that Redshift gives them."""
+    """A call with DuckDB's expressions of its arguments and their types in Redshift."""
 
     name: str
     args: list[exp.Expr]
     types: list[Type]
     clock: Clock
-    facts: dict[str, str]  # what the session knows: database, schema, user
+    facts: dict[str, str]  # properties of the session: database, schema, user
 
     def literal(self, index: int, what: str) -> str:
-        """The text of an argument that must be a literal.
+        """Returns the text of an argument that must be a literal.
 
         Raises:
-            SqlError: it is computed, so that its meaning is not known before the statement runs.
+            SqlError: The argument is computed, so its value is not known before the statement runs.
         """
         node = self.args[index] if index < len(self.args) else None
         if isinstance(node, exp.Neg) and isinstance(node.this, exp.Literal):
@@ -44,7 +44,7 @@ class Call:
         return text_of(node)
 
     def wrong(self) -> SqlError:
-        """Redshift's error for arguments of types that the function does not take."""
+        """Returns Redshift's error for arguments of types that the function does not accept."""
         given = ", ".join("unknown" if t.is_open else t.kind.lower() for t in self.types)
         return SqlError(f"ERROR: function {self.name.lower()}({given}) does not exist")
 
@@ -54,7 +54,7 @@ Returns = Type | Callable[[Call], Type]
 
 
 def func(name: str, *args: exp.Expr | str | int) -> exp.Expr:
-    """A call of DuckDB's function `name`."""
+    """Returns a call of DuckDB's function `name`."""
     return exp.Anonymous(this=name, expressions=[constant(a) if isinstance(a, str | int) else a for a in args])
 
 
@@ -74,7 +74,7 @@ def checked(call: Call, fewest: int, most: int) -> None:
 
 
 def as_text(node: exp.Expr, kind: Type) -> exp.Expr:
-    """The value as the text that Redshift makes of it where it needs one."""
+    """Returns the value as the text to which Redshift converts it implicitly."""
     if kind.is_text or kind.is_open:
         return node
     if kind.kind in {"DOUBLE", "FLOAT"}:
@@ -87,7 +87,7 @@ def as_text(node: exp.Expr, kind: Type) -> exp.Expr:
 def of_texts(
     returns: Returns, fewest: int, most: int | None = None, texts: tuple[int, ...] = (0,), name: str = ""
 ) -> Function:
-    """A function of texts: arguments at the places `texts` become texts, as in LEN(123)."""
+    """Returns a function of texts: the arguments at the positions `texts` are converted to text, as in LEN(123)."""
 
     def made(call: Call) -> tuple[exp.Expr, Type]:
         checked(call, fewest, fewest if most is None else most)
@@ -100,7 +100,7 @@ def of_texts(
 
 
 def plain(returns: Returns, fewest: int, most: int | None = None, name: str = "") -> Function:
-    """A function that DuckDB, or a macro rs_<name>, has as Redshift does."""
+    """Returns a function that DuckDB or a macro rs_<name> implements with Redshift's meaning."""
 
     def made(call: Call) -> tuple[exp.Expr, Type]:
         checked(call, fewest, fewest if most is None else most)
@@ -117,7 +117,7 @@ def refused(why: str) -> Function:
 
 
 def without_blanks(node: exp.Expr, kind: Type) -> exp.Expr:
-    """The text as it is compared: blanks at its end do not count."""
+    """Returns the text for a comparison, in which trailing blanks are ignored."""
     if not kind.has_blanks:
         return node
     if isinstance(node, exp.Literal):
@@ -126,7 +126,7 @@ def without_blanks(node: exp.Expr, kind: Type) -> exp.Expr:
 
 
 def first_text(call: Call) -> Type:
-    """A text as long as the first argument, which may end with blanks only where that one may."""
+    """Returns the type of a text with the length of the first argument, and with blanks only if that has them."""
     kind = call.types[0]
     return Type("VARCHAR", kind.length or TEXT.length, has_blanks=kind.has_blanks)
 

@@ -21,7 +21,7 @@ def _nvl2(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def _chosen(name: str) -> Function:
-    """GREATEST and LEAST, which pass over NULL."""
+    """Returns the function GREATEST or LEAST, which ignores NULL."""
 
     def made(call: Call) -> tuple[exp.Expr, Type]:
         checked(call, 1, 1000)
@@ -32,7 +32,7 @@ def _chosen(name: str) -> Function:
 
 
 def _decode(call: Call) -> tuple[exp.Expr, Type]:
-    """CASE by equality in which NULL equals NULL."""
+    """Rewrites DECODE to a CASE in which NULL equals NULL."""
     checked(call, 3, 1000)
     value, rest, kinds = call.args[0], call.args[1:], call.types[1:]
     ifs, results = [], []

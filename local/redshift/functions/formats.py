@@ -84,7 +84,7 @@ def _pieces(pattern: str) -> list[tuple[str, str]]:
     """Returns ('text', characters), ('FM', '') or ('part', a key of TO_CHAR) in order.
 
     Raises:
-        SqlError: a letter that belongs to no known pattern.
+        SqlError: A letter does not belong to a known pattern.
     """
     found: list[tuple[str, str]] = []
     at = 0
@@ -121,7 +121,7 @@ def _pieces(pattern: str) -> list[tuple[str, str]]:
 
 
 def to_char(pattern: str) -> tuple[str, bool]:
-    """Returns (DuckDB's expression of {t} for TO_CHAR, may the text end with blanks)."""
+    """Returns (DuckDB's expression of {t} for TO_CHAR, whether the text may end with blanks)."""
     parts: list[str] = []
     bare = False
     last = ""

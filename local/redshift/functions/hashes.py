@@ -1,7 +1,7 @@
-"""Hashes and sounds of texts, which DuckDB has not: computed here, as functions of the database.
+"""Hashes and phonetic codes of texts, which DuckDB lacks, computed in Python as functions of the database.
 
-Source: Redshift Developer Guide, FNV_HASH, CRC32, SOUNDEX, DIFFERENCE, whose examples they give. MURMUR3_32_HASH is refused: its page has
-the results of FNV_HASH, so that none proves a computation.
+Source: Redshift Developer Guide, FNV_HASH, CRC32, SOUNDEX, DIFFERENCE, whose examples they reproduce. MURMUR3_32_HASH
+is refused: its page has the results of FNV_HASH, so no example proves an implementation.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from local.redshift.functions.call import Call, Function, as_text, checked, func
 from local.redshift.types import BIGINT, INT, Type, varchar
 
 _FNV_PRIME, _FNV_START, _64_BITS = 0x100000001B3, -0x340D631B7BDDDCDB, 2**64 - 1
-_CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C, its bits reversed
+_CASTAGNOLI = 0x82F63B78  # the polynomial of CRC-32C with reversed bits
 _WIDTHS = {"SMALLINT": 2, "INT": 4, "BIGINT": 8}
 _SOUNDS = {
     letter: digit for digit, letters in enumerate(("BFPV", "CGJKQSXZ", "DT", "L", "MN", "R"), 1) for letter in letters
@@ -24,7 +24,7 @@ _REFUSAL = "is not supported by the local Redshift stand-in"
 
 
 def fnv_1a(data: bytes, seed: int) -> int:
-    """Returns the 64 bits of FNV-1a, as a signed number."""
+    """Returns the 64 bits of FNV-1a as a signed number."""
     found = seed & _64_BITS
     for byte in data:
         found = ((found ^ byte) * _FNV_PRIME) & _64_BITS
@@ -53,7 +53,7 @@ _CRC = _crc_table()
 
 
 def crc_32c(text: str) -> str:
-    """Returns the checksum's eight hexadecimal digits."""
+    """Returns the eight hexadecimal digits of the checksum."""
     found = 0xFFFFFFFF
     for byte in text.encode():
         found = (found >> 8) ^ _CRC[(found ^ byte) & 0xFF]
@@ -72,10 +72,10 @@ def _soundex(letters: str, *, joins_over_hw: bool, counts_first: bool) -> str:
 
 
 def soundex(text: str) -> str:
-    """Returns the American Soundex code, nothing where there is no letter.
+    """Returns the American Soundex code, or an empty text if there is no letter.
 
     Raises:
-        ValueError: its variants, which the guide's examples do not tell apart, give different codes.
+        ValueError: The variants of Soundex, which the guide's examples do not distinguish, give different codes.
     """
     letters = "".join(c for c in text.upper() if "A" <= c <= "Z")
     if not letters:
@@ -87,10 +87,10 @@ def soundex(text: str) -> str:
 
 
 def difference(left: str, right: str) -> int:
-    """Returns 4 for the same code, 0 where one text has no letter, 1 where both have none.
+    """Returns 4 for the same code, 0 if one text has no letter, and 1 if both have none.
 
     Raises:
-        ValueError: the codes differ; how many of their letters count is not said.
+        ValueError: The codes differ, and the comparison of their letters is not documented.
     """
     first, second = soundex(left), soundex(right)
     if not first or not second:
@@ -101,7 +101,7 @@ def difference(left: str, right: str) -> int:
 
 
 def register(con: duckdb.DuckDBPyConnection) -> None:
-    """Makes them functions of the database."""
+    """Registers these functions in the database."""
     for name, function, takes, gives in (
         ("rs_fnv_text", fnv_of_text, ["VARCHAR", "BIGINT"], "BIGINT"),
         ("rs_fnv_number", fnv_of_number, ["BIGINT", "INTEGER", "BIGINT"], "BIGINT"),

@@ -10,7 +10,7 @@ from local.redshift.types import DATE, DOUBLE, FLOATS, INT, Type, arithmetic, de
 
 
 def number(call: Call, index: int = 0) -> Type:
-    """The type of an argument that is a number; a bare text becomes a float."""
+    """Returns the type of a numeric argument; a bare text literal is a float."""
     kind = call.types[index]
     if kind.is_open:
         return DOUBLE
@@ -20,7 +20,7 @@ def number(call: Call, index: int = 0) -> Type:
 
 
 def _floats(name: str, fewest: int = 1, most: int | None = None) -> Function:
-    """A function of float8 values."""
+    """Returns a function of float8 values."""
 
     def made(call: Call) -> tuple[exp.Expr, Type]:
         checked(call, fewest, fewest if most is None else most)
@@ -34,7 +34,7 @@ def _floats(name: str, fewest: int = 1, most: int | None = None) -> Function:
 
 
 def _whole(name: str) -> Function:
-    """CEILING and FLOOR."""
+    """Returns the function CEILING or FLOOR."""
 
     def made(call: Call) -> tuple[exp.Expr, Type]:
         checked(call, 1, 1)
@@ -106,7 +106,7 @@ def _sign(call: Call) -> tuple[exp.Expr, Type]:
     kind = number(call)
     if kind.kind in FLOATS:
         return cast(func("sign", call.args[0]), "DOUBLE"), DOUBLE
-    if kind.kind == "DECIMAL":  # documented: a DECIMAL gives a DECIMAL(1,0)
+    if kind.kind == "DECIMAL":  # as documented, a DECIMAL returns a DECIMAL(1,0)
         return cast(func("sign", call.args[0]), "DECIMAL(1,0)"), decimal(1, 0)
     return cast(func("sign", call.args[0]), "INTEGER"), INT
 

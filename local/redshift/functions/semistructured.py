@@ -10,7 +10,7 @@ from local.redshift.types import BOOLEAN, INT, SUPER, TEXT, Type, varchar
 
 
 def _json_path(call: Call) -> tuple[exp.Expr, Type]:
-    """JSON_EXTRACT_PATH_TEXT(json, 'key', ... [, null_if_invalid]): NULL where there is nothing at the path."""
+    """Rewrites JSON_EXTRACT_PATH_TEXT(json, 'key', ... [, null_if_invalid]), which is NULL for an unknown path."""
     checked(call, 2, 8)
     keys, lenient = list(call.args[1:]), False
     if isinstance(keys[-1], exp.Boolean):
@@ -56,7 +56,7 @@ def _of_super(name: str, returns: Type, most: int = 1) -> Function:
 
 
 def as_super(node: exp.Expr, kind: Type) -> exp.Expr:
-    """The value as one of SUPER."""
+    """Returns the value converted to SUPER."""
     if kind == SUPER:
         return node
     if kind.kind in {"VARBINARY", "INTERVAL", "UNKNOWN", "TIMESTAMPTZ", "TIMETZ", "TIME", "DATE", "TIMESTAMP"}:

@@ -42,7 +42,10 @@ def concat(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def joined(types: list[Type]) -> Type:
-    """The type of texts one after the other: it may end with blanks where the last does, or where that may be empty."""
+    """Returns the type of concatenated texts.
+
+    It may end with blanks if the last text may do so or may be empty.
+    """
     lengths = [t.length or 64 for t in types]
     last = types[-1]
     ends_full = (last.is_literal and not last.has_blanks) or not (last.is_text or last.is_open)
@@ -59,15 +62,15 @@ def _regexp_flags(call: Call, index: int, known: str) -> str:
 
 
 def pattern(call: Call, index: int = 1) -> str:
-    """A POSIX pattern that RE2 reads alike.
+    """Returns a POSIX pattern that has the same meaning in RE2.
 
     Raises:
-        SqlError: it has what the two read differently.
+        SqlError: The pattern uses syntax that the two interpret differently.
     """
     text = call.literal(index, "pattern")
     if re.search(r"\(\?|\\[0-9]|[*+?}][?+]", text):
         raise unsupported(f"{call.name} with the pattern '{text}'")
-    if "|" in text:  # POSIX takes the longest alternative, RE2 the first; alike where none begins another
+    if "|" in text:  # POSIX takes the longest alternative, RE2 the first; the same if none is a prefix
         for group in re.findall(r"[^()]*\|[^()]*", text):
             words = group.split("|")
             if any(a != b and b.startswith(a) for a in words for b in words):
@@ -131,7 +134,7 @@ def _split_part(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def _trim(call: Call) -> tuple[exp.Expr, Type]:
-    """BTRIM, LTRIM and RTRIM: without characters they take blanks off."""
+    """Rewrites BTRIM, LTRIM and RTRIM, which remove blanks if no characters are given."""
     checked(call, 1, 2)
     name = {"BTRIM": "trim", "TRIM": "trim"}.get(call.name.upper(), call.name.lower())
     args = [as_text(a, t) for a, t in zip(call.args, call.types, strict=True)]

@@ -1,4 +1,4 @@
-"""System information and type functions that answer from what the session knows."""
+"""System information functions that return properties of the session."""
 
 from __future__ import annotations
 

@@ -56,7 +56,7 @@ CLOCK_STEPS = ("hour", "minute", "second", "millisecond", "microsecond")
 
 
 def part(call: Call, index: int, known: tuple[str, ...] = ()) -> str:
-    """The date part that an argument names, as a word or a text."""
+    """Returns the date part that an argument names, as a word or a text."""
     node = call.args[index]
     word = text_of(node) if isinstance(node, exp.Var | exp.Literal) else ""
     found = PARTS.get(word.lower())
@@ -68,7 +68,7 @@ def part(call: Call, index: int, known: tuple[str, ...] = ()) -> str:
 
 
 def moment(call: Call, index: int) -> tuple[exp.Expr, Type]:
-    """An argument as a DATE or TIMESTAMP; a bare text becomes a TIMESTAMP."""
+    """Returns an argument as a DATE or TIMESTAMP; a bare text literal becomes a TIMESTAMP."""
     node, kind = call.args[index], call.types[index]
     if kind.is_open:
         return timestamp(node), TIMESTAMP
@@ -82,22 +82,22 @@ def moment(call: Call, index: int) -> tuple[exp.Expr, Type]:
 
 
 def timestamp(node: exp.Expr) -> exp.Expr:
-    """A bare text as a TIMESTAMP."""
+    """Returns a bare text literal as a TIMESTAMP."""
     if isinstance(node, exp.Literal):
         return cast(time_literal(node), "TIMESTAMP")
     return cast(node, "TIMESTAMP")
 
 
 def time_literal(node: exp.Expr) -> exp.Expr:
-    """A time in a text in the form that DuckDB reads, of a parameter when its value is known."""
+    """Returns a time literal in the form that DuckDB reads; a parameter is converted when its value is known."""
     return of_kind(node, "time") if is_mark(node) else exp.Literal.string(iso(node.name))
 
 
 def iso(text: str) -> str:
-    """A time as Redshift reads it, in the form that DuckDB reads: 20080305 12:25:29, 12-31-2008, 12/31/2008.
+    """Converts a time in Redshift's forms (20080305 12:25:29, 12-31-2008, 12/31/2008) to the form that DuckDB reads.
 
     Raises:
-        SqlError: in another form, which DuckDB might read otherwise.
+        SqlError: The time has another form, which DuckDB may interpret differently.
     """
     if text == "epoch":
         return "1970-01-01 00:00:00"
@@ -182,7 +182,7 @@ _EXTRACTED = {
 
 
 def extracted(step: str, node: exp.Expr, kind: Type) -> tuple[exp.Expr, Type]:
-    """EXTRACT(step FROM node): an integer of that part alone."""
+    """Rewrites EXTRACT(step FROM node), which returns only that part as an integer."""
     if kind.is_text or kind.is_open:
         node = timestamp(node)
     elif kind == Type("TIME"):
@@ -265,7 +265,7 @@ def _next_day(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def _compared(call: Call) -> tuple[exp.Expr, Type]:
-    """DATE_CMP and its like: -1, 0 or 1."""
+    """Rewrites DATE_CMP and similar functions, which return -1, 0 or 1."""
     checked(call, 2, 2)
     return func("rs_time_cmp", cast(moment(call, 0)[0], "TIMESTAMP"), cast(moment(call, 1)[0], "TIMESTAMP")), INT
 
@@ -289,7 +289,7 @@ _OFFSETS = {
 
 
 def _zone(call: Call, index: int) -> str | int:
-    """A zone's name, or minutes east of UTC for an abbreviation, which knows no summer time."""
+    """Returns the name of a zone, or minutes east of UTC for an abbreviation, which has no daylight saving time."""
     name = call.literal(index, "time zone")
     if name.upper() in _OFFSETS:
         return _OFFSETS[name.upper()]
@@ -319,7 +319,7 @@ def _convert_timezone(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def at_zone(call: Call) -> tuple[exp.Expr, Type]:
-    """TIMEZONE('zone', t) and t AT TIME ZONE 'zone'."""
+    """Rewrites TIMEZONE('zone', t) and t AT TIME ZONE 'zone'."""
     checked(call, 2, 2)
     zone = _zone(call, 0)
     if call.types[1] == TIMESTAMPTZ:
@@ -347,7 +347,7 @@ def _template(sql: str) -> exp.Expr:
 
 
 def filled(sql: str, node: exp.Expr) -> exp.Expr:
-    """DuckDB's expression `sql` with `node` in the place of the column that it calls t__."""
+    """Returns DuckDB's expression `sql` with its column t__ replaced by `node`."""
     tree = exp.Paren(this=_template(sql).copy())
     for column in list(tree.find_all(exp.Column)):
         if column.name == "t__":
@@ -366,7 +366,7 @@ def _to_char(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def _number_to_char(call: Call, pattern: str) -> tuple[exp.Expr, Type]:
-    """The patterns 9, 0, D or ., G or , and a leading FM; a positive number has a blank before it."""
+    """Rewrites TO_CHAR with the patterns 9, 0, D or ., G or , and a leading FM; a positive number gets a blank."""
     found = re.fullmatch(r"(FM)?([09,G]*[09])(?:([.D])([09]*))?", pattern.upper())
     if not found or call.types[0].kind in {"DOUBLE", "FLOAT"}:
         raise unsupported(f"TO_CHAR of {call.types[0].kind} with the format '{pattern}'")
@@ -407,7 +407,7 @@ def _to_timestamp(call: Call) -> tuple[exp.Expr, Type]:
 
 
 def _to_number(call: Call) -> tuple[exp.Expr, Type]:
-    """The patterns 9, 0, D or ., G or , and S at the end."""
+    """Rewrites TO_NUMBER with the patterns 9, 0, D or ., G or , and S at the end."""
     checked(call, 2, 2)
     pattern = call.literal(1, "format").upper()
     found = re.fullmatch(r"[09,G]*[09](?:[.D]([09]*))?(S)?", pattern)

@@ -18,7 +18,7 @@ def _format(call: Call) -> str:
 
 
 def _bytes(call: Call) -> exp.Expr:
-    """The first argument; a literal is the bytes of its text."""
+    """Returns the first argument; a literal represents the bytes of its text."""
     if call.types[0] == VARBYTE:
         return call.args[0]
     if not call.types[0].is_literal:

@@ -1,4 +1,4 @@
-"""The stand-in's PostgreSQL endpoint: what psql, drivers, BI tools and dbt connect to on Redshift's port 5439.
+"""The stand-in's PostgreSQL endpoint, to which psql, drivers, BI tools and dbt connect on Redshift's port 5439.
 
-The frontend/backend protocol, version 3 (PostgreSQL documentation, chapter 54), over the engine's sessions.
+It implements the frontend/backend protocol, version 3 (PostgreSQL documentation, chapter 54), on the engine's sessions.
 """

@@ -1,4 +1,4 @@
-"""The endpoint's own certificate. Clients may encrypt; who wants to check it gives it as the root (PGSSLROOTCERT)."""
+"""The self-signed certificate of the endpoint. TLS is optional; to verify the certificate, set it as PGSSLROOTCERT."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ VALID_DAYS = 3650
 
 
 def context(folder: Path) -> ssl.SSLContext:
-    """Returns TLS with the certificate of the folder, which is made where there is none."""
+    """Returns a TLS context with the certificate of the folder, which is created if it does not exist."""
     certificate, key = folder / "warehouse.crt", folder / "warehouse.key"
     if not certificate.exists() or not key.exists():
         _make(certificate, key)

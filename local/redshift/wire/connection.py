@@ -44,12 +44,12 @@ class Prepared:
     oids: list[int]
     columns: list[Column] | None = None
     is_described: bool = False
-    types: tuple[str, ...] = ()  # of SQL's PREPARE
+    types: tuple[str, ...] = ()  # types of SQL's PREPARE
 
 
 @dataclass
 class Portal:
-    """A statement with its parameters, and what is left of its rows; cursors are portals, too."""
+    """A statement with its parameters and its remaining rows; cursors are portals, too."""
 
     sql: str
     formats: list[int] = field(default_factory=list)
@@ -61,7 +61,7 @@ class Portal:
 
 
 class Connection:
-    """One client, in a thread of its own."""
+    """One client, which is served in its own thread."""
 
     def __init__(self, server: WireServer, connected: socket.socket) -> None:
         self.server = server
@@ -80,7 +80,7 @@ class Connection:
     # -- the connection -----------------------------------------------------------------------------------------
 
     def serve(self) -> None:
-        """Serves the client until it leaves."""
+        """Serves the client until it disconnects."""
         self.socket.settimeout(LOGIN_SECONDS)
         try:
             if not self._log_in():
@@ -126,7 +126,7 @@ class Connection:
     # -- login --------------------------------------------------------------------------------------------------
 
     def _log_in(self) -> bool:
-        """Returns whether the client is let in."""
+        """Returns whether the client is admitted."""
         startup = self._startup()
         if startup is None:
             return False
@@ -158,7 +158,7 @@ class Connection:
         return True
 
     def _startup(self) -> dict[str, str] | None:
-        """Returns what the client said of itself; None where it is not to be served, or wanted to cancel another."""
+        """Returns the startup parameters, or None if the client only requests to cancel another connection."""
         while True:
             [length] = struct.unpack("!i", self._read(4))
             if not 8 <= length <= m.STARTUP_MAX_BYTES:
@@ -186,7 +186,7 @@ class Connection:
             return said
 
     def _knows_password(self, user: str) -> bool:
-        """Asks for the password by MD5 with a salt, as Redshift asks libpq."""
+        """Requests the password as MD5 with a salt, as Redshift does with libpq, and returns whether it is right."""
         salt = secrets.token_bytes(4)
         self._send(m.authentication(5, salt))
         self._flush()
@@ -199,7 +199,7 @@ class Connection:
         return is_right and hmac.compare_digest(user.encode(), self.server.user.encode())
 
     def _apply(self, startup: dict[str, str]) -> None:
-        """Takes the settings of the startup packet; what a driver says of itself (driver_version, ...) is let be."""
+        """Applies the settings of the startup packet; information about a driver (driver_version, ...) is ignored."""
         for name in ("client_encoding", "datestyle", "timezone", "application_name", "extra_float_digits"):
             for given, value in startup.items():
                 if given.lower() == name:
@@ -220,7 +220,7 @@ class Connection:
         return head[:1], self._read(length - 4)
 
     def _message(self) -> bool:
-        """Answers one message; returns whether the client stays."""
+        """Handles one message, and returns whether the client stays connected."""
         code, body = self._next()
         if code == b"X":
             return False
@@ -256,7 +256,7 @@ class Connection:
         self._flush()
 
     def _failed(self, raised: SqlError | LoadError) -> None:
-        """Rolls back, and tells the client."""
+        """Rolls back, and sends the error to the client."""
         error = self.session.recorded(raised)
         if self._reading:
             self._reading.close()
@@ -268,7 +268,7 @@ class Connection:
         self._send(m.error("ERROR", state_of(text), text.removeprefix("ERROR: ").removeprefix("ERROR:"), position))
 
     def _finish(self) -> None:
-        """Ends the transaction of statements that are in no block."""
+        """Ends the transaction of statements outside a transaction block."""
         if self.session.in_block:
             return
         self._forget_portals(all_of_them=True)
@@ -305,7 +305,7 @@ class Connection:
         """Runs the portal's statement up to its first row.
 
         Raises:
-            SqlError: it failed; the caller rolls back.
+            SqlError: The statement failed; the caller rolls back.
         """
         self.session.cancelled.clear()
         words = [word.upper() for word in re.findall(r"[\w#]+", statements.without_comments(portal.sql))[:4]] or [""]
@@ -340,12 +340,12 @@ class Connection:
         try:
             return self.session.statement(sql, in_transaction=in_transaction)
         except SqlError:
-            if is_ending:  # a COMMIT that fails has ended its block all the same
+            if is_ending:  # a COMMIT that fails also ends its block
                 self.session.in_block = False
             raise
 
     def _own(self, sql: str, words: Sequence[str]) -> Result | None:
-        """Runs what concerns the connection's own settings."""
+        """Runs statements on the connection's own settings, and returns None for other statements."""
         if words[0] == "SET" and (changed := self.settings.set(sql)) is not None:
             if changed[0]:
                 self._send(m.parameter_status(*changed))
@@ -355,13 +355,13 @@ class Connection:
         return None
 
     def _park(self) -> None:
-        """Sets aside what an open cursor has still to give: the connection to the database is needed."""
+        """Stores the remaining rows of an open cursor, because the connection to the database is needed."""
         if self._reading:
             self._reading.park()
             self._reading = None
 
     def _send_rows(self, portal: Portal, most: int | None) -> bool:
-        """Sends at most so many rows, all where it is None; returns whether some are left."""
+        """Sends at most `most` rows, or all if it is None, and returns whether rows are left."""
         if portal.rows is None or portal.columns is None:
             return False
         formats = _formats(portal.formats, len(portal.columns))
@@ -458,7 +458,7 @@ class Connection:
         self._refuse_if_failed(statement)
         wanted = statements.parameter_count(statement)
         prepared = Prepared(statement, [*oids, *[0] * (wanted - len(oids))])
-        self._columns_of(prepared)  # what cannot be read is refused now, and not kept
+        self._columns_of(prepared)  # invalid statements are refused now and not stored
         self._prepared[name] = prepared
         self._send(m.message(b"1"))
 
@@ -517,7 +517,7 @@ class Connection:
         return prepared.columns
 
     def _described(self, sql: str) -> list[Column] | None:
-        """Returns the columns that the statement would give; None where it gives no rows."""
+        """Returns the columns of the statement's result, or None if it returns no rows."""
         if not sql:
             return None
         command = statements.command_of(sql)
@@ -544,7 +544,7 @@ class Connection:
             described = portal.columns or (portal.prepared.columns if portal.prepared else None)
             self._start(portal)
             if described is not None and portal.columns is not None and len(described) == len(portal.columns):
-                portal.columns = described  # what the client was told counts
+                portal.columns = described  # the client relies on the columns that were sent
         if self._send_rows(portal, most if most > 0 else None):
             self._send(m.message(b"s"))
         else:
@@ -570,10 +570,10 @@ class Connection:
 
 
 def _told(error: Exception) -> SqlError | LoadError:
-    """Returns what the client is told. What nobody thought of is told, too, and is in the log.
+    """Returns the error to send to the client. Unexpected errors are sent, too, and logged.
 
     Raises:
-        ProtocolError, OSError: there is nobody to tell.
+        ProtocolError, OSError: The error cannot be sent to the client.
     """
     if isinstance(error, SqlError | LoadError):
         return error
@@ -584,10 +584,12 @@ def _told(error: Exception) -> SqlError | LoadError:
 
 
 def _formats(given: Sequence[int], count: int) -> list[int]:
-    """One for all, one each, or none, which is text (PostgreSQL documentation, 54.7, Bind).
+    """Returns the format of each value (PostgreSQL documentation, 54.7, Bind).
+
+    A client sends one format for all values, one for each, or none, which means text.
 
     Raises:
-        ProtocolError: another number of them.
+        ProtocolError: The client sent another number of formats.
     """
     if len(given) <= 1:
         return [given[0] if given else values.TEXT] * count
@@ -597,7 +599,7 @@ def _formats(given: Sequence[int], count: int) -> list[int]:
 
 
 def _tag(words: Sequence[str]) -> str:
-    """Returns the command tag (PostgreSQL 8.0 gives no number of rows for SELECT)."""
+    """Returns the command tag (that of SELECT in PostgreSQL 8.0 has no number of rows)."""
     match [*words, "", "", ""]:
         case [("SELECT" | "WITH" | "VALUES"), *_]:
             return "SELECT"

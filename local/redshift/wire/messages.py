@@ -12,12 +12,12 @@ PROTOCOL_3 = 3 << 16
 SSL_REQUEST = 80877103
 GSS_REQUEST = 80877104
 CANCEL_REQUEST = 80877102
-STARTUP_MAX_BYTES = 10_000  # PostgreSQL's own limit; the first bytes of an HTTP request read as a longer one
+STARTUP_MAX_BYTES = 10_000  # PostgreSQL's own limit; an HTTP request begins with bytes that exceed it
 MESSAGE_MAX_BYTES = 128 * 1024**2
 
 
 class ProtocolError(Exception):
-    """The client broke the protocol: the connection ends with this text."""
+    """The client violated the protocol. The connection ends with this message."""
 
 
 class Body:
@@ -84,7 +84,7 @@ def backend_key(process: int, secret: int) -> bytes:
 
 
 def protocol_versions(minor: int, options: Sequence[str]) -> bytes:
-    """Returns NegotiateProtocolVersion: the newest minor version that is spoken, and options that are not known."""
+    """Returns NegotiateProtocolVersion with the newest supported minor version and the unknown options."""
     return message(b"v", struct.pack("!ii", minor, len(options)) + b"".join(map(_text, options)))
 
 

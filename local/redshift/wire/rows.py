@@ -1,4 +1,4 @@
-"""Rows of a query, read when the client asks for them."""
+"""Rows of a query, which are read when the client requests them."""
 
 from __future__ import annotations
 
@@ -18,35 +18,35 @@ PARKED_IN_MEMORY_BYTES = 8 * 1024**2
 
 
 class Rows:
-    """The rest of a result. Until another statement needs the connection they stay where the query computes them."""
+    """The remaining rows of a result. They are computed on request until another statement needs the connection."""
 
     def __init__(self, cursor: duckdb.DuckDBPyConnection | None) -> None:
         self._cursor = cursor
         self._ready: list[tuple[Any, ...]] = []
         self._parked: Any = None
-        self.taken = 0  # rows that the client got so far
+        self.taken = 0  # number of rows that the client has received
 
     @classmethod
     def of(cls, cursor: duckdb.DuckDBPyConnection, columns: list[Column]) -> Result:
-        """Returns a query's result with its rows still to be read."""
+        """Returns a query's result whose rows are not read yet."""
         return Result(columns, cls(cursor), has_rows=True)  # type: ignore[arg-type]
 
     @classmethod
     def given(cls, rows: Sequence[tuple[Any, ...]]) -> Rows:
-        """Returns rows that are there already."""
+        """Returns rows that are already in memory."""
         found = cls(None)
         found._ready = list(rows)
         return found
 
     def first(self, count: int | None) -> Rows:
-        """Returns the next so many rows, all where it is None: they are read from this one."""
+        """Returns the next `count` rows, or all if it is None, which are read from this object."""
         return _First(self, count)
 
     def take(self, most: int) -> list[tuple[Any, ...]]:
-        """Returns the next rows, at most so many; none where there are no more.
+        """Returns at most `most` of the next rows, or an empty list if there are no more.
 
         Raises:
-            SqlError: the query fails at these rows.
+            SqlError: The query fails at these rows.
         """
         while not self._ready and (more := self._read()):
             self._ready = more
@@ -77,7 +77,7 @@ class Rows:
         return found
 
     def park(self) -> None:
-        """Reads the rest aside, in memory or in a file, because the connection is needed."""
+        """Stores the remaining rows in memory or in a file, because the connection is needed."""
         if self._cursor is None:
             return
         aside = tempfile.SpooledTemporaryFile(PARKED_IN_MEMORY_BYTES)  # noqa: SIM115  # closed by `close`
@@ -94,7 +94,7 @@ class Rows:
 
 
 class _First(Rows):
-    """At most so many of another's rows."""
+    """A limited number of rows of another object."""
 
     def __init__(self, source: Rows, count: int | None) -> None:
         super().__init__(None)

@@ -1,4 +1,4 @@
-"""Listens on Redshift's port; each client is a connection in a thread of its own."""
+"""Listens on Redshift's port, and serves each client in its own thread."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class WireServer(socketserver.ThreadingTCPServer):
         threading.Thread(target=self.serve_forever, name="wire", daemon=True).start()
 
     def new_key(self) -> tuple[int, int]:
-        """Returns a connection's number and the secret with which it may be cancelled."""
+        """Returns a connection's number and the secret with which its statements can be canceled."""
         return next(self._numbers), secrets.randbits(32)
 
     def cancel(self, number: int, secret: int) -> None:
@@ -69,7 +69,7 @@ class _Handler(socketserver.BaseRequestHandler):
             connection.serve()
         finally:
             del self.server.connections[connection.id]
-            with contextlib.suppress(OSError):  # who has gone without a word needs no end of TLS
+            with contextlib.suppress(OSError):  # a client that is gone needs no end of TLS
                 if isinstance(connection.socket, ssl.SSLSocket):
                     connection.socket.unwrap()
             connection.socket.close()

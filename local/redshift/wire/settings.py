@@ -1,4 +1,4 @@
-"""Settings of a connection: those of the protocol, beside the engine's."""
+"""Settings of a connection that belong to the protocol and not to the engine."""
 
 from __future__ import annotations
 
@@ -7,16 +7,17 @@ from dataclasses import dataclass, field
 
 from local.redshift.errors import SqlError
 
-SERVER_VERSION = "8.0.2"  # what Redshift reports, and drivers look at
+SERVER_VERSION = "8.0.2"  # reported by Redshift, and read by drivers
 # Reported to the client at the start and when they change (PostgreSQL documentation, 54.2.7).
 REPORTED = {"client_encoding", "datestyle", "timezone", "application_name"}
 _CASED = {"datestyle": "DateStyle", "timezone": "TimeZone"}
-# What SET takes here, and its one effect: none but to be shown. Another value would change answers, and is refused.
+# The values that SET accepts here. They are only shown and have no other effect. Any other value would change results,
+# and is refused.
 _ACCEPTED = {
     "client_encoding": re.compile(r"utf-?8|unicode", re.IGNORECASE),
     "datestyle": re.compile(r"iso(\s*,\s*mdy)?", re.IGNORECASE),
     "timezone": re.compile(r"utc|gmt|default|etc/utc", re.IGNORECASE),
-    "extra_float_digits": re.compile(r"-?\d+"),  # floats are always written with all digits that tell them apart
+    "extra_float_digits": re.compile(r"-?\d+"),  # floats are always written with all significant digits
     "standard_conforming_strings": re.compile(r"off"),
     "client_min_messages": re.compile(r"\w+"),
     "application_name": re.compile(r".*", re.DOTALL),
@@ -35,7 +36,7 @@ _CHARACTERISTICS = re.compile(
 
 @dataclass
 class Settings:
-    """Of one connection."""
+    """The settings of one connection."""
 
     user: str
     values: dict[str, str] = field(
@@ -51,7 +52,7 @@ class Settings:
     )
 
     def reports(self) -> dict[str, str]:
-        """What the client is told when it is let in."""
+        """Returns the parameters that are sent to the client after the login."""
         own = {_CASED.get(name, name): self.values[name] for name in sorted(REPORTED)}
         return own | {
             "server_version": SERVER_VERSION,
@@ -62,16 +63,15 @@ class Settings:
         }
 
     def set(self, sql: str) -> tuple[str, str] | None:
-        """Takes a SET of one of these settings; returns its name and value as they are reported.
+        """Runs a SET of one of these settings, and returns its name and value in the reported form.
 
-        Returns:
-            None where the statement sets none of these; an empty name where nothing is to be reported.
+        Returns None if the statement sets none of these settings, and an empty name if nothing is to be reported.
 
         Raises:
-            SqlError: the value is one that is not supported.
+            SqlError: The value is not supported.
         """
         if _CHARACTERISTICS.fullmatch(sql):
-            return "", ""  # Redshift parses the level and runs every transaction at the database's own
+            return "", ""  # Redshift parses the level and uses that of the database
         found = _SET.fullmatch(sql)
         name = ("timezone" if found[1] else found[2].lower()) if found else ""
         if not found or name not in _ACCEPTED:
@@ -90,7 +90,7 @@ class Settings:
         return (_CASED.get(name, name), self.values[name]) if name in REPORTED else ("", "")
 
     def show(self, sql: str) -> tuple[str, str] | None:
-        """Returns name and value of what a SHOW asks for, None where it is none of these."""
+        """Returns name and value of the setting of a SHOW, or None if it is none of these."""
         found = _SHOW.fullmatch(sql)
         if not found:
             return None

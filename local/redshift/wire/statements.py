@@ -1,4 +1,4 @@
-"""Statements as clients send them: several in one text, with $1 for a parameter."""
+"""Splits and binds statements as clients send them: several in one text, with $1 for a parameter."""
 
 from __future__ import annotations
 
@@ -30,7 +30,10 @@ class Lexeme:
 
 
 def lexemes(sql: str) -> Iterator[Lexeme]:
-    """Yields what the text is made of. sqlglot takes `$1,$` for a quotation mark, so parameters are found before it reads."""
+    """Yields the lexemes of the text.
+
+    sqlglot reads `$1,$` as a quotation mark, so parameters are found before it parses the text.
+    """
     at = 0
     while found := _LEXEMES.match(sql, at):
         kind, end = found.lastgroup or "other", found.end()
@@ -41,7 +44,7 @@ def lexemes(sql: str) -> Iterator[Lexeme]:
 
 
 def _comment_end(sql: str, start: int) -> int:
-    """Comments are nested."""
+    """Returns the end of a comment; comments can be nested."""
     depth = 0
     for mark in re.finditer(r"/\*|\*/", sql[start:]):
         depth += 1 if mark[0] == "/*" else -1
@@ -51,7 +54,7 @@ def _comment_end(sql: str, start: int) -> int:
 
 
 def split(text: str) -> list[str]:
-    """Returns the statements between the semicolons; empty ones left out."""
+    """Returns the statements between the semicolons, without empty ones."""
     found, start, is_empty = [], 0, True
     for lexeme in lexemes(text):
         if lexeme.kind == "semicolon":
@@ -71,13 +74,13 @@ def without_comments(sql: str) -> str:
 
 
 def first_word(sql: str) -> str:
-    """Returns it in upper case, comments left out."""
+    """Returns the first word in upper case, after any comments."""
     found = re.match(r"\w*", without_comments(sql))
     return found[0].upper() if found else ""
 
 
 def parameters(sql: str) -> list[Lexeme]:
-    """Returns each $1, outside of strings and comments."""
+    """Returns each $1 outside of strings and comments."""
     return [lexeme for lexeme in lexemes(sql) if lexeme.kind == "parameter"]
 
 
@@ -86,10 +89,10 @@ def parameter_count(sql: str) -> int:
 
 
 def bound(sql: str, value_of: Callable[[int], str]) -> str:
-    """Returns the statement with a literal in the place of each parameter.
+    """Returns the statement with each parameter replaced by a literal.
 
     Raises:
-        SqlError: a literal would not be read as one there.
+        SqlError: A literal would not be parsed as a literal at this position.
     """
     found = parameters(sql)
     if not found:
@@ -147,10 +150,10 @@ _SPACE = re.IGNORECASE | re.DOTALL
 
 
 def command_of(sql: str) -> CursorCommand | None:
-    """Returns what a statement asks of the connection itself; None where it is the engine's.
+    """Returns the command for the connection itself, or None if the engine runs the statement.
 
     Raises:
-        SqlError: it is one of these, in a form that Redshift does not have.
+        SqlError: It is such a command in a form that Redshift does not support.
     """
     bare, first = without_comments(sql).rstrip().rstrip(";"), first_word(sql)
     match first:
@@ -208,7 +211,7 @@ def _folded(name: str) -> str:
 
 
 def _arguments(text: str) -> list[str]:
-    """Splits at the commas outside of parentheses."""
+    """Splits a text at the commas outside of parentheses."""
     found, start, depth = [], 0, 0
     for token in dialect.tokens(text):
         depth += {TokenType.L_PAREN: 1, TokenType.R_PAREN: -1}.get(token.token_type, 0)

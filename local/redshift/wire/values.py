@@ -13,7 +13,7 @@ from local.redshift.catalog import Column
 from local.redshift.errors import SqlError
 
 TEXT, BINARY = 0, 1
-# Of pg_type, with Redshift's own SUPER and VARBYTE (redshift_connector.utils.oids): OID and size.
+# OID and size of types, from pg_type and for Redshift's SUPER and VARBYTE from redshift_connector.utils.oids.
 OIDS = {
     "BOOLEAN": (16, 1),
     "BIGINT": (20, 8),
@@ -66,7 +66,7 @@ class TypeOf:
 
 
 def encoded(value: Any, column: Column, form: int) -> bytes | None:
-    """Returns a result's value as the client asked for it: text (0) or binary (1)."""
+    """Returns a value of a result in the format that the client requested: text (0) or binary (1)."""
     if value is None:
         return None
     return as_text(value).encode() if form == TEXT else _binary(value, column.kind)
@@ -136,7 +136,7 @@ def _since_midnight(value: time) -> timedelta:
 
 
 def _numeric(value: Decimal) -> bytes:
-    """PostgreSQL's binary numeric: digits to the base of 10,000, the weight of the first, sign and scale."""
+    """Returns PostgreSQL's binary numeric: digits in base 10,000, the weight of the first, sign and scale."""
     if value.is_nan():
         return struct.pack("!hhHh", 0, 0, 0xC000, 0)
     sign, digits, exponent = value.as_tuple()
@@ -167,15 +167,15 @@ def _from_numeric(raw: bytes) -> Decimal:
 
 
 def literal(raw: bytes | None, oid: int, form: int) -> str:
-    """Returns a parameter's value as one SQL literal that cannot be read as anything else.
+    """Returns a parameter's value as one SQL literal that cannot be parsed as anything else.
 
     Args:
         raw: the value as it was sent; None is NULL.
-        oid: the type that the client gave; 0 and 705 are unknown, which the place in the statement decides.
+        oid: the type that the client specified; 0 and 705 are unknown and determined by the position in the statement.
         form: text (0) or binary (1).
 
     Raises:
-        SqlError: the value is none of its type, or the type cannot be a parameter here.
+        SqlError: The value is not valid for its type, or the type is not supported for parameters.
     """
     known = _KINDS.get(oid)
     if raw is None:
@@ -231,7 +231,7 @@ def _literal(raw: bytes, oid: int, form: int) -> str:
 
 
 def exact_literal(value: Decimal) -> str:
-    """Returns a decimal as a literal of its own precision and scale, as Redshift types a number in a statement."""
+    """Returns a decimal as a literal with its own precision and scale, as Redshift types a number in a statement."""
     if not value.is_finite():
         raise ValueError(value)
     text = f"{value:f}"
@@ -243,7 +243,7 @@ def exact_literal(value: Decimal) -> str:
 
 
 def quoted(text: str) -> str:
-    """Returns a string literal. A backslash escapes in Redshift's strings, so it is doubled as quotation marks are."""
+    """Returns a string literal. A backslash escapes in Redshift's strings, so it is doubled, like quotation marks."""
     if "\0" in text:
         raise SqlError("ERROR: invalid byte sequence for encoding UTF8: 0x00")
     return "'" + text.replace("\\", "\\\\").replace("'", "''") + "'"
