@@ -205,14 +205,16 @@ compose-test: $(READY_DEV) ## build and start docker-compose.yaml, send events, 
 		docker compose up --detach --build --wait --wait-timeout 600 && $(BIN)/python -m tests.compose.check; \
 	fi
 
-# In the order in which two workers take the files: the whole stacks first.
+# In the order in which two workers take the files.
+WHOLE_STACKS := tests/e2e/test_load_events.py tests/e2e/test_lake.py tests/faults
 .PHONY: test-slow
-test-slow: $(READY_DEV) $(READY_BIGQUERY) ## run the longer tests: faults and kills, the whole real file, the lake, personal data, erasure, privileges, fuzzing
-	@$(BIN)/python -m pytest -m slow tests/e2e/test_load_events.py tests/e2e/test_lake.py tests/faults tests/infra tests/lambdas tests/local tests/notebooks tests/plugins $(PYTEST)
+test-slow: $(READY_DEV) ## run the longer tests: faults and kills, the whole real file, the lake, personal data, erasure, privileges, fuzzing
+	@$(BIN)/python -m pytest -m 'slow and not nightly' $(WHOLE_STACKS) tests/infra tests/lambdas tests/plugins $(PYTEST)
 
 .PHONY: test-nightly
-test-nightly: $(READY_DEV) $(READY_BIGQUERY) $(READY_CLIENTS) $(READY_FORECAST) ## run the longest tests: BigQuery, forecasts, other senders and clients, files of gigabytes, Spark row by row (Java 17); some 4 GB of packages
-	@$(BIN)/python -m pytest -m nightly tests/e2e tests/seeds tests/forecast tests/glue tests/infra tests/local tests/notebooks tests/plugins tests/scaffold $(PYTEST)
+test-nightly: $(READY_DEV) $(READY_BIGQUERY) $(READY_CLIENTS) $(READY_FORECAST) ## run these and the longest ones: BigQuery, forecasts, other senders and clients, files of gigabytes, Spark row by row (Java 17); some 4 GB of packages
+	@$(BIN)/python -m pytest -m 'slow or nightly' $(WHOLE_STACKS) tests/e2e/test_bigquery.py tests/e2e/test_new_feed.py tests/seeds tests/forecast tests/glue \
+		tests/infra tests/lambdas tests/local tests/notebooks tests/plugins tests/scaffold $(PYTEST)
 
 # MWAA's packages and ours as its image installs them, an environment a version of Airflow that MWAA has.
 MWAA := 3.3.1 3.2.1

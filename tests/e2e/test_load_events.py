@@ -615,7 +615,7 @@ def test_runbooks_that_the_page_names_exist():
     assert all((PROJECT / "docs/runbooks" / f"{name}.md").exists() for name in named)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(420)
 def test_killing_a_build_leaves_the_same_marts(stack, observer):
     """SIGKILL of the task in the middle of its marts: a later try ends in what a rebuild gives."""

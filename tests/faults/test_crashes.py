@@ -61,10 +61,13 @@ def test_a_run_that_is_killed_before_any_write_is_made_good_by_the_next(world, u
     world.check()
 
 
-def test_a_run_that_stops_at_any_call_and_wakes_up_after_another_has_done_its_work_changes_nothing(world, undisturbed):
+@pytest.mark.parametrize("every", [4, pytest.param(1, marks=pytest.mark.nightly)])
+def test_a_run_that_stops_at_any_call_and_wakes_up_after_another_has_done_its_work_changes_nothing(
+    world, undisturbed, every
+):
     """A zombie: the process stands still, is taken for dead, and goes on later."""
-    other = Runner(world.stack, world.folder / "other")
-    for at in range(undisturbed[0]):
+    other = Runner(world.stack, world.folder / f"other-{every}")
+    for at in range(0, undisturbed[0], every):
         a_batch(world)
         zombie = psutil.Process(world.runner.start(at=at, how="stop"))
         wait_for(lambda process=zombie: _stands_still(process), 60, "a run that stands still", 0.02)

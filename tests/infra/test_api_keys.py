@@ -158,7 +158,7 @@ def test_a_key_is_known_under_one_name(client, prefix):
     assert {name: entry["may"] for name, entry in entries(client, prefix).items()} == {"now": ["send", "read"]}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_new_key_is_taken_and_named_in_the_access_log_and_a_revoked_one_is_out(client, cloud):
     """The whole way: the secret, the authorizer, API Gateway, the function, and the access log."""
     name = f"shop-{uuid.uuid4().hex[:8]}"

@@ -139,7 +139,7 @@ def waiting(observer):
     return int(attributes["ApproximateNumberOfMessages"])
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_state_survives_down_and_up_and_leftovers_are_cleared(tmp_path):
     stack = new_stack(tmp_path / "state")
     try:

@@ -74,7 +74,7 @@ def test_every_port_refuses_other_names_and_other_pages(ports, bucket, s3):
     assert "access-control-allow-origin" not in httpx.get(ports[0]).headers
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.skipif(
     not google_cloud.is_installed(), reason="BigQuery's emulators are not installed: make setup-bigquery"
 )

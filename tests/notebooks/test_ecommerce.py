@@ -20,7 +20,7 @@ def filled(observer, config, contracts):
     return shop
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_notebook_runs(filled, cloud, monkeypatch):
     for name, value in cloud.user_environment().items():
         monkeypatch.setenv(name, value)

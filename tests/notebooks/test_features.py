@@ -57,7 +57,7 @@ def brier_scores(texts):
     return [float(found) for found in re.findall(r"^(?:model|base rate, [\d.]+%)\s+([\d.]+)", table, re.MULTILINE)]
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_notebook_runs_and_beats_the_base_rate(simulated_version, cloud, monkeypatch):
     texts = texts_of_notebook(cloud, monkeypatch)
     assert any(simulated_version.version in text for text in texts)

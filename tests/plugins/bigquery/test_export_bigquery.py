@@ -74,7 +74,7 @@ def exporter(google, observer, config, contracts, monkeypatch):
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_all_tables_then_only_what_changed(exporter):
     export = exporter()
     shop = export.shop
@@ -112,7 +112,7 @@ def test_all_tables_then_only_what_changed(exporter):
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_tables_have_types_partitions_and_clusters_and_new_columns_are_added(exporter):
     export = exporter(FEW)
     export.shop.load("online_retail", WEEK)
@@ -146,7 +146,7 @@ def test_tables_have_types_partitions_and_clusters_and_new_columns_are_added(exp
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_difference_is_found_named_and_mended(exporter, monkeypatch):
     export = exporter(FEW)
     export.shop.load("online_retail", WEEK)
@@ -187,7 +187,7 @@ def test_a_difference_is_found_named_and_mended(exporter, monkeypatch):
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_googles_clients_read_what_was_exported(exporter):
     export = exporter(SALES)
     export.shop.load("online_retail", WEEK)
@@ -231,7 +231,7 @@ def test_without_a_project_the_run_is_skipped_and_says_so(monkeypatch, config):
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_an_export_that_wakes_up_late_changes_nothing(exporter):
     export = exporter(FEW)
     export.shop.load("online_retail", WEEK)
@@ -251,7 +251,7 @@ def test_an_export_that_wakes_up_late_changes_nothing(exporter):
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_what_a_dead_export_left_of_a_customer_is_found_and_removed(exporter):
     export = exporter(FEW)
     export.shop.load("online_retail", WEEK)
@@ -285,7 +285,7 @@ def test_what_a_dead_export_left_of_a_customer_is_found_and_removed(exporter):
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_role_allows_what_an_export_does_and_no_more(exporter, monkeypatch, cloud):
     export, calls = exporter(SALES), []
     export.shop.load("online_retail", WEEK)
@@ -319,7 +319,7 @@ def test_the_role_allows_what_an_export_does_and_no_more(exporter, monkeypatch, 
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_facts_are_brought_by_day_without_personal_columns(exporter, monkeypatch):
     export = exporter(SALES, facts=True)
@@ -387,7 +387,7 @@ def test_facts_are_brought_by_day_without_personal_columns(exporter, monkeypatch
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_googles_transfer_service_copies_where_a_role_is_named(exporter, monkeypatch):
     export = exporter(SALES)
     role = "arn:aws:iam::123456789012:role/ecommerce-google-transfer"
@@ -457,7 +457,7 @@ class Killer:
 
 
 @needs_emulators
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(900)
 def test_killed_at_each_step_and_repeated_ends_in_what_a_whole_export_gives(exporter, monkeypatch):
     export, chance = exporter(SALES, facts=True), random.Random(7)

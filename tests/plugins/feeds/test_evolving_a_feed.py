@@ -71,7 +71,7 @@ def feed(observer, bucket, config, tmp_path):
     return Evolving(observer, bucket, config, tmp_path)
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_the_page_is_true(feed):
     # A key that nobody announced
     announced = feed.event("An unknown key arrives")

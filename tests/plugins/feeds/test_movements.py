@@ -39,7 +39,7 @@ def migration(folder, name, renamed=lambda text: text):
     return folder / "sql"
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("after", [False, True], ids=["before_the_statement", "after_the_statement"])
 def test_rows_of_version_1_get_todays_names_whatever_the_migration_dies_of(

@@ -312,7 +312,7 @@ def day_of(row):
     return date(int(year), int(month), int(day))
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_weekly_exports_of_thirty_days_are_the_whole_file(ids_of, real_rows):
     whole = Counter(dict(zip(ids_of(as_csv(real_rows)), [(int(r[3]), r[5]) for r in real_rows], strict=True)).keys())
     assert (len(real_rows), len(whole), ids_of.repeated) == (541_909, 541_909, 5_268)

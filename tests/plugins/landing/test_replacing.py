@@ -302,7 +302,7 @@ class KilledError(Exception):
     """The worker is gone."""
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_worker_that_is_killed_before_any_call_is_made_good_by_the_next(shop, monkeypatch):
     whole = [a(shop, n) for n in (1, 4, 7, 10, 13)]
     shop.load_history(shop.export(*whole))
@@ -357,7 +357,7 @@ def test_a_worker_that_is_killed_before_any_call_is_made_good_by_the_next(shop, 
     assert moved <= {row[0] for row in shop.observer.warehouse.query(sql)}
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_exports_in_any_order_of_runs_give_the_same_core(observer, config, monkeypatch):
     """Each export has some lines of two invoices; the one that landed last counts, whichever run comes last."""
     lines = [(1, 1), (4, 1), (4, 2), (7, 1), (1, 1)]
@@ -387,7 +387,7 @@ def test_exports_in_any_order_of_runs_give_the_same_core(observer, config, monke
     same()
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_a_month_of_online_retail_that_is_exported_again(shop, online_retail):
     """December 2010, of which the shop changes one line of 536365, deletes one of 536367, and cancels nothing."""
     with gzip.open(online_retail, "rt", encoding="utf-8", newline="") as file:

@@ -34,6 +34,7 @@ class Shop:
         self.config = config.model_copy(update={"bucket": observer.bucket})
         core = {t for c in (tables or contracts).values() for t in (*c.tables, c.staging)}
         state = {"ops.batch_audit", "ops.batch_object", "ops.stale_date", "ops.check_results"}
+        state |= {"mart.demand_forecast", "mart.lead_time_demand"}
         builds.register(self.target, SQL, tables or contracts)
         emptied = sorted(core | state | (set(TABLES) - {"core.dim_date"}))
         for start in range(0, len(emptied), 30):
@@ -277,7 +278,7 @@ def _shuffled_batches():
 
 
 @pytest.mark.timeout(600)
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_incremental_builds_end_in_what_a_rebuild_from_nothing_gives(shop):
     before = -1
     for number, feed, part in sorted(_shuffled_batches(), key=lambda b: b[0]):
@@ -584,7 +585,7 @@ def test_a_new_mart_gets_the_days_of_before(shop):
     assert builds.stale(shop.target, SQL)["mart.sales_monthly"] == 4
 
 
-@pytest.mark.slow
+@pytest.mark.nightly
 def test_subjects_that_are_built_side_by_side_do_not_conflict(shop):
     """As build_marts does it, but all at once, while batches arrive: no statement fails, so that none has to be tried again."""
     shop.load("online_retail", WEEK)
