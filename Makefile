@@ -118,8 +118,8 @@ setup-clients: $(READY_CLIENTS) ## install dbt and SQLAlchemy, with which tests 
 setup-forecast: $(READY_FORECAST) ## install TensorFlow and statsforecast for demand forecasts; 2 GB
 
 .PHONY: demo
-demo: $(READY_WITH) ## start everything, send events, and check that none is lost or doubled; DATA=file ROWS=n FEED=name WITH=bigquery
-	@$(BIN)/python -m local demo $(if $(WITH),--with $(WITH)) $(if $(DATA),--data "$(DATA)") $(if $(ROWS),--rows $(ROWS)) $(if $(FEED),--feed $(FEED))
+demo: $(READY_WITH) ## start everything, send events, and check that none is lost or doubled; DATA=file ROWS=n FEED=name ARGS="--date-order dmy" WITH=bigquery
+	@$(BIN)/python -m local demo $(if $(WITH),--with $(WITH)) $(if $(DATA),--data "$(DATA)") $(if $(ROWS),--rows $(ROWS)) $(if $(FEED),--feed $(FEED)) $(if $(ARGS),-- $(ARGS))
 
 .PHONY: up
 up: $(READY_WITH) ## start the local cloud and Airflow; WITH=bigquery, LOGIN=1 (a password), AIRFLOW_PORT, CLOUD_PORT, REDSHIFT_PORT, ...

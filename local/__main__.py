@@ -234,10 +234,15 @@ def demo(
     data: Annotated[Path | None, typer.Option(help="A file to replay instead of simulated events.")] = None,
     rows: Annotated[int, typer.Option(help="Limits the events; 0 is all of the file, 60,000 simulated.")] = 0,
     feed: Annotated[str, typer.Option(help="The feed of the file.")] = "online_retail",
+    replay: Annotated[
+        list[str] | None, typer.Argument(help="After --, options of `producer replay` for the file: --date-order dmy")
+    ] = None,
 ) -> None:
     """Start everything, send events, wait until they are in the warehouse, and check that none was lost or doubled."""
     if data and not data.is_file():
         _fail(f"{data}: no such file")
+    if replay and not data:
+        _fail(f"{' '.join(replay)}: options of a replay need --data")
     ports = (
         airflow_port,
         cloud_port,
@@ -256,7 +261,7 @@ def demo(
             display.show("starting", "the local cloud and Airflow")
             lifecycle.up(stack, out)
             display.finish("starting", "the local cloud and Airflow run")
-            run_demo(stack, display, data=data, rows=rows or None, feed=feed)
+            run_demo(stack, display, data=data, rows=rows or None, feed=feed, replay=replay or [])
     except (lifecycle.CannotStart, DemoFailed) as error:
         _fail(error)
 

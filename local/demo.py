@@ -152,8 +152,13 @@ class Observer:
         return not any(int(attributes[name]) for name in names) and not self.keys(OPEN)
 
 
-def run_demo(stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str) -> None:
+def run_demo(
+    stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str, replay: list[str]
+) -> None:
     """Runs the main job once and prints the counts of every layer.
+
+    Args:
+        replay: further options of `producer replay` for the file.
 
     Raises:
         DemoFailed: An invariant does not hold, or events did not arrive.
@@ -163,7 +168,9 @@ def run_demo(stack: Stack, display: Display, *, data: Path | None, rows: int | N
     started = time.monotonic()
     with ThreadPoolExecutor(1) as pool:
         total = None if data else rows or SIMULATED_EVENTS
-        producing = pool.submit(_produce, stack, display, data=data, rows=rows, feed=feed, first=not audit_before)
+        producing = pool.submit(
+            _produce, stack, display, data=data, rows=rows, feed=feed, replay=replay, first=not audit_before
+        )
         produced = _wait(observer, display, stored_before, audit_before, producing, total)
     seconds = time.monotonic() - started
 
@@ -208,7 +215,7 @@ def _export(stack: Stack, observer: Observer, display: Display) -> str:
 
 
 def _produce(
-    stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str, first: bool
+    stack: Stack, display: Display, *, data: Path | None, rows: int | None, feed: str, replay: list[str], first: bool
 ) -> Counter[str]:
     """Runs the producers as a user would, and returns the number of events that Kinesis confirmed, by feed.
 
@@ -217,8 +224,12 @@ def _produce(
     """
     if data:
         display.show(SENDING, str(data))
-        arguments = ["replay", str(data.resolve()), "--feed", feed, *(["--rows", str(rows)] if rows else [])]
-        sent = _send(stack, 0, arguments, display.console)
+        arguments = ["replay", str(data.resolve()), "--feed", feed, *(["--rows", str(rows)] if rows else []), *replay]
+        try:
+            sent = _send(stack, 0, arguments, display.console)
+        except DemoFailed as error:
+            hint = 'the demo takes options of the producer, such as: make demo DATA=... ARGS="--date-order dmy"'
+            raise DemoFailed(f"{error}\n{hint}") from error
     else:
         display.show(SENDING, "simulated events of three feeds")
         runs = _simulations(rows or SIMULATED_EVENTS)

@@ -156,6 +156,7 @@ def test_deploying_again_changes_nothing(cloud):
     assert state() == before
 
 
+@pytest.mark.slow
 def test_a_deployment_keeps_the_parameters_that_it_does_not_name(cloud, monkeypatch):
     from local.lifecycle import NOT_LOCAL, _run
 
