@@ -366,12 +366,16 @@ benchmark-producer: $(READY_DEV) ## measure reading and sending against bare par
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes
 # As MWAA installs: its image's constraints, Python 3.12, glibc 2.34, and nothing that has to be built.
 COMPILE_MWAA = $(COMPILE) --no-annotate --python-version 3.12 --python-platform x86_64-manylinux_2_28 --only-binary :all: --emit-build-options
+# The boto3 of MWAA's 3.2.1 does not know the Data API's parameters of a batch. It and what its version decides are ours there, as MWAA allows.
+MWAA_321_OURS := aiobotocore|aiohttp|apache-airflow-providers-(amazon|common-compat|common-sql|http)|boto3|botocore|multidict|s3transfer|wrapt|yarl
 .PHONY: requirements
 requirements: $(VENV)/bin/uv ## compile requirements*.in to pinned requirements*.txt
 	@$(COMPILE) --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
 	@$(COMPILE) --universal --python-version 3.11 -c requirements.txt requirements-airflow.in -o requirements-airflow.txt
 	@$(COMPILE_MWAA) --upgrade -c infra/mwaa/3.3.1/airflow_constraints.txt -c infra/mwaa/3.3.1/mwaa_essential_constraints.txt requirements-airflow.in -o requirements-mwaa.txt
-	@$(COMPILE_MWAA) --upgrade -c infra/mwaa/3.2.1/airflow_constraints.txt -c infra/mwaa/3.2.1/mwaa_essential_constraints.txt requirements-airflow.in -o requirements-mwaa-3.2.1.txt
+	@mkdir -p build
+	@(grep -vE "^($(MWAA_321_OURS))==" infra/mwaa/3.2.1/airflow_constraints.txt; grep -ohE "^($(MWAA_321_OURS))(\[\w+\])?==[^ ]+" requirements.txt) > build/mwaa-3.2.1-constraints.txt
+	@$(COMPILE_MWAA) -c build/mwaa-3.2.1-constraints.txt -c infra/mwaa/3.2.1/mwaa_essential_constraints.txt requirements-airflow.in -o requirements-mwaa-3.2.1.txt
 	@$(COMPILE) --upgrade --universal --python-version 3.11 requirements-spark.in -o requirements-spark.txt
 	@$(COMPILE) --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 	@$(COMPILE) --upgrade --universal --python-version 3.11 requirements-scan.in -o requirements-scan.txt
