@@ -14,6 +14,7 @@ from pathlib import Path
 
 from ecommerce_elt.feeds import feed_sql
 from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.marts import checks
 from ecommerce_elt.warehouse.redshift import render
 from sqlglot import exp
 from sqlglot.optimizer.scope import Scope, traverse_scope
@@ -110,12 +111,14 @@ class Facts:
 
 
 def statements() -> dict[str, str]:
-    """Returns the name of each statement to its text: files of include/sql, and what the contracts make where there is none."""
+    """Returns the name of each statement to its text: files of include/sql, and what checks.yaml and the contracts make."""
     found = {}
     for path in sorted(SQL.rglob("*.sql")):
         name = str(path.relative_to(SQL))
         if path.relative_to(SQL).parts[0] not in OTHER_ENGINES:
             found[name] = path.read_text("utf-8")
+    for path in sorted(SQL.rglob(checks.FILE)):
+        found[str(path.relative_to(SQL))] = checks.statement(path.parent)
     for contract in load_contracts(PROJECT / "include" / "feeds").values():
         for name, text in feed_sql.statements(contract, SQL).items():
             if name not in found and not name.startswith("clean/"):

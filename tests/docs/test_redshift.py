@@ -17,9 +17,9 @@ KEYS = {
 
 
 def test_every_statement_has_its_row():
-    files = {str(path.relative_to(SQL)) for path in SQL.rglob("*.sql")}
+    files = {str(path.relative_to(SQL)) for kind in ("*.sql", "checks.yaml") for path in SQL.rglob(kind)}
     ours = {name for name in files if name.split("/")[0] not in generate_redshift.OTHER_ENGINES}
-    in_page = re.findall(r"^\| `([^`]+\.sql)` \|", PAGE, re.MULTILINE)
+    in_page = re.findall(r"^\| `([^`]+\.sql|[^`]+/checks\.yaml)` \|", PAGE, re.MULTILINE)
     assert set(in_page) >= ours
     assert len(in_page) == len(set(in_page))
     assert generate_redshift.page() == PAGE

@@ -934,7 +934,7 @@ def test_no_key_of_aws_is_in_a_statement_or_a_log(stack):
         )
     ]
     assert found == []
-    for path in (PROJECT / "include" / "sql").rglob("*.sql"):
+    for path in (PROJECT / "include" / "sql").rglob("*.*"):
         sql = path.read_text()
         assert not re.search(r"(?i)access_key_id|secret_access_key|\bcredentials\b", sql), path
         if re.search(r"(?im)^\s*(COPY(?! JOB)|UNLOAD)\b", sql):

@@ -1,8 +1,8 @@
 """The marts and their sources, and how a mart is built, checked and published.
 
 A mart is a table with three files in `include/sql/<schema>/<table>/`: `create.sql`; `build.sql`, which computes the
-rows of the changed periods (or keys) into the temporary table `staged`; and `checks.sql`, which checks these rows. If
-the checks pass, the rows replace those of the mart in one transaction. The days that changed are marked in
+rows of the changed periods (or keys) into the temporary table `staged`; and `checks.yaml`, which declares the checks of
+these rows. If the checks pass, the rows replace those of the mart in one transaction. The days that changed are marked in
 `ops.stale_date`. A load marks its days for every mart of the feed, and a publication marks its days for every mart that
 depends on it. A publication removes the marks that it has processed.
 """
@@ -19,6 +19,7 @@ from typing import Any, Literal
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.sales import SALE, feeds_of_sales
+from ecommerce_elt.marts import checks
 from ecommerce_elt.warehouse.redshift import Session, Warehouse, chosen, render, texts
 
 log = logging.getLogger(__name__)
@@ -37,7 +38,7 @@ class Mart:
         sources: the names of feeds and of earlier marts; `SALE` stands for the feeds with the role of a sale.
         period: the period to which the mart's rows belong, if whole periods are replaced.
         key: the column whose values are replaced, if there is no period. Without period and key, all rows are replaced.
-        like: the table whose build.sql and checks.sql it uses, with its own period.
+        like: the table whose build.sql and checks.yaml it uses, with its own period.
     """
 
     table: str
@@ -47,10 +48,17 @@ class Mart:
     key: str | None = None
     like: str | None = None
 
-    def sql(self, sql_dir: Path, name: str, names: Mapping[str, str] = {}) -> str:  # the default is never changed
-        """Returns the text of one of the mart's SQL files, rendered with the mart's names and the given names."""
-        path = sql_dir / (self.like or self.table).replace(".", "/") / f"{name}.sql"
-        return render(path.read_text("utf-8"), {**self.names, **names})
+    def build_sql(self, sql_dir: Path, names: Mapping[str, str] = {}) -> str:  # the default is never changed
+        """Returns the statement that computes the mart, rendered with the mart's names and the given names."""
+        return render((self.folder(sql_dir) / "build.sql").read_text("utf-8"), {**self.names, **names})
+
+    def checks_sql(self, sql_dir: Path) -> str:
+        """Returns the statement that checks the computed rows, rendered with the mart's names."""
+        return render(checks.statement(self.folder(sql_dir)), self.names)
+
+    def folder(self, sql_dir: Path) -> Path:
+        """Returns the folder with the mart's build.sql and checks.yaml."""
+        return sql_dir / (self.like or self.table).replace(".", "/")
 
     def always(self) -> bool:
         return True
@@ -151,7 +159,7 @@ STAGE_GIVEN = (
     "ops/stage_given/find_day.sql",
     "ops/stage_given/create_staged.sql",
 )
-# These follow build.sql and checks.sql of the mart, in the same transaction.
+# These follow build.sql and the checks of the mart, in the same transaction.
 CHECKS: Steps = (
     ("ops/build_checks/period.sql", Mart.is_replaced_by_period),
     ("ops/build_checks/whole.sql", Mart.is_replaced_whole),
@@ -344,7 +352,7 @@ def _build(session: Session, mart: Mart, sql_dir: Path, stage: Iterable[str], na
     if not days:
         return Built(mart.table, build_id, 0)
     bounds = {"from_day": first, "to_day": end}
-    own = [mart.sql(sql_dir, "build", names), mart.sql(sql_dir, "checks", names)]
+    own = [mart.build_sql(sql_dir, names), mart.checks_sql(sql_dir)]
     run([*own, *texts(sql_dir, chosen(CHECKS, mart), given)], "build", bounds)
     results = tuple(Check(*row) for row in session.query(text("ops/check_results/by_build.sql"), ids))
     if failed := [c for c in results if c.severity == "fail" and c.failed_rows]:

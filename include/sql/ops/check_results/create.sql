@@ -1,5 +1,5 @@
 -- grain: one check of one build of a mart
--- source: checks.sql of the mart
+-- source: checks.yaml of the mart
 -- idempotent: a build's results are told apart by its id
 -- re-run: creates nothing twice
 CREATE TABLE IF NOT EXISTS ops.check_results (
