@@ -51,6 +51,7 @@ LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")
 BLOCK_ROWS = 500  # rows at a time: they fit into the processor's cache and trigger no garbage collection
 LONG_ROWS = 4  # rows at a time, if BLOCK_ROWS rows are longer than BLOCK_CHARS
 BLOCK_CHARS = 1 << 23
+BLOCK_CELLS = 1_000_000  # values at a time: rows may have many more than the header
 READINGS = 3  # attempts to read a file that is replaced while it is read
 SKIPPED_MAX = 1_000_000  # repeated headers, totals and blank rows, whose line numbers are kept
 VALUE_MAX = 256  # characters of a time or a number: parsers cache their inputs, and longer texts would fill the cache
@@ -1099,7 +1100,7 @@ def _without_empty(lines: list[int], rows: list[Any]) -> tuple[list[int], list[A
 def _refilled(
     blocks: Iterator[tuple[list[int], list[Any]]], sizes: Iterator[int]
 ) -> Iterator[tuple[list[int], list[Any]]]:
-    """Yields the same rows in blocks of the given sizes."""
+    """Yields the same rows in blocks of the given sizes; a block of more than BLOCK_CELLS values is cut in two."""
     lines: list[int] = []
     rows: list[Any] = []
     size = next(sizes)
@@ -1109,6 +1110,10 @@ def _refilled(
             yield lines[:size], rows[:size]
             lines, rows = lines[size:], rows[size:]
             size = next(sizes)
+        if sum(map(len, rows)) > BLOCK_CELLS:
+            yield lines, rows
+            size -= len(rows)
+            lines, rows = [], []
     if rows:
         yield lines, rows
 
