@@ -22,11 +22,11 @@ from __future__ import annotations
 from datetime import timedelta
 
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
+from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
 from airflow.sdk import dag, task
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.airflow.links import linked_task
-from ecommerce_elt.airflow.versions import GlueCrawlerRunOperator
 from ecommerce_elt.settings import settings
 
 

@@ -1,11 +1,10 @@
 """Differences between versions of Airflow and of its Amazon provider. The DAGs run on Airflow 3.2.1 to 3.3.
 
-| | Airflow 3.2, provider 9.25 | Airflow 3.3.1, provider 9.34 | Airflow 3.3.2, provider 9.39 |
+| | Airflow 3.2.1, provider 9.39 | Airflow 3.3.1, provider 9.34 | Airflow 3.3.2, provider 9.39 |
 |---|---|---|---|
 | a permanent error | is retried, then fails | fails at once, by a retry policy | as in 3.3.1 |
-| an operator for an existing crawler | the operator below | of the provider | of the provider |
 | a deadline has a name | no | yes | yes |
-| a running QuickSight ingestion | holds a worker slot | holds a worker slot | defers to the triggerer |
+| a running QuickSight ingestion | defers to the triggerer | holds a worker slot | defers to the triggerer |
 
 The code uses a feature if it exists, and never compares version numbers.
 """
@@ -31,37 +30,6 @@ else:
         )
     }
 
-try:
-    from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
-except ImportError:
-    from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerOperator
-    from airflow.providers.amazon.aws.triggers.glue_crawler import GlueCrawlerCompleteTrigger
-
-    class GlueCrawlerRunOperator(GlueCrawlerOperator):  # type: ignore[no-redef]
-        """Starts an existing crawler and defers until it is done. If it is already running, the operator waits for it.
-
-        The operator of this version of the provider first updates the crawler, for which the DAGs' role has no
-        permission.
-        """
-
-        def __init__(self, *, crawler_name: str, **kwargs: Any) -> None:
-            super().__init__(config={"Name": crawler_name}, **kwargs)
-
-        def execute(self, context: Any) -> None:
-            client = self.hook.conn
-            try:
-                client.start_crawler(Name=self.config["Name"])
-            except client.exceptions.CrawlerRunningException:
-                if self.fail_on_already_running:
-                    raise
-                self.log.warning("crawler=%s runs already, and is waited for", self.config["Name"])
-            self.defer(
-                trigger=GlueCrawlerCompleteTrigger(
-                    crawler_name=self.config["Name"], waiter_delay=self.poll_interval, aws_conn_id=self.aws_conn_id
-                ),
-                method_name="execute_complete",
-            )
-
 
 def named(name: str) -> dict[str, str]:
     """Returns the argument with the name of a DeadlineAlert, if this version has names; empty otherwise."""
@@ -75,4 +43,4 @@ def ingestion_waits(poll_seconds: int) -> dict[str, Any]:
     return {"check_interval": poll_seconds}
 
 
-__all__ = ["RETRIES", "GlueCrawlerRunOperator", "ingestion_waits", "named"]
+__all__ = ["RETRIES", "ingestion_waits", "named"]
