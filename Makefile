@@ -362,6 +362,10 @@ benchmark-load: $(READY_DEV) ## measure loads into facts of 20 thousand, 10 mill
 benchmark-producer: $(READY_DEV) ## measure reading and sending against bare parsers and a bare PutRecords loop; DATA=path/to/online_retail.csv.gz
 	@$(BIN)/python -m benchmarks.producer $(if $(DATA),--data "$(DATA)") $(if $(ONLY),--only $(ONLY))
 
+.PHONY: benchmark-queries
+benchmark-queries: $(READY_DEV) ## count the queries of AWS's benchmark of warehouses that the local one answers; CLONE=path/to/amazon-redshift-utils
+	@$(BIN)/python -m benchmarks.queries "$(CLONE)"
+
 # A changed file of a registry is refused: every package has its hashes.
 COMPILE = $(BIN)/uv pip compile --quiet --generate-hashes
 # As MWAA installs: its image's constraints, Python 3.12, glibc 2.34, and nothing that has to be built.

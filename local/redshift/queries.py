@@ -35,6 +35,7 @@ _SELECT_PARTS = {
     "hint",
     "operation_modifiers",
 }
+_GROUPING_SETS = (exp.Rollup, exp.Cube, exp.GroupingSets)
 _TABLE_PARTS = {"this", "db", "catalog", "alias", "joins", "pivots"}
 
 
@@ -235,19 +236,22 @@ class Queries(Expressions):
 
     def _group(self, node: exp.Expr, scope: Scope) -> None:
         group = node.args["group"]
-        if extra := [
-            k for k, v in group.args.items() if v and k not in {"expressions", "all", "rollup", "cube", "grouping_sets"}
-        ]:
+        if extra := [k for k, v in group.args.items() if v and k not in {"expressions", "all"}]:
             raise unsupported(f"GROUP BY {extra[0].upper()}")
-        for key in ("rollup", "cube", "grouping_sets"):
-            for part in group.args.get(key) or []:
-                for i in range(len(part.expressions)):
-                    self._group_item(node, part.expressions, i, scope)
         for i in range(len(group.expressions)):
             self._group_item(node, group.expressions, i, scope)
 
     def _group_item(self, node: exp.Expr, items: list[exp.Expr], i: int, scope: Scope) -> None:
+        while isinstance(items[i], exp.Paren):
+            self.put(items[i], items[i].this)
         item = items[i]
+        in_sets = item.find_ancestor(*_GROUPING_SETS) is not None
+        if isinstance(item, _GROUPING_SETS) or (in_sets and isinstance(item, exp.Tuple)):
+            for j in range(len(item.expressions)):
+                self._group_item(node, item.expressions, j, scope)
+            return
+        if in_sets and isinstance(item, exp.Literal):
+            raise unsupported("a position in ROLLUP, CUBE or GROUPING SETS")
         if isinstance(item, exp.Literal) and not item.is_string:
             place = int(item.name) - 1
             if not 0 <= place < len(node.expressions) or node.is_star:
@@ -267,10 +271,15 @@ class Queries(Expressions):
             self.blanks.add((value.this if isinstance(value, exp.Alias) else value).sql("duckdb"))
         else:
             self.blanks.add(items[i].sql("duckdb"))
+            if isinstance(items[i], exp.Column):
+                self.blanks.add(_without_table(items[i]))
 
     def _solid_groups(self, node: exp.Expr) -> None:
         """Guards grouped texts that may end with blanks, because trailing blanks do not separate groups on Redshift."""
         wanted, self.blanks = self.blanks, set()
+        for item in list(node.expressions):
+            if isinstance(item, exp.Column) and self._is_wanted(item, wanted):
+                self.put(item, exp.alias_(item.copy(), item.name, quoted=True))  # ORDER BY finds it by its name
         parts = [
             *node.expressions,
             node.args["group"],
@@ -280,11 +289,19 @@ class Queries(Expressions):
             self._guard(part, wanted)
 
     def _guard(self, node: exp.Expr, wanted: set[str]) -> None:
-        if node.sql("duckdb") in wanted and not isinstance(node, exp.Alias):
+        if self._is_wanted(node, wanted):
             self.put(node, func("rs_solid", node.copy()))
             return
         for child in list(node.iter_expressions()):
             self._guard(child, wanted)
+
+    def _is_wanted(self, node: exp.Expr, wanted: set[str]) -> bool:
+        if isinstance(node, exp.Alias | exp.Identifier):
+            return False
+        names = {node.sql("duckdb")}
+        if isinstance(node, exp.Column):  # it is the same with the name of its table and without
+            names.add(node.this.sql("duckdb") if node.table else _without_table(node))
+        return not names.isdisjoint(wanted)
 
     def _solid(self, node: exp.Expr, columns: Columns) -> Columns:
         """Guards columns that may end with blanks in DISTINCT and set operations."""
@@ -341,6 +358,11 @@ class Queries(Expressions):
         if len(left) != len(right):
             raise SqlError(f"ERROR: each {word} query must have the same number of columns")
         return [(name, common([a, b], word)) for (name, a), (_, b) in zip(left, right, strict=True)]
+
+
+def _without_table(column: exp.Column) -> str:
+    """Returns the mark of a grouped column, by which its name without that of its table is known."""
+    return f"*.{column.this.sql('duckdb')}"
 
 
 def _renamed(columns: Columns, names: list[str]) -> Columns:

@@ -114,6 +114,11 @@ def _median(call: Call) -> tuple[exp.Expr, Type]:
     return cast(func("median", node), result.kind), result
 
 
+def _grouping(call: Call) -> tuple[exp.Expr, Type]:
+    """The bits of GROUPING, the last argument's lowest (GROUP BY clause, "Aggregation extensions")."""
+    return cast(func("grouping", *call.args), "INT"), INT
+
+
 def _any_value(call: Call) -> tuple[exp.Expr, Type]:
     node, kind = _argument(call)
     return func("any_value", node), kind
@@ -235,8 +240,8 @@ FRAMED = {
     "VAR_POP",
 }
 
-# PERCENTILE_CONT and PERCENTILE_DISC, RATIO_TO_REPORT, GROUPING and APPROXIMATE are compiled where they stand.
-FUNCTIONS: dict[str, Function] = AGGREGATES | WINDOW_ONLY
+# PERCENTILE_CONT and PERCENTILE_DISC, RATIO_TO_REPORT and APPROXIMATE are compiled where they stand.
+FUNCTIONS: dict[str, Function] = AGGREGATES | WINDOW_ONLY | {"GROUPING": _grouping, "GROUPING_ID": _grouping}
 
 
 def percentile(name: str, kind: Type, call: Call, share: str) -> Type:
