@@ -42,9 +42,9 @@ def copy_parquet(
     lengths, blank = found[::2], found[1::2]
     for (name, column), length in zip(texts, lengths, strict=False):
         if length is not None and length > column.length:
-            [path] = con.execute(
+            [[path]] = con.execute(
                 f"SELECT file_name FROM {source} WHERE strlen({name}) = $n LIMIT 1", {"files": paths, "n": length}
-            ).fetchone()
+            ).fetchall()
             url = next(u for u, p in files.items() if str(p) == path).rpartition("#")[0]
             raise LoadError(
                 table,

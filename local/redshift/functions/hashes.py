@@ -109,7 +109,7 @@ def register(con: duckdb.DuckDBPyConnection) -> None:
         ("rs_soundex", soundex, ["VARCHAR"], "VARCHAR"),
         ("rs_difference", difference, ["VARCHAR", "VARCHAR"], "INTEGER"),
     ):
-        con.create_function(name, function, takes, gives)
+        con.create_function(name, function, [*takes], gives)
 
 
 def _fnv(call: Call) -> tuple[exp.Expr, Type]:

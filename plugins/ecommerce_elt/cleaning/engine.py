@@ -25,7 +25,7 @@ def bounded_engine(
         spill_max_bytes: limit for spilling; None means DuckDB's own limit of nine tenths of the free disk space.
         database: name of the database file in `work`; by default, the database is in memory.
     """
-    config: dict[str, str | int | bool] = {
+    config: dict[str, str | bool | int | float | list[str]] = {
         "memory_limit": f"{memory_bytes // 1024**2}MiB",
         "threads": threads,
         "temp_directory": str(work / "spill"),

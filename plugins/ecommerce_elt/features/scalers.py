@@ -9,6 +9,7 @@ from typing import Any
 
 import duckdb
 
+from ecommerce_elt.cleaning.engine import bounded_engine
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.features.data_sets import PARTS, Column, EmptyPartError
 from ecommerce_elt.settings import Settings
@@ -50,12 +51,12 @@ def fit(name: str, files: Mapping[str, Sequence[Path]], columns: Sequence[Column
     """
     expected = [column.name for column in columns if column.name != "part"]
     rows, prints = {}, []
-    with duckdb.connect(
-        config={
-            "memory_limit": f"{settings.clean_memory_bytes}B",
-            "threads": 1,
-            "temp_directory": str(settings.work_dir),
-        }
+    # One thread: the order in which floats are added up decides on their last digits.
+    with bounded_engine(
+        settings.work_dir,
+        memory_bytes=settings.clean_memory_bytes,
+        threads=1,
+        spill_max_bytes=settings.spill_max_bytes,
     ) as engine:
         for part in PARTS:
             if not files.get(part):

@@ -16,12 +16,12 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from more_itertools import constrained_batches
 
 from ecommerce_elt.batches.clean_files import S3_THREADS
 from ecommerce_elt.batches.manifests import UNREADABLE, Manifest, RawObject, new_manifest
 from ecommerce_elt.cleaning.cleaner import download, run_cleaning
+from ecommerce_elt.cleaning.engine import engine_of
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.settings import Settings
@@ -156,10 +156,9 @@ def outlook(s3: Any, manifests: list[Manifest], gone: int, settings: Settings) -
 def _cleaned(s3: Any, manifest: Manifest, settings: Settings) -> Iterator[dict[str, Any]]:
     """Yields event_id, source_object, source_line and reasons ("column: rule") of each event of the manifest."""
     contract = load_contracts(settings.include_dir / "feeds").get(manifest.feed)
-    config = {"memory_limit": f"{settings.clean_memory_bytes // 1024**2}MiB", "threads": settings.clean_threads}
     with (
         tempfile.TemporaryDirectory(prefix="outlook-", dir=settings.work_dir) as folder,
-        duckdb.connect(config=config) as engine,
+        engine_of(settings, Path(folder)) as engine,
     ):
         files = download(s3, manifest.objects, Path(folder) / "raw")
         run_cleaning(engine, files, manifest.feed, contract, settings, lines=manifest.lines)

@@ -10,10 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from pydantic import SecretStr
 
 from ecommerce_elt.cleaning.cleaner import run_cleaning
+from ecommerce_elt.cleaning.engine import engine_of
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.events import Envelopes
 from ecommerce_elt.landing.readings import read_files
@@ -76,7 +76,7 @@ def trial(
                     ids = [f"{number}-{line}".encode() for line in block.lines]
                     out.write(reading.file.encoded(block, ids, envelopes, SENT_AT))
             files[f"raw/feed={contract.feed}/dt=2026-01-01/hour=00/{number}.jsonl.gz"] = file
-        with duckdb.connect() as engine:
+        with engine_of(config, folder) as engine:
             run_cleaning(engine, files, contract.feed, contract, config)
             found = engine.execute(
                 "SELECT * EXCLUDE (rejected_version, copy_number) FROM cleaned ORDER BY source_object, source_line"
