@@ -60,7 +60,6 @@ def test_the_document_and_the_template_name_the_same_routes():
     assert routes == {f"{method.upper()} {path}" for path, methods in paths.items() for method in methods}
 
 
-@pytest.mark.slow
 @schema.parametrize()
 @settings(max_examples=100, deadline=None, derandomize=True, suppress_health_check=list(HealthCheck))
 def test_any_request_is_answered_as_the_document_says(case, cloud):
