@@ -626,7 +626,7 @@ def test_marked_personal_data_is_in_raw_and_in_the_landed_file_alone(stack, obse
     assert run(stack, "catalog_lake")[0] == "success"
     rows, _ = ask(stack, "SELECT * FROM purchases WHERE event_id LIKE 'marked-%'")
     assert rows
-    wait_for(lambda: not observer.stale_marts(), 120, "the marts", 0.5)
+    wait_for(lambda: not observer.stale_marts(), 300, "the marts", 0.5)
 
     landed = {key for key in observer.keys("landing/purchases/") if not key.endswith(".report.json")}
     keys = search.in_objects(observer, MARKS, ())
@@ -730,7 +730,7 @@ def test_an_erased_customer_is_in_no_layer_any_more(stack, observer):
     wait_for(
         lambda: "core.firehose_transactions" in search.in_warehouse(observer, [SHOPS_NUMBER]), 180, "the delivery", 1
     )
-    wait_for(lambda: not observer.stale_marts(), 120, "the marts", 0.5)
+    wait_for(lambda: not observer.stale_marts(), 300, "the marts", 0.5)
     assert "mart.customer_days" in search.in_warehouse(observer, [SHOPS_NUMBER])
     places = search.in_objects(observer, marks, ())
     kinds = {re.match(r"[a-z]+/(unreadable/|feed=\w+/)?", key)[0] for key in places}
@@ -830,7 +830,7 @@ def test_what_an_export_no_longer_has_leaves_every_layer_and_the_api_knows_the_h
     url, headers = env["ECOMMERCE_API_URL"], {"x-api-key": env["ECOMMERCE_API_KEY"]}
     found = http.get(f"{url}/invoices/Z770", headers=headers).json()
     assert (found["line_count"], found["quantity"], found["total"]) == (3, 25, 62.5)
-    wait_for(lambda: not observer.stale_marts(), 120, "the marts", 0.5)
+    wait_for(lambda: not observer.stale_marts(), 300, "the marts", 0.5)
     sold = "SELECT SUM(units) FROM mart.sales_daily WHERE period_start = '2011-02-01' AND feed = 'online_retail'"
     [[units]] = observer.warehouse.query(sold)
     in_lake = lake_rows(observer, "2011-02-01")
