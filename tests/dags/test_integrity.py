@@ -229,7 +229,7 @@ def test_sinks_of_refresh_dashboards_do_not_wait_for_each_other(bag):
         "extract_for_tableau": set(),
     }
     ingest = dag.task_dict["ingest_data_set"].partial_kwargs
-    assert ingest.get("deferrable", False) is (VERSION not in {"3.2.1", "3.3.1"})
+    assert ingest.get("deferrable", False) is (VERSION != "3.3.1")  # its provider is 9.34
     assert ingest["ingestion_id"] == "{{ macros.uuid.uuid4() }}"  # each try is an ingestion of its own
 
 
