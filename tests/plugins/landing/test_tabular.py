@@ -6,6 +6,7 @@ import csv
 import gzip
 import hashlib
 import io
+import itertools
 import lzma
 import struct
 import tempfile
@@ -18,6 +19,7 @@ import openpyxl
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.landing import tabular
 from ecommerce_elt.landing.tabular import Flags, TabularFile
 from hypothesis import given
 from hypothesis import strategies as st
@@ -390,3 +392,12 @@ def test_the_real_file(contracts, online_retail):
         0,
     )
     assert survey.data_set == "a2f79bbdd4463df6db8a3f5a50b9c980ae8f645a370bf5e2c0d6097f9e817b05"
+
+
+def test_rows_of_many_values_are_cut_and_blocks_still_end_at_their_multiples(monkeypatch):
+    monkeypatch.setattr(tabular, "BLOCK_CELLS", 5)
+    wide, narrow = ["x"] * 4, ["x"]
+    blocks = [([1, 2], [wide, wide]), ([3, 4], [wide, wide]), ([5, 6, 7], [narrow, narrow, narrow])]
+    found = list(tabular._refilled(iter(blocks), itertools.repeat(3)))
+    assert [lines for lines, _ in found] == [[1, 2], [3], [4, 5, 6], [7]]
+    assert [row for _, rows in found for row in rows] == [row for _, rows in blocks for row in rows]
