@@ -21,6 +21,7 @@ _MONTHS = {
 
 ORDERS = {"month/day/year": "mdy", "day/month/year": "dmy", "year-month-day": "ymd"}
 DISTINCT_KEPT = 1 << 16
+TIME_MAX = 256  # characters of a time; longer texts would fill the caches
 
 
 def _year(text: str) -> int | None:
@@ -40,12 +41,16 @@ def _day(text: str) -> int | None:
     return int(text) if text.isdigit() and len(text) <= 2 else None
 
 
-@lru_cache(maxsize=DISTINCT_KEPT)
 def read_time(text: str, order: str) -> datetime | None:
     """Returns the time in UTC, or None if the text is not a time in this order (`mdy`, `dmy`, `ymd`).
 
     A text without a zone is taken as UTC. Fractions of a second are truncated to microseconds.
     """
+    return _read_time(text, order) if len(text) <= TIME_MAX else None
+
+
+@lru_cache(maxsize=DISTINCT_KEPT)
+def _read_time(text: str, order: str) -> datetime | None:
     found = _DATE.match(text)
     if not found:
         return None
@@ -91,13 +96,13 @@ def _zone(text: str | None) -> timezone:
 @lru_cache(maxsize=DISTINCT_KEPT)
 def _fitting(text: str) -> tuple[tuple[str, ...], bool]:
     """Returns the orders in which the text is a time, and whether they give different times."""
-    times = {name: time for name, order in ORDERS.items() if (time := read_time(text, order)) is not None}
+    times = {name: time for name, order in ORDERS.items() if (time := _read_time(text, order)) is not None}
     return tuple(times), len(set(times.values())) > 1
 
 
 def is_time(text: str) -> bool:
     """Returns whether the text is a time in at least one order."""
-    return bool(_fitting(text)[0])
+    return len(text) <= TIME_MAX and bool(_fitting(text)[0])
 
 
 @dataclass
@@ -121,6 +126,9 @@ class DateEvidence:
     shared: dict[frozenset[str], int] = field(default_factory=dict)
 
     def add(self, line: int, text: str, count: int = 1) -> None:
+        """Adds a value that occurs `count` times, first on this line. No text, or a longer one than a time, is no evidence."""
+        if not text or len(text) > TIME_MAX:
+            return
         self.values += count
         fitting, depends = _fitting(text)
         for name in fitting:

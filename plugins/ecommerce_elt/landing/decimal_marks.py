@@ -13,6 +13,7 @@ from ecommerce_elt.landing.open_questions import OpenQuestionError
 
 Mark = Literal["comma", "point"]
 ANSWERS = [{"decimal_comma": True}, {"decimal_comma": False}]
+NUMBER_MAX = 256  # characters of a text with a number; longer ones would fill the caches
 
 _NUMBER = re.compile(r"[0-9.,]*[0-9][0-9.,]*")
 _BY_POINT = re.compile(r"[0-9]{1,3}(,[0-9]{3})+[.][0-9]*|[0-9]{1,3}(,[0-9]{3}){2,}|[0-9]*[.][0-9]*")
@@ -31,9 +32,13 @@ def mark_of(text: str) -> Mark | Literal["open"] | None:
     return "point" if _BY_POINT.fullmatch(found[0]) else "comma" if _BY_COMMA.fullmatch(found[0]) else None
 
 
-@lru_cache(maxsize=1 << 16)
 def with_point(text: str, mark: Mark) -> str:
     """Returns the text with its number rewritten to use a decimal point only; `mark` is the mark of its column."""
+    return _with_point(text, mark) if len(text) <= NUMBER_MAX else text
+
+
+@lru_cache(maxsize=1 << 16)
+def _with_point(text: str, mark: Mark) -> str:
     found = _NUMBER.search(text)
     if not found:
         return text
@@ -61,7 +66,7 @@ class MarkEvidence:
     first: dict[str, tuple[int, str]] = field(default_factory=dict)
 
     def add(self, lines: Sequence[int], column: Sequence[object], counts: Sequence[int] | None = None) -> None:
-        """Adds some of the column's values.
+        """Adds some of the column's values. What is no text, or a longer one than a number, is no evidence.
 
         Args:
             lines: the line of each value.
@@ -70,7 +75,7 @@ class MarkEvidence:
         """
         counted = Counter(column).items() if counts is None else zip(column, counts, strict=True)
         for text, count in counted:
-            if not isinstance(text, str):
+            if not isinstance(text, str) or len(text) > NUMBER_MAX:
                 continue
             for mark in (mark_of(text), "with_comma" if "," in text else None):
                 if mark:
