@@ -150,7 +150,7 @@ def _step(step: str) -> None:
     from ecommerce_elt.cleaning import cleaner
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.landing import history
-    from ecommerce_elt.landing.tabular import Flags
+    from ecommerce_elt.landing.flags import Flags
     from ecommerce_elt.settings import settings
 
     s3, config = boto3.client("s3"), settings()
@@ -182,7 +182,8 @@ def _load_shares(data: Path) -> None:
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.feeds.events import envelope, event_ids
     from ecommerce_elt.lake import lists as lake_lists
-    from ecommerce_elt.landing.tabular import Flags, TabularFile
+    from ecommerce_elt.landing.flags import Flags
+    from ecommerce_elt.landing.tabular import TabularFile
     from ecommerce_elt.load import transaction as load_transaction
     from ecommerce_elt.settings import settings
     from ecommerce_elt.warehouse import redshift

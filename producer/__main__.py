@@ -28,9 +28,10 @@ from ecommerce_elt.batches.manifests import UNREADABLE
 from ecommerce_elt.errors import PermanentError, TransientError, values_withheld, without_values
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
 from ecommerce_elt.feeds.events import Envelopes, envelope, event_ids
+from ecommerce_elt.landing.blocks import BLOCK_ROWS
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
 from ecommerce_elt.landing.readings import Reading, read_files
-from ecommerce_elt.landing.tabular import BLOCK_ROWS, Flags
 from ecommerce_elt.settings import PROJECT_DIR
 from more_itertools import interleave_longest
 from rich.console import Console

@@ -11,7 +11,7 @@ from ecommerce_elt.cleaning import cleaner
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.lake import lists as lake_lists
 from ecommerce_elt.landing import history
-from ecommerce_elt.landing.tabular import Flags
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.settings import settings
 from ecommerce_elt.warehouse import redshift

@@ -12,7 +12,7 @@ import pytest
 from ecommerce_elt.batches.manifests import objects_in_notification
 from ecommerce_elt.lake import lists as lake_lists
 from ecommerce_elt.landing import history
-from ecommerce_elt.landing.tabular import Flags
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.reconcile import compare as reconcile_compare
 

@@ -39,11 +39,13 @@ from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.events import Envelopes
 from ecommerce_elt.lake.lists import known_by_object
 from ecommerce_elt.landing.files import LANDING, LANDING_KEY, LandedFile
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity, IdentityEngine
 from ecommerce_elt.landing.open_questions import OpenQuestionError
 from ecommerce_elt.landing.readings import MembersError, Reading, read_files
 from ecommerce_elt.landing.replacing import LandedExport
-from ecommerce_elt.landing.tabular import Flags, Survey, TabularFile
+from ecommerce_elt.landing.survey import Survey
+from ecommerce_elt.landing.tabular import TabularFile
 from ecommerce_elt.load.known_rows import read_counts
 from ecommerce_elt.settings import Settings
 

@@ -10,6 +10,8 @@ from typing import Any
 from ecommerce_elt.errors import PermanentError
 
 FLAGS = {"data_set": "--dataset"}  # all other flags are spelled like the options
+NAMES_SHOWN = 50  # columns or sheets that a message names
+NOT_SHOWN = "The feed has personal columns, so nothing of the line is shown here: look at it in the file"
 
 
 class OpenQuestionError(PermanentError):

@@ -6,8 +6,9 @@ A row is left out only on evidence. All left-out rows are counted, and the first
 from __future__ import annotations
 
 import re
+from array import array
 from collections import defaultdict
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import date, time, timedelta
 from decimal import Decimal, InvalidOperation
@@ -15,11 +16,14 @@ from functools import lru_cache
 from types import SimpleNamespace
 from typing import Any
 
+from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Column
 from ecommerce_elt.feeds.dialects import DECIMAL, rewrites
+from ecommerce_elt.landing.dates import is_time
 from ecommerce_elt.landing.decimal_marks import Mark, with_point
 
 LISTED_LINES = 100  # listed for each kind
+SKIPPED_MAX = 1_000_000  # repeated headers, totals and blank rows, whose line numbers are kept
 TOTALS_TRIED = 10_000  # candidates for totals; if more rows look like totals, they are data
 NUMBER_MAX = 64  # characters
 LIKE_A_NUMBER = re.compile(
@@ -47,6 +51,76 @@ class LeftOut:
 def is_blank(row: Sequence[Any]) -> bool:
     """Returns whether all cells of the row are empty or contain only blanks."""
     return not any(value.strip() if isinstance(value, str) else value is not None for value in row)
+
+
+def is_strange(moment: Any) -> bool:
+    """Returns whether a row with this value as its time may not be a record."""
+    return moment is None or (isinstance(moment, str) and not is_time(moment))
+
+
+class OddRows:
+    """Finds rows of a table that may not be records, while the table is read.
+
+    Args:
+        header: the header.
+        time_at: the position of the column with the event's time, if there is one.
+        above: whether each row above the header is blank.
+
+    Attributes:
+        left_out: the rows that are not records, by kind.
+        skipped: the lines of the rows below the header that are not records, without the empty ones.
+        candidates: the lines of possible totals, with their numbers of cells.
+    """
+
+    def __init__(self, header: Sequence[Any], time_at: int | None, above: Iterable[bool]) -> None:
+        self.header, self.time_at = [str(name).strip() for name in header], time_at
+        self.left_out: defaultdict[str, LeftOut] = defaultdict(LeftOut)
+        self.skipped = array("Q")
+        self.candidates: dict[int, int] = {}
+        for number, row_is_blank in enumerate(above, 1):
+            self.left_out["blank" if row_is_blank else "title"].add(number)
+
+    def add_empty(self, lines: Sequence[int], rows: Sequence[Any]) -> None:
+        """Counts the rows that have no value."""
+        for line, row in zip(lines, rows, strict=True):
+            if not any(row):
+                self.left_out["blank"].add(line)
+
+    def skip(self, kind: str, line: int) -> None:
+        """Leaves out a row.
+
+        Raises:
+            PermanentError: more rows are left out than a file of records can have.
+        """
+        if len(self.skipped) == SKIPPED_MAX:
+            raise PermanentError(
+                f"line {line}: more than {SKIPPED_MAX:,} rows are headers, totals or blank: is it a file of records?"
+            )
+        self.skipped.append(line)
+        self.left_out[kind].add(line)
+
+    def found(self, lines: list[int], rows: list[Any], times: list[Any], strange: set[Any]) -> set[int]:
+        """Leaves out the rows that are not records, among those whose time is in `strange`; returns their positions."""
+        gone = set()
+        for at, (line, row, moment) in enumerate(zip(lines, rows, times, strict=True)):
+            if moment not in strange:
+                continue
+            if is_blank(row):
+                self.skip("blank", line)
+            elif [str(value).strip() for value in row] == self.header:
+                self.skip("repeated_header", line)
+            else:
+                if self.time_at is not None and len(self.candidates) < TOTALS_TRIED and may_be_total(row, self.time_at):
+                    self.candidates[line] = len(row)
+                continue
+            gone.add(at)
+        return gone
+
+    def in_order(self) -> None:
+        """Sorts the lines; totals are found after the others."""
+        self.skipped = array("Q", sorted(self.skipped))
+        for of in self.left_out.values():
+            of.lines.sort()
 
 
 def may_be_total(row: Sequence[Any], time_at: int) -> bool:

@@ -18,7 +18,7 @@ from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
 from ecommerce_elt.landing import files as landing_files
 from ecommerce_elt.landing import history, replacement_batches, replacing
-from ecommerce_elt.landing.tabular import Flags
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import invoice_items, known_rows
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.load.known_rows import OnKnown

@@ -20,12 +20,13 @@ import orjson
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Column, Contract, normalise_header
 from ecommerce_elt.landing.dates import is_time
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.json_records import JsonRecords
-from ecommerce_elt.landing.open_questions import OpenQuestionError
+from ecommerce_elt.landing.open_questions import NAMES_SHOWN, OpenQuestionError
 from ecommerce_elt.landing.packed import Archive, PackedFile
 from ecommerce_elt.landing.readings import Reading, read_files
 from ecommerce_elt.landing.surroundings import LIKE_A_NUMBER
-from ecommerce_elt.landing.tabular import NAMES_SHOWN, Flags, TabularFile
+from ecommerce_elt.landing.tabular import TabularFile
 from ecommerce_elt.scaffold import words
 from ecommerce_elt.scaffold.people import mark_personal
 from ecommerce_elt.scaffold.values import Found, Values

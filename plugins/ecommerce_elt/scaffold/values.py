@@ -13,8 +13,8 @@ from ecommerce_elt.feeds.contracts import MISSING, Column
 from ecommerce_elt.feeds.dialects import DAMAGED, DECIMAL, EPOCH_DIGITS, INTEGER, OTHER_FORMATS, TIME, rewrites
 from ecommerce_elt.landing.dates import DateEvidence, is_time
 from ecommerce_elt.landing.decimal_marks import MarkEvidence
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.open_questions import OpenQuestionError
-from ecommerce_elt.landing.tabular import Flags
 from ecommerce_elt.scaffold import words
 
 STRAY_SHARE = 0.01  # largest share of values of another type; they are reported and will be rejected

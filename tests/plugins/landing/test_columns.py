@@ -6,11 +6,12 @@ import io
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import Envelopes
-from ecommerce_elt.landing import columns, tabular
+from ecommerce_elt.landing import columns, file_text
 from ecommerce_elt.landing.column_events import as_rows
 from ecommerce_elt.landing.columns import Columns, is_regular, parse
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity, IdentityEngine
-from ecommerce_elt.landing.tabular import Flags, TabularFile
+from ecommerce_elt.landing.tabular import TabularFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -23,7 +24,7 @@ SENT_AT = "2026-01-01T00:00:00Z"
 def small_chunks(monkeypatch):
     monkeypatch.setattr(columns, "CHUNK_CHARS", 400)
     monkeypatch.setattr(columns, "OPEN_CHARS", 400)
-    monkeypatch.setattr(tabular, "TEXT_BYTES", 64)
+    monkeypatch.setattr(file_text, "TEXT_BYTES", 64)
 
 
 @pytest.fixture(scope="module")

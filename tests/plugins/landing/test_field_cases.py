@@ -5,9 +5,10 @@ from decimal import Decimal
 
 import pytest
 from ecommerce_elt.feeds.events import Envelopes
+from ecommerce_elt.landing.blocks import BLOCK_ROWS
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
 from ecommerce_elt.landing.readings import read_files
-from ecommerce_elt.landing.tabular import BLOCK_ROWS, Flags
 
 from tests.conftest import PROJECT
 from tests.support.cleaning_bench import clean, rules

@@ -16,9 +16,11 @@ import pyarrow.parquet as pq
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import Envelopes
+from ecommerce_elt.landing.blocks import BLOCK_ROWS
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
 from ecommerce_elt.landing.readings import MembersError, read_files
-from ecommerce_elt.landing.tabular import BLOCK_ROWS, Flags, TabularFile
+from ecommerce_elt.landing.tabular import TabularFile
 
 from tests.support.spreadsheets import as_ods, as_xls, as_xlsb, as_xlsx, as_zip
 

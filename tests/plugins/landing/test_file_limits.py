@@ -18,8 +18,8 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.readings import read_files
-from ecommerce_elt.landing.tabular import Flags
 from ecommerce_elt.settings import FileLimits
 
 from tests.conftest import PROJECT
@@ -39,7 +39,7 @@ from ecommerce_elt.feeds.events import Envelopes
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing.identity import FileIdentity
 from ecommerce_elt.landing.readings import read_files
-from ecommerce_elt.landing.tabular import Flags
+from ecommerce_elt.landing.flags import Flags
 
 contract, rows, error, filled = load_contracts(Path(sys.argv[3]))[sys.argv[2]], 0, "", {}
 with tempfile.TemporaryDirectory() as folder:

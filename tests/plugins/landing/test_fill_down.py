@@ -10,8 +10,10 @@ import pyarrow.parquet as pq
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract, load_contract
+from ecommerce_elt.landing.blocks import BLOCK_ROWS
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
-from ecommerce_elt.landing.tabular import BLOCK_ROWS, Flags, TabularFile
+from ecommerce_elt.landing.tabular import TabularFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner

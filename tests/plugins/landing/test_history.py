@@ -24,8 +24,8 @@ from ecommerce_elt.feeds.events import event_ids
 from ecommerce_elt.landing import files as landing_files
 from ecommerce_elt.landing import history
 from ecommerce_elt.landing.files import LandedFile, new_files
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.history import LandedGroup
-from ecommerce_elt.landing.tabular import Flags
 from typer.testing import CliRunner
 
 from producer import __main__ as producer

@@ -17,7 +17,7 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing import history, replacing
 from ecommerce_elt.landing import tasks as landing_tasks
-from ecommerce_elt.landing.tabular import Flags
+from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import tasks as load_tasks
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings

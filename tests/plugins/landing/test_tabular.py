@@ -19,8 +19,9 @@ import openpyxl
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.landing import tabular
-from ecommerce_elt.landing.tabular import Flags, TabularFile
+from ecommerce_elt.landing import blocks as landing_blocks
+from ecommerce_elt.landing.flags import Flags
+from ecommerce_elt.landing.tabular import TabularFile
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -395,9 +396,9 @@ def test_the_real_file(contracts, online_retail):
 
 
 def test_rows_of_many_values_are_cut_and_blocks_still_end_at_their_multiples(monkeypatch):
-    monkeypatch.setattr(tabular, "BLOCK_CELLS", 5)
+    monkeypatch.setattr(landing_blocks, "BLOCK_CELLS", 5)
     wide, narrow = ["x"] * 4, ["x"]
     blocks = [([1, 2], [wide, wide]), ([3, 4], [wide, wide]), ([5, 6, 7], [narrow, narrow, narrow])]
-    found = list(tabular._refilled(iter(blocks), itertools.repeat(3)))
+    found = list(landing_blocks.refilled(iter(blocks), itertools.repeat(3)))
     assert [lines for lines, _ in found] == [[1, 2], [3], [4, 5, 6], [7]]
     assert [row for _, rows in found for row in rows] == [row for _, rows in blocks for row in rows]
