@@ -149,7 +149,7 @@ def _step(step: str) -> None:
     from ecommerce_elt.batches import manifests
     from ecommerce_elt.cleaning import cleaner
     from ecommerce_elt.feeds.contracts import load_contracts
-    from ecommerce_elt.landing import history
+    from ecommerce_elt.landing import conversion
     from ecommerce_elt.landing.flags import Flags
     from ecommerce_elt.settings import settings
 
@@ -157,7 +157,7 @@ def _step(step: str) -> None:
     done = Path(tempfile.gettempdir()) / "benchmark-landed.json"
     if step == "land":
         key = f"landing/{FEED}/ten_times.csv.gz"
-        landed = history.land_file(s3, key, load_contracts(config.include_dir / "feeds"), Flags(), config)
+        landed = conversion.land_file(s3, key, load_contracts(config.include_dir / "feeds"), Flags(), config)
         assert landed.rows == 5_419_090
         done.write_text(json.dumps(landed.batches))
         return

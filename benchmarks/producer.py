@@ -61,8 +61,8 @@ class Bucket:
 
 def land(path: Path) -> int:
     from ecommerce_elt.feeds.contracts import load_contracts
+    from ecommerce_elt.landing.conversion import land_file
     from ecommerce_elt.landing.flags import Flags
-    from ecommerce_elt.landing.history import land_file
     from ecommerce_elt.settings import PROJECT_DIR, settings
 
     key = f"landing/{FEED}/{path.name}"

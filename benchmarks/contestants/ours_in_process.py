@@ -10,7 +10,7 @@ from ecommerce_elt.batches import manifests
 from ecommerce_elt.cleaning import cleaner
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.lake import lists as lake_lists
-from ecommerce_elt.landing import history
+from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.settings import settings
@@ -32,7 +32,7 @@ def load(data: Path, folder: Path) -> dict[str, int]:
     target = redshift.warehouse(boto3.client("redshift-data"), config)
     key = f"landing/{FEED}/{uuid.uuid4().hex[:8]}-{data.name}"
     s3.upload_file(str(data), config.bucket, key)
-    landed = history.land_files(s3, [(key, None)], load_contracts(config.include_dir / "feeds"), Flags(), config)
+    landed = conversion.land_files(s3, [(key, None)], load_contracts(config.include_dir / "feeds"), Flags(), config)
     loaded = {}
     for batch_id in landed.batches:
         batch = cleaner.clean_batch(s3, manifests.read_manifest(s3, config.bucket, batch_id), config)
@@ -40,6 +40,6 @@ def load(data: Path, folder: Path) -> dict[str, int]:
         if batch.clean:
             overlaps = counts["duplicates"] > batch.duplicates
             lake_lists.publish_batch(s3, target, batch, config, overlaps=overlaps, again=False)
-    [report] = history.report_loaded(s3, landed, loaded, config)
+    [report] = reports.report_loaded(s3, landed, loaded, config)
     [[rows]] = target.query("SELECT COUNT(*) FROM core.fact_invoice_line")
     return {"rows": int(rows), "quarantined": report["quarantined"], "duplicates": report["duplicates"]}

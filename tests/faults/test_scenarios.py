@@ -11,7 +11,7 @@ import psutil
 import pytest
 from ecommerce_elt.batches.manifests import objects_in_notification
 from ecommerce_elt.lake import lists as lake_lists
-from ecommerce_elt.landing import history
+from ecommerce_elt.landing import conversion
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.reconcile import compare as reconcile_compare
@@ -407,7 +407,7 @@ def test_a_backfill_during_live_load(world):
     path.write_text("\n".join([",".join(columns), *(",".join(str(r.get(c, "")) for c in columns) for r in data)]))
     world.s3.upload_file(str(path), world.observer.bucket, key := f"landing/product_events/{name()}.csv")
     for _ in range(2):  # the same file twice
-        landed = history.land_file(world.s3, key, world.observer.contracts, Flags(), world.config, etag=None)
+        landed = conversion.land_file(world.s3, key, world.observer.contracts, Flags(), world.config, etag=None)
         assert world.runner.run(batches=landed.batches) == 0, world.runner.error
     world.drain()
     world.check()

@@ -12,7 +12,7 @@ import pytest
 
 from producer.simulate import SHOPS, simulated
 from tests.conftest import PROJECT
-from tests.plugins.landing.test_tabular import csv_text
+from tests.support.online_retail import csv_text
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ from ecommerce_elt.batches.manifests import read_manifest
 from ecommerce_elt.cleaning.cleaner import clean_batch
 from ecommerce_elt.feeds import sales
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.landing import history
+from ecommerce_elt.landing import conversion
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.scaffold.__main__ import app
@@ -37,7 +37,7 @@ def test_twelve_files_are_in_core_once_after_one_command(observer, bucket, confi
         """Lands files together, and returns the sums of what the loads counted."""
         for key, body in files.items():
             s3.put_object(Bucket=bucket, Key=key, Body=body)
-        group = history.land_files(s3, [(key, None) for key in files], contracts, Flags(), own)
+        group = conversion.land_files(s3, [(key, None) for key in files], contracts, Flags(), own)
         assert group.failed == []
         counts = [
             load_transaction.load_batch(target, clean_batch(s3, read_manifest(s3, bucket, batch_id), own), own)

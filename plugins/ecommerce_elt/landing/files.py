@@ -27,6 +27,12 @@ class LandedFile:
         return f"{self.key}.{self.etag}.report.json"
 
 
+def feed_of(key: str) -> str:
+    """Returns the feed in the key of a landed file; any other key is returned unchanged."""
+    match = LANDING_KEY.match(key)
+    return match["feed"] if match else key
+
+
 def new_files(listed: Iterable[dict[str, Any]]) -> list[LandedFile]:
     """Returns the landed files without a report, ordered by key.
 
@@ -47,8 +53,7 @@ def in_groups(files: Iterable[LandedFile], max_bytes: int) -> list[list[LandedFi
     groups: list[list[LandedFile]] = []
     open_groups: dict[str, list[LandedFile]] = {}
     for file in files:
-        match = LANDING_KEY.match(file.key)
-        feed = match["feed"] if match else file.key
+        feed = feed_of(file.key)
         group = open_groups.get(feed)
         if group is None or len(group) == GROUP_FILES or sum(f.size for f in group) + file.size > max_bytes:
             groups.append(group := [])

@@ -16,9 +16,10 @@ from ecommerce_elt.cleaning.task_cleaning import clean_where_needed, with_key
 from ecommerce_elt.cleaning.tasks import needs_glue
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
+from ecommerce_elt.landing import conversion, replacement_batches, replacing, reports
 from ecommerce_elt.landing import files as landing_files
-from ecommerce_elt.landing import history, replacement_batches, replacing
 from ecommerce_elt.landing.flags import Flags
+from ecommerce_elt.landing.landed import LandedGroup
 from ecommerce_elt.load import invoice_items, known_rows
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.load.known_rows import OnKnown
@@ -38,14 +39,14 @@ def settle_landed_files(runs: list[dict[str, Any]]) -> int:
     """Writes a report for each file whose run wrote none, so that the file is not found again; returns how many."""
     s3, bucket = client("s3"), settings().bucket
     return sum(
-        history.report_unfinished(s3, landing_files.LandedFile(key, etag), run["trigger_run_id"], bucket)
+        reports.report_unfinished(s3, landing_files.LandedFile(key, etag), run["trigger_run_id"], bucket)
         for run in runs
         for key, etag in _files_of(run["conf"])
     )
 
 
 @values_withheld()
-def land_files(params: dict[str, Any]) -> history.LandedGroup:
+def land_files(params: dict[str, Any]) -> LandedGroup:
     """Writes the raw objects and manifests of the files that the run's parameters name, and returns the result."""
     config = settings()
     contracts = load_contracts(config.include_dir / "feeds")
@@ -61,7 +62,7 @@ def land_files(params: dict[str, Any]) -> history.LandedGroup:
         identity=params["identity"] or None,
     )
     files = [(key, etag or None) for key, etag in _files_of(params)]
-    if contract := contracts.get(history.feed_of(files[0][0])):
+    if contract := contracts.get(landing_files.feed_of(files[0][0])):
         replacing.check(params, contract)
     if params["to_dynamodb"] and contract and contract.feed != invoice_items.FEED:
         raise PermanentError(
@@ -70,11 +71,11 @@ def land_files(params: dict[str, Any]) -> history.LandedGroup:
     if flags.data_set and len(files) > 1:
         raise PermanentError(f"data_set={flags.data_set!r} names the data of one file, and the run has {len(files)}")
     touched_object(files[0][0])
-    return history.land_files(client("s3"), files, contracts, flags, config)
+    return conversion.land_files(client("s3"), files, contracts, flags, config)
 
 
 @values_withheld()
-def batches_to_clean(group: history.LandedGroup) -> list[str]:
+def batches_to_clean(group: LandedGroup) -> list[str]:
     """Returns the batches that are cleaned in parallel before `check_known_rows`, which compares all of them at once.
 
     The list is empty if the feed needs no such check. It is also empty for a single batch, which `check_known_rows`
@@ -85,9 +86,9 @@ def batches_to_clean(group: history.LandedGroup) -> list[str]:
     return group.batches
 
 
-def _tells_rows_apart(group: history.LandedGroup) -> bool:
+def _tells_rows_apart(group: LandedGroup) -> bool:
     contracts = load_contracts(settings().include_dir / "feeds")
-    return contracts[history.feed_of(group.files[0].key)].identity != "file"
+    return contracts[landing_files.feed_of(group.files[0].key)].identity != "file"
 
 
 @values_withheld()
@@ -121,10 +122,10 @@ def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> tupl
         PermanentError: such rows exist and `on_known` is stop; or Glue cleans a batch and `on_known` is not add.
     """
     config, s3, choice = settings(), client("s3"), OnKnown(on_known)
-    group = history.LandedGroup.of(landed)
+    group = LandedGroup.of(landed)
     if not group.batches or not _tells_rows_apart(group):
         return group.batches, {}
-    contract = load_contracts(config.include_dir / "feeds")[history.feed_of(group.files[0].key)]
+    contract = load_contracts(config.include_dir / "feeds")[landing_files.feed_of(group.files[0].key)]
     with linked_warehouse() as target:
         uncommitted = [b for b in group.batches if load_transaction.committed(target, b, config) is None]
         if by_glue := [b for b in uncommitted if needs_glue(b, engine)]:
@@ -174,9 +175,9 @@ def replace_rows(
         A mapping from file key to the replacement part of its report. Files with nothing to report are left out.
     """
     config = settings()
-    group = history.LandedGroup.of(landed)
+    group = LandedGroup.of(landed)
     contract = (
-        load_contracts(config.include_dir / "feeds")[history.feed_of(group.files[0].key)] if group.files else None
+        load_contracts(config.include_dir / "feeds")[landing_files.feed_of(group.files[0].key)] if group.files else None
     )
     if contract is None or contract.identity == "file":
         return {}
@@ -262,20 +263,20 @@ def report_files(
     if landed is None:
         raise PermanentError("nothing was loaded: look at land_files")
     config = settings()
-    group = history.LandedGroup.of(landed)
+    group = LandedGroup.of(landed)
     by_batch = {batch["batch_id"]: batch for batch in loaded}
     error = "its rows were not replaced: look at the red task replace_rows of the run" if replaced is None else ""
-    reports = history.report_loaded(client("s3"), group, by_batch, config, replaced, dry_run=dry_run, error=error)
+    found = reports.report_loaded(client("s3"), group, by_batch, config, replaced, dry_run=dry_run, error=error)
     if group.files:
         touched_object(landing_files.LandedFile(group.files[0].key, group.files[0].etag).report_key)
     wrong = [f"{key}: it cannot be loaded" for key in group.failed]
     wrong += [
-        f"{file.key}: {report['error']}" for file, report in zip(group.files, reports, strict=True) if "error" in report
+        f"{file.key}: {report['error']}" for file, report in zip(group.files, found, strict=True) if "error" in report
     ]
     if wrong:
         raise PermanentError(
-            f"{len(wrong)} of {len(group.failed) + len(reports)} files were not loaded; why is in the report beside each: "
-            + "; ".join(wrong[: history.FILES_NAMED])
+            f"{len(wrong)} of {len(group.failed) + len(found)} files were not loaded; why is in the report beside each: "
+            + "; ".join(wrong[: conversion.FILES_NAMED])
         )
     without = {"rejected", "members"}  # these lists can be as long as the files
-    return [{name: value for name, value in report.items() if name not in without} for report in reports]
+    return [{name: value for name, value in report.items() if name not in without} for report in found]

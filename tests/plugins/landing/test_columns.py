@@ -15,7 +15,8 @@ from ecommerce_elt.landing.tabular import TabularFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-HEADER = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+from tests.support.online_retail import INVOICE_HEADER as HEADER
+
 ROW = ["536365", "85123A", "WHITE HEART", "6", "12/13/2010 8:26", "2.55", "17850", "United Kingdom"]
 SENT_AT = "2026-01-01T00:00:00Z"
 

@@ -22,7 +22,10 @@ from ecommerce_elt.landing.tabular import TabularFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-HEADER = ["InvoiceNo", "StockCode", "Description", "Quantity", "InvoiceDate", "UnitPrice", "CustomerID", "Country"]
+from tests.support.file_formats import as_lines, as_parquet
+from tests.support.online_retail import INVOICE_HEADER as HEADER
+from tests.support.spreadsheets import as_ods
+
 ROWS = [
     ["536365", "85123A", "WHITE HANGING HEART", "6", "12/1/2010 8:26", "2.55", "17850", "United Kingdom"],
     ["536365", "71053", "WHITE METAL LANTERN", "6", "12/1/2010 8:26", "3.39", "17850", "United Kingdom"],
@@ -296,6 +299,23 @@ def test_exports_of_whole_days_in_any_order_have_the_ids_of_the_whole(ids_of, ro
             found.update(ids_of(as_csv([as_row(*row) for row in export]), date_order="mdy"))
     assert found == {*whole}
     assert len(found) == len(rows)
+
+
+def test_a_row_has_the_same_id_in_every_format(read):
+    row = ["536365", "22423", "HEART", 6, "2010-12-01T08:26:00", 2.55, 17850, "France"]
+    bodies = [
+        as_csv([[str(value) for value in row]]),
+        as_lines([dict(zip(HEADER, row, strict=True))]),
+        as_parquet([dict(zip(HEADER, row, strict=True))]),
+        as_xlsx([[datetime(2010, 12, 1, 8, 26) if value == row[4] else value for value in row]]),
+        as_ods([HEADER, row]),
+    ]
+    found = set()
+    for body in bodies:
+        survey, _, source = read(body, feed="online_retail")
+        with FileIdentity(source, survey) as identity:
+            found.update(event_id for _, ids in identity.blocks(BLOCK_ROWS) for event_id in ids)
+    assert len(found) == 1
 
 
 # -- the real file ----------------------------------------------------------------------------------------------------

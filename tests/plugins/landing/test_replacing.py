@@ -15,7 +15,7 @@ from ecommerce_elt.cleaning import task_cleaning
 from ecommerce_elt.cleaning import tasks as cleaning_tasks
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.landing import history, replacing
+from ecommerce_elt.landing import conversion, replacing, reports
 from ecommerce_elt.landing import tasks as landing_tasks
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import tasks as load_tasks
@@ -24,8 +24,8 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.conftest import PROJECT
-from tests.plugins.landing.test_history import INVOICES
 from tests.plugins.load import test_known_rows
+from tests.support.online_retail import INVOICE_HEADER
 from tests.support.spreadsheets import as_zip
 
 COLUMN = "invoice_no"
@@ -34,7 +34,7 @@ DEFAULTS = {"replace_by": COLUMN, "dry_run": False, "identity": "", "on_known": 
 
 def as_csv(rows):
     out = io.StringIO()
-    csv.writer(out).writerows([INVOICES, *rows])
+    csv.writer(out).writerows([INVOICE_HEADER, *rows])
     return out.getvalue().encode()
 
 
@@ -54,13 +54,13 @@ class Shop(test_known_rows.Shop):
         monkeypatch.setattr(landing_tasks, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
         monkeypatch.setattr(load_tasks, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
         self.contracts = load_contracts(PROJECT / "include/feeds")
-        self.clock, fetch = datetime(2026, 1, 1, tzinfo=UTC), history._fetch
+        self.clock, fetch = datetime(2026, 1, 1, tzinfo=UTC), conversion._fetch
 
         def landed_as_told(*args):
             found, _ = fetch(*args)
             return found, self.landed[found.key, found.etag]
 
-        monkeypatch.setattr(history, "_fetch", landed_as_told)
+        monkeypatch.setattr(conversion, "_fetch", landed_as_told)
         self.landed = {}
 
     def export(self, *rows, body=None):
@@ -75,7 +75,7 @@ class Shop(test_known_rows.Shop):
         return key
 
     def land(self, key, **flags):
-        return history.land_files(self.s3, [(key, None)], self.contracts, Flags(**flags), self.config)
+        return conversion.land_files(self.s3, [(key, None)], self.contracts, Flags(**flags), self.config)
 
     def load_history(self, key, replace_by=COLUMN, on_known="stop", *, dry_run=False, **flags):
         """Runs the steps of the DAG, and returns the file's report."""
@@ -86,7 +86,7 @@ class Shop(test_known_rows.Shop):
         landing_tasks.check_known_rows(landed, on_known, "auto")
         loaded = {} if dry_run else {b: load_tasks.load_batch(b, on_known) for b in group.batches}
         replaced = json.loads(json.dumps(landing_tasks.replace_rows(landed, replace_by, dry_run=dry_run)))
-        [found] = history.report_loaded(self.s3, group, loaded, self.config, replaced, dry_run=dry_run)
+        [found] = reports.report_loaded(self.s3, group, loaded, self.config, replaced, dry_run=dry_run)
         return found
 
     def lines(self):
@@ -396,7 +396,7 @@ def test_a_month_of_online_retail_that_is_exported_again(shop, online_retail):
         rows[0],
         [row for row in rows[1:] if re.match(r"12/\d+/2010 ", row[4]) or row[4].startswith("2010-12-")],
     )
-    assert (header, len(month)) == (INVOICES, 42_481)  # UCI data set 352
+    assert (header, len(month)) == (INVOICE_HEADER, 42_481)  # UCI data set 352
     own = [[shop.invoice + row[0], *row[1:]] for row in month]
     shop.config = shop.config.model_copy(update={"history_object_rows": 5000, "history_batch_rows": 50_000})
     first = shop.load_history(shop.export(*own), replace_by="", date_order="mdy")

@@ -14,7 +14,7 @@ from ecommerce_elt.cleaning import task_cleaning
 from ecommerce_elt.erasure import layers as erasure_layers
 from ecommerce_elt.feeds import feed_sql, sales
 from ecommerce_elt.feeds.contracts import load_contract, load_contracts
-from ecommerce_elt.landing import history
+from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing import tasks as landing_tasks
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.tabular import TabularFile
@@ -66,13 +66,13 @@ class Shops(Landing):
         """Lands a file, loads it and returns its report."""
         key = f"landing/{feed}/{uuid.uuid4().hex[:8]}-{name}"
         self.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)
-        group = history.land_files(self.s3, [(key, None)], self.contracts, Flags(), self.config)
+        group = conversion.land_files(self.s3, [(key, None)], self.contracts, Flags(), self.config)
         landing_tasks.check_known_rows(json.loads(json.dumps(asdict(group))), "stop", "duckdb")
         loaded = {}
         for batch_id in group.batches:
             batch = task_cleaning.clean_where_needed(self.s3, batch_id, self.config, committed=False)
             loaded[batch_id] = load_transaction.load_batch(self.target, batch, self.config)
-        [report] = history.report_loaded(self.s3, group, loaded, self.config)
+        [report] = reports.report_loaded(self.s3, group, loaded, self.config)
         return report
 
     def build(self):

@@ -9,7 +9,7 @@ from botocore.config import Config
 from ecommerce_elt.cleaning import task_cleaning
 from ecommerce_elt.cleaning import tasks as cleaning_tasks
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.landing import history
+from ecommerce_elt.landing import reports
 from ecommerce_elt.landing import tasks as landing_tasks
 from ecommerce_elt.load import invoice_items
 from ecommerce_elt.load import tasks as load_tasks
@@ -36,7 +36,7 @@ class Items(Shop):
         landing_tasks.check_known_rows(landed, on_known, "auto")
         loaded = {b: load_tasks.load_batch(b, on_known, to_dynamodb=to_dynamodb) for b in group.batches}
         replaced = landing_tasks.replace_rows(landed, replace_by, dry_run=False, to_dynamodb=to_dynamodb)
-        [found] = history.report_loaded(self.s3, group, loaded, self.config, replaced)
+        [found] = reports.report_loaded(self.s3, group, loaded, self.config, replaced)
         return found
 
     def items(self, invoice="A"):

@@ -12,7 +12,7 @@ from ecommerce_elt.cleaning import task_cleaning
 from ecommerce_elt.cleaning import tasks as cleaning_tasks
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.landing import history
+from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing import tasks as landing_tasks
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import known_rows
@@ -21,8 +21,8 @@ from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.warehouse import tables as warehouse_tables
 
 from tests.conftest import PROJECT
-from tests.plugins.landing.test_history import INVOICES
 from tests.plugins.warehouse.test_warehouse import Lake
+from tests.support.online_retail import INVOICE_HEADER
 
 COUNTS = ("accepted", "clean", "quarantined", "duplicates")
 
@@ -66,7 +66,7 @@ class Shop:
 
     def stream(self, *rows):
         """Sends rows under ids of the shop's own."""
-        records = [dict(zip(INVOICES, row, strict=True)) for row in rows]
+        records = [dict(zip(INVOICE_HEADER, row, strict=True)) for row in rows]
         ids = [f"till-{uuid.uuid4()}" for _ in rows]
         assert self.lake.load(self.lake.batch("online_retail", records, ids, event_time=None))["clean"] == len(rows)
         return ids
@@ -77,11 +77,11 @@ class Shop:
         for rows in exports:
             self.exports += 1
             out = io.StringIO()
-            csv.writer(out).writerows([INVOICES, *rows])
+            csv.writer(out).writerows([INVOICE_HEADER, *rows])
             keys.append(f"landing/online_retail/{self.invoice}-{self.exports}.csv")
             self.s3.put_object(Bucket=self.config.bucket, Key=keys[-1], Body=out.getvalue().encode())
         contracts = load_contracts(PROJECT / "include/feeds")
-        return history.land_files(self.s3, [(key, None) for key in keys], contracts, Flags(**flags), self.config)
+        return conversion.land_files(self.s3, [(key, None) for key in keys], contracts, Flags(**flags), self.config)
 
     def check(self, group, on_known="stop", engine="auto"):
         for batch_id in landing_tasks.batches_to_clean(group):
@@ -152,7 +152,7 @@ def test_rows_that_the_shop_streamed_itself_stop_the_run(shop):
     ):
         shop.check(group)
     assert shop.core() == (2, 2)
-    [found] = history.report_loaded(shop.s3, group, {}, shop.config)
+    [found] = reports.report_loaded(shop.s3, group, {}, shop.config)
     assert (found["known_under_other_ids"], found["new_beside_known"]) == (2, 1)
 
 
@@ -219,7 +219,7 @@ def test_kills_retries_and_a_second_run_change_nothing(shop):
     assert shop.check(group, "add") == {"known": 0, "beside_known": 0}
     assert shop.load(group, "add") == again
     assert shop.core() == (10, 10)
-    [found] = history.report_loaded(shop.s3, group, again, shop.config)
+    [found] = reports.report_loaded(shop.s3, group, again, shop.config)
     assert [found[name] for name in COUNTS] == [10, 6, 0, 4]
     ids = ", ".join(f"'{batch_id}'" for batch_id in group.batches)
     known = shop.observer.warehouse.query(f"SELECT COUNT(*) FROM ops.known_event WHERE batch_id IN ({ids})")
