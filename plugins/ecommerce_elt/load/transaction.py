@@ -93,7 +93,6 @@ LOAD: tuple[tuple[str, Callable[[Load], bool]], ...] = (
     ("ops/load/check_conservation.sql", Load.always),
     ("ops/load/keep_known_events.sql", Load.has_feed),
     ("ops/load/keep_corrections.sql", Load.has_feed),
-    ("ops/load/keep_withdrawn_rows.sql", Load.withdraws),
     ("ops/load/keep_withdrawals.sql", Load.withdraws),
     *((path, Load.replaces) for path in KEEP_REPLACEMENTS),
     ("ops/load/keep_quarantine.sql", Load.always),
