@@ -19,7 +19,7 @@ import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from ecommerce_elt.cleaning.spark_sql import spark_cleaning
-from ecommerce_elt.cleaning.typing_sql import cleaned_by
+from ecommerce_elt.cleaning.stages import cleaned_by
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import sales
 from ecommerce_elt.feeds.contracts import Contract, load_contracts

@@ -129,7 +129,7 @@ def test_files_of_the_lake_keep_todays_columns(path, contracts, config):
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "clean"], ids=_id)
 def test_cleaning_reads_in_both_engines(path, contracts):
-    from ecommerce_elt.cleaning.typing_sql import cleaning_stages
+    from ecommerce_elt.cleaning.stages import cleaning_stages
 
     for query in cleaning_stages(contracts[path.stem], path.read_text()).values():
         for engine in ("duckdb", "spark"):
