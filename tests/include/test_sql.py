@@ -17,7 +17,8 @@ from ecommerce_elt.landing import replacing
 from ecommerce_elt.load import known_rows
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.marts import builds, checks
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile.days import COMPARE
+from ecommerce_elt.reconcile.differences import KEEP
 from ecommerce_elt.warehouse import tables as warehouse_tables
 from ecommerce_elt.warehouse.redshift import render
 
@@ -174,9 +175,9 @@ TRANSACTIONS = {
     "find known rows": known_rows.FIND,
     "find replaced rows": replacing.FIND,
     "seed constants": builds.SEED,
-    "keep an hour": reconcile_compare.KEEP["reconciliation"],
-    "keep a day": reconcile_compare.KEEP["reconciled_day"],
-    "compare a day": [path for path, _ in reconcile_compare.COMPARE],
+    "keep an hour": KEEP["reconciliation"],
+    "keep a day": KEEP["reconciled_day"],
+    "compare a day": [path for path, _ in COMPARE],
     "erase a customer": erasure_layers.ERASE,
 }
 OF_A_TABLE = {"create", "build", "unmerge", "merge", "erase"}

@@ -26,6 +26,7 @@ from ecommerce_elt.bigquery.exports import Unloaded
 from ecommerce_elt.bigquery.tables import Place
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.reconcile.differences import LOOK_SECONDS, LOOKS, Difference
 from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
@@ -200,8 +201,6 @@ def reconcile_bigquery() -> dict[str, Any]:
 
     The comparison is repeated, so that differences caused by a running export are discarded.
     """
-    from ecommerce_elt.reconcile.compare import LOOK_SECONDS, LOOKS, Difference
-
     config = settings()
     where = bigquery_tables.place(config)
     if where is None:

@@ -37,7 +37,7 @@ from ecommerce_elt.batches.manifests import Manifest, RawObject, new_manifest, r
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.events import Envelopes
-from ecommerce_elt.lake.lists import known_by_object
+from ecommerce_elt.lake.publish import known_by_object
 from ecommerce_elt.landing.files import LANDING, LANDING_KEY, LandedFile
 from ecommerce_elt.landing.identity import FileIdentity, IdentityEngine
 from ecommerce_elt.landing.open_questions import OpenQuestionError

@@ -178,7 +178,7 @@ def test_a_difference_is_found_named_and_mended(exporter, monkeypatch):
     # The mart is changed by hand, so no day of it is marked.
     export.shop.target.run(["UPDATE mart.sales_daily SET units = units + 1 WHERE period_start = '2010-12-02'"])
     assert list(bigquery_tables.differences(client, export.shop.target, where, sql)) == ["mart.sales_daily"]
-    monkeypatch.setattr("ecommerce_elt.reconcile.compare.LOOK_SECONDS", 0)
+    monkeypatch.setattr("ecommerce_elt.bigquery.tasks.LOOK_SECONDS", 0)
     [found] = bigquery_tasks.reconcile_bigquery()["differences"]
     assert (found["layer"], found["where"]) == ("bigquery", "mart.sales_daily")
     assert "units is 1" in found["text"]

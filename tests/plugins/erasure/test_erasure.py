@@ -11,7 +11,7 @@ from ecommerce_elt.batches.manifests import OPEN, UNREADABLE, RawObject, new_man
 from ecommerce_elt.cleaning.cleaner import clean_batch
 from ecommerce_elt.erasure import layers as erasure_layers
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.load import transaction as load_transaction
 
 from producer.simulate import simulated
@@ -64,9 +64,7 @@ class Shop(Lake):
         manifest = self.claim(feed, records, name)
         batch = clean_batch(self.observer.s3, manifest, self.config)
         load_transaction.load_batch(self.observer.warehouse, batch, self.config)
-        lake_lists.publish_batch(
-            self.observer.s3, self.observer.warehouse, batch, self.config, overlaps=False, again=False
-        )
+        publish_batch(self.observer.s3, self.observer.warehouse, batch, self.config, overlaps=False, again=False)
         self.observer.s3.delete_object(Bucket=self.config.bucket, Key=OPEN + manifest.batch_id)
         return manifest
 

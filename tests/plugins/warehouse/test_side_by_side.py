@@ -19,7 +19,7 @@ from ecommerce_elt.erasure import layers as erasure_layers
 from ecommerce_elt.marts import builds
 from ecommerce_elt.quarantine import replay
 from ecommerce_elt.quarantine.replay import Choice
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile.hours import reconcile_hours
 
 from tests.conftest import PROJECT
 from tests.plugins.cleaning.test_cleaning import MOVE, PERSON
@@ -131,7 +131,7 @@ def test_conflicts_of_what_runs_side_by_side(observer, config, contracts, level,
 
     def reconciles(feed):
         settings = config.model_copy(update={"bucket": observer.bucket})
-        return lambda number: reconcile_compare.reconcile_hours(observer.s3, own(), feed, settings, datetime.now(UTC))
+        return lambda number: reconcile_hours(observer.s3, own(), feed, settings, datetime.now(UTC))
 
     crew.add("load online_retail", loads("online_retail", SALE))
     crew.add("load purchases", loads("purchases", PERSON))
