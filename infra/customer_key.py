@@ -11,7 +11,7 @@ from typing import Annotated
 import boto3
 import typer
 from ecommerce_elt.batches.hmac_pads import hmac_pads, secret_key
-from ecommerce_elt.erasure.layers import key_of_phone, key_of_text
+from ecommerce_elt.erasure.customers import key_of_phone, key_of_text
 from ecommerce_elt.errors import PermanentError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)

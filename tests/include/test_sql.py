@@ -10,7 +10,7 @@ import sqlglot
 from ecommerce_elt.bigquery import exports
 from ecommerce_elt.cleaning.cleaner import clean_schema
 from ecommerce_elt.dashboards import data_sets as dashboards_data_sets
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.warehouse import ERASE
 from ecommerce_elt.features import data_sets as features_data_sets
 from ecommerce_elt.feeds import feed_sql
 from ecommerce_elt.landing import replacing
@@ -178,7 +178,7 @@ TRANSACTIONS = {
     "keep an hour": KEEP["reconciliation"],
     "keep a day": KEEP["reconciled_day"],
     "compare a day": [path for path, _ in COMPARE],
-    "erase a customer": erasure_layers.ERASE,
+    "erase a customer": ERASE,
 }
 OF_A_TABLE = {"create", "build", "unmerge", "merge", "erase"}
 READERS = [path for name in ("plugins", "dags", "infra", "bi") for path in (PROJECT / name).rglob("*.py")]

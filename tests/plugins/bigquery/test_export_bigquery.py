@@ -17,7 +17,8 @@ from ecommerce_elt.bigquery import tasks as bigquery_tasks
 from ecommerce_elt.bigquery import views as bigquery_views
 from ecommerce_elt.bigquery.exports import Field, Unloaded
 from ecommerce_elt.dashboards.data_sets import DATA_SETS
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.customers import customer_of
+from ecommerce_elt.erasure.warehouse import erase_core
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.marts.builds import MARTS
 from ecommerce_elt.warehouse import redshift
@@ -367,9 +368,9 @@ def test_facts_are_brought_by_day_without_personal_columns(exporter, monkeypatch
     assert export.content() == (ours, ours)
 
     # An erased customer's days are marked as well.
-    customer = erasure_layers.customer_of("online_retail", "17850", export.config)
+    customer = customer_of("online_retail", "17850", export.config)
     assert bigquery_tasks.count_customer("customer_id", "17850")["bigquery core.fact_invoice_line"] > 0
-    erasure_layers.erase_core(shop.target, customer, export.config, request="erasure test")
+    erase_core(shop.target, customer, export.config, request="erasure test")
     shop.build("sales")
     export.export()
     assert set(bigquery_tasks.count_customer("customer_id", "17850").values()) == {0}

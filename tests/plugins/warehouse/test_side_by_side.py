@@ -15,7 +15,8 @@ from datetime import UTC, datetime
 
 import pytest
 from ecommerce_elt.cleaning.cleaner import clean_batch
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.customers import customer_of, key_of_phone
+from ecommerce_elt.erasure.warehouse import erase_core
 from ecommerce_elt.marts import builds
 from ecommerce_elt.quarantine import replay
 from ecommerce_elt.quarantine.replay import Choice
@@ -123,9 +124,9 @@ def test_conflicts_of_what_runs_side_by_side(observer, config, contracts, level,
 
         def work(number):
             lake.load(lake.batch("purchases", [PERSON | {"Phone": f"555-000-{number:04d}"}], [f"{lake.name}-{number}"]))
-            key = erasure_layers.key_of_phone(f"555-000-{number:04d}", lake.config.pii_hmac_key.get_secret_value())
-            customer = erasure_layers.customer_of("purchases", key, lake.config)
-            erasure_layers.erase_core(own(), customer, lake.config, request=f"side-by-side-{lake.name}-{number}")
+            key = key_of_phone(f"555-000-{number:04d}", lake.config.pii_hmac_key.get_secret_value())
+            customer = customer_of("purchases", key, lake.config)
+            erase_core(own(), customer, lake.config, request=f"side-by-side-{lake.name}-{number}")
 
         return work
 
