@@ -12,6 +12,7 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
+from ecommerce_elt import aws_names
 from ecommerce_elt.airflow.clients import client, linked_warehouse, task_warehouse
 from ecommerce_elt.bigquery import tasks as bigquery_tasks
 from ecommerce_elt.cleaning.task_cleaning import with_key
@@ -59,8 +60,9 @@ def _items(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
     customer = _customer(params)
     if customer.feed != DELIVERED_FEED:
         return {}
-    customers, invoices = (f"{settings().stack_prefix}-{table}" for table in ("customers", "invoices"))
-    return erase_items(client("dynamodb"), customers, invoices, customer.name, apply=apply)
+    prefix = settings().stack_prefix
+    tables = aws_names.customers(prefix), aws_names.invoices(prefix)
+    return erase_items(client("dynamodb"), *tables, customer.name, apply=apply)
 
 
 @values_withheld()

@@ -7,6 +7,7 @@ from typing import Any
 
 from more_itertools import chunked
 
+from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.lake.lists import PUBLISHED, days, folder_of
 from ecommerce_elt.settings import Settings
@@ -31,7 +32,7 @@ def publish_tables(glue: Any, s3: Any, feeds: Iterable[str], settings: Settings)
         except glue.exceptions.EntityNotFoundException as error:
             raise PermanentError(
                 f"table {settings.lake_database}.clean_feed_{feed} is missing, although feed {feed} has files: "
-                f"look at the last run of crawler {settings.stack_prefix}-clean"
+                f"look at the last run of crawler {aws_names.crawler(settings.stack_prefix, 'clean')}"
             ) from error
         columns = crawled["StorageDescriptor"]["Columns"]
         _publish_table(glue, feed, columns, settings)

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from more_itertools import constrained_batches
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from ecommerce_elt import listing
+from ecommerce_elt import aws_names, listing
 from ecommerce_elt.batches.clean_files import get_raw
 from ecommerce_elt.batches.manifests import claimed_at, is_withdrawal, read_manifest
 from ecommerce_elt.batches.raw_lines import event_id_of, in_version, version_of
@@ -119,7 +119,7 @@ def _give(functions: Any, lines: tuple[_Line, ...], arrived: datetime, settings:
     def give() -> None:
         nonlocal left
         records = [_record(number, line, arrived) for number, line in left]
-        name = f"{settings.stack_prefix}-dynamodb-writer"
+        name = aws_names.function(settings.stack_prefix, aws_names.DYNAMODB_WRITER)
         try:
             answer = functions.invoke(FunctionName=name, Payload=json.dumps({"Records": records}).encode())
         except functions.exceptions.TooManyRequestsException as error:

@@ -15,6 +15,7 @@ from typing import Any
 
 from more_itertools import chunked
 
+from ecommerce_elt import aws_names
 from ecommerce_elt.batches.clean_files import S3_THREADS
 from ecommerce_elt.cleaning.cleaner import clean_schema
 from ecommerce_elt.feeds.contracts import Contract
@@ -165,7 +166,7 @@ def _check_other_ways(
         text = f"{_many(missing)} events were not delivered"
         found.append(Difference(contract.feed, "firehose", day, text, events=missing[:NAMED]))
     sample = session.query((results / "items.sql").read_text("utf-8"), bounds)
-    if lacking := _not_in_items(dynamodb, f"{settings.stack_prefix}-invoices", sample):
+    if lacking := _not_in_items(dynamodb, aws_names.invoices(settings.stack_prefix), sample):
         text = f"{len(lacking)} of {len(sample)} events are in no item"
         found.append(Difference(contract.feed, "dynamodb", day, text, events=lacking[:NAMED]))
     return found

@@ -7,6 +7,7 @@ from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from ecommerce_elt import aws_names
 from ecommerce_elt.batches.manifests import OPEN, claimed_at, open_batches
 from ecommerce_elt.reconcile.arrivals import counted, objects_by_hour
 from ecommerce_elt.reconcile.differences import NAMED, Difference, keep_hour
@@ -49,7 +50,7 @@ def _put_by_hour(cloudwatch: Any, settings: Settings, start: datetime, end: date
         MetricName="IncomingRecords",
         Statistics=["Sum"],
         Period=60 * 5,
-        Dimensions=[{"Name": "StreamName", "Value": f"{settings.stack_prefix}-events"}],
+        Dimensions=[{"Name": "StreamName", "Value": aws_names.stream(settings.stack_prefix)}],
         StartTime=start,
         EndTime=end,
     )["Datapoints"]
@@ -86,13 +87,13 @@ def watch(cloudwatch: Any, s3: Any, settings: Settings, now: datetime) -> list[D
     if stuck:
         text = f"{len(stuck)} batches were claimed more than {settings.stuck_batch_minutes} minutes ago"
         found.append(Difference(ALL, "staging audit", "", text, [OPEN + batch_id for batch_id in stuck[:NAMED]]))
-    for consumer in ("raw-writer", "dynamodb-writer"):
+    for consumer in (aws_names.RAW_WRITER, aws_names.DYNAMODB_WRITER):
         points = cloudwatch.get_metric_statistics(
             Namespace="AWS/Lambda",
             MetricName="IteratorAge",
             Statistics=["Maximum"],
             Period=60,
-            Dimensions=[{"Name": "FunctionName", "Value": f"{settings.stack_prefix}-{consumer}"}],
+            Dimensions=[{"Name": "FunctionName", "Value": aws_names.function(settings.stack_prefix, consumer)}],
             StartTime=now - timedelta(minutes=5),
             EndTime=now,
         )["Datapoints"]
