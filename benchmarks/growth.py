@@ -28,10 +28,13 @@ from ecommerce_elt.batches import manifests
 from ecommerce_elt.cleaning import cleaner
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.feeds.events import envelope
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import compact, lists, retention
+from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.marts import builds
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile import arrivals
+from ecommerce_elt.reconcile.days import reconcile_days
+from ecommerce_elt.reconcile.hours import reconcile_hours
 from ecommerce_elt.settings import Settings, settings
 from ecommerce_elt.warehouse import redshift
 from ecommerce_elt.warehouse import tables as warehouse_tables
@@ -134,7 +137,7 @@ def raw_object(lake_: Lake, feed: str, start: datetime, count: int, days: float)
 
 def put_raw(lake_: Lake, feed: str, lines: list[bytes], arrived: datetime) -> manifests.RawObject:
     body = gzip.compress(b"\n".join(lines) + b"\n", 1, mtime=0)
-    key = f"{reconcile_compare.folder_of(feed, arrived)}landed-{uuid.uuid4().hex}.ndjson.gz"  # .jsonl.gz would be announced
+    key = f"{arrivals.folder_of(feed, arrived)}landed-{uuid.uuid4().hex}.ndjson.gz"  # .jsonl.gz would be announced
     etag = lake_.s3.put_object(Bucket=lake_.config.bucket, Key=key, Body=body)["ETag"].strip('"')
     return manifests.RawObject(key, etag, len(body), lake_.config.bucket)
 
@@ -148,7 +151,7 @@ def load(lake_: Lake, raw: manifests.RawObject, feed: str, clock: Stopwatch) -> 
     assert counts["clean"] > 0.9 * counts["accepted"], counts
     clock.time(
         "publish",
-        lambda: lake_lists.publish_batch(lake_.s3, lake_.target, batch, lake_.config, overlaps=False, again=False),
+        lambda: publish_batch(lake_.s3, lake_.target, batch, lake_.config, overlaps=False, again=False),
     )
     return manifest.batch_id
 
@@ -213,7 +216,7 @@ def add_month(lake_: Lake, batch_ids: dict[str, str], count: int) -> None:
             _copy_rows(lake_, feed, batch_id, count, end)
         day = f"{LAST_DAY:%Y-%m-%d}"
         note = json.dumps({"since": end.isoformat(), "files": []}).encode()
-        folder = lake_lists.folder_of("online_retail", day)
+        folder = lists.folder_of("online_retail", day)
         # A day's notes stay for the grace period: one a batch of a day.
         keys = [f"{folder}_superseded-{number:016x}.json" for number in range(24 * 60 // BATCH_MINUTES)]
         list(pool.map(lambda key: s3.put_object(Bucket=bucket, Key=key, Body=note), keys))
@@ -230,7 +233,7 @@ def _batch_id(feed: str, at: datetime, number: int) -> str:
 
 
 def _raw_key(feed: str, at: datetime, number: int) -> str:
-    return f"{reconcile_compare.folder_of(feed, at)}landed-month-{number:08d}.ndjson.gz"
+    return f"{arrivals.folder_of(feed, at)}landed-month-{number:08d}.ndjson.gz"
 
 
 def _numbers(count: int) -> str:
@@ -294,11 +297,11 @@ def reconcile_all(lake_: Lake, clock: Stopwatch) -> None:
     config, now = lake_.config, datetime.now(UTC)
     for feed, contract in lake_.contracts.items():
         _, found, _ = clock.time(
-            "reconcile: hours", lambda f=feed: reconcile_compare.reconcile_hours(lake_.s3, lake_.target, f, config, now)
+            "reconcile: hours", lambda f=feed: reconcile_hours(lake_.s3, lake_.target, f, config, now)
         )
         _, more = clock.time(
             "reconcile: days",
-            lambda c=contract: reconcile_compare.reconcile_days(lake_.s3, lake_.dynamodb, lake_.target, c, config, now),
+            lambda c=contract: reconcile_days(lake_.s3, lake_.dynamodb, lake_.target, c, config, now),
         )
         assert not found + more, "\n".join(map(str, found + more))
     for step in ("reconcile: hours", "reconcile: days"):
@@ -307,15 +310,15 @@ def reconcile_all(lake_: Lake, clock: Stopwatch) -> None:
 
 def keep_order(lake_: Lake, clock: Stopwatch) -> None:
     for feed in lake_.contracts:
-        clock.time("compaction", lambda f=feed: lake_lists.compact_feed(lake_.s3, f, lake_.config))
+        clock.time("compaction", lambda f=feed: compact.compact_feed(lake_.s3, f, lake_.config))
     clock.sum_last("compaction", len(lake_.contracts))
-    clock.time("removal of what compaction replaced", lambda: lake_lists.remove_superseded(lake_.s3, lake_.config))
+    clock.time("removal of what compaction replaced", lambda: retention.remove_superseded(lake_.s3, lake_.config))
     clock.time("retention", lambda: _retention(lake_))
 
 
 def _retention(lake_: Lake) -> None:
     warehouse_tables.prune(lake_.target, lake_.config)
-    lake_lists.apply_retention(lake_.s3, lake_.config)
+    retention.apply_retention(lake_.s3, lake_.config)
 
 
 def probe(lake_: Lake) -> tuple[dict[str, float], dict[str, str]]:

@@ -181,7 +181,7 @@ def _load_shares(data: Path) -> None:
     from ecommerce_elt.cleaning import cleaner
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.feeds.events import envelope, event_ids
-    from ecommerce_elt.lake import lists as lake_lists
+    from ecommerce_elt.lake.publish import publish_batch
     from ecommerce_elt.landing.flags import Flags
     from ecommerce_elt.landing.tabular import TabularFile
     from ecommerce_elt.load import transaction as load_transaction
@@ -204,7 +204,7 @@ def _load_shares(data: Path) -> None:
         manifest = new_manifest(FEED, [RawObject(key, etag, len(body), config.bucket)], datetime.now(UTC))
         batch = cleaner.clean_batch(s3, manifest, config)
         load_transaction.load_batch(target, batch, config)
-        lake_lists.publish_batch(s3, target, batch, config, overlaps=False, again=False)
+        publish_batch(s3, target, batch, config, overlaps=False, again=False)
 
 
 def _crawl(glue: Any) -> tuple[float, int]:
@@ -263,15 +263,16 @@ def compaction(stack: Stack, data: Path, table: Table) -> None:
 
 def _lake_step(step: str) -> None:
     import boto3
-    from ecommerce_elt.lake import lists as lake_lists
+    from ecommerce_elt.lake import compact, retention
+    from ecommerce_elt.lake.catalog import publish_tables
     from ecommerce_elt.settings import settings
 
     s3, config = boto3.client("s3"), settings().model_copy(update={"lake_grace_hours": 0.0})
     if step == "tables":
-        lake_lists.publish_tables(boto3.client("glue"), s3, [FEED], config)
+        publish_tables(boto3.client("glue"), s3, [FEED], config)
         return
-    lake_lists.compact_feed(s3, FEED, config)
-    lake_lists.remove_superseded(s3, config)
+    compact.compact_feed(s3, FEED, config)
+    retention.remove_superseded(s3, config)
 
 
 def main(

@@ -24,6 +24,7 @@ from datetime import timedelta
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
 from airflow.sdk import dag, task
+from ecommerce_elt import aws_names
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.airflow.links import linked_task
@@ -45,7 +46,7 @@ def catalog_lake():
     crawls = [
         GlueCrawlerRunOperator(
             task_id=f"crawl_{folder}",
-            crawler_name=f"{settings().stack_prefix}-{folder}",
+            crawler_name=aws_names.crawler(settings().stack_prefix, folder),
             fail_on_already_running=False,
             poll_interval=settings().crawler_poll_seconds,
             deferrable=True,

@@ -190,7 +190,7 @@ def claim_prefix(s3: Any, bucket: str, prefix: str) -> Manifest:
             f"--prefix {prefix}: {len(found)} objects of feeds {sorted(map(str, feeds))}, expected a prefix of one "
             "feed, such as raw/feed=online_retail/dt=2026-01-31/"
         )
-    objects = [RawObject(e["Key"], e["ETag"].strip('"'), e["Size"], bucket) for e in found]
+    objects = [RawObject.listed(entry, bucket) for entry in found]
     manifest = new_manifest(feeds.pop(), objects, max(e["LastModified"] for e in found))
     s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
     s3.put_object(Bucket=bucket, Key=OPEN + manifest.batch_id, Body=b"")

@@ -17,6 +17,7 @@ from typing import Annotated, Any, NoReturn
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError, TransientError
 from rich.console import Console
 from rich.table import Table
@@ -36,11 +37,6 @@ out, err = Console(), Console(stderr=True)
 Name = Annotated[str, typer.Argument(help="Name of the key: who sends with it. Logs show it.")]
 Prefix = Annotated[str, typer.Option(help="Prefix of all names of the deployment.")]
 Stage = Annotated[str, typer.Option(help="Environment: a file of infra/stages/, which has the prefix.")]
-
-
-def secret_name(prefix: str) -> str:
-    """Returns the name of the secret."""
-    return f"{prefix}/api-keys"
 
 
 def digest_of(key: str) -> str:
@@ -65,10 +61,12 @@ def ensure_keys(prefix: str, digests: Iterable[str] = ()) -> str:
     client = boto3.client("secretsmanager")
     known = [digest.strip().lower() for digest in digests]
     try:
-        return str(client.describe_secret(SecretId=secret_name(prefix))["ARN"])
+        return str(client.describe_secret(SecretId=aws_names.api_keys_secret(prefix))["ARN"])
     except client.exceptions.ResourceNotFoundException:
         entries = {"default": _entry(known, ("send", "read"))} if known else {}
-        return str(client.create_secret(Name=secret_name(prefix), SecretString=json.dumps(entries))["ARN"])
+        return str(
+            client.create_secret(Name=aws_names.api_keys_secret(prefix), SecretString=json.dumps(entries))["ARN"]
+        )
 
 
 def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
@@ -80,7 +78,7 @@ def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
         PermanentError: there is no secret, it would be too large, or `how` refuses the change.
         TransientError: others changed the secret during every attempt.
     """
-    secret = secret_name(prefix)
+    secret = aws_names.api_keys_secret(prefix)
     for _ in range(ATTEMPTS):
         try:
             current = client.get_secret_value(SecretId=secret)
@@ -158,7 +156,7 @@ def _say(text: str) -> None:
 def create(
     name: Name,
     may: Annotated[str, typer.Option(help=f"Rights, separated by commas: {', '.join(RIGHTS)}.")] = "send,read",
-    prefix: Prefix = "ecommerce",
+    prefix: Prefix = aws_names.PREFIX,
     stage: Stage = "",
 ) -> None:
     """Make a key and print it once."""
@@ -182,7 +180,7 @@ def create(
 
 
 @app.command()
-def rotate(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+def rotate(name: Name, prefix: Prefix = aws_names.PREFIX, stage: Stage = "") -> None:
     """Make another key of the name and print it once. The previous key is valid until `retire`."""
     key = secrets.token_urlsafe(32)
 
@@ -198,7 +196,7 @@ def rotate(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
 
 
 @app.command()
-def retire(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+def retire(name: Name, prefix: Prefix = aws_names.PREFIX, stage: Stage = "") -> None:
     """Revoke all keys of the name except the newest."""
 
     def remove(entries: Entries) -> None:
@@ -212,7 +210,7 @@ def retire(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
 
 
 @app.command()
-def revoke(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+def revoke(name: Name, prefix: Prefix = aws_names.PREFIX, stage: Stage = "") -> None:
     """Revoke all keys of the name."""
 
     def remove(entries: Entries) -> None:
@@ -224,10 +222,10 @@ def revoke(name: Name, prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
 
 
 @app.command("list")
-def list_keys(prefix: Prefix = "ecommerce", stage: Stage = "") -> None:
+def list_keys(prefix: Prefix = aws_names.PREFIX, stage: Stage = "") -> None:
     """Show the names, their rights, and the date from which each key is valid."""
     try:
-        secret = secret_name(_prefix(prefix, stage))
+        secret = aws_names.api_keys_secret(_prefix(prefix, stage))
         entries: Entries = json.loads(boto3.client("secretsmanager").get_secret_value(SecretId=secret)["SecretString"])
     except (PermanentError, ClientError, BotoCoreError) as error:
         _fail(error)

@@ -10,8 +10,9 @@ from typing import Annotated
 
 import boto3
 import typer
+from ecommerce_elt import aws_names
 from ecommerce_elt.batches.hmac_pads import hmac_pads, secret_key
-from ecommerce_elt.erasure.layers import key_of_phone, key_of_text
+from ecommerce_elt.erasure.customers import key_of_phone, key_of_text
 from ecommerce_elt.errors import PermanentError
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
@@ -21,7 +22,7 @@ app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 def customer_key(
     secret: Annotated[
         str, typer.Option(envvar="ECOMMERCE_PII_HMAC_SECRET", help="Name or ARN of the secret with the HMAC key.")
-    ] = "ecommerce/pii-hmac-key",  # noqa: S107  # its name
+    ] = aws_names.hmac_secret(),
     text: Annotated[
         bool,
         typer.Option(

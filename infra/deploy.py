@@ -18,8 +18,9 @@ from urllib.parse import urlencode
 import boto3
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from ecommerce_elt import aws_names
 from ecommerce_elt.cleaning.spark_sql import spark_cleaning
-from ecommerce_elt.cleaning.typing_sql import cleaned_by
+from ecommerce_elt.cleaning.stages import cleaned_by
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import sales
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
@@ -175,7 +176,7 @@ def upload(prefix: str, packages: dict[str, tuple[str, bytes]]) -> dict[str, str
     """Uploads the packages to the code bucket, creates it if needed, and returns the parameters that name them."""
     session = boto3.session.Session()
     s3, account = session.client("s3"), session.client("sts").get_caller_identity()["Account"]
-    bucket = f"{prefix}-code-{account}"
+    bucket = aws_names.code_bucket(prefix, account)
     _ensure_bucket(s3, bucket, session.region_name)
     for key, body in packages.values():
         s3.put_object(Bucket=bucket, Key=key, Body=body)
@@ -304,7 +305,7 @@ def deploy_all(
         | {parameter: package(LAMBDAS / folder) for folder, parameter in FUNCTIONS.items()}
         | package_job()
     )
-    secret = ensure_secret(f"{prefix}/pii-hmac-key", os.environ.get("ECOMMERCE_PII_HMAC_KEY", ""))
+    secret = ensure_secret(aws_names.hmac_secret(prefix), os.environ.get("ECOMMERCE_PII_HMAC_KEY", ""))
     keys = ensure_keys(prefix, _deployed_before(prefix, "ApiKeySha256"))
     values = upload(prefix, packages) | {"PiiHmacSecretArn": secret, "ApiKeysSecretArn": keys} | parameters
     outputs: dict[str, str] = {}
@@ -314,7 +315,7 @@ def deploy_all(
             values |= mwaa.upload(
                 values["CodeBucket"], variables(values | outputs | {"Settings": json.dumps(settings or {})}), version
             )
-        outputs |= deploy_stack(f"{prefix}-{stack}", TEMPLATES / f"{stack}.yaml", outputs | values, approve)
+        outputs |= deploy_stack(aws_names.stack(prefix, stack), TEMPLATES / f"{stack}.yaml", outputs | values, approve)
     return outputs
 
 
@@ -323,7 +324,7 @@ def _deployed_before(prefix: str, parameter: str) -> list[str]:
 
     The current template may no longer have the parameter.
     """
-    found = described(boto3.client("cloudformation"), f"{prefix}-streaming").get("Parameters", [])
+    found = described(boto3.client("cloudformation"), aws_names.stack(prefix, "streaming")).get("Parameters", [])
     text = next((p["ParameterValue"] for p in found if p["ParameterKey"] == parameter), "")
     return [value for value in text.split(",") if value]
 
@@ -346,7 +347,7 @@ def variables(outputs: dict[str, str]) -> dict[str, str]:
         "ECOMMERCE_DATABASE": outputs.get("RedshiftDatabase", "ecommerce"),
         "ECOMMERCE_LAKE_DATABASE": outputs["LakeDatabase"],
         "ECOMMERCE_ATHENA_WORKGROUP": outputs["AthenaWorkgroup"],
-        "ECOMMERCE_PII_HMAC_SECRET": f"{prefix}/pii-hmac-key",
+        "ECOMMERCE_PII_HMAC_SECRET": aws_names.hmac_secret(prefix),
         "ECOMMERCE_HAS_DELIVERY": str(outputs["DeliveryTo"] != "none").lower(),
     }
     for stage in ("Load", "Marts", "Dashboards", "Lake", "Erase", "Reconcile", "Features", "Bigquery", "Forecast"):
@@ -498,7 +499,7 @@ def _administrator(namespace: str) -> str:
 
 @app.command()
 def deploy(
-    prefix: Annotated[str, typer.Option(help="Prefix of all names.")] = "ecommerce",
+    prefix: Annotated[str, typer.Option(help="Prefix of all names.")] = aws_names.PREFIX,
     parameter: Annotated[list[str] | None, typer.Option(help="Template parameter, Key=Value. Repeatable.")] = None,
     workgroup: Annotated[str, typer.Option(help="Redshift Serverless workgroup.")] = "ecommerce",
     database: Annotated[str, typer.Option()] = "ecommerce",

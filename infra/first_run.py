@@ -26,6 +26,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import typer
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.warehouse.redshift import Warehouse
 from rich.console import Console
@@ -306,7 +307,7 @@ def clean_up(prefix: str, code_bucket: str) -> Iterator[str]:
     cloudformation = boto3.client("cloudformation")
     kept: list[tuple[str, str]] = []
     for stack in reversed(ASKED):
-        name = f"{prefix}-{stack}"
+        name = aws_names.stack(prefix, stack)
         if described(cloudformation, name).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
             continue
         resources = cloudformation.describe_stack_resources(StackName=name)["StackResources"]
@@ -326,7 +327,7 @@ def clean_up(prefix: str, code_bucket: str) -> Iterator[str]:
             if not _is_gone(error):
                 yield f"{kind} {name}: {error}"
     secrets_client = boto3.client("secretsmanager")
-    for secret in (f"{prefix}/pii-hmac-key", f"{prefix}/api-keys"):
+    for secret in (aws_names.hmac_secret(prefix), aws_names.api_keys_secret(prefix)):
         try:
             secrets_client.delete_secret(SecretId=secret, ForceDeleteWithoutRecovery=True)
         except ClientError as error:
@@ -401,7 +402,7 @@ def first_run(
         create_tables(workgroup, database, outputs)
         answers = list(ask(Place(outputs, workgroup, database, prefix)))
     finally:
-        left = [] if keep else list(clean_up(prefix, f"{prefix}-code-{account}"))
+        left = [] if keep else list(clean_up(prefix, aws_names.code_bucket(prefix, account)))
     _show(answers, title="asked")
     for what in left:
         out.print(f"[red]left:[/] {what}", highlight=False, soft_wrap=True)

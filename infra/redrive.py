@@ -18,6 +18,7 @@ import boto3
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError
 from more_itertools import constrained_batches
 from rich.console import Console
@@ -33,8 +34,8 @@ METADATA_BYTES = 500  # size of a record without its data
 class Consumer(StrEnum):
     """The functions whose event source mappings have a failure queue."""
 
-    RAW_WRITER = "raw-writer"
-    DYNAMODB_WRITER = "dynamodb-writer"
+    RAW_WRITER = aws_names.RAW_WRITER
+    DYNAMODB_WRITER = aws_names.DYNAMODB_WRITER
 
 
 class _LeftOver(Exception):  # noqa: N818
@@ -133,7 +134,7 @@ def redrive(prefix: str, function: str) -> tuple[int, int]:
     session = boto3.session.Session()
     sqs, kinesis = session.client("sqs"), session.client("kinesis")
     functions = session.client("lambda", config=Config(read_timeout=VISIBILITY_SECONDS, retries={"max_attempts": 0}))
-    queue = sqs.get_queue_url(QueueName=f"{prefix}-{function}-failures")["QueueUrl"]
+    queue = sqs.get_queue_url(QueueName=aws_names.failures_queue(prefix, function))["QueueUrl"]
     done = left = 0
     while messages := sqs.receive_message(
         QueueUrl=queue, MaxNumberOfMessages=1, VisibilityTimeout=VISIBILITY_SECONDS, WaitTimeSeconds=1
@@ -148,7 +149,7 @@ def redrive(prefix: str, function: str) -> tuple[int, int]:
                 strict=False,
                 get_len=lambda record: len(record["kinesis"]["data"]) + METADATA_BYTES,
             ):
-                _invoke(functions, f"{prefix}-{function}", list(part))
+                _invoke(functions, aws_names.function(prefix, function), list(part))
         except _LeftOver as error:
             err.print(f"[red]left[/] {what}: {error}", highlight=False, soft_wrap=True)
             left += 1
@@ -162,7 +163,7 @@ def redrive(prefix: str, function: str) -> tuple[int, int]:
 @app.command()
 def main(
     function: Annotated[Consumer, typer.Argument(help="Function whose records are delivered again.")],
-    prefix: Annotated[str, typer.Option(help="Prefix of all names.")] = "ecommerce",
+    prefix: Annotated[str, typer.Option(help="Prefix of all names.")] = aws_names.PREFIX,
 ) -> None:
     """Deliver the records again on which the function's event source mapping gave up. Fix the cause first."""
     try:

@@ -19,6 +19,7 @@ import typer
 import yaml
 from botocore.exceptions import BotoCoreError, ClientError, WaiterError
 from cfnlint.decode import cfn_yaml
+from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.settings import PROJECT_DIR, Settings
 from pydantic import BaseModel, Field, ValidationError
@@ -153,11 +154,11 @@ def preflight(stage: Stage) -> Iterator[Check]:
         yield Check("credentials", False, str(error), "aws configure, or set AWS_PROFILE")
         return
     yield Check("credentials", True, f"{caller['Arn']} in account {caller['Account']}")
-    yield _bucket_is_free(session.client("s3"), f"{stage.prefix}-lake-{caller['Account']}")
+    yield _bucket_is_free(session.client("s3"), aws_names.lake_bucket(stage.prefix, caller["Account"]))
     yield _asked("Kinesis shards", lambda what: _shards(session, stage, what))
     yield _asked("Lambda concurrency", lambda what: _concurrency(session, stage, what))
     if "network" in stage.stacks:
-        yield _asked("VPCs", lambda what: _vpcs(session, f"{stage.prefix}-network", what))
+        yield _asked("VPCs", lambda what: _vpcs(session, aws_names.stack(stage.prefix, "network"), what))
     if stage.bigquery:
         account = caller["Account"]
         yield Check(
@@ -318,7 +319,7 @@ def _show_plan(stage: Stage) -> None:
         kinds = _resources(stack)
         named = ", ".join(f"{count} {kind.removeprefix('AWS::')}" for kind, count in kinds.most_common(6))
         more = sum(kinds.values()) - sum(count for _, count in kinds.most_common(6))
-        table.add_row(f"{stage.prefix}-{stack}", named + (f" and {more} more" if more else ""))
+        table.add_row(aws_names.stack(stage.prefix, stack), named + (f" and {more} more" if more else ""))
     out.print(table)
     if stage.without:
         out.print(f"Left out: {', '.join(stage.without)}", highlight=False)
@@ -423,7 +424,7 @@ def undeploy(name: Name, yes: Yes = False) -> None:
         _fail("nothing was changed")
     cloudformation = boto3.client("cloudformation")
     for stack in reversed(stage.stacks):
-        full = f"{stage.prefix}-{stack}"
+        full = aws_names.stack(stage.prefix, stack)
         if described(cloudformation, full).get("StackStatus", "DELETE_COMPLETE") == "DELETE_COMPLETE":
             out.print(f"{full}: is not there", highlight=False)
             continue

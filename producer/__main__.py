@@ -24,6 +24,7 @@ import orjson
 import typer
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
+from ecommerce_elt import aws_names
 from ecommerce_elt.batches.manifests import UNREADABLE
 from ecommerce_elt.errors import PermanentError, TransientError, values_withheld, without_values
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
@@ -71,6 +72,7 @@ PACING_SECONDS = 0.005  # shorter waits are not worth a system call
 PLAIN_PROGRESS_SECONDS = 5.0  # time between progress lines if the output is not a terminal
 
 Endpoint = Annotated[str | None, typer.Option(help="Endpoint of Kinesis. By default boto3's own variables, or AWS.")]
+STREAM = aws_names.stream()
 Stream = Annotated[str, typer.Option(envvar="ECOMMERCE_STREAM", help="Name of the Kinesis stream.")]
 SinkKind = Annotated[Target, typer.Option("--sink", help="Where to send: Kinesis, or the HTTP API in front of it.")]
 Url = Annotated[str, typer.Option(envvar="ECOMMERCE_API_URL", help="URL of the HTTP API, without /events.")]
@@ -315,7 +317,7 @@ def replay(
         ),
     ] = None,
     sink: SinkKind = Target.KINESIS,
-    stream: Stream = "ecommerce-events",
+    stream: Stream = STREAM,
     endpoint_url: Endpoint = None,
     url: Url = "",
     api_key: ApiKey = "",
@@ -452,7 +454,7 @@ def simulate(
     bad_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are broken on purpose.")] = 0.0,
     repeat_rate: Annotated[float, typer.Option(min=0, max=1, help="Share of events that are sent twice.")] = 0.0,
     sink: SinkKind = Target.KINESIS,
-    stream: Stream = "ecommerce-events",
+    stream: Stream = STREAM,
     endpoint_url: Endpoint = None,
     url: Url = "",
     api_key: ApiKey = "",

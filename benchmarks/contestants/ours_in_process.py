@@ -9,7 +9,7 @@ import boto3
 from ecommerce_elt.batches import manifests
 from ecommerce_elt.cleaning import cleaner
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
@@ -39,7 +39,7 @@ def load(data: Path, folder: Path) -> dict[str, int]:
         counts = loaded[batch_id] = load_transaction.load_batch(target, batch, config)
         if batch.clean:
             overlaps = counts["duplicates"] > batch.duplicates
-            lake_lists.publish_batch(s3, target, batch, config, overlaps=overlaps, again=False)
+            publish_batch(s3, target, batch, config, overlaps=overlaps, again=False)
     [report] = reports.report_loaded(s3, landed, loaded, config)
     [[rows]] = target.query("SELECT COUNT(*) FROM core.fact_invoice_line")
     return {"rows": int(rows), "quarantined": report["quarantined"], "duplicates": report["duplicates"]}

@@ -13,6 +13,8 @@ from typing import Literal, Self
 from pydantic import Field, SecretStr, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from ecommerce_elt import aws_names
+
 PROJECT_DIR = Path(__file__).resolve().parents[2]
 DEMAND_CLASSES = ("smooth", "erratic", "intermittent", "lumpy", "new")  # forecast.panel.CLASSES, of another environment
 
@@ -232,7 +234,7 @@ class Settings(BaseSettings):
     )
 
     stack_prefix: str = Field(
-        default="ecommerce",
+        default=aws_names.PREFIX,
         pattern=r"^[a-z][a-z0-9-]{1,30}$",
         description="Prefix of the names of all resources in AWS, among them the ids of QuickSight's data sets.",
     )
@@ -406,7 +408,7 @@ class Settings(BaseSettings):
         "makes other customers: never change it.",
     )
     pii_hmac_secret: str = Field(
-        default="ecommerce/pii-hmac-key",
+        default=aws_names.hmac_secret(),
         min_length=1,
         description="Name or ARN of the secret in Secrets Manager that holds the key of the HMAC. The deployment "
         "creates it.",

@@ -59,13 +59,13 @@ NOT_SEEN_HERE = [
         "ecommerce-stage-reconcile",
         "sqs:*",
         "*",
-        "where a notification was lost: tests/plugins/reconcile/test_reconcile.py",
+        "where a notification was lost: tests/plugins/reconcile/test_hours.py",
     ),
     (
         "ecommerce-stage-reconcile",
         "dynamodb:*",
         "*",
-        "events of earlier hours: tests/plugins/reconcile/test_reconcile.py",
+        "events of earlier hours: tests/plugins/reconcile/test_days.py",
     ),
     ("ecommerce-stage-erase", "s3:*", "*/bigquery/[*]", "no BigQuery is in this stack: tests/e2e/test_bigquery.py"),
     (
@@ -81,13 +81,13 @@ NOT_SEEN_HERE = [
         "no BigQuery is in this stack: tests/plugins/bigquery/test_export_bigquery.py",
     ),
     ("ecommerce-stage-*", "sns:Publish", "*", "an alert: tests/e2e/test_load_events.py"),
-    ("ecommerce-stage-lake", "glue:*Update*", "*", "where a table's columns changed: tests/plugins/lake/test_lake.py"),
+    ("ecommerce-stage-lake", "glue:*Update*", "*", "where a table's columns changed since the last run"),
     ("ecommerce-*", "redshift-data:DescribeStatement", "*", "asked only of a statement that takes time"),
     (
         "ecommerce-stage-lake",
         "s3:DeleteObject",
         "*",
-        "after a day's grace, or years of retention: tests/plugins/lake/test_lake.py",
+        "after a day's grace, or years of retention: tests/plugins/lake/test_retention.py",
     ),
 ]
 

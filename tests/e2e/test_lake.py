@@ -19,7 +19,7 @@ from itertools import chain, islice
 import pandas as pd
 import pytest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import lists, parquet_files
 
 from local.demo import Observer
 from local.stack import STAGES
@@ -843,8 +843,8 @@ def test_what_an_export_no_longer_has_leaves_every_layer_and_the_api_knows_the_h
 
 def lake_rows(observer, day):
     """The rows of online_retail that the lake's list of a day names."""
-    urls = lake_lists.files(observer.s3, observer.bucket, "online_retail", day, day)
-    return [row for url in urls for row in lake_lists._read(observer.s3, url).to_pylist()]
+    urls = lists.files(observer.s3, observer.bucket, "online_retail", day, day)
+    return [row for url in urls for row in parquet_files.read(observer.s3, url).to_pylist()]
 
 
 def test_of_a_zip_with_a_file_that_cannot_be_read_the_others_are_loaded_and_the_run_is_red(stack, observer):

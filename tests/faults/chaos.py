@@ -200,7 +200,7 @@ class Chaos:
         if not keys:
             return False
         from ecommerce_elt.batches.manifests import RawObject
-        from ecommerce_elt.reconcile import compare as reconcile_compare
+        from ecommerce_elt.reconcile import arrivals
 
         chosen = keys[int(step.choice * len(keys)) :][:10]
         heads = [self.world.s3.head_object(Bucket=self.world.observer.bucket, Key=key) for key in chosen]
@@ -208,7 +208,7 @@ class Chaos:
             RawObject(k, h["ETag"].strip('"'), h["ContentLength"], self.world.observer.bucket)
             for k, h in zip(chosen, heads, strict=True)
         ]
-        for body in map(reconcile_compare.notification, raws):
+        for body in map(arrivals.notification, raws):
             self.world.sqs.send_message(QueueUrl=self.world.observer.queue_url, MessageBody=body)
         return True
 

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 import psutil
 import pytest
 from ecommerce_elt.batches.manifests import objects_in_notification
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.landing import conversion
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile import arrivals
+from ecommerce_elt.reconcile.days import reconcile_days
+from ecommerce_elt.reconcile.hours import reconcile_hours
 
 from local.supervision import members, wait_for
 from producer import sink
@@ -338,7 +340,7 @@ def test_a_write_conflict_is_1023_and_the_load_is_begun_again_in_its_task(world)
     tries = world.target.client.list_statements(Status="ALL", StatementName=f"load {batch.batch_id}")["Statements"]
     assert [one["Status"] for one in tries] == ["FINISHED", "FAILED"]  # the last one first
     assert "1023" in world.target.client.describe_statement(Id=tries[1]["Id"])["Error"]
-    lake_lists.publish_batch(world.s3, world.target, batch, world.config, overlaps=True, again=False)
+    publish_batch(world.s3, world.target, batch, world.config, overlaps=True, again=False)
     world.check()
 
 
@@ -358,13 +360,11 @@ def test_notifications_twice_out_of_order_and_lost(world):
     )
 
     def unclaimed():
-        _, _, found = reconcile_compare.reconcile_hours(
-            world.s3, world.target, "product_events", config, datetime.now(UTC)
-        )
+        _, _, found = reconcile_hours(world.s3, world.target, "product_events", config, datetime.now(UTC))
         return {raw.key: raw for raw in found}
 
     wait_for(lambda: lost <= set(unclaimed()), 30, "the lost objects to be missed", 1)
-    assert reconcile_compare.announce(world.sqs, unclaimed().values(), config) >= len(lost)
+    assert arrivals.announce(world.sqs, unclaimed().values(), config) >= len(lost)
     world.finish()
     assert unclaimed() == {}
     world.check()
@@ -420,9 +420,7 @@ def test_a_25_hour_outage_and_catching_up(world):
         world.land("product_events", world.events("product_events", moves(40)), hour=now - timedelta(hours=hour))
     world.finish(seconds=120)
     config = world.config.model_copy(update={"reconcile_settle_minutes": 0})
-    _, differences, unclaimed = reconcile_compare.reconcile_hours(
-        world.s3, world.target, "product_events", config, datetime.now(UTC)
-    )
+    _, differences, unclaimed = reconcile_hours(world.s3, world.target, "product_events", config, datetime.now(UTC))
     assert (differences, unclaimed) == ([], [])
     world.check()
 
@@ -464,9 +462,7 @@ def test_a_row_of_core_changed_by_hand_turns_reconciliation_red(world, change):
 
     def differences():
         now = datetime.now(UTC) + timedelta(seconds=1)
-        _, found = reconcile_compare.reconcile_days(
-            world.s3, world.observer.dynamodb, world.target, contract, world.config, now
-        )
+        _, found = reconcile_days(world.s3, world.observer.dynamodb, world.target, contract, world.config, now)
         return [d for d in found if d.where == day]
 
     [found] = differences()

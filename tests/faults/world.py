@@ -23,9 +23,9 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_elt.batches import manifests
 from ecommerce_elt.cleaning.cleaner import SELECT_CLEAN, clean_batch, run_cleaning
 from ecommerce_elt.errors import PermanentError, TransientError
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import lists, parquet_files
 from ecommerce_elt.load import transaction as load_transaction
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile import arrivals
 from ecommerce_elt.settings import Settings, settings
 from pydantic import SecretStr
 
@@ -161,7 +161,7 @@ class World:
     def land(self, feed, payloads, hour=None, name=None) -> str:
         """Writes a raw object, as raw_writer does, and returns its key."""
         hour = hour or datetime.now(UTC)
-        key = f"{reconcile_compare.folder_of(feed, hour)}landed-{name or uuid.uuid4().hex}.jsonl.gz"
+        key = f"{arrivals.folder_of(feed, hour)}landed-{name or uuid.uuid4().hex}.jsonl.gz"
         body = gzip.compress(b"".join(p + b"\n" for p in payloads), 1, mtime=0)
         self.s3.put_object(Bucket=self.observer.bucket, Key=key, Body=body)
         for payload in payloads:
@@ -288,8 +288,10 @@ class World:
         return [tuple(map(_plain, row)) for row in rows]
 
     def listed(self, feed) -> Counter:
-        urls = lake_lists.files(self.s3, self.observer.bucket, feed)
-        return Counter(i for url in urls for i in lake_lists._read(self.s3, url, ["event_id"])["event_id"].to_pylist())
+        urls = lists.files(self.s3, self.observer.bucket, feed)
+        return Counter(
+            i for url in urls for i in parquet_files.read(self.s3, url, ["event_id"])["event_id"].to_pylist()
+        )
 
     def arrived(self) -> dict[str, int]:
         """Events of the objects that committed batches have, by feed; an object that two batches have arrived once."""

@@ -10,14 +10,15 @@ import sqlglot
 from ecommerce_elt.bigquery import exports
 from ecommerce_elt.cleaning.cleaner import clean_schema
 from ecommerce_elt.dashboards import data_sets as dashboards_data_sets
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.warehouse import ERASE
 from ecommerce_elt.features import data_sets as features_data_sets
 from ecommerce_elt.feeds import feed_sql
 from ecommerce_elt.landing import replacing
 from ecommerce_elt.load import known_rows
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.marts import builds, checks
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile.days import COMPARE
+from ecommerce_elt.reconcile.differences import KEEP
 from ecommerce_elt.warehouse import tables as warehouse_tables
 from ecommerce_elt.warehouse.redshift import render
 
@@ -129,7 +130,7 @@ def test_files_of_the_lake_keep_todays_columns(path, contracts, config):
 
 @pytest.mark.parametrize("path", [p for p in FILES if p.parent.name == "clean"], ids=_id)
 def test_cleaning_reads_in_both_engines(path, contracts):
-    from ecommerce_elt.cleaning.typing_sql import cleaning_stages
+    from ecommerce_elt.cleaning.stages import cleaning_stages
 
     for query in cleaning_stages(contracts[path.stem], path.read_text()).values():
         for engine in ("duckdb", "spark"):
@@ -174,10 +175,10 @@ TRANSACTIONS = {
     "find known rows": known_rows.FIND,
     "find replaced rows": replacing.FIND,
     "seed constants": builds.SEED,
-    "keep an hour": reconcile_compare.KEEP["reconciliation"],
-    "keep a day": reconcile_compare.KEEP["reconciled_day"],
-    "compare a day": [path for path, _ in reconcile_compare.COMPARE],
-    "erase a customer": erasure_layers.ERASE,
+    "keep an hour": KEEP["reconciliation"],
+    "keep a day": KEEP["reconciled_day"],
+    "compare a day": [path for path, _ in COMPARE],
+    "erase a customer": ERASE,
 }
 OF_A_TABLE = {"create", "build", "unmerge", "merge", "erase"}
 READERS = [path for name in ("plugins", "dags", "infra", "bi") for path in (PROJECT / name).rglob("*.py")]

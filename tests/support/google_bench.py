@@ -10,8 +10,8 @@ from decimal import Decimal
 from types import SimpleNamespace
 
 from ecommerce_elt.bigquery import exports
-from ecommerce_elt.bigquery import tables as bigquery_tables
 from ecommerce_elt.bigquery import tasks as bigquery_tasks
+from ecommerce_elt.bigquery.place import CLAIM, Place
 
 from local import google_cloud
 from local.stack import GOOGLE_PROJECT, Stack
@@ -40,7 +40,7 @@ class Google:
         except BaseException:
             self.close()
             raise
-        self.where = bigquery_tables.Place(GOOGLE_PROJECT, "ecommerce", self.stack.google_bucket)
+        self.where = Place(GOOGLE_PROJECT, "ecommerce", self.stack.google_bucket)
 
     def close(self):
         for process in self.processes:
@@ -118,7 +118,7 @@ class Exporter:
         lake = self.shop.observer.keys("bigquery/")
         objects = [blob.name for blob in self.google.storage.list_blobs(self.google.where.bucket)]
         staged = [t.table_id for t in self.google.bigquery.list_tables(f"{GOOGLE_PROJECT}.ecommerce_staging")]
-        return sorted(lake), objects, [name for name in staged if name != bigquery_tables.CLAIM]
+        return sorted(lake), objects, [name for name in staged if name != CLAIM]
 
 
 def as_text(row):

@@ -1,6 +1,6 @@
 """The contracts of the feeds, and the conversion of an event's data to the types of its contract.
 
-The rules are the same as in the cleaning step of the warehouse path (ecommerce_elt.cleaning.typing_sql). A test checks
+The rules are the same as in the cleaning step of the warehouse path (ecommerce_elt.cleaning.rule_sql). A test checks
 that both give the same results. `contracts.json` is generated from include/feeds/ when the layer is packaged, and is
 written next to this file.
 """

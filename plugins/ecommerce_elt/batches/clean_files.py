@@ -48,7 +48,7 @@ _LANDED = re.compile(r"/landed-(\d{8}T\d{6}Z)-")
 
 @dataclass(frozen=True)
 class CleanBatch:
-    """Event counts of a cleaned batch, and the cleaning that made its files (typing_sql.cleaned_by)."""
+    """Event counts of a cleaned batch, and the cleaning that made its files (stages.cleaned_by)."""
 
     batch_id: str
     feed: str
@@ -192,7 +192,7 @@ def write_counts(
         by_object: the counts of COUNTS by object key; an object without events may be missing.
         rounded: number of clean events with a rounded value by object key; an object without any may be missing.
         unknown_keys: keys in `extra` that the contract does not know, with the number of clean events that have them.
-        cleaned_by: hash of the cleaning, as from `typing_sql.cleaned_by`.
+        cleaned_by: hash of the cleaning, as from `stages.cleaned_by`.
 
     Raises:
         PermanentError: the counts do not add up to the accepted events, or an object is not in the manifest.

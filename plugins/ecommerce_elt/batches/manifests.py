@@ -17,7 +17,7 @@ import json
 import logging
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
@@ -58,6 +58,11 @@ class RawObject:
     etag: str
     size: int
     bucket: str
+
+    @classmethod
+    def listed(cls, entry: Mapping[str, Any], bucket: str) -> RawObject:
+        """Returns the object of an entry in a listing of S3."""
+        return cls(entry["Key"], entry["ETag"].strip('"'), entry["Size"], bucket)
 
 
 @dataclass(frozen=True)
@@ -167,6 +172,11 @@ def objects_in_notification(body: str) -> list[RawObject]:
     for raw in found:
         feed_of_key(raw.key)
     return found
+
+
+def objects_under(s3: Any, bucket: str, prefix: str) -> Iterator[RawObject]:
+    """Yields the objects under the prefix, ordered by key."""
+    return (RawObject.listed(entry, bucket) for entry in listing.objects(s3, bucket, prefix))
 
 
 def open_batches(s3: Any, bucket: str) -> dict[str, datetime]:

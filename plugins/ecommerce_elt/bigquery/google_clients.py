@@ -20,7 +20,7 @@ from airflow.sdk import Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 
 from ecommerce_elt.bigquery import storage_transfer
-from ecommerce_elt.bigquery.tables import Place
+from ecommerce_elt.bigquery.place import Place
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import Settings
 

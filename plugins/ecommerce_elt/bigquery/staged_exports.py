@@ -18,9 +18,10 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecommerce_elt import listing
-from ecommerce_elt.bigquery import tables as bigquery_tables
 from ecommerce_elt.bigquery.exports import UNLOADED
-from ecommerce_elt.bigquery.tables import Place
+from ecommerce_elt.bigquery.place import Place
+from ecommerce_elt.bigquery.statements import told
+from ecommerce_elt.bigquery.tables import rows_of_customer
 from ecommerce_elt.settings import Settings
 
 
@@ -70,7 +71,7 @@ def find(s3: Any, bucket: Any, client: Any, where: Place, settings: Settings, *,
         entry["Key"] for entry in listing.objects(s3, settings.bucket, UNLOADED) if entry["Key"].endswith(".parquet")
     ]
     lake = tuple(key for key in keys if names(partial(_download, s3, settings.bucket, key)))
-    with bigquery_tables.told():
+    with told():
         blobs = [blob for blob in bucket.list_blobs() if blob.name.endswith(".parquet")]
         objects = tuple(blob.name for blob in blobs if names(blob.download_to_filename))
     tables = tuple(_tables(client, where, column, customer, settings.sql_dir))
@@ -90,12 +91,12 @@ def _names(path: Path, column: str, customer: str) -> bool:
 
 
 def _tables(client: Any, where: Place, column: str, customer: str, sql_dir: Path) -> Iterator[str]:
-    with bigquery_tables.told():
+    with told():
         staged = [f"{t.project}.{t.dataset_id}.{t.table_id}" for t in client.list_tables(where.staging)]
     for table in staged:
-        with bigquery_tables.told():
+        with told():
             has_column = column in {field.name for field in client.get_table(table).schema}
-        if has_column and bigquery_tables.rows_of_customer(client, table, column, customer, sql_dir):
+        if has_column and rows_of_customer(client, table, column, customer, sql_dir):
             yield table
 
 
@@ -104,8 +105,8 @@ def remove(s3: Any, bucket: Any, client: Any, settings: Settings, staged: Staged
     for key in staged.lake:
         s3.delete_object(Bucket=settings.bucket, Key=key)
     for name in staged.cloud_storage:
-        with bigquery_tables.told():
+        with told():
             bucket.blob(name).delete()
     for table in staged.tables:
-        with bigquery_tables.told():
+        with told():
             client.delete_table(table, not_found_ok=True)

@@ -11,7 +11,8 @@ import time
 from typing import Any
 
 from ecommerce_elt.bigquery.exports import UNLOADED
-from ecommerce_elt.bigquery.tables import Place, told
+from ecommerce_elt.bigquery.place import Place
+from ecommerce_elt.bigquery.statements import told
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.settings import Settings
 

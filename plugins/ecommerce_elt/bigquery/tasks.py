@@ -19,13 +19,15 @@ from ecommerce_elt import listing
 from ecommerce_elt.airflow import lineage
 from ecommerce_elt.airflow.clients import client, linked_warehouse, task_warehouse
 from ecommerce_elt.batches.clean_files import S3_THREADS
-from ecommerce_elt.bigquery import exports, google_clients, staged_exports, storage_transfer
+from ecommerce_elt.bigquery import comparison, exports, google_clients, staged_exports, storage_transfer
 from ecommerce_elt.bigquery import tables as bigquery_tables
 from ecommerce_elt.bigquery import views as bigquery_views
 from ecommerce_elt.bigquery.exports import Unloaded
-from ecommerce_elt.bigquery.tables import Place
+from ecommerce_elt.bigquery.place import Place, place
+from ecommerce_elt.bigquery.statements import told
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.reconcile.differences import LOOK_SECONDS, LOOKS, Difference
 from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
@@ -35,7 +37,7 @@ ASKED_FOR = {"manual", "operator_triggered"}
 
 
 def _where() -> Place:
-    where = bigquery_tables.place(settings())
+    where = place(settings())
     if where is None:
         raise AirflowSkipException(NOT_SET_UP)
     return where
@@ -114,7 +116,7 @@ def copy_files(export: dict[str, Any]) -> int:
     keys = [key for part in _unloaded(export) for key in part.files]
     if config.bigquery_transfer_role_arn and keys:
         storage_transfer.transfer(google_clients.transfer_session(), where, config, export["export_id"])
-        with bigquery_tables.told():
+        with told():
             there = {f"{exports.UNLOADED}{blob.name}" for blob in bucket.list_blobs(prefix=f"{export['export_id']}/")}
         if lacking := sorted(set(keys) - there):
             raise PermanentError(
@@ -124,7 +126,7 @@ def copy_files(export: dict[str, Any]) -> int:
         return len(keys)
 
     def copy(key: str) -> None:
-        with tempfile.TemporaryDirectory(dir=config.work_dir) as folder, bigquery_tables.told():
+        with tempfile.TemporaryDirectory(dir=config.work_dir) as folder, told():
             file = Path(folder) / "part.parquet"
             with file.open("wb") as out:
                 shutil.copyfileobj(s3.get_object(Bucket=config.bucket, Key=key)["Body"], out)
@@ -167,9 +169,7 @@ def compare_tables(export: dict[str, Any]) -> int:
     """
     where, config, target = _where(), settings(), task_warehouse()
     parts = _unloaded(export)
-    differing = bigquery_tables.differences(
-        google_clients.bigquery(where, config), target, where, config.sql_dir, parts
-    )
+    differing = comparison.differences(google_clients.bigquery(where, config), target, where, config.sql_dir, parts)
     if differing:
         exports.register(target, config, load_contracts(config.include_dir / "feeds"), again=differing)
         raise PermanentError(
@@ -187,7 +187,7 @@ def remove_files(export: dict[str, Any]) -> None:
         storage_transfer.forget(google_clients.transfer_session(), where, export_id)
     bigquery_tables.drop_staged(google_clients.bigquery(where, config), where, _unloaded(export), export_id)
     bucket = google_clients.bucket(where)
-    with bigquery_tables.told():
+    with told():
         for blob in bucket.list_blobs(prefix=f"{export_id}/"):
             blob.delete()
     for entry in listing.objects(s3, config.bucket, f"{exports.UNLOADED}{export_id}/"):
@@ -200,10 +200,8 @@ def reconcile_bigquery() -> dict[str, Any]:
 
     The comparison is repeated, so that differences caused by a running export are discarded.
     """
-    from ecommerce_elt.reconcile.compare import LOOK_SECONDS, LOOKS, Difference
-
     config = settings()
-    where = bigquery_tables.place(config)
+    where = place(config)
     if where is None:
         log.info(NOT_SET_UP)
         return {"differences": []}
@@ -211,7 +209,7 @@ def reconcile_bigquery() -> dict[str, Any]:
     for look in range(LOOKS):
         if look:
             time.sleep(LOOK_SECONDS)
-        seen = bigquery_tables.differences(google, task_warehouse(), where, config.sql_dir)
+        seen = comparison.differences(google, task_warehouse(), where, config.sql_dir)
         found = {table: why for table, why in seen.items() if not look or table in found}
         if not found:
             break
@@ -228,7 +226,7 @@ def count_customer(column: str, customer: str) -> dict[str, int]:
     The result is empty if no project is set.
     """
     config = settings()
-    where = bigquery_tables.place(config)
+    where = place(config)
     if where is None:
         return {}
     google = google_clients.bigquery(where, config)

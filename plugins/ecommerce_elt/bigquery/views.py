@@ -7,7 +7,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
-from ecommerce_elt.bigquery.tables import Place, told
+from ecommerce_elt.bigquery.place import Place
+from ecommerce_elt.bigquery.statements import told
 from ecommerce_elt.dashboards.data_sets import DATA_SETS
 from ecommerce_elt.marts.builds import MARTS, VIEWS
 

@@ -28,7 +28,7 @@ from ecommerce_elt.batches.clean_files import (
 from ecommerce_elt.batches.hmac_pads import hmac_pads
 from ecommerce_elt.batches.manifests import UNREADABLE, WITHDRAWN, Manifest, RawObject, is_withdrawal
 from ecommerce_elt.cleaning.engine import COMPARE_WORDS, engine_of
-from ecommerce_elt.cleaning.typing_sql import cleaned_by, cleaning_sql, json_path
+from ecommerce_elt.cleaning.stages import cleaned_by, cleaning_sql
 from ecommerce_elt.errors import PermanentError, without_values
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
 from ecommerce_elt.feeds.feed_sql import clean_sql
@@ -297,24 +297,7 @@ def run_cleaning(
     """
     engine.execute("SET TimeZone = 'UTC'")
     engine.execute(COMPARE_WORDS)
-    paths = [str(path) for path in files.values()]
-    try:
-        if feed == UNREADABLE:
-            engine.execute(READ_UNREADABLE, {"files": paths})
-        else:
-            known = contract.known_keys if contract else ()
-            places = [json_path(key) for key in known]
-            values = {
-                "headers": places[: len(contract.columns)] if contract else [],
-                "paths": places,
-                "known_keys": json.dumps(dict.fromkeys(known)),
-            }
-            engine.execute(READ_EVENTS, {"files": paths, **values})
-    except duckdb.Error as error:
-        text = without_values(error)
-        for key, path in files.items():
-            text = text.replace(str(path), key)
-        raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from None
+    _read_events(engine, files, feed, contract)
     engine.execute(SOURCE_OBJECTS, {"keys": list(files)})
     engine.execute(ARRIVED)
     if lines is None:
@@ -339,6 +322,30 @@ def run_cleaning(
         engine.execute(f"CREATE TEMP {kind} {name} AS {query}", {k: v for k, v in pads.items() if f"${k}" in query})
         if name == "judged":
             engine.execute("DROP TABLE read_events")
+
+
+def _read_events(
+    engine: duckdb.DuckDBPyConnection, files: dict[str, Path], feed: str, contract: Contract | None
+) -> None:
+    """Creates the table `read_events` from the files. Raises PermanentError as `run_cleaning` does."""
+    paths = [str(path) for path in files.values()]
+    known = contract.known_keys if contract else ()
+    places = [f'$."{key}"' for key in known]  # JSON paths
+    try:
+        if feed == UNREADABLE:
+            engine.execute(READ_UNREADABLE, {"files": paths})
+        else:
+            values = {
+                "headers": places[: len(contract.columns)] if contract else [],
+                "paths": places,
+                "known_keys": json.dumps(dict.fromkeys(known)),
+            }
+            engine.execute(READ_EVENTS, {"files": paths, **values})
+    except duckdb.Error as error:
+        text = without_values(error)
+        for key, path in files.items():
+            text = text.replace(str(path), key)
+        raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from None
 
 
 def download(s3: Any, objects: Iterable[RawObject], directory: Path) -> dict[str, Path]:

@@ -13,7 +13,7 @@ import re
 
 from sqlglot import exp
 
-from ecommerce_elt.cleaning.typing_sql import cleaning_stages
+from ecommerce_elt.cleaning.stages import cleaning_stages
 from ecommerce_elt.feeds.contracts import Contract
 
 WITHOUT_SECONDS = r"^([^ T]+[ T][0-9]+:[0-9]+)(Z| UTC|[+-].*)$"
@@ -48,7 +48,7 @@ def spark_cleaning(contract: Contract, clean_sql: str) -> dict[str, str]:
         clean_sql: text of `include/sql/clean/<feed>.sql`.
 
     Returns:
-        The queries by name, as in `typing_sql.cleaning_stages`, with `:hmac_inner_pad` and `:hmac_outer_pad` if the
+        The queries by name, as in `stages.cleaning_stages`, with `:hmac_inner_pad` and `:hmac_outer_pad` if the
         feed has columns under HMAC.
     """
     stages = cleaning_stages(contract, clean_sql)

@@ -12,26 +12,27 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
+from ecommerce_elt import aws_names
 from ecommerce_elt.airflow.clients import client, linked_warehouse, task_warehouse
 from ecommerce_elt.bigquery import tasks as bigquery_tasks
 from ecommerce_elt.cleaning.task_cleaning import with_key
-from ecommerce_elt.erasure import items as erasure_items
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure import lake, warehouse
+from ecommerce_elt.erasure.customers import Customer, customer_of
+from ecommerce_elt.erasure.items import erase_items
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.features import versions as features_versions
+from ecommerce_elt.load.invoice_items import DELIVERED_FEED
 from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
 
 
-def _customer(params: dict[str, Any]) -> erasure_layers.Customer:
-    return erasure_layers.customer_of(str(params["feed"]), str(params["customer"]), settings())
+def _customer(params: dict[str, Any]) -> Customer:
+    return customer_of(str(params["feed"]), str(params["customer"]), settings())
 
 
 def _layers(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
-    return erasure_layers.erase_from_lake(
-        client("s3"), task_warehouse(), _customer(params), with_key(settings()), apply=apply
-    )
+    return lake.erase_from_lake(client("s3"), task_warehouse(), _customer(params), with_key(settings()), apply=apply)
 
 
 @values_withheld()
@@ -43,7 +44,7 @@ def find_customer(params: dict[str, Any], erased_at: str | None = None) -> dict[
         erased_at: the result of `erase_from_warehouse`; None before that task.
     """
     found = _layers(params, apply=False) | _items(params, apply=False) | _feature_versions(params, erased_at)
-    found |= erasure_layers.count_in_warehouse(task_warehouse(), _customer(params), settings())
+    found |= warehouse.count_in_warehouse(task_warehouse(), _customer(params), settings())
     found |= bigquery_tasks.count_customer(_customer(params).erasure.customer, _customer(params).name)
     log.info("found %s", " ".join(f"{layer}={count}" for layer, count in found.items()))
     return found
@@ -57,10 +58,11 @@ def erase_from_lake(params: dict[str, Any]) -> dict[str, int]:
 
 def _items(params: dict[str, Any], *, apply: bool) -> dict[str, int]:
     customer = _customer(params)
-    if customer.feed != erasure_layers.DELIVERED_FEED:
+    if customer.feed != DELIVERED_FEED:
         return {}
-    customers, invoices = (f"{settings().stack_prefix}-{table}" for table in ("customers", "invoices"))
-    return erasure_items.erase_items(client("dynamodb"), customers, invoices, customer.name, apply=apply)
+    prefix = settings().stack_prefix
+    tables = aws_names.customers(prefix), aws_names.invoices(prefix)
+    return erase_items(client("dynamodb"), *tables, customer.name, apply=apply)
 
 
 @values_withheld()
@@ -85,7 +87,7 @@ def erase_from_warehouse(params: dict[str, Any]) -> str:
     """
     with linked_warehouse() as target:
         request = f"erasure {get_current_context()['run_id']}"[:128]
-        erasure_layers.erase_core(target, _customer(params), settings(), request=request)
+        warehouse.erase_core(target, _customer(params), settings(), request=request)
         [(now,)] = target.query((settings().sql_dir / "ops/erase/clock.sql").read_text("utf-8"))
         return datetime.fromisoformat(now).replace(tzinfo=UTC).isoformat()
 

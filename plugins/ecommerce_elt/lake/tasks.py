@@ -14,7 +14,7 @@ from typing import Any
 from ecommerce_elt.airflow.clients import client, task_warehouse
 from ecommerce_elt.errors import values_withheld
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import catalog, compact, retention
 from ecommerce_elt.marts import builds
 from ecommerce_elt.settings import settings
 from ecommerce_elt.warehouse import redshift
@@ -27,7 +27,7 @@ log = logging.getLogger(__name__)
 def publish_tables() -> dict[str, int]:
     """Updates the feeds' tables in the Glue catalog to the lake, and returns the number of new partitions by table."""
     feeds = load_contracts(settings().include_dir / "feeds")
-    return lake_lists.publish_tables(client("glue"), client("s3"), feeds, settings())
+    return catalog.publish_tables(client("glue"), client("s3"), feeds, settings())
 
 
 @values_withheld()
@@ -50,7 +50,7 @@ def feeds() -> list[str]:
 @values_withheld()
 def compact_feed(feed: str) -> dict[str, Any]:
     """Compacts the days of one feed, and returns the counts of days, files and bytes."""
-    done = asdict(lake_lists.compact_feed(client("s3"), feed, settings()))
+    done = asdict(compact.compact_feed(client("s3"), feed, settings()))
     log.info("compacted %s", " ".join(f"{k}={v}" for k, v in done.items()))
     return done
 
@@ -58,7 +58,7 @@ def compact_feed(feed: str) -> dict[str, Any]:
 @values_withheld()
 def remove_superseded_files() -> int:
     """Deletes the files that were removed from the lists before the grace period, and returns how many."""
-    return lake_lists.remove_superseded(client("s3"), settings())
+    return retention.remove_superseded(client("s3"), settings())
 
 
 @values_withheld()
@@ -66,7 +66,7 @@ def apply_retention() -> dict[str, int]:
     """Deletes data past its retention in the lake and in ops; returns the number of deleted objects by prefix."""
     config = settings()
     warehouse_tables.prune(task_warehouse(), config)
-    return lake_lists.apply_retention(client("s3"), config)
+    return retention.apply_retention(client("s3"), config)
 
 
 @values_withheld()

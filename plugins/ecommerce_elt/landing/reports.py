@@ -16,7 +16,7 @@ import pyarrow.parquet as pq
 from ecommerce_elt.batches.clean_files import COUNTS, read_object_counts
 from ecommerce_elt.batches.manifests import Manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.lake.lists import known_by_object
+from ecommerce_elt.lake.publish import known_by_object
 from ecommerce_elt.landing.files import LandedFile
 from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.landed import Landed, LandedGroup, LandedPart

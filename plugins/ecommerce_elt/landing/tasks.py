@@ -64,9 +64,9 @@ def land_files(params: dict[str, Any]) -> LandedGroup:
     files = [(key, etag or None) for key, etag in _files_of(params)]
     if contract := contracts.get(landing_files.feed_of(files[0][0])):
         replacing.check(params, contract)
-    if params["to_dynamodb"] and contract and contract.feed != invoice_items.FEED:
+    if params["to_dynamodb"] and contract and contract.feed != invoice_items.DELIVERED_FEED:
         raise PermanentError(
-            f"to_dynamodb: DynamoDB has items of {invoice_items.FEED}, and the file is of {contract.feed}"
+            f"to_dynamodb: DynamoDB has items of {invoice_items.DELIVERED_FEED}, and the file is of {contract.feed}"
         )
     if flags.data_set and len(files) > 1:
         raise PermanentError(f"data_set={flags.data_set!r} names the data of one file, and the run has {len(files)}")

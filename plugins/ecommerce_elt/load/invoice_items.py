@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from more_itertools import constrained_batches
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
-from ecommerce_elt import listing
+from ecommerce_elt import aws_names, listing
 from ecommerce_elt.batches.clean_files import get_raw
 from ecommerce_elt.batches.manifests import claimed_at, is_withdrawal, read_manifest
 from ecommerce_elt.batches.raw_lines import event_id_of, in_version, version_of
@@ -31,7 +31,7 @@ from ecommerce_elt.warehouse.redshift import Warehouse
 
 log = logging.getLogger(__name__)
 
-FEED = "online_retail"  # the only feed that dynamodb_writer accepts
+DELIVERED_FEED = "online_retail"  # the only feed that firehose_transform and dynamodb_writer accept
 LINES_AT_ONCE = 1000  # some hundreds of invoices, which the Lambda can write within its 120 seconds
 BYTES_AT_ONCE = 3 << 20  # base64 turns 3 bytes into 4; a payload may have 6 MB: Lambda quotas, invocation payload
 INVOCATIONS_AT_ONCE = 4
@@ -66,7 +66,7 @@ def write(functions: Any, s3: Any, target: Warehouse, batch_id: str, settings: S
         TransientError: tables or the Lambda are still throttled after ATTEMPTS.
     """
     sql = (settings.sql_dir / "ops/withdrawal/versions.sql").read_text("utf-8")
-    out = {event_id: int(version) for event_id, version in target.query(sql, {"feed": FEED})}
+    out = {event_id: int(version) for event_id, version in target.query(sql, {"feed": DELIVERED_FEED})}
     lines = _lines(s3, batch_id, out, settings)
     batches = constrained_batches(
         lines, BYTES_AT_ONCE, LINES_AT_ONCE, get_len=lambda line: len(line.text), strict=False
@@ -119,7 +119,7 @@ def _give(functions: Any, lines: tuple[_Line, ...], arrived: datetime, settings:
     def give() -> None:
         nonlocal left
         records = [_record(number, line, arrived) for number, line in left]
-        name = f"{settings.stack_prefix}-dynamodb-writer"
+        name = aws_names.function(settings.stack_prefix, aws_names.DYNAMODB_WRITER)
         try:
             answer = functions.invoke(FunctionName=name, Payload=json.dumps({"Records": records}).encode())
         except functions.exceptions.TooManyRequestsException as error:

@@ -12,6 +12,7 @@ from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOpe
 from airflow.sdk import Context
 from airflow.sdk.definitions.mappedoperator import MappedOperator
 
+from ecommerce_elt import aws_names
 from ecommerce_elt.airflow.defaults import WAREHOUSE
 from ecommerce_elt.airflow.links import GlueTableLink, RedshiftStatementLink, S3ObjectLink
 from ecommerce_elt.batches.manifests import Engine, feed_of
@@ -39,7 +40,7 @@ class LoadBatchOperator(GlueJobOperator):
         self, *, batch_id: str, engine: str = Engine.AUTO, on_known: str = "", to_dynamodb: str = "", **kwargs: Any
     ) -> None:
         super().__init__(
-            job_name=f"{settings().stack_prefix}-clean-events",
+            job_name=aws_names.clean_job(settings().stack_prefix),
             deferrable=True,
             waiter_delay=settings().glue_poll_seconds,
             waiter_max_attempts=24 * 3600 // settings().glue_poll_seconds,  # the job and the task have timeouts

@@ -20,7 +20,7 @@ from ecommerce_elt.batches.clean_files import CleanBatch
 from ecommerce_elt.cleaning.task_cleaning import clean_where_needed
 from ecommerce_elt.errors import values_withheld
 from ecommerce_elt.feeds.contracts import QuarantineAlert, load_contracts
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.load import invoice_items, known_rows
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.load.known_rows import OnKnown
@@ -87,7 +87,7 @@ def load_batch(
         )
         if batch.clean:  # otherwise there is no clean file to publish
             overlaps = counts["duplicates"] > batch.duplicates
-            lists = lake_lists.publish_batch(s3, target, batch, config, overlaps=overlaps, again=before is not None)
+            lists = publish_batch(s3, target, batch, config, overlaps=overlaps, again=before is not None)
             log.info("published batch_id=%s days=%s overlaps=%s", batch.batch_id, lists, overlaps)
             touched_table(batch.feed)
             tables = load_contracts(config.include_dir / "feeds")[batch.feed].tables

@@ -17,7 +17,11 @@ from ecommerce_elt.batches import manifests
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.lake.tasks import feeds
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile.arrivals import announce
+from ecommerce_elt.reconcile.days import reconcile_days
+from ecommerce_elt.reconcile.differences import Difference, put_metrics
+from ecommerce_elt.reconcile.hours import reconcile_hours
+from ecommerce_elt.reconcile.stream import reconcile_stream, watch
 from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
@@ -35,17 +39,14 @@ def reconcile_feeds() -> list[str]:
 def reconcile_feed(feed: str) -> dict[str, Any]:
     """Compares the layers of one feed, and returns the summaries `hours` and `days`, and the `differences`."""
     config, s3, target, now = settings(), client("s3"), task_warehouse(), datetime.now(UTC)
-    hours, found, unclaimed = reconcile_compare.reconcile_hours(s3, target, feed, config, now)
+    hours, found, unclaimed = reconcile_hours(s3, target, feed, config, now)
     if unclaimed:
-        log.error(
-            "announced=%s of %s objects that no batch has",
-            reconcile_compare.announce(client("sqs"), unclaimed, config),
-            len(unclaimed),
-        )
+        announced = announce(client("sqs"), unclaimed, config)
+        log.error("announced=%s of %s objects that no batch has", announced, len(unclaimed))
     contract = load_contracts(config.include_dir / "feeds").get(feed)
     days: dict[str, Any] = {}
     if contract:
-        days, more = reconcile_compare.reconcile_days(s3, client("dynamodb"), target, contract, config, now)
+        days, more = reconcile_days(s3, client("dynamodb"), target, contract, config, now)
         found += more
     for difference in found:
         log.error("%s", difference)
@@ -66,10 +67,10 @@ def judge(results: list[dict[str, Any]], exported: dict[str, Any], *, complete: 
         PermanentError: there are differences, each of which the message names; or not all layers were compared.
     """
     config, cloudwatch, s3, now = settings(), client("cloudwatch"), client("s3"), datetime.now(UTC)
-    found = [reconcile_compare.Difference(**d) for result in [*results, exported] for d in result["differences"]]
-    found += reconcile_compare.reconcile_stream(cloudwatch, s3, task_warehouse(), reconcile_feeds(), config, now)
-    found += reconcile_compare.watch(cloudwatch, s3, config, now)
-    reconcile_compare.put_metrics(cloudwatch, [result["hours"] for result in results], found, config, now)
+    found = [Difference(**d) for result in [*results, exported] for d in result["differences"]]
+    found += reconcile_stream(cloudwatch, s3, task_warehouse(), reconcile_feeds(), config, now)
+    found += watch(cloudwatch, s3, config, now)
+    put_metrics(cloudwatch, [result["hours"] for result in results], found, config, now)
     if found:
         raise PermanentError("layers differ, docs/runbooks/layers-differ.md:\n" + "\n".join(map(str, found)))
     if not complete:

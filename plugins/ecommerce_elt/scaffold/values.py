@@ -8,7 +8,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from ecommerce_elt.cleaning.typing_sql import BOOLEAN
+from ecommerce_elt.cleaning.value_sql import BOOLEAN
 from ecommerce_elt.feeds.contracts import MISSING, Column
 from ecommerce_elt.feeds.dialects import DAMAGED, DECIMAL, EPOCH_DIGITS, INTEGER, OTHER_FORMATS, TIME, rewrites
 from ecommerce_elt.landing.dates import DateEvidence, is_time

@@ -1,6 +1,5 @@
 """Exports to BigQuery on the emulators: the warehouse's content, whatever is killed or repeated, and only what changed."""
 
-import dataclasses
 import random
 from contextlib import suppress
 
@@ -12,16 +11,16 @@ from airflow.sdk.exceptions import AirflowSkipException
 from botocore.exceptions import ClientError
 from ecommerce_elt import listing
 from ecommerce_elt.bigquery import exports
-from ecommerce_elt.bigquery import tables as bigquery_tables
 from ecommerce_elt.bigquery import tasks as bigquery_tasks
-from ecommerce_elt.bigquery import views as bigquery_views
-from ecommerce_elt.bigquery.exports import Field, Unloaded
+from ecommerce_elt.bigquery.comparison import differences
+from ecommerce_elt.bigquery.exports import Field
+from ecommerce_elt.bigquery.statements import Claimed
+from ecommerce_elt.bigquery.tables import missing
 from ecommerce_elt.dashboards.data_sets import DATA_SETS
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.customers import customer_of
+from ecommerce_elt.erasure.warehouse import erase_core
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.marts.builds import MARTS
-from ecommerce_elt.warehouse import redshift
-from ecommerce_elt.warehouse.redshift import Column
 from google.cloud.bigquery import Table as BigQueryTable
 
 from local import google_cloud
@@ -85,10 +84,7 @@ def test_all_tables_then_only_what_changed(exporter):
     assert theirs == ours
     assert ours["mart.sales_daily"]
     assert export.left() == ([], [], [])
-    assert (
-        bigquery_tables.differences(export.google.bigquery, shop.target, export.google.where, export.config.sql_dir)
-        == {}
-    )
+    assert differences(export.google.bigquery, shop.target, export.google.where, export.config.sql_dir) == {}
     with pytest.raises(AirflowSkipException, match="BigQuery has what the warehouse has"):
         bigquery_tasks.find_tables()
     brought = {mart.table for mart in MARTS}
@@ -136,13 +132,13 @@ def test_tables_have_types_partitions_and_clusters_and_new_columns_are_added(exp
     client.create_table(BigQueryTable(where.table("mart.sales_daily"), schema=older))
     [daily] = [mart for mart in MARTS if mart.table == "mart.sales_daily"]
     columns = {"mart.sales_daily": exports.fields(export.shop.target, daily, export.shop.contracts)}
-    assert [f.name for f in bigquery_tables.missing(client, where, columns)["mart.sales_daily"]] == ["units"]
+    assert [f.name for f in missing(client, where, columns)["mart.sales_daily"]] == ["units"]
     export.export()  # all of it: old rows have the column too
     [[units]] = export.google.rows(f"SELECT SUM(units) FROM `{where.table('mart.sales_daily')}`")
     assert units == int(export.shop.target.query("SELECT SUM(units) FROM mart.sales_daily")[0][0])
     wrong = {"mart.sales_daily": [Field("units", "STRING")]}
     with pytest.raises(PermanentError, match="column units is INT64, expected STRING; delete the table"):
-        bigquery_tables.missing(client, where, wrong)
+        missing(client, where, wrong)
 
 
 @needs_emulators
@@ -168,17 +164,15 @@ def test_a_difference_is_found_named_and_mended(exporter, monkeypatch):
     export.export()  # all its rows, so that what was never in the warehouse goes
     theirs, ours = export.content()
     assert theirs == ours
-    assert bigquery_tables.differences(client, export.shop.target, where, sql) == {}
+    assert differences(client, export.shop.target, where, sql) == {}
     client.delete_table(name)
-    assert bigquery_tables.differences(client, export.shop.target, where, sql)["mart.sales_daily"].startswith(
-        "BigQuery lacks"
-    )
+    assert differences(client, export.shop.target, where, sql)["mart.sales_daily"].startswith("BigQuery lacks")
     export.export()
     assert export.content() == (ours, ours)
     # The mart is changed by hand, so no day of it is marked.
     export.shop.target.run(["UPDATE mart.sales_daily SET units = units + 1 WHERE period_start = '2010-12-02'"])
-    assert list(bigquery_tables.differences(client, export.shop.target, where, sql)) == ["mart.sales_daily"]
-    monkeypatch.setattr("ecommerce_elt.reconcile.compare.LOOK_SECONDS", 0)
+    assert list(differences(client, export.shop.target, where, sql)) == ["mart.sales_daily"]
+    monkeypatch.setattr("ecommerce_elt.bigquery.tasks.LOOK_SECONDS", 0)
     [found] = bigquery_tasks.reconcile_bigquery()["differences"]
     assert (found["layer"], found["where"]) == ("bigquery", "mart.sales_daily")
     assert "units is 1" in found["text"]
@@ -204,16 +198,6 @@ def test_googles_clients_read_what_was_exported(exporter):
     url = f"{export.google.stack.bigquery_url}/bigquery/v2/projects/{export.google.where.project}/queries"
     answer = httpx.post(url, json={"query": sql, "useLegacySql": False}, timeout=60).raise_for_status().json()
     assert (answer["totalRows"], answer["rows"][0]["f"][0]["v"]) == ("4", "2010-12-01")
-
-
-def test_before_the_first_export_nothing_differs(config):
-    class Empty:
-        def query(self, sql):
-            assert "ops.exported_table" in sql
-            return [(None,)]
-
-    where = bigquery_tables.Place("my-project-1", "shop", "b")
-    assert bigquery_tables.differences(None, Empty(), where, config.sql_dir) == {}
 
 
 def test_without_a_project_the_run_is_skipped_and_says_so(monkeypatch, config):
@@ -245,7 +229,7 @@ def test_an_export_that_wakes_up_late_changes_nothing(exporter):
     assert theirs == ours
     bigquery_tasks.copy_files(late["unload_tables"])
     bigquery_tasks.load_tables(late["unload_tables"])
-    with pytest.raises(bigquery_tables.Claimed, match="clear the run from unload_tables on"):
+    with pytest.raises(Claimed, match="clear the run from unload_tables on"):
         bigquery_tasks.swap_in(late["unload_tables"])
     assert export.content() == (ours, ours)
 
@@ -361,15 +345,15 @@ def test_facts_are_brought_by_day_without_personal_columns(exporter, monkeypatch
     client.query(f"UPDATE `{name}` SET quantity = quantity + 1 WHERE invoice_no = '536999'").result()
     with pytest.raises(PermanentError, match=r"core\.fact_invoice_line: quantity is "):
         bigquery_tasks.compare_tables(got)
-    assert bigquery_tables.differences(client, shop.target, where, export.config.sql_dir) == {}  # of marts alone
+    assert differences(client, shop.target, where, export.config.sql_dir) == {}  # of marts alone
     assert bigquery_tasks.find_tables() == ["core.fact_invoice_line"]
     export.export()
     assert export.content() == (ours, ours)
 
     # An erased customer's days are marked as well.
-    customer = erasure_layers.customer_of("online_retail", "17850", export.config)
+    customer = customer_of("online_retail", "17850", export.config)
     assert bigquery_tasks.count_customer("customer_id", "17850")["bigquery core.fact_invoice_line"] > 0
-    erasure_layers.erase_core(shop.target, customer, export.config, request="erasure test")
+    erase_core(shop.target, customer, export.config, request="erasure test")
     shop.build("sales")
     export.export()
     assert set(bigquery_tasks.count_customer("customer_id", "17850").values()) == {0}
@@ -418,11 +402,6 @@ def test_googles_transfer_service_copies_where_a_role_is_named(exporter, monkeyp
     assert got["copy_files"] == sum(len(part["files"]) for part in got["unload_tables"]["tables"]) > 0
     assert service.jobs == {}
     assert export.left() == ([], [], [])
-
-
-def test_of_a_fact_personal_columns_and_unknown_keys_stay(contracts):
-    assert exports.kept_back(contracts["online_retail"]) == {"extra"}
-    assert exports.kept_back(contracts["purchases"]) == {"name", "address", "phone", "age", "extra"}
 
 
 class Killed(BaseException):
@@ -492,88 +471,9 @@ def test_killed_at_each_step_and_repeated_ends_in_what_a_whole_export_gives(expo
     theirs, ours = export.content()
     assert theirs == ours
     assert exports.stale(export.shop.target, export.config.sql_dir) == {}
-    assert (
-        bigquery_tables.differences(
-            export.google.bigquery, export.shop.target, export.google.where, export.config.sql_dir
-        )
-        == {}
-    )
+    assert differences(export.google.bigquery, export.shop.target, export.google.where, export.config.sql_dir) == {}
     # The same as from nothing.
     for table in export.tables:
         export.google.bigquery.delete_table(export.google.where.table(table))
     export.export()
     assert export.content() == (theirs, ours)
-
-
-def test_views_divide_decimals_and_round_as_the_warehouse_does():
-    where = bigquery_tables.Place("my-project-1", "shop", "b")
-    sql = "SELECT CAST(a / NULLIF(b, 0) AS DECIMAL(18, 4)) AS r, CAST(SUM(c) AS DECIMAL(18, 2)) AS s FROM mart.x AS x"
-    assert bigquery_views.query(sql, where) == (
-        "SELECT ROUND(CAST(a AS NUMERIC) / CAST(NULLIF(b, 0) AS NUMERIC), 4) AS r, ROUND(CAST(SUM(c) AS NUMERIC), 2) AS s "
-        "FROM `my-project-1`.`shop_mart`.`x` AS x"
-    )
-
-
-@pytest.mark.parametrize(
-    ("type_name", "precision", "scale", "expected"),
-    [
-        ("numeric", 18, 3, "NUMERIC"),
-        ("numeric", 38, 9, "NUMERIC"),
-        ("numeric", 38, 3, "BIGNUMERIC"),
-        ("int8", 19, 0, "INT64"),
-        ("varchar", 64, 0, "STRING"),
-        ("timestamp", 29, 6, "TIMESTAMP"),
-        ("bool", 1, 0, "BOOL"),
-        ("date", 13, 0, "DATE"),
-    ],
-)
-def test_types(type_name, precision, scale, expected):
-    assert exports.field_of(Column("x", type_name, precision, scale)) == Field("x", expected)
-
-
-def test_a_type_that_bigquery_lacks_is_named():
-    with pytest.raises(PermanentError, match="column extra is of type super"):
-        exports.field_of(Column("extra", "super", 0, 0))
-
-
-def test_ranges_of_periods():
-    assert exports.ranges_of(["2026-01-01", "2026-01-02", "2026-01-05"], "day") == (
-        ("2026-01-01", "2026-01-02"),
-        ("2026-01-05", "2026-01-05"),
-    )
-    assert exports.ranges_of(["2026-01-01", "2026-02-01", "2026-04-01"], "month") == (
-        ("2026-01-01", "2026-02-01"),
-        ("2026-04-01", "2026-04-01"),
-    )
-    assert exports.ranges_of([], "day") == ()
-
-
-def test_an_unloaded_table_goes_through_xcom():
-    part = Unloaded("mart.sales_daily", (Field("units", "INT64"),), (("2026-01-01", "2026-01-02"),), ("bigquery/x/y",))
-    assert Unloaded.of(part.as_json()) == part
-    fact = dataclasses.replace(part, is_fact=True)
-    assert Unloaded.of(fact.as_json()) == fact
-    assert fact.replaced == "(event_time >= TIMESTAMP '2026-01-01' AND event_time < TIMESTAMP '2026-01-03')"
-    two = dataclasses.replace(fact, ranges=(("2026-01-01", "2026-01-02"), ("2026-03-31", "2026-03-31")))
-    for name in ("replaced", "counted_rows"):  # which is what the statements let through
-        assert redshift.ALLOWED[name].match(two.replaced)
-        assert not redshift.ALLOWED[name].match(f"{two.replaced} OR TRUE")
-    assert part.replaced == "period_start BETWEEN DATE '2026-01-01' AND DATE '2026-01-02'"
-    assert dataclasses.replace(part, ranges=None).replaced == "TRUE"
-
-
-@pytest.mark.parametrize(
-    ("ours", "theirs", "expected"),
-    [
-        ("rows=2 a=1.50", "rows=2 a=1.5", ""),
-        ("rows=2 a=null", "rows=2 a=0", "a is null in Redshift and 0 in BigQuery"),
-        (
-            "rows=2 a=12345678901234567.89",
-            "rows=2 a=12345678901234567.88",
-            "a is 12345678901234567.89 in Redshift and 12345678901234567.88 in BigQuery",
-        ),
-        ("rows=2 b=1", "rows=2", "b is 1 in Redshift and no column in BigQuery"),
-    ],
-)
-def test_difference(ours, theirs, expected):
-    assert exports.difference(ours, theirs) == expected

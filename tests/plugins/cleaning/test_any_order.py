@@ -8,16 +8,17 @@ from datetime import UTC, datetime
 import pytest
 from ecommerce_elt.batches.manifests import RawObject, new_manifest
 from ecommerce_elt.cleaning.cleaner import clean_batch
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import lists, parquet_files
+from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.load import transaction as load_transaction
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile.arrivals import folder_of
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from tests.plugins.cleaning.test_cleaning import MOVE
-from tests.plugins.reconcile.test_reconcile import Shop
 from tests.support.cleaning_bench import line
+from tests.support.own_feed import Shop
 
 GOOD = [{**MOVE, "event_time": f"2026-01-0{1 + n % 3}T0{n}:00:00Z", "product_id": f"P{n}"} for n in range(7)]
 # (event, version, record)
@@ -66,11 +67,11 @@ class Anyhow(Shop):
             total = {name: total[name] + counts[name] for name in total}
         assert total["clean"] == 8
         core = self.target.query(f"SELECT * FROM core.{self.fact} ORDER BY event_id")
-        urls = lake_lists.files(self.s3, self.config.bucket, self.name)
+        urls = lists.files(self.s3, self.config.bucket, self.name)
         rows = [
             row
             for url in urls
-            for row in lake_lists._read(self.s3, url).drop(["source_object", "source_line"]).to_pylist()
+            for row in parquet_files.read(self.s3, url).drop(["source_object", "source_line"]).to_pylist()
         ]
         listed = sorted(tuple(row.values()) for row in rows)
         rejected = self.target.query(
@@ -87,14 +88,14 @@ class Anyhow(Shop):
         counts = load_transaction.load_batch(self.target, batch, self.config)
         if batch.clean:
             overlaps = counts["duplicates"] > batch.duplicates
-            lake_lists.publish_batch(self.s3, self.target, batch, self.config, overlaps=overlaps, again=False)
+            publish_batch(self.s3, self.target, batch, self.config, overlaps=overlaps, again=False)
         return counts
 
     def raw_of(self, indexes, name) -> RawObject:
         events = [EVENTS[i] for i in indexes]
         lines = [line(self.name, record, f"{self.name}-{n}", None, version) for n, version, record in events]
         body = gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
-        key = f"{reconcile_compare.folder_of(self.name, self.hour)}{name}.jsonl.gz"
+        key = f"{folder_of(self.name, self.hour)}{name}.jsonl.gz"
         return RawObject(key, self.put(key, body), len(body), self.config.bucket)
 
 

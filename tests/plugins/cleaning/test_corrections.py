@@ -7,14 +7,15 @@ from datetime import UTC, datetime
 import pytest
 from ecommerce_elt.batches.manifests import RawObject, new_manifest
 from ecommerce_elt.cleaning.cleaner import clean_batch
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import compact, lists, parquet_files
+from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.load import transaction as load_transaction
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile import arrivals
 
 from tests.plugins.cleaning.test_cleaning import MOVE, PERSON
-from tests.plugins.reconcile.test_reconcile import Shop
 from tests.plugins.warehouse.test_warehouse import Lake
 from tests.support.cleaning_bench import line
+from tests.support.own_feed import Shop
 
 
 class Corrected(Shop):
@@ -25,7 +26,7 @@ class Corrected(Shop):
         Corrected.loads += 1
         lines = [line(self.name, record, f"{self.name}-{n}", None, version) for n, version, record in events]
         body = gzip.compress(b"\n".join(lines) + b"\n", mtime=0)
-        key = f"{reconcile_compare.folder_of(self.name, self.hour)}{self.loads:06d}.jsonl.gz"
+        key = f"{arrivals.folder_of(self.name, self.hour)}{self.loads:06d}.jsonl.gz"
         raw = RawObject(key, self.put(key, body), len(body), self.config.bucket)
         return clean_batch(self.s3, new_manifest(self.name, [raw], datetime.now(UTC)), self.config)
 
@@ -34,7 +35,7 @@ class Corrected(Shop):
 
     def publish(self, batch, counts, *, again=False):
         overlaps = counts["duplicates"] > batch.duplicates
-        return lake_lists.publish_batch(self.s3, self.target, batch, self.config, overlaps=overlaps, again=again)
+        return publish_batch(self.s3, self.target, batch, self.config, overlaps=overlaps, again=again)
 
     def arrive(self, *events):
         batch = self.batch(*events)
@@ -47,8 +48,8 @@ class Corrected(Shop):
         return {row[0].rpartition("-")[2]: row[1:] for row in rows}
 
     def listed(self):
-        urls = lake_lists.files(self.s3, self.config.bucket, self.name)
-        rows = [row for url in urls for row in lake_lists._read(self.s3, url).to_pylist()]
+        urls = lists.files(self.s3, self.config.bucket, self.name)
+        rows = [row for url in urls for row in parquet_files.read(self.s3, url).to_pylist()]
         return sorted(
             (row["event_id"][-1], row["event_version"], row["quantity"], str(row["event_time"].date())) for row in rows
         )
@@ -105,7 +106,7 @@ def test_what_is_published_after_its_correction_does_not_come_back(shop, compact
     assert shop.listed() == expected
     shop.arrive(("c", 1, A))
     if compacts:
-        assert lake_lists.compact_feed(shop.s3, shop.name, shop.config).days == 1
+        assert compact.compact_feed(shop.s3, shop.name, shop.config).days == 1
     for batch, found in ((first, counts), (second, corrected)):
         shop.publish(batch, found, again=True)
     assert shop.listed() == [*expected, ("c", 1, 1, "2026-01-01")]

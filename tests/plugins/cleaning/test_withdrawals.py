@@ -8,8 +8,8 @@ from datetime import UTC, datetime
 import pytest
 from ecommerce_elt.batches.manifests import RawObject, is_withdrawal, new_manifest
 from ecommerce_elt.cleaning.cleaner import clean_batch
-from ecommerce_elt.lake import lists as lake_lists
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.lake import compact
+from ecommerce_elt.reconcile.arrivals import folder_of
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -29,7 +29,7 @@ class Withdrawn(Corrected):
             Corrected.loads += 1
             of = [(n, version, record) for n, version, record in events if (record is OUT) is is_out]
             kind = "withdrawn-" if is_out else ""
-            key = f"{reconcile_compare.folder_of(self.name, self.hour)}landed-20260101T000000Z-{kind}{self.loads:06d}.ndjson.gz"
+            key = f"{folder_of(self.name, self.hour)}landed-20260101T000000Z-{kind}{self.loads:06d}.ndjson.gz"
             time = A["event_time"] if is_out else None
             lines = [line(self.name, r or {}, f"{self.name}-{n}", time, v) + b"\n" for n, v, r in of]
             body = gzip.compress(b"".join(lines), mtime=0)
@@ -113,7 +113,7 @@ def test_what_is_published_after_its_withdrawal_does_not_come_back(shop, compact
     assert shop.listed() == [("b", 1, 1, "2026-01-01")]
     shop.arrive(("c", 1, A))
     if compacts:
-        assert lake_lists.compact_feed(shop.s3, shop.name, shop.config).days == 1
+        assert compact.compact_feed(shop.s3, shop.name, shop.config).days == 1
     shop.publish(first, counts, again=True)
     assert shop.listed() == [("b", 1, 1, "2026-01-01"), ("c", 1, 1, "2026-01-01")]
     assert shop.differences() == []

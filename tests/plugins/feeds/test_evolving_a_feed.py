@@ -7,7 +7,7 @@ import subprocess
 
 import pytest
 from ecommerce_elt.feeds.contracts import load_contract
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import compact, lists, parquet_files
 from ecommerce_elt.warehouse import migrations
 
 from tests.conftest import PROJECT
@@ -60,8 +60,8 @@ class Evolving(Corrected):
     def listed(self):
         rows = [
             row
-            for url in lake_lists.files(self.s3, self.config.bucket, self.name)
-            for row in lake_lists._read(self.s3, url).to_pylist()
+            for url in lists.files(self.s3, self.config.bucket, self.name)
+            for row in parquet_files.read(self.s3, url).to_pylist()
         ]
         return {row["event_id"].rpartition("-")[2]: row for row in rows}
 
@@ -126,10 +126,10 @@ def test_the_page_is_true(feed):
     [summary, differences] = feed.days()
     assert differences == []
     assert summary["outdated"] > 0  # the earlier days wait for maintain_lake
-    assert lake_lists.compact_feed(feed.s3, feed.name, feed.config).days > 0
+    assert compact.compact_feed(feed.s3, feed.name, feed.config).days > 0
     [summary, differences] = feed.days()
     assert (summary["outdated"], differences) == (0, [])
-    assert lake_lists.compact_feed(feed.s3, feed.name, feed.config).days == 0
+    assert compact.compact_feed(feed.s3, feed.name, feed.config).days == 0
     assert feed.listed()["extra"] | {"source_object": ""} == feed.listed()["extra"] | {
         "source_object": "",
         "quantity": 5,
@@ -142,7 +142,7 @@ def test_the_page_is_true(feed):
     assert len(feed.change("A column is dropped")) == 1
     feed.arrive(("dropped", 1, announced), ("dropped2", 1, longer))
     assert feed.core("extra")["dropped"] == feed.core("extra")["dropped2"] == (None,)
-    lake_lists.compact_feed(feed.s3, feed.name, feed.config)
+    compact.compact_feed(feed.s3, feed.name, feed.config)
     [summary, differences] = feed.days()
     assert (summary["outdated"], differences) == (0, [])
     assert "warehouse" not in feed.listed()["new"]

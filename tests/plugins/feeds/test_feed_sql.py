@@ -7,7 +7,7 @@ import pytest
 import sqlglot
 import yaml
 from ecommerce_elt.cleaning.cleaner import clean_schema
-from ecommerce_elt.cleaning.typing_sql import cleaning_stages
+from ecommerce_elt.cleaning.stages import cleaning_stages
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import feed_sql
 from ecommerce_elt.feeds.contracts import Contract, load_contract, load_contracts

@@ -7,7 +7,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
 from ecommerce_elt.feeds.contracts import load_contract
-from ecommerce_elt.lake import lists as lake_lists
+from ecommerce_elt.lake import compact, lists, parquet_files
 from ecommerce_elt.warehouse import migrations
 
 from tests.plugins.cleaning.test_cleaning import MOVE
@@ -75,11 +75,11 @@ def test_files_of_version_1_in_the_lake_get_todays_columns_and_agree_with_core(o
     shop.arrive(*((name, 1, data) for name, data in EVENTS.items()))
     before = shop.core("quantity, movement, units, stock_change")
     as_version_1_left_it(shop.target, f"core.{shop.fact}", {f"core.{shop.fact}": NEW[FACT]})
-    for url in lake_lists.files(shop.s3, bucket, shop.name):
-        rows = lake_lists._read(shop.s3, url).drop_columns(["units", "stock_change"])
+    for url in lists.files(shop.s3, bucket, shop.name):
+        rows = parquet_files.read(shop.s3, url).drop_columns(["units", "stock_change"])
         names = pc.if_else(pc.equal(rows["movement"], "sale"), pa.scalar("sold"), pa.scalar("restocked"))
         rows = rows.set_column(rows.column_names.index("movement"), "movement", names)
-        lake_lists._write(shop.s3, bucket, url.removeprefix(f"s3://{bucket}/"), rows)
+        parquet_files.write(shop.s3, url, rows)
 
     sql = migration(tmp_path / "today", uuid.uuid4().hex[:8], shop.renamed)
     shutil.copytree(shop.config.include_dir / "feeds", sql.parent / "feeds", dirs_exist_ok=True)
@@ -89,6 +89,6 @@ def test_files_of_version_1_in_the_lake_get_todays_columns_and_agree_with_core(o
     assert shop.core("quantity, movement, units, stock_change") == before
     summary, differences = shop.days()
     assert (summary["days"], summary["outdated"], differences) == (0, 1, [])
-    lake_lists.compact_feed(shop.s3, shop.name, shop.config)
+    compact.compact_feed(shop.s3, shop.name, shop.config)
     summary, differences = shop.days()
     assert (summary["days"], summary["outdated"], differences) == (1, 0, [])

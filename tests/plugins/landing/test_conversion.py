@@ -9,7 +9,7 @@ import openpyxl
 import pytest
 from ecommerce_elt.batches import manifests
 from ecommerce_elt.batches.clean_files import COUNTS
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.lake import _is_of
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import event_ids
 from ecommerce_elt.landing import conversion, reports
@@ -261,7 +261,5 @@ def test_a_zip_of_several_kinds_lands_with_one_report(land, contracts):
         for batch in landed.batches
         for raw in manifests.read_manifest(land.s3, land.config.bucket, batch).objects
     ]
-    assert all(erasure_layers._is_of(whole, {key}, set()) for key in raw)
-    assert not erasure_layers._is_of(
-        whole, {"raw/feed=product_events/dt=2026-01-01/hour=00/landed-other"}, set(landed.batches)
-    )
+    assert all(_is_of(whole, {key}, set()) for key in raw)
+    assert not _is_of(whole, {"raw/feed=product_events/dt=2026-01-01/hour=00/landed-other"}, set(landed.batches))

@@ -11,7 +11,8 @@ import httpx
 import pytest
 import uvicorn
 from ecommerce_elt.cleaning import task_cleaning
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.customers import Customer, finder, key_of_text
+from ecommerce_elt.erasure.raw_records import without_person
 from ecommerce_elt.feeds import feed_sql, sales
 from ecommerce_elt.feeds.contracts import load_contract, load_contracts
 from ecommerce_elt.landing import conversion, reports
@@ -128,12 +129,11 @@ def test_a_customer_of_a_shop_is_named_by_the_hmac_of_the_address_and_can_be_era
     (tmp_path / "a").mkdir()
     (tmp_path / "b").mkdir()
     before = clean(tmp_path / "a", config, shopify, "shopify_orders", lines)
-    ada = erasure_layers.key_of_text(" Ada@Example.com", config.pii_hmac_key.get_secret_value())
+    ada = key_of_text(" Ada@Example.com", config.pii_hmac_key.get_secret_value())
     assert [row["email"] == ada for row in before] == [True, True, False, True, False, False, False]
-    customer = erasure_layers.Customer(shopify, ada)
+    customer = Customer(shopify, ada)
     gone = [
-        erasure_layers._without_person(text, customer) if row["email"] == ada else text
-        for row, text in zip(before, lines, strict=True)
+        without_person(text, customer) if row["email"] == ada else text for row, text in zip(before, lines, strict=True)
     ]
     assert b"ada@" not in b"".join(gone).lower()
     assert b"Rue Exemple" not in gone[0]
@@ -141,7 +141,7 @@ def test_a_customer_of_a_shop_is_named_by_the_hmac_of_the_address_and_can_be_era
     assert [row | {"email": None} for row in after] == [row | {"email": None} for row in before]
     assert [row["email"] for row in after[:2]] == ["erased", "erased"]
     # Records that could not be read are searched for the address itself.
-    names = erasure_layers._names(customer, config)
+    names = finder(customer, config)
     assert names('{"broken": "<ADA@example.com>"')
     assert not names("ada@example.community wrote")
 

@@ -15,11 +15,12 @@ from datetime import UTC, datetime
 
 import pytest
 from ecommerce_elt.cleaning.cleaner import clean_batch
-from ecommerce_elt.erasure import layers as erasure_layers
+from ecommerce_elt.erasure.customers import customer_of, key_of_phone
+from ecommerce_elt.erasure.warehouse import erase_core
 from ecommerce_elt.marts import builds
 from ecommerce_elt.quarantine import replay
 from ecommerce_elt.quarantine.replay import Choice
-from ecommerce_elt.reconcile import compare as reconcile_compare
+from ecommerce_elt.reconcile.hours import reconcile_hours
 
 from tests.conftest import PROJECT
 from tests.plugins.cleaning.test_cleaning import MOVE, PERSON
@@ -123,15 +124,15 @@ def test_conflicts_of_what_runs_side_by_side(observer, config, contracts, level,
 
         def work(number):
             lake.load(lake.batch("purchases", [PERSON | {"Phone": f"555-000-{number:04d}"}], [f"{lake.name}-{number}"]))
-            key = erasure_layers.key_of_phone(f"555-000-{number:04d}", lake.config.pii_hmac_key.get_secret_value())
-            customer = erasure_layers.customer_of("purchases", key, lake.config)
-            erasure_layers.erase_core(own(), customer, lake.config, request=f"side-by-side-{lake.name}-{number}")
+            key = key_of_phone(f"555-000-{number:04d}", lake.config.pii_hmac_key.get_secret_value())
+            customer = customer_of("purchases", key, lake.config)
+            erase_core(own(), customer, lake.config, request=f"side-by-side-{lake.name}-{number}")
 
         return work
 
     def reconciles(feed):
         settings = config.model_copy(update={"bucket": observer.bucket})
-        return lambda number: reconcile_compare.reconcile_hours(observer.s3, own(), feed, settings, datetime.now(UTC))
+        return lambda number: reconcile_hours(observer.s3, own(), feed, settings, datetime.now(UTC))
 
     crew.add("load online_retail", loads("online_retail", SALE))
     crew.add("load purchases", loads("purchases", PERSON))

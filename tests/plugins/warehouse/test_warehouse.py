@@ -415,7 +415,8 @@ def test_a_fourth_feed_is_a_contract_alone(lake, tmp_path, config):
     import hmac
     import shutil
 
-    from ecommerce_elt.erasure import layers as erasure_layers
+    from ecommerce_elt.erasure.customers import customer_of, finder, key_of_text
+    from ecommerce_elt.erasure.warehouse import erase_core
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.warehouse.migrations import migrate
     from ecommerce_elt.warehouse.tables import create_statements
@@ -447,15 +448,13 @@ def test_a_fourth_feed_is_a_contract_alone(lake, tmp_path, config):
     assert rows[5] == ("good", "2.50", True, 5_000_000_000, "2026-01-02 00:00:00.0", key, "Å***")
     assert rows[4][:-2] == (None,) * 5
     assert (len(rows[4][-2]), rows[4][-1]) == (64, "***")
-    erasure_layers.erase_core(
-        target, erasure_layers.customer_of("reviews", key, lake.config), lake.config, request="erasure of a review"
-    )
-    assert erasure_layers.key_of_text(" ADA @example.org", lake.config.pii_hmac_key.get_secret_value()) == key
-    names = erasure_layers._names(erasure_layers.customer_of("reviews", key, lake.config), lake.config)
+    erase_core(target, customer_of("reviews", key, lake.config), lake.config, request="erasure of a review")
+    assert key_of_text(" ADA @example.org", lake.config.pii_hmac_key.get_secret_value()) == key
+    names = finder(customer_of("reviews", key, lake.config), lake.config)
     assert names('{"data": "x,Ada@Example.org;y"}')
     assert not names('{"data": "x,grace@example.org;y"}')
     with pytest.raises(PermanentError, match="expected 64 hex digits. Never a phone number or an address"):
-        erasure_layers.customer_of("reviews", "ada@example.org", lake.config)
+        customer_of("reviews", "ada@example.org", lake.config)
     assert {row[4]: row[-2:] for row in lake.rows("core.fact_review")}[5] == ("erased", "e***")
     assert migrate(target, include / "sql", [contracts["reviews"]], ["core.fact_review"]) is not None
 
