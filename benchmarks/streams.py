@@ -169,7 +169,7 @@ def writer_rate(stack: Stack, data: Path) -> float:
     """Returns invoice lines a second into empty tables, with one process a shard, as the local cloud has two."""
     client = boto3.client(
         "dynamodb",
-        endpoint_url=stack.dynamodb_url,
+        endpoint_url=stack.url("dynamodb"),
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",

@@ -8,13 +8,16 @@ import os
 import secrets
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
+
+from local.services import DEFAULT_PORTS, GOOGLE_PROJECT, SERVICES, Service
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
@@ -23,8 +26,6 @@ ACCOUNT = "000000000000"  # MiniStack's
 PREFIX = "ecommerce"
 # dag_defaults.Stage, which cannot be imported without the settings
 STAGES = ("load", "marts", "dashboards", "lake", "erase", "reconcile", "features", "bigquery", "forecast")
-GOOGLE_PROJECT = "ecommerce-local"
-EXTRAS = ("bigquery",)  # parts that start only on request: make up WITH=bigquery
 LOGIN = "login"  # as an extra: Airflow asks for a password; make up LOGIN=1
 AIRFLOW_USER = "admin"
 # Settings of Airflow that are taken from the user's environment: lineage, traces and metrics.
@@ -65,16 +66,7 @@ class Stack:
     """One local cloud. Its state folder contains all its persistent data."""
 
     state: Path
-    airflow_port: int = 8080
-    cloud_port: int = 4566
-    redshift_port: int = 4567
-    firehose_port: int = 4568
-    dynamodb_port: int = 4569
-    quicksight_port: int = 4570
-    glue_port: int = 4571
-    bigquery_port: int = 4572
-    cloud_storage_port: int = 4573
-    redshift_pg_port: int = 5439
+    ports: Mapping[str, int] = field(default_factory=DEFAULT_PORTS.copy)  # by service, all of SERVICES
     # The command of another Python environment; empty uses that of the local cloud itself.
     airflow_command: str = field(default="", kw_only=True)
     extras: tuple[str, ...] = field(default=(), kw_only=True)
@@ -115,18 +107,12 @@ class Stack:
         return self.airflow_command or str(Path(sys.executable).parent / "airflow")
 
     @property
-    def ports(self) -> dict[str, int]:
-        google = {"bigquery": self.bigquery_port, "cloud-storage": self.cloud_storage_port} if self.has_bigquery else {}
-        return {
-            "airflow": self.airflow_port,
-            "cloud": self.cloud_port,
-            "redshift": self.redshift_port,
-            "firehose": self.firehose_port,
-            "dynamodb": self.dynamodb_port,
-            "quicksight": self.quicksight_port,
-            "glue": self.glue_port,
-            "redshift-pg": self.redshift_pg_port,
-        } | google
+    def services(self) -> list[Service]:
+        """The services that run in this stack."""
+        return [service for service in SERVICES if not service.extra or service.extra in self.extras]
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}"
 
     @property
     def has_bigquery(self) -> bool:
@@ -143,40 +129,11 @@ class Stack:
 
     @property
     def airflow_url(self) -> str:
-        return f"http://127.0.0.1:{self.airflow_port}"
+        return self.url("airflow")
 
     @property
     def cloud_url(self) -> str:
-        return f"http://127.0.0.1:{self.cloud_port}"
-
-    @property
-    def redshift_url(self) -> str:
-        return f"http://127.0.0.1:{self.redshift_port}"
-
-    @property
-    def firehose_url(self) -> str:
-        return f"http://127.0.0.1:{self.firehose_port}"
-
-    @property
-    def dynamodb_url(self) -> str:
-        return f"http://127.0.0.1:{self.dynamodb_port}"
-
-    @property
-    def quicksight_url(self) -> str:
-        return f"http://127.0.0.1:{self.quicksight_port}"
-
-    @property
-    def glue_url(self) -> str:
-        """URL of Glue and Athena."""
-        return f"http://127.0.0.1:{self.glue_port}"
-
-    @property
-    def bigquery_url(self) -> str:
-        return f"http://127.0.0.1:{self.bigquery_port}"
-
-    @property
-    def cloud_storage_url(self) -> str:
-        return f"http://127.0.0.1:{self.cloud_storage_port}"
+        return self.url("cloud")
 
     @property
     def google_bucket(self) -> str:
@@ -197,7 +154,9 @@ class Stack:
 
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
-        (self.state / "stack.json").write_text(json.dumps({k: v for k, v in asdict(self).items() if k != "state"}))
+        ports = {service.variable.lower(): self.ports[service.name] for service in SERVICES}
+        kept = ports | {"airflow_command": self.airflow_command, "extras": self.extras}
+        (self.state / "stack.json").write_text(json.dumps(kept))
 
     @classmethod
     def load(cls, state: Path) -> Stack | None:
@@ -206,7 +165,9 @@ class Stack:
         if not path.exists():
             return None
         kept = json.loads(path.read_text())
-        return cls(state.resolve(), **kept | {"extras": tuple(kept.get("extras", ()))})
+        ports = {service.name: kept.get(service.variable.lower(), service.port) for service in SERVICES}
+        extras = tuple(kept.get("extras", ()))
+        return cls(state.resolve(), ports, airflow_command=kept.get("airflow_command", ""), extras=extras)
 
     def secret(self, name: str) -> str:
         """Returns a random secret of this state folder, which is created on the first request."""
@@ -227,13 +188,7 @@ class Stack:
             "AWS_DEFAULT_REGION": REGION,
             # A setting of the same name in ~/.aws/config would send everything to AWS.
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
-            "AWS_ENDPOINT_URL": self.cloud_url,
-            "AWS_ENDPOINT_URL_REDSHIFT_DATA": self.redshift_url,
-            "AWS_ENDPOINT_URL_FIREHOSE": self.firehose_url,
-            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
-            "AWS_ENDPOINT_URL_QUICKSIGHT": self.quicksight_url,
-            "AWS_ENDPOINT_URL_GLUE": self.glue_url,
-            "AWS_ENDPOINT_URL_ATHENA": self.glue_url,
+            **{variable: self.url(service.name) for service in self.services for variable in service.clients},
             "AIRFLOW_URL": self.airflow_url,
             **(
                 {"AIRFLOW_USER": AIRFLOW_USER, "AIRFLOW_PASSWORD": self.secret("airflow_password")}
@@ -257,7 +212,7 @@ class Stack:
         """
         return {
             "PGHOST": "127.0.0.1",
-            "PGPORT": str(self.redshift_pg_port),
+            "PGPORT": str(self.ports["redshift-pg"]),
             "PGUSER": WAREHOUSE_USER,
             "PGPASSWORD": self.secret("warehouse"),
             "PGDATABASE": PREFIX,
@@ -296,10 +251,8 @@ class Stack:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def _google_environment(self) -> dict[str, str]:
-        """Returns the variables that Google's clients need to use the local cloud, and the product's settings."""
+        """Returns the variables that Google's clients need beside the URLs, and the product's settings."""
         return {
-            "BIGQUERY_EMULATOR_HOST": self.bigquery_url,
-            "STORAGE_EMULATOR_HOST": self.cloud_storage_url,
             "GOOGLE_CLOUD_PROJECT": GOOGLE_PROJECT,
             "ECOMMERCE_BIGQUERY_PROJECT": GOOGLE_PROJECT,
             "ECOMMERCE_BIGQUERY_BUCKET": self.google_bucket,
@@ -339,13 +292,13 @@ class Stack:
                 "ECOMMERCE_WORK_DIR": str(self.state / "work"),
                 "ECOMMERCE_API_HOSTS": "127.0.0.1,localhost",
                 "ECOMMERCE_S3_OBJECT_URL": f"{self.cloud_url}/{{bucket}}/{{key}}",
-                "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.redshift_url}/statements/{{statement_id}}",
-                "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.quicksight_url}/data-sets/{{data_set_id}}",
-                "ECOMMERCE_GLUE_TABLE_URL": f"{self.glue_url}/tables/{{database}}.{{table}}",
+                "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.url('redshift')}/statements/{{statement_id}}",
+                "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.url('quicksight')}/data-sets/{{data_set_id}}",
+                "ECOMMERCE_GLUE_TABLE_URL": f"{self.url('glue')}/tables/{{database}}.{{table}}",
                 # MiniStack: loopback only, no listeners beside HTTP, state kept.
                 "BIND_HOST": "127.0.0.1",
-                "GATEWAY_PORT": str(self.cloud_port),
-                "EDGE_PORT": str(self.cloud_port),
+                "GATEWAY_PORT": str(self.ports["cloud"]),
+                "EDGE_PORT": str(self.ports["cloud"]),
                 "MINISTACK_HOST": "127.0.0.1",
                 "MINISTACK_REGION": REGION,
                 "SFTP_ENABLED": "0",
@@ -375,7 +328,7 @@ class Stack:
                 **self._login_environment(),
                 "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
                 "AIRFLOW__API__HOST": "127.0.0.1",
-                "AIRFLOW__API__PORT": str(self.airflow_port),
+                "AIRFLOW__API__PORT": str(self.ports["airflow"]),
                 "AIRFLOW__API__BASE_URL": self.airflow_url,
                 "AIRFLOW__API__SECRET_KEY": self.secret("airflow_api"),
                 "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt"),

@@ -76,8 +76,11 @@ def hit(service: str) -> float:
 
 def client_stack(folder: Path) -> Stack:
     """The containers as a client on the host sees them."""
-    ports = json.loads(compose("exec", "-T", "airflow-api-server", "cat", "/var/lib/ecommerce/stack.json"))
-    return Stack(folder, **ports)
+    kept = compose("exec", "-T", "airflow-api-server", "cat", "/var/lib/ecommerce/stack.json")
+    (folder / "stack.json").write_text(kept)
+    stack = Stack.load(folder)
+    assert stack
+    return stack
 
 
 def client_environment() -> dict[str, str]:

@@ -36,7 +36,7 @@ def observer(stack):
 
 @pytest.fixture(scope="module")
 def google(stack):
-    return google_cloud.clients(stack.bigquery_url, stack.cloud_storage_url)
+    return google_cloud.clients(stack.url("bigquery"), stack.url("cloud-storage"))
 
 
 def in_bigquery(client, mark):

@@ -225,11 +225,11 @@ def test_answers_have_the_shapes_of_the_service_model(account):
 
 
 def test_a_person_sees_a_data_set(cloud):
-    with urllib.request.urlopen(f"{cloud.quicksight_url}/data-sets/ecommerce-sales-trends") as answer:
+    with urllib.request.urlopen(f"{cloud.url('quicksight')}/data-sets/ecommerce-sales-trends") as answer:
         page = answer.read().decode()
     assert "mart.sales_daily" in page
     with pytest.raises(urllib.error.HTTPError) as raised:
-        urllib.request.urlopen(f"{cloud.quicksight_url}/data-sets/%3Cscript%3E")
+        urllib.request.urlopen(f"{cloud.url('quicksight')}/data-sets/%3Cscript%3E")
     assert raised.value.code == 404
     assert "<script>" not in raised.value.read().decode()
 
