@@ -277,9 +277,6 @@ scan: $(READY_SCAN) ## scan templates, Dockerfile and secrets with checkov; .che
 .PHONY: types
 types: $(READY_DEV) ## check types with mypy, strict
 	@$(BIN)/mypy
-	@for name in $(notdir $(patsubst %/handler.py,%,$(wildcard lambdas/*/handler.py))); do \
-		(cd lambdas/$$name && MYPYPATH=../shared ../../$(BIN)/mypy --cache-dir=../../.mypy_cache/lambdas --config-file= --strict --ignore-missing-imports logic.py handler.py) || exit 1; \
-	done
 
 .PHONY: format
 format: $(READY_DEV) $(READY_DOCS) ## format the code and the Markdown

@@ -82,8 +82,14 @@ def _archive(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
 
 
 def package(directory: Path) -> tuple[str, bytes]:
-    """Returns (key with the hash of the content, zip archive) of one Lambda's folder."""
-    return _archive(directory.name, {path.name: path.read_bytes() for path in directory.glob("*.py")})
+    """Returns (key with the hash of the content, zip archive) of one Lambda's folder.
+
+    handler.py is at the top of the archive, where Lambda looks for `handler.handler`. It imports the other modules as
+    `lambdas.<folder>.<module>`, as in this repository.
+    """
+    inside = f"lambdas/{directory.name}/"
+    paths = directory.glob("*.py")
+    return _archive(directory.name, {("" if p.stem == "handler" else inside) + p.name: p.read_bytes() for p in paths})
 
 
 def package_layer() -> tuple[str, bytes]:
