@@ -67,7 +67,7 @@ def _records(data: Path, part: int) -> list[dict]:
 @contextmanager
 def _layer() -> Iterator[None]:
     """The shared layer as it is packaged lies on the path."""
-    from infra.deploy import package_layer
+    from infra.packages import package_layer
 
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(io.BytesIO(package_layer()[1])) as archive:

@@ -331,7 +331,7 @@ def estimate(
 
 def page() -> str:
     """Returns the tables of all stages for docs/cost.md."""
-    from infra.stage import STAGES, load_stage
+    from infra.stage_file import STAGES, load_stage
 
     tables = []
     for path in sorted(STAGES.glob("*.yaml")):

@@ -31,7 +31,8 @@ from ecommerce_elt.warehouse.redshift import Warehouse
 from rich.console import Console
 from rich.table import Column, Table
 
-from infra.deploy import STACKS, create_tables, deploy_all, described
+from infra.deploy import create_tables, deploy_all
+from infra.stacks import STACKS, described
 
 ASKED = tuple(stack for stack in STACKS if stack not in {"orchestration", "forecast", "monitoring", "budget"})
 COPY_JOB_SECONDS = 600  # the documentation does not say how soon a COPY job loads a file

@@ -10,7 +10,8 @@ import boto3
 import cfnlint.decode
 import pytest
 
-from infra.deploy import FUNCTIONS, LAMBDAS, TEMPLATES, package, package_layer
+from infra.packages import FUNCTIONS, LAMBDAS, package, package_layer
+from infra.stacks import TEMPLATES
 
 
 @pytest.fixture(scope="module")

@@ -9,7 +9,7 @@ from importlib import import_module
 import boto3
 import pytest
 
-from infra.deploy import package_layer
+from infra.packages import package_layer
 
 
 @pytest.fixture(scope="session", autouse=True)

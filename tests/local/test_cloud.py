@@ -9,7 +9,7 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from infra.deploy import package
+from infra.packages import package
 from local.supervision import members, wait_for
 
 

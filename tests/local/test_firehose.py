@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from ecommerce_elt.warehouse.redshift import render
 
-from infra.deploy import package
+from infra.packages import package
 from local.firehose.sources import Journal
 from local.redshift.copy_from_s3 import parse_copy
 from local.redshift.copy_jobs import parse_create
