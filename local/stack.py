@@ -275,7 +275,6 @@ class Stack:
         bin_dir = str(Path(sys.executable).parent)
         # The product's own settings (ECOMMERCE_...) in the user's environment apply, except those that are set here.
         kept = {k: v for k, v in os.environ.items() if k.startswith(OBSERVED) or not k.startswith(FOREIGN)}
-        url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
         own = {
             k: v for k, v in self.user_environment().items() if k not in {"ECOMMERCE_PII_HMAC_KEY", "AIRFLOW_PASSWORD"}
         }  # Secrets Manager provides the first, and no task needs the second
@@ -295,58 +294,66 @@ class Stack:
                 "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.url('redshift')}/statements/{{statement_id}}",
                 "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.url('quicksight')}/data-sets/{{data_set_id}}",
                 "ECOMMERCE_GLUE_TABLE_URL": f"{self.url('glue')}/tables/{{database}}.{{table}}",
-                # MiniStack: loopback only, no listeners beside HTTP, state kept.
-                "BIND_HOST": "127.0.0.1",
-                "GATEWAY_PORT": str(self.ports["cloud"]),
-                "EDGE_PORT": str(self.ports["cloud"]),
-                "MINISTACK_HOST": "127.0.0.1",
-                "MINISTACK_REGION": REGION,
-                "SFTP_ENABLED": "0",
-                "IOT_MTLS_ENABLED": "0",
-                "PERSIST_STATE": "1",
-                "STATE_DIR": str(self.state / "cloud"),
-                "S3_PERSIST": "1",
-                "S3_DATA_DIR": str(self.state / "s3"),
-                "LAMBDA_EXECUTOR": "local",
-                "LOG_LEVEL": "INFO",
-                # Airflow
-                "AIRFLOW_HOME": str(self.airflow_home),
-                # On AWS each stage has a role. Here each has at least an access key, which identifies the stage of a
-                # call.
-                "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-                **{
-                    f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@/?region_name={REGION}"
-                    for stage in STAGES
-                },
-                **({"AIRFLOW_CONN_GCP_BIGQUERY": ANONYMOUS} if self.has_bigquery else {}),
-                "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
-                "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
-                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-                "AIRFLOW__CORE__PARALLELISM": "8",
-                **self._login_environment(),
-                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
-                "AIRFLOW__API__HOST": "127.0.0.1",
-                "AIRFLOW__API__PORT": str(self.ports["airflow"]),
-                "AIRFLOW__API__BASE_URL": self.airflow_url,
-                "AIRFLOW__API__SECRET_KEY": self.secret("airflow_api"),
-                "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt"),
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
-                "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.airflow_home / "logs"),
-                # 0.2 s for each task instead of 1.2: the pause of the scheduler, and the time that a finished task
-                # keeps its slot.
-                "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-                "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-                # A killed task or scheduler is detected after seconds instead of minutes.
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-                "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-                "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-                "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-                # A changed file is parsed at once. Parsing all files every 30 s takes a tenth of two processors.
-                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
             }
+            | self._ministack_environment()
+            | self._airflow_environment()
         )
+
+    def _ministack_environment(self) -> dict[str, str]:
+        """Returns MiniStack's settings: loopback only, no listeners beside HTTP, state kept."""
+        return {
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.ports["cloud"]),
+            "EDGE_PORT": str(self.ports["cloud"]),
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.state / "cloud"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self.state / "s3"),
+            "LAMBDA_EXECUTOR": "local",
+            "LOG_LEVEL": "INFO",
+        }
+
+    def _airflow_environment(self) -> dict[str, str]:
+        """Returns Airflow's settings and connections."""
+        url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
+        return {
+            "AIRFLOW_HOME": str(self.airflow_home),
+            # On AWS each stage has a role. Here each has at least an access key, which identifies the stage of a
+            # call.
+            "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+            **{f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@/?region_name={REGION}" for stage in STAGES},
+            **({"AIRFLOW_CONN_GCP_BIGQUERY": ANONYMOUS} if self.has_bigquery else {}),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            **self._login_environment(),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.ports["airflow"]),
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__SECRET_KEY": self.secret("airflow_api"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.airflow_home / "logs"),
+            # 0.2 s for each task instead of 1.2: the pause of the scheduler, and the time that a finished task
+            # keeps its slot.
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # A killed task or scheduler is detected after seconds instead of minutes.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            # A changed file is parsed at once. Parsing all files every 30 s takes a tenth of two processors.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+        }
