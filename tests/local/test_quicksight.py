@@ -165,11 +165,11 @@ def test_refreshes_a_day_are_limited(account):
 def test_state_outlives_a_restart(account, observer):
     data_set = account.data_set("SELECT 1 AS n", {"n": "INTEGER"}, account.source())
     done = account.ingest(data_set)
-    again = QuickSight(account.service.state_file, ACCOUNT, observer.warehouse.client)
+    again = QuickSight(account.service.state.file, ACCOUNT, observer.warehouse.client)
     assert (
-        again.describe_ingestion({"AwsAccountId": ACCOUNT, "DataSetId": data_set, "IngestionId": done["IngestionId"]})[
-            "Ingestion"
-        ]["RowInfo"]["RowsIngested"]
+        again.ingestions.describe_ingestion(
+            {"AwsAccountId": ACCOUNT, "DataSetId": data_set, "IngestionId": done["IngestionId"]}
+        )["Ingestion"]["RowInfo"]["RowsIngested"]
         == 1
     )
     again.close()
