@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import cleaning, marts, stacks, streams
-from local.demo import Observer, refresh_dashboards
+from local.demo import refresh_dashboards
+from local.observer import Observer
 
 console = Console(width=None if sys.stdout.isatty() else 110)
 SAMPLE_SECONDS = 0.1

@@ -27,7 +27,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import stacks
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import Stack
 from local.supervision import wait_for
 

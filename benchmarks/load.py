@@ -28,7 +28,7 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import stacks
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import Stack
 
 FEED, FACT, STAGING = "product_events", "core.fact_product_event", "staging.product_events"

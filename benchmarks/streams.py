@@ -29,7 +29,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import PROJECT_DIR, Stack
 
 LINES = 100_000

@@ -16,8 +16,9 @@ from rich.console import Console
 from rich.table import Table
 
 from local import lifecycle, shell
-from local.demo import DemoFailed, Observer, run_demo
+from local.demo import DemoFailed, run_demo
 from local.demo_display import Display
+from local.observer import Observer
 from local.services import EXTRAS, SERVICES
 from local.stack import AIRFLOW_USER, LOGIN, PREFIX, PROJECT_DIR, Stack
 from local.supervision import Supervisor, SupervisorDown, members

@@ -100,7 +100,7 @@ def cloud(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def observer(cloud):
-    from local.demo import Observer
+    from local.observer import Observer
 
     return Observer.of(cloud)
 

@@ -19,7 +19,7 @@ from ecommerce_elt.batches.manifests import UNREADABLE
 from rich.console import Console
 from rich.table import Table
 
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import PROJECT_DIR, Stack
 from local.supervision import wait_for
 

@@ -9,7 +9,7 @@ import pytest
 from google.cloud.bigquery import LoadJobConfig, SchemaField, SourceFormat, Table
 
 from local import google_cloud
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import GOOGLE_PROJECT, PREFIX
 from local.supervision import wait_for
 from producer.simulate import simulated

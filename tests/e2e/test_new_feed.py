@@ -10,7 +10,7 @@ import httpx
 import pytest
 import yaml
 
-from local.demo import Observer
+from local.observer import Observer
 from local.services import SERVICES
 from local.supervision import wait_for
 from tests.conftest import PROJECT, new_stack

@@ -15,7 +15,7 @@ import pytest
 from rich.console import Console
 
 from local import lifecycle
-from local.demo import Observer
+from local.observer import Observer
 from local.services import DEFAULT_PORTS
 from local.stack import Stack
 from local.supervision import Supervisor, members, wait_for
