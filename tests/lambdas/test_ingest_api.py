@@ -240,12 +240,12 @@ def test_events_of_one_entity_share_a_partition_key_with_the_producer(layer):
     from lambdas.ingest_api.items import json_items
     from lambdas.ingest_api.logic import events_of
     from lambdas.ingest_api.request import Asked
-    from producer.__main__ import _key
+    from producer.events import partition_key
 
     body = json.dumps([{"feed": "online_retail", "data": {h: "536365"}} for h in ("InvoiceNo", "Invoice", "InvoiceNo")])
     asked = Asked(Caller("shop", frozenset({"send"})))
     events = events_of(json_items(body), asked, contracts(), datetime.now(UTC)).events
-    assert {e.partition_key for e in events} == {_key("536365")}
+    assert {e.partition_key for e in events} == {partition_key("536365")}
 
 
 # -- CSV ------------------------------------------------------------------------------------------------------------
