@@ -25,7 +25,6 @@ READY_DOCS := $(VENV)/docs/.ready
 READY_FORECAST := $(VENV)/forecast/.ready
 # Airflow is some thousand modules: each of its processes would compile them anew, and a start takes twice as long.
 unexport PYTHONDONTWRITEBYTECODE
-export AIRFLOW_PORT CLOUD_PORT REDSHIFT_PORT FIREHOSE_PORT DYNAMODB_PORT QUICKSIGHT_PORT GLUE_PORT BIGQUERY_PORT CLOUD_STORAGE_PORT REDSHIFT_PG_PORT
 # What `up` and `demo` start besides: WITH=bigquery.
 READY_WITH = $(READY) $(if $(findstring bigquery,$(WITH)),$(READY_BIGQUERY))
 
@@ -122,7 +121,7 @@ demo: $(READY_WITH) ## start everything, send events, and check that none is los
 	@$(BIN)/python -m local demo $(if $(WITH),--with $(WITH)) $(if $(DATA),--data "$(DATA)") $(if $(ROWS),--rows $(ROWS)) $(if $(FEED),--feed $(FEED)) $(if $(ARGS),-- $(ARGS))
 
 .PHONY: up
-up: $(READY_WITH) ## start the local cloud and Airflow; WITH=bigquery, LOGIN=1 (a password), AIRFLOW_PORT, CLOUD_PORT, REDSHIFT_PORT, ...
+up: $(READY_WITH) ## start the local cloud and Airflow; WITH=bigquery, LOGIN=1 (a password), AIRFLOW_PORT=9080 and the like: docs/using-it.md
 	@$(BIN)/python -m local up $(if $(WITH),--with $(WITH)) $(if $(LOGIN),--login)
 
 .PHONY: down
@@ -278,9 +277,6 @@ scan: $(READY_SCAN) ## scan templates, Dockerfile and secrets with checkov; .che
 .PHONY: types
 types: $(READY_DEV) ## check types with mypy, strict
 	@$(BIN)/mypy
-	@for name in $(notdir $(patsubst %/handler.py,%,$(wildcard lambdas/*/handler.py))); do \
-		(cd lambdas/$$name && MYPYPATH=../shared ../../$(BIN)/mypy --cache-dir=../../.mypy_cache/lambdas --config-file= --strict --ignore-missing-imports logic.py handler.py) || exit 1; \
-	done
 
 .PHONY: format
 format: $(READY_DEV) $(READY_DOCS) ## format the code and the Markdown

@@ -20,7 +20,8 @@ from rich.console import Console
 from rich.table import Table
 
 from benchmarks import cleaning, marts, stacks, streams
-from local.demo import Observer, refresh_dashboards
+from local.demo import refresh_dashboards
+from local.observer import Observer
 
 console = Console(width=None if sys.stdout.isatty() else 110)
 SAMPLE_SECONDS = 0.1
@@ -63,66 +64,56 @@ def cleaning_against_rivals(data: Path) -> None:
 
 
 def main_job(data: Path | None) -> None:
-    from local import lifecycle
-    from local.stack import Stack
     from local.supervision import wait_for
 
-    quiet = Console(quiet=True)
     table, marts_table = Table("main job", "measured", title_justify="left"), None
-    with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), 18080, 14566, 14567, 14568, 14569, 14570, 14571, redshift_pg_port=15439)
-        try:
+    started = time.monotonic()
+    with stacks.started(airflow=True) as stack:
+        table.add_row("make up, packages installed, empty state", f"{time.monotonic() - started:.0f} s")
+        observer = Observer.of(stack)
+        env = os.environ | stack.user_environment()
+
+        def produce(*arguments: str) -> None:
+            subprocess.run([sys.executable, "-m", "producer", *arguments], env=env, check=True, capture_output=True)
+
+        produce("simulate", "--feed", "purchases", "--count", "100", "--seed", "1")
+        wait_for(lambda: observer.core()["purchases"][0] == 100, 120, "the first batch")
+
+        delays = []
+        for _ in range(5):
+            before = observer.core()["product_events"][0]
+            produce("simulate", "--feed", "product_events", "--count", "1", "--seed", str(random.randrange(10**9)))
             started = time.monotonic()
-            lifecycle.up(stack, quiet)
-            table.add_row("make up, packages installed, empty state", f"{time.monotonic() - started:.0f} s")
-            observer = Observer.of(stack)
-            env = os.environ | stack.user_environment()
+            wait_for(lambda before=before: observer.core()["product_events"][0] > before, 60, "the event", 0.05)
+            delays.append(time.monotonic() - started)
+        table.add_row(
+            "one event, put to queryable, median and worst of 5",
+            f"{statistics.median(delays):.1f} s, {max(delays):.1f} s",
+        )
 
-            def produce(*arguments: str) -> None:
-                subprocess.run([sys.executable, "-m", "producer", *arguments], env=env, check=True, capture_output=True)
-
-            produce("simulate", "--feed", "purchases", "--count", "100", "--seed", "1")
-            wait_for(lambda: observer.core()["purchases"][0] == 100, 120, "the first batch")
-
-            delays = []
-            for _ in range(5):
-                before = observer.core()["product_events"][0]
-                produce("simulate", "--feed", "product_events", "--count", "1", "--seed", str(random.randrange(10**9)))
-                started = time.monotonic()
-                wait_for(lambda before=before: observer.core()["product_events"][0] > before, 60, "the event", 0.05)
-                delays.append(time.monotonic() - started)
+        if data:
+            report = stack.state / "report.json"
+            with stacks.PeakMemory(lambda: stacks.tasks(stack)) as memory:
+                produce("replay", str(data), "--report-file", str(report))
+                sent = json.loads(report.read_text())["seconds"]
+                first = time.monotonic() - sent
+                wait_for(lambda: observer.core()[FEED][0] >= 541_909, 300, "the last row", 0.2)
+                total = time.monotonic() - first
+                refresh_dashboards(stack, observer)
+                fresh = time.monotonic() - first
+            table.add_row("whole file, first put to last put", f"{sent:.0f} s")
+            table.add_row("whole file, first put to last row in core", f"{total:.0f} s")
             table.add_row(
-                "one event, put to queryable, median and worst of 5",
-                f"{statistics.median(delays):.1f} s, {max(delays):.1f} s",
+                "whole file, first put to marts and dashboards, asked for after the last row", f"{fresh:.0f} s"
             )
-
-            if data:
-                report = Path(folder) / "report.json"
-                with stacks.PeakMemory(lambda: stacks.tasks(stack)) as memory:
-                    produce("replay", str(data), "--report-file", str(report))
-                    sent = json.loads(report.read_text())["seconds"]
-                    first = time.monotonic() - sent
-                    wait_for(lambda: observer.core()[FEED][0] >= 541_909, 300, "the last row", 0.2)
-                    total = time.monotonic() - first
-                    refresh_dashboards(stack, observer)
-                    fresh = time.monotonic() - first
-                table.add_row("whole file, first put to last put", f"{sent:.0f} s")
-                table.add_row("whole file, first put to last row in core", f"{total:.0f} s")
-                table.add_row(
-                    "whole file, first put to marts and dashboards, asked for after the last row", f"{fresh:.0f} s"
-                )
-                table.add_row("largest task process", f"{memory.largest / 1e6:,.0f} MB")
-                for name in ("Firehose", "dynamodb_writer"):
-                    wait_for(lambda name=name: observer.ways()[name][0] >= 541_909, 600, name, 2)
-                    table.add_row(
-                        f"whole file, first put to the same lines by {name}", f"{time.monotonic() - first:.0f} s"
-                    )
-                wait_for(lambda: not observer.stale_marts(), 300, "the marts", 1)
-                marts_table = marts.measure(stack, data)
-                table.add_row("dynamodb_writer alone, lines/s", f"{streams.writer_rate(stack, data):,.0f}")
-            http = streams.api(stack)
-        finally:
-            lifecycle.reset(stack, quiet)
+            table.add_row("largest task process", f"{memory.largest / 1e6:,.0f} MB")
+            for name in ("Firehose", "dynamodb_writer"):
+                wait_for(lambda name=name: observer.ways()[name][0] >= 541_909, 600, name, 2)
+                table.add_row(f"whole file, first put to the same lines by {name}", f"{time.monotonic() - first:.0f} s")
+            wait_for(lambda: not observer.stale_marts(), 300, "the marts", 1)
+            marts_table = marts.measure(stack, data)
+            table.add_row("dynamodb_writer alone, lines/s", f"{streams.writer_rate(stack, data):,.0f}")
+        http = streams.api(stack)
     console.print(table)
     if marts_table:
         console.print(marts_table)

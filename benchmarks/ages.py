@@ -17,7 +17,7 @@ from ecommerce_elt.feeds.events import envelope
 
 from benchmarks.report import Row
 from benchmarks.stacks import Beside
-from local.demo import Observer
+from local.observer import Observer
 
 POLL_SECONDS = 0.2
 TICK_SECONDS = 0.2

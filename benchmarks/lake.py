@@ -26,13 +26,12 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from local import lifecycle
-from local.demo import Observer
+from benchmarks import stacks
+from local.observer import Observer
 from local.stack import Stack
 from local.supervision import wait_for
 
 FEED = "online_retail"
-PORTS = (18080, 14566, 14567, 14568, 14569, 14570, 14571)
 SMALL_FILES, SMALL_ROWS = 33, 500
 WORKBOOK_ROWS = 525_461
 SHARES = 20  # micro-batches that each day's rows are spread over
@@ -287,16 +286,11 @@ def main(
     elif step:
         _lake_step(step)
     elif data:
-        quiet, table = Console(quiet=True), Table("the lake", "measured", title_justify="left")
+        table = Table("the lake", "measured", title_justify="left")
         parts = ((landing, True), (memory_of_a_large_file, False), (compaction, False))
         for part, airflow in (p for p in parts if only in {"", p[0].__name__}):
-            with tempfile.TemporaryDirectory() as folder:
-                stack = Stack(Path(folder), *PORTS, redshift_pg_port=15439)
-                try:
-                    lifecycle.up(stack, quiet, airflow=airflow)
-                    part(stack, data.resolve(), table)
-                finally:
-                    lifecycle.reset(stack, quiet)
+            with stacks.started(airflow=airflow) as stack:
+                part(stack, data.resolve(), table)
         console.print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}", highlight=False)
         console.print(table)
     else:

@@ -27,12 +27,11 @@ from ecommerce_elt.batches.clean_files import CleanBatch
 from rich.console import Console
 from rich.table import Table
 
-from local import lifecycle
-from local.demo import Observer
+from benchmarks import stacks
+from local.observer import Observer
 from local.stack import Stack
 
 FEED, FACT, STAGING = "product_events", "core.fact_product_event", "staging.product_events"
-PORTS = (18080, 14566, 14567, 14568, 14569, 14570, 14571)
 EVENTS = 10_000
 STEP = 1_000_000  # rows of one INSERT that fills the fact
 FIRST = datetime(2024, 1, 1, tzinfo=UTC)
@@ -185,17 +184,12 @@ def main(
         "seconds, into a fact of", *(f"{size:,} rows" for size in sizes), "x, last to first", title_justify="left"
     )
     found: dict[str, list[float]] = {way: [] for way in WAYS}
-    with tempfile.TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), *PORTS, redshift_pg_port=15439)
-        try:
-            lifecycle.up(stack, Console(quiet=True), airflow=False)
-            shop = Shop(stack, Path(folder))
-            for size, (way, (make, load)) in itertools.product(sizes, WAYS.items()):
-                if shop.rows < size:
-                    shop.grow(size)
-                found[way].append(seconds(partial(make, shop), partial(load, shop), times))
-        finally:
-            lifecycle.reset(stack, Console(quiet=True))
+    with tempfile.TemporaryDirectory() as folder, stacks.started(airflow=False) as stack:
+        shop = Shop(stack, Path(folder))
+        for size, (way, (make, load)) in itertools.product(sizes, WAYS.items()):
+            if shop.rows < size:
+                shop.grow(size)
+            found[way].append(seconds(partial(make, shop), partial(load, shop), times))
     for way, took in found.items():
         table.add_row(way, *(f"{s:.2f}" for s in took), f"{took[-1] / took[0]:.2f}")
     console.print(f"{os.cpu_count()} cores, Python {sys.version.split()[0]}", highlight=False)

@@ -17,7 +17,7 @@ from ecommerce_elt.page.figures import KEPT_SECONDS
 from ecommerce_elt.settings import PROJECT_DIR
 from rich.table import Table
 
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import Stack
 from local.supervision import wait_for
 

@@ -23,7 +23,7 @@ import typer
 
 from benchmarks import ages, report, row_insert, stacks
 from benchmarks.report import Row
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import PROJECT_DIR, Stack
 from local.supervision import end, wait_for
 

@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from benchmarks.ages import Sender, Watch
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import ACCOUNT, REGION, Stack
 from local.supervision import wait_for
 

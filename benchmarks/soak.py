@@ -19,7 +19,7 @@ import typer
 
 from benchmarks import ages, report, stacks
 from benchmarks.report import Row
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import Stack
 from local.supervision import AIRFLOW, Supervisor, wait_for
 

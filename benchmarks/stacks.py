@@ -16,6 +16,7 @@ import psutil
 from rich.console import Console
 
 from local import lifecycle
+from local.services import SERVICES
 from local.stack import Stack
 from local.supervision import SCHEDULER, Supervisor
 
@@ -33,9 +34,9 @@ def started(*, airflow: bool) -> Iterator[Stack]:
     end_on_sigterm()
     quiet = Console(quiet=True)
     with tempfile.TemporaryDirectory() as folder, ExitStack() as sockets:
-        probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(8)]
-        *ports, redshift_pg_port = (probe.getsockname()[1] for probe in probes)
-        stack = Stack(Path(folder) / "state", *ports, redshift_pg_port=redshift_pg_port)
+        probes = [sockets.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in SERVICES]
+        ports = {service.name: probe.getsockname()[1] for service, probe in zip(SERVICES, probes, strict=True)}
+        stack = Stack(Path(folder) / "state", ports)
         sockets.close()
         try:
             lifecycle.up(stack, quiet, airflow=airflow)

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import base64
 import gzip
-import importlib.util
 import io
 import itertools
 import json
@@ -22,7 +21,6 @@ import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from types import ModuleType
 from typing import Annotated
 
 import boto3
@@ -31,7 +29,7 @@ import typer
 from rich.console import Console
 from rich.table import Table
 
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import PROJECT_DIR, Stack
 
 LINES = 100_000
@@ -70,7 +68,7 @@ def _records(data: Path, part: int) -> list[dict]:
 @contextmanager
 def _layer() -> Iterator[None]:
     """The shared layer as it is packaged lies on the path."""
-    from infra.deploy import package_layer
+    from infra.packages import package_layer
 
     with tempfile.TemporaryDirectory() as folder:
         with zipfile.ZipFile(io.BytesIO(package_layer()[1])) as archive:
@@ -79,21 +77,11 @@ def _layer() -> Iterator[None]:
         yield
 
 
-def _module(function: str, name: str) -> ModuleType:
-    """Returns the module `logic` or `handler` of a Lambda; a handler imports the logic that was loaded before it."""
-    spec = importlib.util.spec_from_file_location(name, PROJECT_DIR / "lambdas" / function / f"{name}.py")
-    assert spec
-    assert spec.loader
-    sys.modules[name] = module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
-
-
 def write_a_share(data: Path, part: int) -> float:
     """Runs the handler of dynamodb_writer on a share of the lines, and returns the seconds that it took."""
     with _layer():
-        _module("dynamodb_writer", "logic")
-        module = _module("dynamodb_writer", "handler")
+        from lambdas.dynamodb_writer import handler as module
+
         records = _records(data, part)
         input()  # until all have read their share
         started = time.monotonic()
@@ -130,9 +118,11 @@ def lambdas_against_bare_loops(data: Path) -> Table:
     with _layer():
         from ecommerce_events.memory import collect_seldom
 
+        from lambdas.dynamodb_writer import logic as writer
+        from lambdas.firehose_transform import logic as transform
+        from lambdas.raw_writer import logic as raw
+
         collect_seldom()  # as every handler does
-        raw, transform = _module("raw_writer", "logic"), _module("firehose_transform", "logic")
-        writer = _module("dynamodb_writer", "logic")
 
         def rows() -> list[str]:
             event = {"approximateArrivalTimestamp": 1000}
@@ -170,7 +160,7 @@ def writer_rate(stack: Stack, data: Path) -> float:
     """Returns invoice lines a second into empty tables, with one process a shard, as the local cloud has two."""
     client = boto3.client(
         "dynamodb",
-        endpoint_url=stack.dynamodb_url,
+        endpoint_url=stack.url("dynamodb"),
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",

@@ -136,7 +136,7 @@ def _fail(message: object) -> NoReturn:
 def _prefix(prefix: str, stage: str) -> str:
     if not stage:
         return prefix
-    from infra.stage import load_stage  # its imports are needed only for deployments
+    from infra.stage_file import load_stage  # its imports are needed only for deployments
 
     return load_stage(stage).prefix
 

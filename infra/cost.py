@@ -15,6 +15,8 @@ from datetime import UTC, datetime, timedelta
 from croniter import croniter
 from ecommerce_elt.settings import PROJECT_DIR, Settings
 
+from infra.stage_file import STAGES, load_stage
+
 HOURS = 730
 SECONDS = HOURS * 3600
 # List prices of us-east-1 in US dollars, without free tiers, from AWS's price pages in November 2025. The prices of
@@ -68,7 +70,6 @@ NAT_GB = 30  # assumed: packages, images, and calls to services without an endpo
 METRICS = 10  # metrics of reconcile_layers and the loads, with their dimensions
 
 # -- the hours that the warehouse is up
-# ----------------------------------------------------------------------------------
 
 BILLED_AT_LEAST_SECONDS = 60  # Amazon Redshift pricing: "billed per second, with a 60-second minimum charge"
 DAY_SECONDS = 86_400
@@ -246,12 +247,20 @@ def estimate(
         stacks: the deployed stacks, with `bigquery` if the stage exports to BigQuery.
         settings: settings of Airflow in the stage.
     """
-    p = PRICES
     shards = int(parameters.get("Shards", "2"))
-    events = events_a_second * SECONDS
-    gigabytes = events * EVENT_BYTES / 1e9
     objects = objects_in(SECONDS, events_a_second, parameters)
-    items = [
+    items = _of_the_stream(events_a_second * SECONDS, objects, shards)
+    if "warehouse" in stacks:
+        up = plan(events_a_second, parameters, settings or {}, exports="bigquery" in stacks).seconds()
+        items.append(_of_the_warehouse(events_a_second * SECONDS, up, int(parameters.get("RedshiftBaseCapacity", "8"))))
+    return [*items, *_of_other_stacks(parameters, stacks)]
+
+
+def _of_the_stream(events: float, objects: float, shards: int) -> list[Item]:
+    """Returns the cost of what every environment has: the stream, its stores, the lake, alarms."""
+    p = PRICES
+    gigabytes = events * EVENT_BYTES / 1e9
+    return [
         Item(
             "Kinesis",
             f"{shards} shards, kept for 7 days",
@@ -284,55 +293,50 @@ def estimate(
             objects * 1000 / 1e9 * p["logs_gb"] + alarms() * p["alarm_month"] + METRICS * p["metric_month"],
         ),
     ]
-    if "warehouse" in stacks:
-        rpus = int(parameters.get("RedshiftBaseCapacity", "8"))
-        up = plan(events_a_second, parameters, settings or {}, exports="bigquery" in stacks).seconds()
-        items.append(
-            Item(
-                "Redshift",
-                f"{rpus} RPUs, up {up / DAY_SECONDS:.0%} of the day by the schedules",
-                month_of(up, rpus) + gigabytes * 0.2 * p["redshift_gb_month"],
-            )
-        )
+
+
+def _of_the_warehouse(events: float, up: float, rpus: int) -> Item:
+    """Returns the cost of a warehouse that runs for `up` seconds a day."""
+    return Item(
+        "Redshift",
+        f"{rpus} RPUs, up {up / DAY_SECONDS:.0%} of the day by the schedules",
+        month_of(up, rpus) + events * EVENT_BYTES / 1e9 * 0.2 * PRICES["redshift_gb_month"],
+    )
+
+
+def _of_other_stacks(parameters: dict[str, str], stacks: tuple[str, ...] | list[str]) -> Iterator[Item]:
+    """Yields the cost of each other stack that is deployed."""
+    p = PRICES
     if "network" in stacks:
         nat = parameters.get("NatGateway", "true") == "true"
         endpoints = 30 if parameters.get("InterfaceEndpoints", "false") == "true" else 0
-        items.append(
-            Item(
-                "Network",
-                f"{'a' if nat else 'no'} NAT gateway, {endpoints // 3} interface endpoints in 3 zones",
-                nat * (HOURS * p["nat_hour"] + NAT_GB * p["nat_gb"]) + endpoints * HOURS * p["endpoint_hour"],
-            )
+        yield Item(
+            "Network",
+            f"{'a' if nat else 'no'} NAT gateway, {endpoints // 3} interface endpoints in 3 zones",
+            nat * (HOURS * p["nat_hour"] + NAT_GB * p["nat_gb"]) + endpoints * HOURS * p["endpoint_hour"],
         )
     if "bigquery" in stacks:
         read = (EXPORTS + COMPARISONS) * COMPARED_TIB
-        items.append(
-            Item(
-                "BigQuery",
-                "an export an hour, a comparison every 15 minutes",
-                EXPORTS * EXPORT_GB * p["s3_gb_out"] + read * p["bigquery_tib"] + p["bigquery_gb_month"],
-            )
+        yield Item(
+            "BigQuery",
+            "an export an hour, a comparison every 15 minutes",
+            EXPORTS * EXPORT_GB * p["s3_gb_out"] + read * p["bigquery_tib"] + p["bigquery_gb_month"],
         )
     if "forecast" in stacks:
         cores, memory = (
             int(parameters.get(f"Forecast{k}", d)) / 1024 for k, d in (("Cpu", "2048"), ("Memory", "4096"))
         )
-        items.append(
-            Item(
-                "Forecasts on ECS",
-                f"{cores:g} processors and {memory:g} GB, six minutes a day",
-                FORECAST_HOURS * (cores * p["fargate_vcpu_hour"] + memory * p["fargate_gb_hour"]),
-            )
+        yield Item(
+            "Forecasts on ECS",
+            f"{cores:g} processors and {memory:g} GB, six minutes a day",
+            FORECAST_HOURS * (cores * p["fargate_vcpu_hour"] + memory * p["fargate_gb_hour"]),
         )
     if "orchestration" in stacks:
-        items.append(Item("MWAA", "mw1.small, with one worker", HOURS * p["mwaa_small_hour"]))
-    return items
+        yield Item("MWAA", "mw1.small, with one worker", HOURS * p["mwaa_small_hour"])
 
 
 def page() -> str:
     """Returns the tables of all stages for docs/cost.md."""
-    from infra.stage import STAGES, load_stage
-
     tables = []
     for path in sorted(STAGES.glob("*.yaml")):
         stage = load_stage(path.stem)

@@ -1,31 +1,24 @@
-"""Packages the Lambdas and the Glue job, deploys the stacks and creates the warehouse's tables. Idempotent.
+"""Deploys the packages and the stacks, and creates the warehouse's tables. Idempotent.
 
 `python -m infra.deploy` works against the AWS account or the local cloud that boto3's variables name.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import secrets
-from collections.abc import Callable, Sequence
-from importlib.metadata import distribution
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any
-from urllib.parse import urlencode
+from typing import Annotated
 
 import boto3
 import typer
-from botocore.exceptions import BotoCoreError, ClientError, WaiterError
+from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_elt import aws_names
-from ecommerce_elt.cleaning.spark_sql import spark_cleaning
-from ecommerce_elt.cleaning.stages import cleaned_by
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.feeds import sales
-from ecommerce_elt.feeds.contracts import Contract, load_contracts
-from ecommerce_elt.feeds.dialects import has_two_readings, rewrites
-from ecommerce_elt.feeds.feed_sql import clean_sql
+from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.marts import builds
 from ecommerce_elt.settings import PROJECT_DIR
 from ecommerce_elt.warehouse import redshift
@@ -36,241 +29,13 @@ from more_itertools import chunked
 from rich.console import Console
 
 from infra import mwaa
+from infra.airflow_environment import variables
 from infra.api_keys import ensure_keys
-
-TEMPLATES = PROJECT_DIR / "infra"
-SQL = PROJECT_DIR / "include" / "sql"
-PACKAGE = PROJECT_DIR / "plugins" / "ecommerce_elt"
-JOB = PROJECT_DIR / "glue" / "clean_events.py"
-# Modules that the job imports. Glue has pyarrow and boto3, but none of the other packages.
-JOB_MODULES = (
-    *(PACKAGE / f"{name}.py" for name in ("__init__", "errors", "listing")),
-    *sorted((PACKAGE / "batches").glob("*.py")),
-)
-LAMBDAS = PROJECT_DIR / "lambdas"
-LAYER = LAMBDAS / "shared"
-# Folder to the template parameter for the key of its package.
-FUNCTIONS = {
-    "raw_writer": "RawWriterKey",
-    "ingest_api": "IngestApiKey",
-    "query_api": "QueryApiKey",
-    "api_authorizer": "ApiAuthorizerKey",
-    "dynamodb_writer": "DynamodbWriterKey",
-    "firehose_transform": "FirehoseTransformKey",
-}
-LAYER_PACKAGES = ("aws-kinesis-agg", "protobuf", "six")
-# In the order in which they need each other's outputs.
-STACKS = (
-    "streaming",
-    "network",
-    "analytics",
-    "warehouse",
-    "access",
-    "forecast",
-    "orchestration",
-    "monitoring",
-    "budget",
-)
+from infra.packages import FUNCTIONS, LAMBDAS, SQL, package, package_job, package_layer, upload
+from infra.stacks import STACKS, TEMPLATES, Approve, declared, deploy_stack, described
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
-
-
-def _archive(name: str, files: dict[str, bytes]) -> tuple[str, bytes]:
-    """Returns (key with the hash of the content, zip archive)."""
-    body = mwaa.archive(files)
-    return f"lambdas/{name}-{hashlib.sha256(body).hexdigest()[:16]}.zip", body
-
-
-def package(directory: Path) -> tuple[str, bytes]:
-    """Returns (key with the hash of the content, zip archive) of one Lambda's folder."""
-    return _archive(directory.name, {path.name: path.read_bytes() for path in directory.glob("*.py")})
-
-
-def package_layer() -> tuple[str, bytes]:
-    """Returns (key with the hash of the content, zip archive) of the shared layer, with the contracts as JSON.
-
-    Only the Python files of packages are included, so that one layer runs on every processor. This makes protobuf
-    slower, but it is used only for aggregated records.
-    """
-    files = {f"python/{path.relative_to(LAYER)}": path.read_bytes() for path in LAYER.rglob("*.py")}
-    for name in LAYER_PACKAGES:
-        files |= {
-            f"python/{file}": file.read_binary()
-            for file in distribution(name).files or ()
-            if file.suffix == ".py" and ".." not in file.parts
-        }
-    files["python/ecommerce_events/contracts.json"] = json.dumps(lambda_contracts(), indent=1).encode()
-    return _archive("shared", files)
-
-
-LAMBDA_COLUMN = {"name", "type", "required", "min", "max", "max_bytes", "pattern", "privacy", "formats", "round"}
-
-
-def lambda_contract(contract: Contract) -> dict[str, Any]:
-    """Returns the contract in the form for the Lambdas."""
-    return {
-        "feed": contract.feed,
-        "version": contract.version,
-        "event_time": contract.event_time,
-        "partition_key": contract.partition_key,
-        "unknown_keys": contract.unknown_keys,
-        "known_keys": contract.known_keys,
-        "dialects_since": contract.dialects_since,
-        "columns": [
-            column.model_dump(include=LAMBDA_COLUMN)
-            | {
-                "headers": column.headers,
-                "accepted": None if column.accepted is None else list(column.accepted),
-                "missing": contract.missing_words(column),
-                "rewrites": rewrites(column),
-                "two_readings": has_two_readings(column),
-                "is_personal": contract.is_personal,
-            }
-            for column in contract.columns
-        ],
-    }
-
-
-def lambda_contracts() -> dict[str, dict[str, Any]]:
-    """Returns the contracts of all feeds in the form for the Lambdas, by feed."""
-    return {
-        feed: lambda_contract(contract) for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
-    }
-
-
-def _ensure_bucket(s3: Any, name: str, region: str) -> None:
-    location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-    try:
-        s3.create_bucket(Bucket=name, **location)
-    except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):
-        s3.head_bucket(Bucket=name)  # fails if another account owns it
-    s3.put_bucket_versioning(Bucket=name, VersioningConfiguration={"Status": "Enabled"})  # MWAA requires it
-
-
-def package_job() -> dict[str, tuple[str, bytes]]:
-    """Returns (key with the hash of the content, content) of the Glue job's files, by analytics template parameter."""
-    modules = {str(path.relative_to(PACKAGE.parent)): path.read_bytes() for path in JOB_MODULES}
-    cleaning = {
-        feed: {
-            "stages": spark_cleaning(contract, clean_sql(contract, SQL)),
-            "known_keys": contract.known_keys,
-            "cleaned_by": cleaned_by(contract, clean_sql(contract, SQL)),
-        }
-        for feed, contract in load_contracts(PROJECT_DIR / "include" / "feeds").items()
-    }
-    script, translated = JOB.read_bytes(), json.dumps(cleaning, indent=1).encode()
-    key, archive = _archive("ecommerce_elt", modules)
-    return {
-        "JobPackageKey": (key.replace("lambdas/", "glue/"), archive),
-        "JobScriptKey": (f"glue/clean_events-{_hash(script)}.py", script),
-        "JobCleaningKey": (f"glue/cleaning-{_hash(translated)}.json", translated),
-    }
-
-
-def _hash(body: bytes) -> str:
-    return hashlib.sha256(body).hexdigest()[:16]
-
-
-def upload(prefix: str, packages: dict[str, tuple[str, bytes]]) -> dict[str, str]:
-    """Uploads the packages to the code bucket, creates it if needed, and returns the parameters that name them."""
-    session = boto3.session.Session()
-    s3, account = session.client("s3"), session.client("sts").get_caller_identity()["Account"]
-    bucket = aws_names.code_bucket(prefix, account)
-    _ensure_bucket(s3, bucket, session.region_name)
-    for key, body in packages.values():
-        s3.put_object(Bucket=bucket, Key=key, Body=body)
-    return {"Prefix": prefix, "CodeBucket": bucket} | {parameter: key for parameter, (key, _) in packages.items()}
-
-
-Approve = Callable[[str, list[dict[str, Any]]], bool]
-
-
-class NotApproved(Exception):  # noqa: N818
-    """The changes were shown and not approved."""
-
-
-def deploy_stack(
-    name: str, template_file: Path, values: dict[str, str], approve: Approve = lambda stack, changes: True
-) -> dict[str, str]:
-    """Creates or updates a stack by a change set, and returns its outputs.
-
-    Args:
-        name: name of the stack.
-        template_file: the template.
-        values: values of the template's parameters. A parameter that is missing here keeps its value from the last
-            deployment.
-        approve: called with the name of the stack and its changes, as CloudFormation lists them. If it returns False,
-            nothing is deployed.
-
-    Raises:
-        NotApproved: `approve` returned False.
-        PermanentError: CloudFormation refused or rolled back; the message has the first reason.
-    """
-    cloudformation = boto3.client("cloudformation")
-    template = template_file.read_text("utf-8")
-    found = described(cloudformation, name)
-    exists = found.get("StackStatus", "REVIEW_IN_PROGRESS") != "REVIEW_IN_PROGRESS"
-    declared = {p["ParameterKey"] for p in cloudformation.validate_template(TemplateBody=template)["Parameters"]}
-    change_set = f"deploy-{secrets.token_hex(6)}"
-    request: dict[str, Any] = {
-        "StackName": name,
-        "ChangeSetName": change_set,
-        "ChangeSetType": "UPDATE" if exists else "CREATE",
-        "TemplateBody": template,
-        "Parameters": [{"ParameterKey": k, "ParameterValue": v} for k, v in values.items() if k in declared],
-        "Capabilities": ["CAPABILITY_NAMED_IAM"],
-        "Tags": [{"Key": "product", "Value": values["Prefix"]}],  # the budget filters by this tag
-    }
-    request["Parameters"] += [
-        {"ParameterKey": parameter["ParameterKey"], "UsePreviousValue": True}
-        for parameter in found.get("Parameters", [])
-        if parameter["ParameterKey"] in declared - set(values)
-    ]
-    if not exists:
-        request["OnStackFailure"] = "DELETE"
-    try:
-        cloudformation.create_change_set(**request)
-        if changes := _changes(cloudformation, name, change_set):
-            if not approve(name, changes):
-                cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
-                raise NotApproved(f"stack {name}: nothing was changed")
-            cloudformation.execute_change_set(StackName=name, ChangeSetName=change_set)
-            waiter = cloudformation.get_waiter("stack_update_complete" if exists else "stack_create_complete")
-            waiter.wait(StackName=name, WaiterConfig={"Delay": 1, "MaxAttempts": 7200})
-    except ClientError as error:
-        raise PermanentError(f"stack {name}: {error}") from error
-    except WaiterError as error:
-        raise PermanentError(f"stack {name}: {_first_failure(cloudformation, name) or error}") from error
-    return {o["OutputKey"]: o["OutputValue"] for o in described(cloudformation, name).get("Outputs", [])}
-
-
-def described(cloudformation: Any, name: str) -> dict[str, Any]:
-    """Returns the description of the stack, or an empty dict if it does not exist."""
-    try:
-        [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
-    except ClientError as error:
-        if "does not exist" not in str(error):
-            raise
-        return {}
-    return dict(found)
-
-
-def _changes(cloudformation: Any, name: str, change_set: str) -> list[dict[str, Any]]:
-    """Returns the changes of a change set after its creation. A change set without changes is deleted."""
-    try:
-        cloudformation.get_waiter("change_set_create_complete").wait(
-            StackName=name, ChangeSetName=change_set, WaiterConfig={"Delay": 1, "MaxAttempts": 300}
-        )
-    except WaiterError:
-        described = cloudformation.describe_change_set(StackName=name, ChangeSetName=change_set)
-        reason = described.get("StatusReason", "")
-        if "didn't contain changes" not in reason and "No updates are to be performed" not in reason:
-            raise PermanentError(f"stack {name}: {reason}") from None
-        cloudformation.delete_change_set(StackName=name, ChangeSetName=change_set)
-        return []
-    pages = cloudformation.get_paginator("describe_change_set").paginate(StackName=name, ChangeSetName=change_set)
-    return [change["ResourceChange"] for page in pages for change in page["Changes"]]
 
 
 def deploy_all(
@@ -295,7 +60,7 @@ def deploy_all(
     """
     if not boto3.session.Session().region_name:
         raise PermanentError("no AWS region: set AWS_DEFAULT_REGION")
-    known = {name for stack in stacks for name in _declared(stack)}
+    known = {name for stack in stacks for name in declared(stack)}
     if unknown := sorted(set(parameters) - known):
         raise PermanentError(
             f"--parameter {', '.join(unknown)}: no template has it; there are {', '.join(sorted(known))}"
@@ -327,79 +92,6 @@ def _deployed_before(prefix: str, parameter: str) -> list[str]:
     found = described(boto3.client("cloudformation"), aws_names.stack(prefix, "streaming")).get("Parameters", [])
     text = next((p["ParameterValue"] for p in found if p["ParameterKey"] == parameter), "")
     return [value for value in text.split(",") if value]
-
-
-def variables(outputs: dict[str, str]) -> dict[str, str]:
-    """Returns the environment of Airflow for a deployment: the pipeline's settings, and the connections of its stages.
-
-    Args:
-        outputs: outputs of the stacks, and the parameters Prefix, RedshiftWorkgroup and RedshiftDatabase. The last two
-            may be missing if they have their defaults. A stage with BigQuery also has the result of
-            `infra.stage.BigQuery.outputs`. `Settings` has the stage's own settings as JSON.
-    """
-    prefix = outputs["Prefix"]
-    found = {
-        "ECOMMERCE_STACK_PREFIX": prefix,
-        "ECOMMERCE_BUCKET": outputs["Bucket"],
-        "ECOMMERCE_RAW_OBJECTS_QUEUE": outputs["RawObjectsQueueName"],
-        "ECOMMERCE_ALERTS_TOPIC_ARN": outputs["AlertsTopicArn"],
-        "ECOMMERCE_WORKGROUP": outputs.get("RedshiftWorkgroup", "ecommerce"),
-        "ECOMMERCE_DATABASE": outputs.get("RedshiftDatabase", "ecommerce"),
-        "ECOMMERCE_LAKE_DATABASE": outputs["LakeDatabase"],
-        "ECOMMERCE_ATHENA_WORKGROUP": outputs["AthenaWorkgroup"],
-        "ECOMMERCE_PII_HMAC_SECRET": aws_names.hmac_secret(prefix),
-        "ECOMMERCE_HAS_DELIVERY": str(outputs["DeliveryTo"] != "none").lower(),
-    }
-    for stage in ("Load", "Marts", "Dashboards", "Lake", "Erase", "Reconcile", "Features", "Bigquery", "Forecast"):
-        extra = {"role_arn": outputs[f"{stage}RoleArn"], "region_name": boto3.session.Session().region_name}
-        found[f"AIRFLOW_CONN_AWS_{stage.upper()}"] = f"aws://?{urlencode(extra)}"
-    own: dict[str, str] = json.loads(outputs.get("Settings", "{}"))
-    return found | _of_bigquery(outputs) | _of_forecast(outputs) | own
-
-
-def _of_forecast(outputs: dict[str, str]) -> dict[str, str]:
-    """Returns the settings for forecasts as an ECS task, which are empty if the stage has no forecasts."""
-    if "ForecastTaskDefinitionArn" not in outputs:
-        return {}
-    return {
-        "ECOMMERCE_FORECAST_TASK_DEFINITION": outputs["ForecastTaskDefinitionArn"],
-        "ECOMMERCE_FORECAST_CLUSTER": outputs["ForecastCluster"],
-        "ECOMMERCE_FORECAST_LOG_GROUP": outputs["ForecastLogGroup"],
-        "ECOMMERCE_FORECAST_SUBNETS": json.dumps(outputs["SubnetIds"].split(",")),
-        "ECOMMERCE_FORECAST_SECURITY_GROUPS": json.dumps([outputs["AirflowGroupId"]]),
-    }
-
-
-def _of_bigquery(outputs: dict[str, str]) -> dict[str, str]:
-    """Returns the settings and the connection of the export to BigQuery, empty if the stage has no export.
-
-    The connection contains no secret.
-    """
-    if "BigqueryProject" not in outputs:
-        return {}
-    accounts = "https://iamcredentials.googleapis.com/v1/projects/-/serviceAccounts"
-    config = {
-        "type": "external_account",
-        "audience": f"//iam.googleapis.com/{outputs['BigqueryProvider']}",
-        "subject_token_type": "urn:ietf:params:aws:token-type:aws4_request",
-        "token_url": "https://sts.googleapis.com/v1/token",
-        "service_account_impersonation_url": f"{accounts}/{outputs['BigqueryServiceAccount']}:generateAccessToken",
-    }
-    connection = {"conn_type": "google_cloud_platform", "extra": {"credential_config_file": config}}
-    return {
-        "ECOMMERCE_BIGQUERY_PROJECT": outputs["BigqueryProject"],
-        "ECOMMERCE_BIGQUERY_BUCKET": outputs["BigqueryBucket"],
-        "ECOMMERCE_BIGQUERY_DATASET": outputs["BigqueryDataset"],
-        "ECOMMERCE_BIGQUERY_LOCATION": outputs["BigqueryLocation"],
-        "AIRFLOW_CONN_GCP_BIGQUERY": json.dumps(connection),
-        **({"ECOMMERCE_BIGQUERY_TRANSFER_ROLE_ARN": role} if (role := outputs.get("TransferRoleArn")) else {}),
-    }
-
-
-def _declared(stack: str) -> list[str]:
-    template = (TEMPLATES / f"{stack}.yaml").read_text("utf-8")
-    found = boto3.client("cloudformation").validate_template(TemplateBody=template)
-    return [parameter["ParameterKey"] for parameter in found["Parameters"]]
 
 
 def ensure_secret(name: str, value: str) -> str:
@@ -440,12 +132,6 @@ def name_queries(workgroup: str, database: str) -> None:
         elif known[file.stem]["QueryString"] != sql:
             query_id = known[file.stem]["NamedQueryId"]
             athena.update_named_query(NamedQueryId=query_id, Name=file.stem, Description=described, QueryString=sql)
-
-
-def _first_failure(cloudformation: Any, stack: str) -> str:
-    events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
-    failed = [e for e in reversed(events) if e.get("ResourceStatus", "").endswith("_FAILED")]
-    return f"{failed[0]['LogicalResourceId']}: {failed[0].get('ResourceStatusReason', '')}" if failed else ""
 
 
 def create_tables(workgroup: str, database: str, outputs: dict[str, str]) -> None:

@@ -5,17 +5,23 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+from collections.abc import Callable
+from functools import wraps
+from inspect import Parameter, Signature, signature
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
+from ecommerce_elt import aws_names
 from rich.console import Console
 from rich.table import Table
 
 from local import lifecycle, shell
-from local.demo import DemoFailed, Observer, run_demo
+from local.demo import DemoFailed, run_demo
 from local.demo_display import Display
-from local.stack import AIRFLOW_USER, EXTRAS, LOGIN, PREFIX, PROJECT_DIR, Stack
+from local.observer import Observer
+from local.services import EXTRAS, SERVICES
+from local.stack import AIRFLOW_USER, LOGIN, PREFIX, PROJECT_DIR, Stack
 from local.supervision import Supervisor, SupervisorDown, members
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -24,16 +30,6 @@ WIDTH = None if sys.stdout.isatty() else 120
 out, err = Console(width=WIDTH), Console(stderr=True)
 
 State = Annotated[Path, typer.Option(envvar="ECOMMERCE_STATE", help="Folder of all state.")]
-AirflowPort = Annotated[int, typer.Option(envvar="AIRFLOW_PORT")]
-CloudPort = Annotated[int, typer.Option(envvar="CLOUD_PORT")]
-RedshiftPort = Annotated[int, typer.Option(envvar="REDSHIFT_PORT")]
-FirehosePort = Annotated[int, typer.Option(envvar="FIREHOSE_PORT")]
-DynamodbPort = Annotated[int, typer.Option(envvar="DYNAMODB_PORT")]
-QuicksightPort = Annotated[int, typer.Option(envvar="QUICKSIGHT_PORT")]
-GluePort = Annotated[int, typer.Option(envvar="GLUE_PORT")]
-BigqueryPort = Annotated[int, typer.Option(envvar="BIGQUERY_PORT")]
-CloudStoragePort = Annotated[int, typer.Option(envvar="CLOUD_STORAGE_PORT")]
-RedshiftPgPort = Annotated[int, typer.Option(envvar="REDSHIFT_PG_PORT", help="Of the warehouse's PostgreSQL endpoint.")]
 With = Annotated[str, typer.Option("--with", help=f"What else is started, with commas between: {', '.join(EXTRAS)}.")]
 DEFAULT_STATE = PROJECT_DIR / ".local"
 
@@ -50,8 +46,8 @@ def _known(state: Path) -> Stack:
     return stack
 
 
-def _wanted(state: Path, *ports: int, more: str = "", login: bool = False) -> Stack:
-    """Returns the running stack, or else one with the requested ports, which are in the order of Stack's fields."""
+def _wanted(state: Path, ports: dict[str, int], more: str = "", login: bool = False) -> Stack:
+    """Returns the running stack, or else one with the requested ports."""
     extras = tuple(sorted(filter(None, more.split(","))))
     if unknown := set(extras) - set(EXTRAS):
         _fail(
@@ -63,39 +59,41 @@ def _wanted(state: Path, *ports: int, more: str = "", login: bool = False) -> St
         if not set(extras) <= set(running.extras):
             _fail(f"the stack runs without {', '.join(extras)}; run: make down, and then this again")
         return running
-    return Stack(state.resolve(), *ports, extras=extras)
+    return Stack(state.resolve(), ports, extras=extras)
+
+
+def _with_ports(command: Callable[..., None]) -> Callable[..., None]:
+    """Returns the command with an option for each port, such as --cloud-port, which all reach it in `ports`."""
+
+    @wraps(command)
+    def call(**given: Any) -> None:
+        command(ports={service.name: given.pop(service.variable.lower()) for service in SERVICES}, **given)
+
+    own = signature(command, eval_str=True).parameters
+    options = [
+        Parameter(
+            service.variable.lower(),
+            Parameter.KEYWORD_ONLY,
+            default=service.port,
+            annotation=Annotated[int, typer.Option(envvar=service.variable, help=f"Of {service.what}.")],
+        )
+        for service in SERVICES
+    ]
+    others = [own[name].replace(kind=Parameter.KEYWORD_ONLY) for name in own if name != "ports"]
+    call.__signature__ = Signature([*options, *others])  # type: ignore[attr-defined]
+    return call
 
 
 @app.command()
+@_with_ports
 def up(
+    ports: dict[str, int],
     state: State = DEFAULT_STATE,
-    airflow_port: AirflowPort = 8080,
-    cloud_port: CloudPort = 4566,
-    redshift_port: RedshiftPort = 4567,
-    firehose_port: FirehosePort = 4568,
-    dynamodb_port: DynamodbPort = 4569,
-    quicksight_port: QuicksightPort = 4570,
-    glue_port: GluePort = 4571,
-    bigquery_port: BigqueryPort = 4572,
-    cloud_storage_port: CloudStoragePort = 4573,
-    redshift_pg_port: RedshiftPgPort = 5439,
     more: With = "",
     login: Annotated[bool, typer.Option("--login", help="Airflow asks for a password, which is printed.")] = False,
 ) -> None:
     """Start everything, or what is missing of it."""
-    ports = (
-        airflow_port,
-        cloud_port,
-        redshift_port,
-        firehose_port,
-        dynamodb_port,
-        quicksight_port,
-        glue_port,
-        bigquery_port,
-        cloud_storage_port,
-        redshift_pg_port,
-    )
-    stack = _wanted(state, *ports, more=more, login=login)
+    stack = _wanted(state, ports, more=more, login=login)
     try:
         lifecycle.up(stack, out)
     except lifecycle.CannotStart as error:
@@ -181,22 +179,23 @@ def _services(stack: Stack) -> Table:
     table = Table("service", "name", "holds", box=None)
     table.add_row("HTTP API", stack.api_url, "")
     table.add_row(
-        "Redshift", f"127.0.0.1:{stack.redshift_pg_port}", "for psql, JDBC, BI tools and dbt; make env says the login"
+        "Redshift",
+        f"127.0.0.1:{stack.ports['redshift-pg']}",
+        "for psql, JDBC, BI tools and dbt; make env says the login",
     )
-    for name in ("invoices", "customers"):
-        count = observer.dynamodb.describe_table(TableName=f"{PREFIX}-{name}")["Table"]["ItemCount"]
-        table.add_row("DynamoDB", f"{PREFIX}-{name}", f"{count:,} items")
+    for name in (aws_names.invoices(PREFIX), aws_names.customers(PREFIX)):
+        count = observer.dynamodb.describe_table(TableName=name)["Table"]["ItemCount"]
+        table.add_row("DynamoDB", name, f"{count:,} items")
     [[rows]] = observer.warehouse.query("SELECT COUNT(*) FROM core.firehose_transactions")
     failed = len(observer.keys("firehose/errors/"))
     table.add_row(
         "Firehose", f"{PREFIX}-transactions", f"{rows:,} rows delivered, {failed:,} objects under firehose/errors/"
     )
-    for part in ("raw-writer", "dynamodb-writer"):
-        url = observer.sqs.get_queue_url(QueueName=f"{PREFIX}-{part}-failures")["QueueUrl"]
+    for part in (aws_names.RAW_WRITER, aws_names.DYNAMODB_WRITER):
+        queue = aws_names.failures_queue(PREFIX, part)
+        url = observer.sqs.get_queue_url(QueueName=queue)["QueueUrl"]
         waiting = observer.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])
-        table.add_row(
-            "given up", f"{PREFIX}-{part}-failures", f"{waiting['Attributes']['ApproximateNumberOfMessages']} batches"
-        )
+        table.add_row("given up", queue, f"{waiting['Attributes']['ApproximateNumberOfMessages']} batches")
     return table
 
 
@@ -218,18 +217,10 @@ def logs(
 
 
 @app.command()
+@_with_ports
 def demo(
+    ports: dict[str, int],
     state: State = DEFAULT_STATE,
-    airflow_port: AirflowPort = 8080,
-    cloud_port: CloudPort = 4566,
-    redshift_port: RedshiftPort = 4567,
-    firehose_port: FirehosePort = 4568,
-    dynamodb_port: DynamodbPort = 4569,
-    quicksight_port: QuicksightPort = 4570,
-    glue_port: GluePort = 4571,
-    bigquery_port: BigqueryPort = 4572,
-    cloud_storage_port: CloudStoragePort = 4573,
-    redshift_pg_port: RedshiftPgPort = 5439,
     more: With = "",
     data: Annotated[Path | None, typer.Option(help="A file to replay instead of simulated events.")] = None,
     rows: Annotated[int, typer.Option(help="Limits the events; 0 is all of the file, 60,000 simulated.")] = 0,
@@ -243,19 +234,7 @@ def demo(
         _fail(f"{data}: no such file")
     if replay and not data:
         _fail(f"{' '.join(replay)}: options of a replay need --data")
-    ports = (
-        airflow_port,
-        cloud_port,
-        redshift_port,
-        firehose_port,
-        dynamodb_port,
-        quicksight_port,
-        glue_port,
-        bigquery_port,
-        cloud_storage_port,
-        redshift_pg_port,
-    )
-    stack = _wanted(state, *ports, more=more)
+    stack = _wanted(state, ports, more=more)
     try:
         with Display(out) as display:
             display.show("starting", "the local cloud and Airflow")

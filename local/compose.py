@@ -7,14 +7,14 @@ import os
 import subprocess
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import boto3
 import typer
 from cryptography.fernet import Fernet
 
 from local import google_cloud
-from local.lifecycle import PORT_VARIABLES, dashboards_command, deploy_command, give_api_keys
+from local.lifecycle import dashboards_command, deploy_command, give_api_keys
+from local.services import DEFAULT_PORTS, SERVICES
 from local.stack import Stack
 
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -22,11 +22,9 @@ app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pret
 
 def _stack() -> Stack:
     """Returns the stack as seen by a client on the host; its state folder is a volume with only the secrets."""
-    ports: dict[str, Any] = {
-        f"{part.replace('-', '_')}_port": int(os.environ[v]) for part, v in PORT_VARIABLES.items() if v in os.environ
-    }
+    ports = {s.name: int(os.environ[s.variable]) for s in SERVICES if s.variable in os.environ}
     stack = Stack(Path(os.environ["ECOMMERCE_STATE"]))
-    return replace(stack, **ports) if ports else Stack.load(stack.state) or stack
+    return replace(stack, ports=DEFAULT_PORTS | ports) if ports else Stack.load(stack.state) or stack
 
 
 @app.command()

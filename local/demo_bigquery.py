@@ -12,7 +12,8 @@ from ecommerce_elt.warehouse.redshift import Warehouse
 
 from local import google_cloud
 from local.demo_display import Display
-from local.stack import GOOGLE_PROJECT, PREFIX, Stack
+from local.services import GOOGLE_PROJECT
+from local.stack import PREFIX, Stack
 
 STAGE = "BigQuery"
 POLL_SECONDS = 1.0
@@ -44,7 +45,7 @@ def export_and_count(stack: Stack, target: Warehouse, display: Display, trigger:
         display.show(STAGE, f"export_bigquery is {state}")
     if state != "success":
         raise NotExported(f"export_bigquery is {state}; look at {stack.airflow_url}/dags/export_bigquery")
-    client, _ = google_cloud.clients(stack.bigquery_url, stack.cloud_storage_url)
+    client, _ = google_cloud.clients(stack.url("bigquery"), stack.url("cloud-storage"))
     differing = []
     for mart in MARTS:
         theirs = f"`{GOOGLE_PROJECT}.{PREFIX}_{mart.table}`"

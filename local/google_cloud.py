@@ -10,15 +10,13 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import httpx
-
-from local.stack import GOOGLE_PROJECT, PREFIX, PROJECT_DIR
+from local.services import GOOGLE_PROJECT
+from local.stack import PREFIX, PROJECT_DIR
 
 if TYPE_CHECKING:
     from local.stack import Stack
 
 ENVIRONMENT = Path(os.environ.get("ECOMMERCE_BIGQUERY_ENVIRONMENT", PROJECT_DIR / ".venv" / "bigquery"))
-PARTS = ("bigquery", "cloud-storage")
 LOCATION = "EU"
 TIME_TRAVEL_HOURS = 48
 
@@ -39,7 +37,7 @@ def commands(stack: Stack) -> dict[str, tuple[list[str], dict[str, str]]]:
         "--project",
         GOOGLE_PROJECT,
         "--rest-port",
-        str(stack.bigquery_port),
+        str(stack.ports["bigquery"]),
         "--grpc-port",
         "0",
         "--persistent",
@@ -55,7 +53,7 @@ def commands(stack: Stack) -> dict[str, tuple[list[str], dict[str, str]]]:
         "--host",
         "127.0.0.1",
         "--port",
-        str(stack.cloud_storage_port),
+        str(stack.ports["cloud-storage"]),
     ]
     # bqemulator loads DuckDB's extension `spatial` from the home folder, where the setup put it.
     home = {"HOME": str(ENVIRONMENT), "BQEMU_GCS_LOCAL_ROOT": str(stack.state / "cloud-storage")}
@@ -72,19 +70,6 @@ def clients(bigquery_url: str, cloud_storage_url: str) -> tuple[Any, Any]:
         bigquery.Client(GOOGLE_PROJECT, anonymous, client_options={"api_endpoint": bigquery_url}),
         storage.Client(GOOGLE_PROJECT, anonymous, client_options={"api_endpoint": cloud_storage_url}),
     )
-
-
-def answers(stack: Stack, part: str) -> bool:
-    path = (
-        f"/bigquery/v2/projects/{GOOGLE_PROJECT}/datasets"
-        if part == "bigquery"
-        else f"/storage/v1/b?project={GOOGLE_PROJECT}"
-    )
-    url = stack.bigquery_url if part == "bigquery" else stack.cloud_storage_url
-    try:
-        return httpx.get(url + path, timeout=5).status_code == 200
-    except httpx.TransportError:
-        return False
 
 
 def deploy(bigquery: Any, storage: Any, bucket: str) -> None:

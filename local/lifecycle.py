@@ -20,24 +20,13 @@ from rich.console import Console
 
 from infra.api_keys import know
 from local import google_cloud, postgres
+from local.services import SERVICES
 from local.stack import ACCOUNT, API_KEYS, PREFIX, PROJECT_DIR, REGION, Stack
 from local.supervision import NotReady, Supervisor, end, members, wait_for
 
-CLOUD_PARTS = ["postgres", "cloud", "redshift", "firehose", "dynamodb", "quicksight", "glue"]
+CLOUD_PARTS = ["postgres", *(service.name for service in SERVICES if service.health and not service.extra)]
 AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
 EARLY_AIRFLOW_PARTS = ["airflow-api-server", "airflow-dag-processor"]
-PORT_VARIABLES = {
-    "airflow": "AIRFLOW_PORT",
-    "cloud": "CLOUD_PORT",
-    "redshift": "REDSHIFT_PORT",
-    "firehose": "FIREHOSE_PORT",
-    "dynamodb": "DYNAMODB_PORT",
-    "quicksight": "QUICKSIGHT_PORT",
-    "glue": "GLUE_PORT",
-    "bigquery": "BIGQUERY_PORT",
-    "cloud-storage": "CLOUD_STORAGE_PORT",
-    "redshift-pg": "REDSHIFT_PG_PORT",
-}
 READY_SECONDS = 120
 # Stacks that the local cloud does not deploy: it has no network and no cost, and its Redshift and Airflow already
 # exist.
@@ -112,7 +101,8 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         console.print(f"[green]✓[/] {what} [dim]{time.monotonic() - started:.1f} s[/]", highlight=False)
 
     running = {part["name"] for part in supervisor.states() if part["statename"] == "RUNNING"}
-    google_parts = list(google_cloud.PARTS) if stack.has_bigquery else []
+    google_parts = [service.name for service in stack.services if service.extra]
+    answers = {s.name: partial(_answers, stack.url(s.name) + s.health) for s in stack.services if s.health}
     supervisor.start([*CLOUD_PARTS, *google_parts])
     _await(stack, supervisor, CLOUD_PARTS, {"postgres": lambda: _has_database(stack)})
     with ThreadPoolExecutor(2) as pool:
@@ -120,19 +110,7 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         # run tasks and watch the queue start after the deployment.
         is_airflow_new = airflow and not running.issuperset(AIRFLOW_PARTS)
         migrated = pool.submit(_migrate_and_start_airflow, stack, supervisor) if is_airflow_new else None
-        _await(
-            stack,
-            supervisor,
-            CLOUD_PARTS,
-            {
-                "cloud": lambda: _answers(f"{stack.cloud_url}/_ministack/health"),
-                "redshift": lambda: _answers(f"{stack.redshift_url}/health"),
-                "firehose": lambda: _answers(f"{stack.firehose_url}/health"),
-                "dynamodb": lambda: _answers(f"{stack.dynamodb_url}/_ministack/health"),
-                "quicksight": lambda: _answers(f"{stack.quicksight_url}/health"),
-                "glue": lambda: _answers(f"{stack.glue_url}/health"),
-            },
-        )
+        _await(stack, supervisor, CLOUD_PARTS, {name: answers[name] for name in CLOUD_PARTS if name in answers})
         step("local cloud: MiniStack, and stand-ins of Redshift, Firehose, QuickSight, Glue and Athena")
         key = {"ECOMMERCE_PII_HMAC_KEY": stack.secret("pii_hmac_key")}  # the same key, even if the emulator lost it
         _run(stack, deploy_command(stack), "deploy", **key)
@@ -140,8 +118,9 @@ def _start_cloud(stack: Stack, supervisor: Supervisor, console: Console, *, airf
         step("streaming stack deployed, warehouse tables created")
         dashboards = pool.submit(_run, stack, dashboards_command(), "deploy-dashboards")
         if google_parts:
-            _await(stack, supervisor, google_parts, {p: partial(google_cloud.answers, stack, p) for p in google_parts})
-            google_cloud.deploy(*google_cloud.clients(stack.bigquery_url, stack.cloud_storage_url), stack.google_bucket)
+            _await(stack, supervisor, google_parts, {name: answers[name] for name in google_parts})
+            urls = (stack.url("bigquery"), stack.url("cloud-storage"))
+            google_cloud.deploy(*google_cloud.clients(*urls), stack.google_bucket)
             step("BigQuery and Cloud Storage: data sets and bucket made")
         if migrated:
             migrated.result()
@@ -228,16 +207,16 @@ def _clear_leftovers(stack: Stack, console: Console) -> None:
 
 
 def _check_ports(stack: Stack) -> None:
-    for name, port in stack.ports.items():
+    for service in stack.services:
+        port = stack.ports[service.name]
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError as error:
-                variable = PORT_VARIABLES[name]
                 raise CannotStart(
-                    f"port {port} ({name}) is taken{_owner(port)}. Free it, or choose another: "
-                    f"make up {variable}={port + 1000}"
+                    f"port {port} ({service.name}) is taken{_owner(port)}. Free it, or choose another: "
+                    f"make up {service.variable}={port + 1000}"
                 ) from error
 
 

@@ -8,23 +8,25 @@ import os
 import secrets
 import sys
 import tempfile
-from dataclasses import asdict, dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 import boto3
 import httpx
+from ecommerce_elt import aws_names
+
+from local.services import DEFAULT_PORTS, GOOGLE_PROJECT, SERVICES, Service
 
 PROJECT_DIR = Path(__file__).resolve().parents[1]
 REGION = "us-east-1"
+PREFIX = aws_names.PREFIX
 WAREHOUSE_USER = "admin"
 ACCOUNT = "000000000000"  # MiniStack's
-PREFIX = "ecommerce"
 # dag_defaults.Stage, which cannot be imported without the settings
 STAGES = ("load", "marts", "dashboards", "lake", "erase", "reconcile", "features", "bigquery", "forecast")
-GOOGLE_PROJECT = "ecommerce-local"
-EXTRAS = ("bigquery",)  # parts that start only on request: make up WITH=bigquery
 LOGIN = "login"  # as an extra: Airflow asks for a password; make up LOGIN=1
 AIRFLOW_USER = "admin"
 # Settings of Airflow that are taken from the user's environment: lineage, traces and metrics.
@@ -65,16 +67,7 @@ class Stack:
     """One local cloud. Its state folder contains all its persistent data."""
 
     state: Path
-    airflow_port: int = 8080
-    cloud_port: int = 4566
-    redshift_port: int = 4567
-    firehose_port: int = 4568
-    dynamodb_port: int = 4569
-    quicksight_port: int = 4570
-    glue_port: int = 4571
-    bigquery_port: int = 4572
-    cloud_storage_port: int = 4573
-    redshift_pg_port: int = 5439
+    ports: Mapping[str, int] = field(default_factory=DEFAULT_PORTS.copy)  # by service, all of SERVICES
     # The command of another Python environment; empty uses that of the local cloud itself.
     airflow_command: str = field(default="", kw_only=True)
     extras: tuple[str, ...] = field(default=(), kw_only=True)
@@ -115,18 +108,12 @@ class Stack:
         return self.airflow_command or str(Path(sys.executable).parent / "airflow")
 
     @property
-    def ports(self) -> dict[str, int]:
-        google = {"bigquery": self.bigquery_port, "cloud-storage": self.cloud_storage_port} if self.has_bigquery else {}
-        return {
-            "airflow": self.airflow_port,
-            "cloud": self.cloud_port,
-            "redshift": self.redshift_port,
-            "firehose": self.firehose_port,
-            "dynamodb": self.dynamodb_port,
-            "quicksight": self.quicksight_port,
-            "glue": self.glue_port,
-            "redshift-pg": self.redshift_pg_port,
-        } | google
+    def services(self) -> list[Service]:
+        """The services that run in this stack."""
+        return [service for service in SERVICES if not service.extra or service.extra in self.extras]
+
+    def url(self, service: str) -> str:
+        return f"http://127.0.0.1:{self.ports[service]}"
 
     @property
     def has_bigquery(self) -> bool:
@@ -143,40 +130,11 @@ class Stack:
 
     @property
     def airflow_url(self) -> str:
-        return f"http://127.0.0.1:{self.airflow_port}"
+        return self.url("airflow")
 
     @property
     def cloud_url(self) -> str:
-        return f"http://127.0.0.1:{self.cloud_port}"
-
-    @property
-    def redshift_url(self) -> str:
-        return f"http://127.0.0.1:{self.redshift_port}"
-
-    @property
-    def firehose_url(self) -> str:
-        return f"http://127.0.0.1:{self.firehose_port}"
-
-    @property
-    def dynamodb_url(self) -> str:
-        return f"http://127.0.0.1:{self.dynamodb_port}"
-
-    @property
-    def quicksight_url(self) -> str:
-        return f"http://127.0.0.1:{self.quicksight_port}"
-
-    @property
-    def glue_url(self) -> str:
-        """URL of Glue and Athena."""
-        return f"http://127.0.0.1:{self.glue_port}"
-
-    @property
-    def bigquery_url(self) -> str:
-        return f"http://127.0.0.1:{self.bigquery_port}"
-
-    @property
-    def cloud_storage_url(self) -> str:
-        return f"http://127.0.0.1:{self.cloud_storage_port}"
+        return self.url("cloud")
 
     @property
     def google_bucket(self) -> str:
@@ -197,7 +155,9 @@ class Stack:
 
     def save(self) -> None:
         self.state.mkdir(parents=True, exist_ok=True)
-        (self.state / "stack.json").write_text(json.dumps({k: v for k, v in asdict(self).items() if k != "state"}))
+        ports = {service.variable.lower(): self.ports[service.name] for service in SERVICES}
+        kept = ports | {"airflow_command": self.airflow_command, "extras": self.extras}
+        (self.state / "stack.json").write_text(json.dumps(kept))
 
     @classmethod
     def load(cls, state: Path) -> Stack | None:
@@ -206,7 +166,9 @@ class Stack:
         if not path.exists():
             return None
         kept = json.loads(path.read_text())
-        return cls(state.resolve(), **kept | {"extras": tuple(kept.get("extras", ()))})
+        ports = {service.name: kept.get(service.variable.lower(), service.port) for service in SERVICES}
+        extras = tuple(kept.get("extras", ()))
+        return cls(state.resolve(), ports, airflow_command=kept.get("airflow_command", ""), extras=extras)
 
     def secret(self, name: str) -> str:
         """Returns a random secret of this state folder, which is created on the first request."""
@@ -227,21 +189,15 @@ class Stack:
             "AWS_DEFAULT_REGION": REGION,
             # A setting of the same name in ~/.aws/config would send everything to AWS.
             "AWS_IGNORE_CONFIGURED_ENDPOINT_URLS": "false",
-            "AWS_ENDPOINT_URL": self.cloud_url,
-            "AWS_ENDPOINT_URL_REDSHIFT_DATA": self.redshift_url,
-            "AWS_ENDPOINT_URL_FIREHOSE": self.firehose_url,
-            "AWS_ENDPOINT_URL_DYNAMODB": self.dynamodb_url,
-            "AWS_ENDPOINT_URL_QUICKSIGHT": self.quicksight_url,
-            "AWS_ENDPOINT_URL_GLUE": self.glue_url,
-            "AWS_ENDPOINT_URL_ATHENA": self.glue_url,
+            **{variable: self.url(service.name) for service in self.services for variable in service.clients},
             "AIRFLOW_URL": self.airflow_url,
             **(
                 {"AIRFLOW_USER": AIRFLOW_USER, "AIRFLOW_PASSWORD": self.secret("airflow_password")}
                 if self.has_login
                 else {}
             ),
-            "ECOMMERCE_BUCKET": f"{PREFIX}-lake-{ACCOUNT}",
-            "ECOMMERCE_STREAM": f"{PREFIX}-events",
+            "ECOMMERCE_BUCKET": aws_names.lake_bucket(PREFIX, ACCOUNT),
+            "ECOMMERCE_STREAM": aws_names.stream(PREFIX),
             "ECOMMERCE_RAW_OBJECTS_QUEUE": f"{PREFIX}-raw-objects",
             "ECOMMERCE_ALERTS_TOPIC_ARN": f"arn:aws:sns:{REGION}:{ACCOUNT}:{PREFIX}-alerts",
             "ECOMMERCE_API_URL": self.api_url,
@@ -257,7 +213,7 @@ class Stack:
         """
         return {
             "PGHOST": "127.0.0.1",
-            "PGPORT": str(self.redshift_pg_port),
+            "PGPORT": str(self.ports["redshift-pg"]),
             "PGUSER": WAREHOUSE_USER,
             "PGPASSWORD": self.secret("warehouse"),
             "PGDATABASE": PREFIX,
@@ -296,10 +252,8 @@ class Stack:
         return {"Authorization": f"Bearer {answer.json()['access_token']}"}
 
     def _google_environment(self) -> dict[str, str]:
-        """Returns the variables that Google's clients need to use the local cloud, and the product's settings."""
+        """Returns the variables that Google's clients need beside the URLs, and the product's settings."""
         return {
-            "BIGQUERY_EMULATOR_HOST": self.bigquery_url,
-            "STORAGE_EMULATOR_HOST": self.cloud_storage_url,
             "GOOGLE_CLOUD_PROJECT": GOOGLE_PROJECT,
             "ECOMMERCE_BIGQUERY_PROJECT": GOOGLE_PROJECT,
             "ECOMMERCE_BIGQUERY_BUCKET": self.google_bucket,
@@ -322,7 +276,6 @@ class Stack:
         bin_dir = str(Path(sys.executable).parent)
         # The product's own settings (ECOMMERCE_...) in the user's environment apply, except those that are set here.
         kept = {k: v for k, v in os.environ.items() if k.startswith(OBSERVED) or not k.startswith(FOREIGN)}
-        url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
         own = {
             k: v for k, v in self.user_environment().items() if k not in {"ECOMMERCE_PII_HMAC_KEY", "AIRFLOW_PASSWORD"}
         }  # Secrets Manager provides the first, and no task needs the second
@@ -339,61 +292,69 @@ class Stack:
                 "ECOMMERCE_WORK_DIR": str(self.state / "work"),
                 "ECOMMERCE_API_HOSTS": "127.0.0.1,localhost",
                 "ECOMMERCE_S3_OBJECT_URL": f"{self.cloud_url}/{{bucket}}/{{key}}",
-                "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.redshift_url}/statements/{{statement_id}}",
-                "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.quicksight_url}/data-sets/{{data_set_id}}",
-                "ECOMMERCE_GLUE_TABLE_URL": f"{self.glue_url}/tables/{{database}}.{{table}}",
-                # MiniStack: loopback only, no listeners beside HTTP, state kept.
-                "BIND_HOST": "127.0.0.1",
-                "GATEWAY_PORT": str(self.cloud_port),
-                "EDGE_PORT": str(self.cloud_port),
-                "MINISTACK_HOST": "127.0.0.1",
-                "MINISTACK_REGION": REGION,
-                "SFTP_ENABLED": "0",
-                "IOT_MTLS_ENABLED": "0",
-                "PERSIST_STATE": "1",
-                "STATE_DIR": str(self.state / "cloud"),
-                "S3_PERSIST": "1",
-                "S3_DATA_DIR": str(self.state / "s3"),
-                "LAMBDA_EXECUTOR": "local",
-                "LOG_LEVEL": "INFO",
-                # Airflow
-                "AIRFLOW_HOME": str(self.airflow_home),
-                # On AWS each stage has a role. Here each has at least an access key, which identifies the stage of a
-                # call.
-                "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
-                **{
-                    f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@/?region_name={REGION}"
-                    for stage in STAGES
-                },
-                **({"AIRFLOW_CONN_GCP_BIGQUERY": ANONYMOUS} if self.has_bigquery else {}),
-                "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
-                "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
-                "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
-                "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
-                "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
-                "AIRFLOW__CORE__PARALLELISM": "8",
-                **self._login_environment(),
-                "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
-                "AIRFLOW__API__HOST": "127.0.0.1",
-                "AIRFLOW__API__PORT": str(self.airflow_port),
-                "AIRFLOW__API__BASE_URL": self.airflow_url,
-                "AIRFLOW__API__SECRET_KEY": self.secret("airflow_api"),
-                "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt"),
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
-                "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
-                "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.airflow_home / "logs"),
-                # 0.2 s for each task instead of 1.2: the pause of the scheduler, and the time that a finished task
-                # keeps its slot.
-                "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
-                "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
-                # A killed task or scheduler is detected after seconds instead of minutes.
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
-                "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
-                "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
-                "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
-                "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
-                # A changed file is parsed at once. Parsing all files every 30 s takes a tenth of two processors.
-                "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+                "ECOMMERCE_REDSHIFT_STATEMENT_URL": f"{self.url('redshift')}/statements/{{statement_id}}",
+                "ECOMMERCE_QUICKSIGHT_DATA_SET_URL": f"{self.url('quicksight')}/data-sets/{{data_set_id}}",
+                "ECOMMERCE_GLUE_TABLE_URL": f"{self.url('glue')}/tables/{{database}}.{{table}}",
             }
+            | self._ministack_environment()
+            | self._airflow_environment()
         )
+
+    def _ministack_environment(self) -> dict[str, str]:
+        """Returns MiniStack's settings: loopback only, no listeners beside HTTP, state kept."""
+        return {
+            "BIND_HOST": "127.0.0.1",
+            "GATEWAY_PORT": str(self.ports["cloud"]),
+            "EDGE_PORT": str(self.ports["cloud"]),
+            "MINISTACK_HOST": "127.0.0.1",
+            "MINISTACK_REGION": REGION,
+            "SFTP_ENABLED": "0",
+            "IOT_MTLS_ENABLED": "0",
+            "PERSIST_STATE": "1",
+            "STATE_DIR": str(self.state / "cloud"),
+            "S3_PERSIST": "1",
+            "S3_DATA_DIR": str(self.state / "s3"),
+            "LAMBDA_EXECUTOR": "local",
+            "LOG_LEVEL": "INFO",
+        }
+
+    def _airflow_environment(self) -> dict[str, str]:
+        """Returns Airflow's settings and connections."""
+        url = f"postgresql+psycopg:///airflow?host={self.run}&user=postgres"
+        return {
+            "AIRFLOW_HOME": str(self.airflow_home),
+            # On AWS each stage has a role. Here each has at least an access key, which identifies the stage of a
+            # call.
+            "AIRFLOW_CONN_AWS_DEFAULT": "aws://",
+            **{f"AIRFLOW_CONN_AWS_{stage.upper()}": f"aws://{stage}:local@/?region_name={REGION}" for stage in STAGES},
+            **({"AIRFLOW_CONN_GCP_BIGQUERY": ANONYMOUS} if self.has_bigquery else {}),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(PROJECT_DIR / "dags"),
+            "AIRFLOW__CORE__PLUGINS_FOLDER": str(PROJECT_DIR / "plugins"),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+            "AIRFLOW__CORE__EXECUTOR": "LocalExecutor",
+            "AIRFLOW__CORE__PARALLELISM": "8",
+            **self._login_environment(),
+            "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.airflow_url}/execution/",
+            "AIRFLOW__API__HOST": "127.0.0.1",
+            "AIRFLOW__API__PORT": str(self.ports["airflow"]),
+            "AIRFLOW__API__BASE_URL": self.airflow_url,
+            "AIRFLOW__API__SECRET_KEY": self.secret("airflow_api"),
+            "AIRFLOW__API_AUTH__JWT_SECRET": self.secret("airflow_jwt"),
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": url,
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC": url,
+            "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.airflow_home / "logs"),
+            # 0.2 s for each task instead of 1.2: the pause of the scheduler, and the time that a finished task
+            # keeps its slot.
+            "AIRFLOW__SCHEDULER__SCHEDULER_IDLE_SLEEP_TIME": "0.1",
+            "AIRFLOW__WORKERS__MIN_HEARTBEAT_INTERVAL": "1",
+            # A killed task or scheduler is detected after seconds instead of minutes.
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_SEC": "2",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT": "20",
+            "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "5",
+            "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL": "10",
+            "AIRFLOW__SCHEDULER__SCHEDULER_HEALTH_CHECK_THRESHOLD": "15",
+            "AIRFLOW__DAG_PROCESSOR__REFRESH_INTERVAL": "10",
+            # A changed file is parsed at once. Parsing all files every 30 s takes a tenth of two processors.
+            "AIRFLOW__DAG_PROCESSOR__MIN_FILE_PROCESS_INTERVAL": "300",
+        }

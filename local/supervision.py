@@ -40,97 +40,65 @@ class Part:
     environment: dict[str, str] = field(default_factory=dict)
 
 
+def _module(name: str, **options: object) -> list[str]:
+    """Returns the command that runs a module of the local cloud."""
+    words = [f"--{option.replace('_', '-')}={value}" for option, value in options.items()]
+    return [sys.executable, "-m", f"local.{name}", *words]
+
+
+def _beside(command: list[str]) -> list[str]:
+    """Returns the command of a part beside the main job, which yields when the processors are busy."""
+    return ["nice", "-n", "10", *command]
+
+
 def parts(stack: Stack) -> list[Part]:
-    python, airflow = sys.executable, stack.airflow
+    ports, state, airflow = stack.ports, stack.state, stack.airflow
+    google = google_cloud.commands(stack) if stack.has_bigquery else {}
     return [
-        Part("postgres", [python, "-m", "local.postgres", str(stack.postgres_data), str(stack.run)], "INT"),
-        Part("cloud", [python, "-m", "local.cloud"]),
+        Part("postgres", [*_module("postgres"), str(stack.postgres_data), str(stack.run)], "INT"),
+        Part("cloud", _module("cloud")),
         Part(
             "redshift",
-            [
-                python,
-                "-m",
-                "local.redshift",
-                "--port",
-                str(stack.redshift_port),
-                "--database-file",
-                str(stack.warehouse),
-                "--wire-port",
-                str(stack.redshift_pg_port),
-                "--user",
-                WAREHOUSE_USER,
-                "--password-file",
-                str(stack.secrets_folder / "warehouse"),
-                "--tls-folder",
-                str(stack.secrets_folder),
-            ],
+            _module(
+                "redshift",
+                port=ports["redshift"],
+                database_file=stack.warehouse,
+                wire_port=ports["redshift-pg"],
+                user=WAREHOUSE_USER,
+                password_file=stack.secrets_folder / "warehouse",
+                tls_folder=stack.secrets_folder,
+            ),
         ),
-        # The two ways beside the main job have a lower priority, so they yield when the processors are busy.
         Part(
             "dynamodb",
-            ["nice", "-n", "10", python, "-m", "local.cloud"],
+            _beside(_module("cloud")),
             environment={
-                "GATEWAY_PORT": str(stack.dynamodb_port),
-                "EDGE_PORT": str(stack.dynamodb_port),
-                "STATE_DIR": str(stack.state / "dynamodb"),
+                "GATEWAY_PORT": str(ports["dynamodb"]),
+                "EDGE_PORT": str(ports["dynamodb"]),
+                "STATE_DIR": str(state / "dynamodb"),
                 "S3_PERSIST": "0",
             },
         ),
-        Part(
-            "firehose",
-            [
-                "nice",
-                "-n",
-                "10",
-                python,
-                "-m",
-                "local.firehose",
-                "--port",
-                str(stack.firehose_port),
-                "--state-file",
-                str(stack.state / "firehose.json"),
-            ],
-        ),
+        Part("firehose", _beside(_module("firehose", port=ports["firehose"], state_file=state / "firehose.json"))),
         Part(
             "quicksight",
-            [
-                "nice",
-                "-n",
-                "10",
-                python,
-                "-m",
-                "local.quicksight",
-                "--port",
-                str(stack.quicksight_port),
-                "--state-file",
-                str(stack.state / "quicksight.json"),
-                "--refreshes-a-day",
-                "0",
-            ],
+            _beside(
+                _module("quicksight", port=ports["quicksight"], state_file=state / "quicksight.json", refreshes_a_day=0)
+            ),
         ),
         Part(
             "glue",
-            [
-                "nice",
-                "-n",
-                "10",
-                python,
-                "-m",
-                "local.glue",
-                "--port",
-                str(stack.glue_port),
-                "--state-folder",
-                str(stack.state / "glue"),
-                "--logs",
-                str(stack.logs),
-                "--catalog-url",
-                stack.cloud_url,
-            ],
+            _beside(
+                _module(
+                    "glue",
+                    port=ports["glue"],
+                    state_folder=state / "glue",
+                    logs=stack.logs,
+                    catalog_url=stack.cloud_url,
+                )
+            ),
         ),
-        *(
-            Part(name, ["nice", "-n", "10", *command], environment=environment)
-            for name, (command, environment) in (google_cloud.commands(stack) if stack.has_bigquery else {}).items()
-        ),
+        *(Part(name, _beside(command), environment=environment) for name, (command, environment) in google.items()),
         # Logs are read from the shared folder. The log servers, which would listen on all interfaces, are therefore
         # disabled.
         Part("airflow-api-server", [airflow, "api-server", "--workers", "1"]),

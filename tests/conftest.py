@@ -25,6 +25,7 @@ os.environ.setdefault("ECOMMERCE_PII_HMAC_KEY", "a key that only the tests have"
 from ecommerce_elt.feeds.contracts import load_contracts  # noqa: E402
 from ecommerce_elt.settings import Settings, settings  # noqa: E402
 
+from local.services import DEFAULT_PORTS  # noqa: E402
 from local.stack import Stack  # noqa: E402
 
 
@@ -79,7 +80,8 @@ def discard(stack: Stack) -> None:
 
 
 def new_stack(folder: Path, airflow_command: str = "") -> Stack:
-    return Stack(folder, *free_ports(10), airflow_command=airflow_command)
+    ports = dict(zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True))
+    return Stack(folder, ports, airflow_command=airflow_command)
 
 
 @pytest.fixture(scope="session")
@@ -98,7 +100,7 @@ def cloud(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def observer(cloud):
-    from local.demo import Observer
+    from local.observer import Observer
 
     return Observer.of(cloud)
 

@@ -13,7 +13,8 @@ from typing import Any
 import boto3
 from botocore.config import Config
 from ecommerce_events.failures import values_withheld
-from logic import Known, known_of, name_of
+
+from lambdas.api_authorizer.logic import Known, known_of, name_of
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)

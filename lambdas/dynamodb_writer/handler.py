@@ -20,7 +20,19 @@ from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_events.failures import values_withheld, without_values
 from ecommerce_events.memory import collect_seldom
 from ecommerce_events.retry import attempts, deadline_of
-from logic import CUSTOMERS, INVOICES, KEYS, Item, Key, Line, Write, lines_of, summaries_left, writes_of
+
+from lambdas.dynamodb_writer.logic import (
+    CUSTOMERS,
+    INVOICES,
+    KEYS,
+    Item,
+    Key,
+    Line,
+    Write,
+    lines_of,
+    summaries_left,
+    writes_of,
+)
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)

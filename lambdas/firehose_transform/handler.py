@@ -12,7 +12,8 @@ from typing import Any
 
 from ecommerce_events.failures import values_withheld
 from ecommerce_events.memory import collect_seldom
-from logic import answer_of
+
+from lambdas.firehose_transform.logic import answer_of
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)

@@ -17,7 +17,9 @@ from ecommerce_events.callers import caller_of
 from ecommerce_events.contracts import contracts
 from ecommerce_events.failures import values_withheld
 from ecommerce_events.retry import attempts, deadline_of
-from logic import Event, Refused, taken
+
+from lambdas.ingest_api.logic import Event, taken
+from lambdas.ingest_api.request import Refused
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)

@@ -6,10 +6,7 @@ that the client wrote. Values of CSV stay texts.
 
 from __future__ import annotations
 
-import base64
-import binascii
 import json
-import re
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,39 +14,19 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import Any, NamedTuple
 
-from ecommerce_events.callers import CORRECT, SEND, Caller
+from ecommerce_events.callers import CORRECT, Caller
 from ecommerce_events.contracts import BreaksContract, Contract, typed
-from ecommerce_events.csv_records import NotCsv, read_csv
-from ecommerce_events.envelope import NotAnEnvelope, problems_of, read_json
+from ecommerce_events.envelope import NotAnEnvelope, problems_of
 from ecommerce_events.recognition import is_meant_as_envelope, recognised_feed
 
-EVENTS_MAX = 500  # the limit of PutRecords
+from lambdas.ingest_api.items import Item, csv_items, json_items, member
+from lambdas.ingest_api.request import Asked, Refused, asked_of, body_of
+
 RECORD_MAX_BYTES = 1024**2  # Kinesis, data and partition key together
 ENVELOPE_KEYS = {"event_id", "feed", "schema_version", "event_version", "event_time", "sent_at", "data"}
-
-_JSON_TYPE = re.compile(r"application/([a-z0-9.+-]+\+)?json", re.IGNORECASE)
-_CSV_TYPE = re.compile(r"(text|application)/csv", re.IGNORECASE)
-_PARAMETER = re.compile(r';\s*([a-z]+)\s*=\s*"?([^\s;"]+)', re.IGNORECASE)
-# IANA names of charsets and the matching Python codecs. Python also has codecs that are not charsets.
-_CHARSETS = {
-    "utf-8": "utf-8",
-    "utf8": "utf-8",
-    "us-ascii": "utf-8",
-    "utf-16": "utf-16",
-    "utf-16le": "utf-16-le",
-    "utf-16be": "utf-16-be",
-    "iso-8859-1": "latin-1",
-    "iso-8859-15": "iso8859-15",
-    "windows-1250": "cp1250",
-    "windows-1252": "cp1252",
-}
-_TRUTH = {"true": True, "1": True, "": True, "false": False, "0": False}
-_IDEMPOTENCY_KEY = re.compile(r"[\x20-\x7e]{1,255}")
-_QUOTED = re.compile(r'"((?:[^"\\]|\\["\\])*)"')  # a string of RFC 9651, as the draft of the header requires
 _IDEMPOTENT = uuid.uuid5(uuid.NAMESPACE_URL, "urn:ecommerce-elt:idempotency-key")
 # For these rules, typed() quotes the value, which helps to repair the quarantine. A response must not contain values.
 _WITHOUT_VALUE = {"ambiguous": "one reading: the comma is a thousands mark or a decimal mark"}
-_scan = json.JSONDecoder().raw_decode
 
 
 @dataclass(frozen=True)
@@ -61,22 +38,6 @@ class Event:
     partition_key: str
 
 
-class Item(NamedTuple):
-    """One event as the client sent it.
-
-    Attributes:
-        value: the parsed value.
-        text: the value as JSON text.
-        line: the line in a CSV body; None for JSON.
-        problem: why a CSV row is not a record; otherwise empty.
-    """
-
-    value: Any
-    text: str
-    line: int | None = None
-    problem: str = ""
-
-
 class Problem(NamedTuple):
     """One error of an event, without its values, and the HTTP status of a response that refuses it."""
 
@@ -84,16 +45,6 @@ class Problem(NamedTuple):
     rule: str
     expected: str = ""
     status: int = 400
-
-
-@dataclass(frozen=True)
-class Asked:
-    """The caller, query parameters and headers of a request."""
-
-    caller: Caller
-    feed: str | None = None
-    strict: bool = False
-    idempotency_key: str | None = None
 
 
 @dataclass(frozen=True)
@@ -113,15 +64,6 @@ class Taken:
     is_idempotent: bool = False
 
 
-class Refused(Exception):  # noqa: N818
-    """The request is refused. It has the status and the body of the response; its message is also logged."""
-
-    def __init__(self, status: int, message: str, errors: list[dict[str, Any]] | None = None) -> None:
-        super().__init__(message)
-        self.status = status
-        self.body: dict[str, Any] = {"message": message} | ({"errors": errors} if errors else {})
-
-
 def taken(
     request: Mapping[str, Any], caller: Caller, contracts: Mapping[str, Contract], now: datetime, max_bytes: int
 ) -> Taken:
@@ -137,161 +79,6 @@ def taken(
     found = events_of(items, asked, contracts, now)
     lines = [{"line": line, "rule": rule} for line, rule in left_out]
     return Taken(found.events, found.warnings, lines, asked.idempotency_key is not None)
-
-
-def _headers(request: Mapping[str, Any]) -> dict[str, str]:
-    return {name.lower(): value for name, value in (request.get("headers") or {}).items()}
-
-
-def asked_of(request: Mapping[str, Any], caller: Caller) -> Asked:
-    """Returns the options from the query and headers of the request.
-
-    Raises:
-        Refused: the caller may not send, or `strict` or Idempotency-Key is invalid.
-    """
-    if lack := caller.lacks(SEND):
-        raise Refused(403, lack)
-    query = request.get("queryStringParameters") or {}
-    strict = _TRUTH.get(query.get("strict", "false").lower())
-    if strict is None:
-        raise Refused(400, "strict: expected true or false")
-    return Asked(caller, query.get("feed"), strict, _idempotency_key(_headers(request).get("idempotency-key")))
-
-
-def _idempotency_key(text: str | None) -> str | None:
-    """Returns the key in Idempotency-Key, which has quotes in the draft; most clients send it without quotes."""
-    if text is None:
-        return None
-    quoted = _QUOTED.fullmatch(text.strip())
-    key = re.sub(r"\\(.)", r"\1", quoted[1]) if quoted else text.strip()
-    if not _IDEMPOTENCY_KEY.fullmatch(key):
-        raise Refused(400, "Idempotency-Key: expected 1 to 255 printable ASCII characters")
-    return key
-
-
-def body_of(request: Mapping[str, Any], max_bytes: int) -> tuple[str, bool]:
-    """Returns the text of the body, and whether it is CSV.
-
-    Raises:
-        Refused: 415 for an unsupported content type, charset or encoding, 413 for more than `max_bytes`, and 400 for a
-            body that is not valid in its charset.
-    """
-    headers = _headers(request)
-    content_type = headers.get("content-type", "").strip()
-    kind = content_type.partition(";")[0].strip()
-    parameters = {name.lower(): value.lower() for name, value in _PARAMETER.findall(content_type)}
-    is_csv = bool(_CSV_TYPE.fullmatch(kind))
-    charset = _CHARSETS.get(parameters.get("charset", "utf-8"))
-    if not (is_csv and charset) and not (_JSON_TYPE.fullmatch(kind) and charset == "utf-8"):
-        raise Refused(415, "Content-Type: expected application/json in UTF-8, or text/csv")
-    if is_csv and parameters.get("header") == "absent":
-        raise Refused(415, "text/csv: expected a header row, which names the columns; found header=absent")
-    if headers.get("content-encoding", "identity").lower() != "identity":
-        raise Refused(415, "Content-Encoding: send the body unpacked")
-    body = request.get("body") or ""
-    packed = bool(request.get("isBase64Encoded"))
-    try:
-        raw = base64.b64decode(body) if packed else body.encode("utf-8")
-        if len(raw) > max_bytes:
-            raise Refused(413, f"the body has {len(raw):,} bytes; at most {max_bytes:,} are taken. Send fewer events")
-        if not packed:
-            _check_text(body, raw, headers, charset)
-        return (raw.decode(charset) if packed and charset else body).removeprefix("\ufeff"), is_csv
-    except (UnicodeError, binascii.Error) as error:
-        raise Refused(400, f"the body is not {charset if is_csv else 'UTF-8'}") from error
-
-
-def _check_text(body: str, raw: bytes, headers: Mapping[str, str], charset: str | None) -> None:
-    """Raises Refused if API Gateway may have changed the body.
-
-    API Gateway reads text/* and application/json as UTF-8, whatever their charset, and replaces invalid bytes by
-    U+FFFD.
-    """
-    if charset != "utf-8" and not body.isascii():
-        raise Refused(
-            415,
-            "charset: API Gateway hands text/csv on in UTF-8 alone. Send UTF-8, or the same bytes as application/csv "
-            "with their charset",
-        )
-    if "\ufffd" in body and headers.get("content-length", str(len(raw))) != str(len(raw)):
-        raise Refused(400, "the body is not UTF-8")
-
-
-def json_items(text: str) -> list[Item]:
-    """Returns the events of a JSON body: one object, or an array of 1 to EVENTS_MAX.
-
-    Raises:
-        Refused: the body is not JSON, or has no event or too many.
-    """
-    try:
-        body = read_json(text)
-    except NotAnEnvelope as error:
-        raise Refused(400, f"the body: {error}") from error
-    items = list(map(Item, body, _array(text))) if isinstance(body, list) else [Item(body, text)]
-    _check_count(len(items), "the body: an array of 1 to 500 events, found none")
-    return items
-
-
-def csv_items(
-    text: str, feed: str | None, contracts: Mapping[str, Contract]
-) -> tuple[list[Item], list[tuple[int, str]]]:
-    """Returns the records of a CSV body, 1 to EVENTS_MAX, and the skipped lines with their reasons.
-
-    Raises:
-        Refused: the body is not CSV, its header names no column of the feed, or it has no row or too many.
-    """
-    try:
-        table = read_csv(text)
-    except NotCsv as error:
-        raise Refused(400, f"the body: {error}") from error
-    contract = contracts.get(feed) if feed is not None else None
-    if contract and not set(table.header) & set(contract["known_keys"]):
-        known = ", ".join(column["headers"][0] for column in contract["columns"])
-        raise Refused(
-            400, f"the body: the first row is no header of the feed {contract['feed']}; expected some of {known}"
-        )
-    _check_count(len(table.rows), "the body: a header row and 1 to 500 rows, found no row")
-    items = [Item(row.record, json.dumps(row.record, ensure_ascii=False), row.line, row.problem) for row in table.rows]
-    return items, table.left_out
-
-
-def _check_count(count: int, none: str) -> None:
-    if not count:
-        raise Refused(400, none)
-    if count > EVENTS_MAX:
-        raise Refused(413, f"{count:,} events; at most {EVENTS_MAX} are taken in one request")
-
-
-def _token(text: str, at: int) -> int:
-    """Returns the start of the next token, at `at` or after the blanks there. The JSON text must be valid."""
-    while text[at] in " \t\r\n":
-        at += 1
-    return at
-
-
-def _array(text: str) -> list[str]:
-    """Returns the text of each element of a JSON array, which must be valid."""
-    found = []
-    at = _token(text, _token(text, 0) + 1)
-    while text[at] != "]":
-        _, end = _scan(text, at)
-        found.append(text[at:end])
-        at = _token(text, end)
-        if text[at] == ",":
-            at = _token(text, at + 1)
-    return found
-
-
-def _member(text: str, wanted: str) -> str:
-    """Returns the text of a member's value in a JSON object, which must be valid and have that member."""
-    at = _token(text, _token(text, 0) + 1)
-    while True:
-        key, end = _scan(text, at)
-        at = _token(text, _token(text, end) + 1)  # past the colon
-        _, end = _scan(text, at)
-        if key == wanted:
-            return text[at:end]
-        at = _token(text, _token(text, end) + 1)  # past the comma
 
 
 def events_of(items: Sequence[Item], asked: Asked, contracts: Mapping[str, Contract], now: datetime) -> Taken:
@@ -362,7 +149,7 @@ def _event(
                 [],
                 None,
             )
-        record, data_text = value, _member(item.text, "data")
+        record, data_text = value, member(item.text, "data")
     else:
         try:
             record = {"feed": recognised_feed(value, contracts), "data": value}

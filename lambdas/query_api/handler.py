@@ -12,7 +12,8 @@ from botocore.exceptions import ClientError
 from ecommerce_events.callers import READ, caller_of
 from ecommerce_events.contracts import capitals
 from ecommerce_events.failures import values_withheld
-from logic import (
+
+from lambdas.query_api.logic import (
     BadRequest,
     cursor_of,
     has_lines,

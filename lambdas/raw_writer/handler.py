@@ -16,7 +16,8 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from ecommerce_events.failures import values_withheld
 from ecommerce_events.memory import collect_seldom
-from logic import RawFile, files_of
+
+from lambdas.raw_writer.logic import RawFile, files_of
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)

@@ -19,7 +19,9 @@ import boto3
 from botocore import xform_name
 from botocore.config import Config
 
-from local.athena.query import Query, QueryFailed, Result
+from local.athena.metadata import CATALOG, Metadata, check_catalog
+from local.athena.query import Query
+from local.athena.results import QueryFailed, Result, column_info
 from local.protocol import ApiError, JsonService
 
 log = logging.getLogger("athena")
@@ -31,12 +33,9 @@ DEFAULTS = {
     "RequesterPaysEnabled": False,
     "EngineVersion": ENGINE,
 }
-CATALOG = "AwsDataCatalog"
-CATALOG_PAGE = 50  # maximum page of ListDatabases and ListTableMetadata: Athena API reference
 ENDED = {"SUCCEEDED", "FAILED", "CANCELLED"}
 PAGE = 1000  # maximum page of GetQueryResults: Athena API reference
 KEPT_QUERIES = 1000
-PRECISION = {"varchar": 2147483647, "integer": 10, "bigint": 19, "double": 17, "boolean": 0, "timestamp": 3, "date": 0}
 
 
 class Athena(JsonService):
@@ -79,6 +78,9 @@ class Athena(JsonService):
             "ListQueryExecutions",
             "GetQueryResults",
             "StopQueryExecution",
+        ]
+        metadata = Metadata(self.glue)
+        of_catalog = [
             "GetTableMetadata",
             "ListTableMetadata",
             "ListDatabases",
@@ -86,7 +88,9 @@ class Athena(JsonService):
             "ListDataCatalogs",
             "GetDataCatalog",
         ]
-        self.operations = {name: getattr(self, xform_name(name)) for name in names}
+        self.operations = {name: getattr(self, xform_name(name)) for name in names} | {
+            name: getattr(metadata, xform_name(name)) for name in of_catalog
+        }
 
     def close(self) -> None:
         self.pool.shutdown(wait=False, cancel_futures=True)
@@ -95,54 +99,6 @@ class Athena(JsonService):
         part = self.file.with_suffix(".part")
         part.write_text(json.dumps({"workgroups": self.workgroups, "named": self.named}))
         part.replace(self.file)
-
-    # -- the catalog ----------------------------------------------------------------------------------------------
-
-    def get_data_catalog(self, r: dict[str, Any]) -> dict[str, Any]:
-        self._check_catalog(r["Name"])
-        return {"DataCatalog": {"Name": CATALOG, "Type": "GLUE"}}
-
-    def list_data_catalogs(self, r: dict[str, Any]) -> dict[str, Any]:
-        return {"DataCatalogsSummary": [{"CatalogName": CATALOG, "Type": "GLUE"}]}
-
-    def get_database(self, r: dict[str, Any]) -> dict[str, Any]:
-        self._check_catalog(r["CatalogName"])
-        return {"Database": _database(self._from_glue("get_database", Name=r["DatabaseName"])["Database"])}
-
-    def list_databases(self, r: dict[str, Any]) -> dict[str, Any]:
-        self._check_catalog(r["CatalogName"])
-        pages = self.glue.get_paginator("get_databases").paginate()
-        found = [_database(database) for page in pages for database in page["DatabaseList"]]
-        return _page("DatabaseList", sorted(found, key=lambda d: d["Name"]), r)
-
-    def get_table_metadata(self, r: dict[str, Any]) -> dict[str, Any]:
-        self._check_catalog(r["CatalogName"])
-        found = self._from_glue("get_table", DatabaseName=r["DatabaseName"], Name=r["TableName"])
-        return {"TableMetadata": _metadata(found["Table"])}
-
-    def list_table_metadata(self, r: dict[str, Any]) -> dict[str, Any]:
-        """Lists the tables whose names match the expression; without one, or with an empty one, all tables."""
-        self._check_catalog(r["CatalogName"])
-        self._from_glue("get_database", Name=r["DatabaseName"])
-        pages = self.glue.get_paginator("get_tables").paginate(DatabaseName=r["DatabaseName"])
-        try:
-            fits = re.compile(r.get("Expression") or ".*")
-        except re.error as error:
-            raise ApiError("InvalidRequestException", f"Expression {r['Expression']!r}: {error}") from error
-        tables = [table for page in pages for table in page["TableList"] if fits.fullmatch(table["Name"])]
-        return _page("TableMetadataList", [_metadata(t) for t in sorted(tables, key=lambda t: t["Name"])], r)
-
-    def _from_glue(self, operation: str, **request: Any) -> dict[str, Any]:
-        try:
-            found: dict[str, Any] = getattr(self.glue, operation)(**request)
-        except self.glue.exceptions.EntityNotFoundException as error:
-            raise ApiError("MetadataException", error.response["Error"]["Message"]) from error
-        return found
-
-    @staticmethod
-    def _check_catalog(name: str) -> None:
-        if name.lower() != CATALOG.lower():
-            raise ApiError("InvalidRequestException", f"Data catalog {name} is not found: the stand-in has {CATALOG}")
 
     # -- workgroups -----------------------------------------------------------------------------------------------
 
@@ -259,7 +215,7 @@ class Athena(JsonService):
                     "through the Workgroup result configuration setting or as an API input.",
                 )
             context = dict(r.get("QueryExecutionContext", {}))
-            self._check_catalog(context.get("Catalog", CATALOG))
+            check_catalog(context.get("Catalog", CATALOG))
             query_id = str(uuid.uuid4())
             kind = _statement_type(r["QueryString"])
             self.queries[query_id] = {
@@ -382,20 +338,7 @@ class Athena(JsonService):
         start, size = int(r.get("NextToken", 0)), r.get("MaxResults", PAGE)
         lines = [header, *result.rows] if result.has_header else result.rows
         rows = lines[start : start + size]
-        info = [
-            {
-                "CatalogName": "hive",
-                "SchemaName": "",
-                "TableName": "",
-                "Name": name,
-                "Label": name,
-                "Type": kind.partition("(")[0],
-                "Nullable": "UNKNOWN",
-                "CaseSensitive": kind == "varchar",
-                **_digits(kind),
-            }
-            for name, kind in result.columns
-        ]
+        info = [column_info(name, kind) for name, kind in result.columns]
         out = {
             "ResultSet": {
                 "Rows": [{"Data": [{} if v is None else {"VarCharValue": v} for v in row]} for row in rows],
@@ -427,45 +370,3 @@ def _statement_type(sql: str) -> str:
     if re.match(r"(\s|--[^\n]*\n|/\*.*?\*/)*(SHOW|DESC|DESCRIBE)\b", sql, re.IGNORECASE | re.DOTALL):
         return "UTILITY"
     return "DDL" if re.match(r"\s*CREATE\b", sql, re.IGNORECASE) else "DML"
-
-
-def _database(found: dict[str, Any]) -> dict[str, Any]:
-    """Returns Athena's Database for Glue's database."""
-    return {name: found[name] for name in ("Name", "Description", "Parameters") if found.get(name)}
-
-
-def _metadata(table: dict[str, Any]) -> dict[str, Any]:
-    """Returns Athena's TableMetadata for Glue's table."""
-    storage = table["StorageDescriptor"]
-    serde = storage.get("SerdeInfo", {})
-    known = {
-        "location": storage.get("Location"),
-        "inputformat": storage.get("InputFormat"),
-        "outputformat": storage.get("OutputFormat"),
-        "serde.serialization.lib": serde.get("SerializationLibrary"),
-    }
-    known |= {f"serde.param.{name}": value for name, value in serde.get("Parameters", {}).items()}
-    return {
-        "Name": table["Name"],
-        "TableType": table.get("TableType", "EXTERNAL_TABLE"),
-        "CreateTime": table["CreateTime"].timestamp(),
-        "Columns": storage.get("Columns", []),
-        "PartitionKeys": table.get("PartitionKeys", []),
-        "Parameters": table.get("Parameters", {}) | {name: value for name, value in known.items() if value},
-    }
-
-
-def _page(member: str, found: list[dict[str, Any]], r: dict[str, Any]) -> dict[str, Any]:
-    token, size = r.get("NextToken", "0"), r.get("MaxResults", CATALOG_PAGE)
-    if not token.isdecimal():
-        raise ApiError("InvalidRequestException", "NextToken: expected the one of the answer before")
-    start = int(token)
-    rest = {"NextToken": str(start + size)} if start + size < len(found) else {}
-    return {member: found[start : start + size]} | rest
-
-
-def _digits(kind: str) -> dict[str, int]:
-    if kind.startswith("decimal"):
-        precision, scale = kind.removeprefix("decimal(").rstrip(")").split(",")
-        return {"Precision": int(precision), "Scale": int(scale)}
-    return {"Precision": PRECISION.get(kind, 0), "Scale": 0}

@@ -35,7 +35,7 @@ def serve(
     glue = Glue(state_folder / "glue.json", logs, catalog_url)
     athena = Athena(state_folder / "athena.json", catalog_url)
     pages = [
-        page("/runs/{name}", glue.shown_run),
+        page("/runs/{name}", glue.jobs.shown_run),
         page("/tables/{name}", glue.shown_table),
         page("/queries/{name}", athena.shown),
     ]

@@ -19,7 +19,10 @@ _OID_BASE = 100_000  # user objects of Redshift are above it
 
 
 def _views(database: str) -> dict[str, str]:
-    """Returns the SQL of each view by name; names of information_schema have the prefix information_schema__."""
+    """Returns the SQL of each view by name; names of information_schema have the prefix information_schema__.
+
+    It is long because it is a table: each entry is one view.
+    """
     db = "'" + database.replace("'", "''") + "'"
     kept = f"{SYSTEM_SCHEMA}.columns c SEMI JOIN {SYSTEM_SCHEMA}.relations r ON r.schema = c.table_schema AND r.name = c.table_name"
     owner_id = 100

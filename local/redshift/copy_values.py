@@ -113,11 +113,8 @@ class Values:
         elif kind in {"DATE", "TIMESTAMP", "TIMESTAMPTZ"} and self.time(value, kind) is None:
             what = "date" if kind == "DATE" else "timestamp"
             return wrong(1205 if kind == "DATE" else 1206, f"Invalid {what} format or value: '{value[:40]}'")
-        elif kind == "SUPER":
-            try:
-                json.loads(value)
-            except ValueError:
-                return wrong(1224, f"Invalid JSON: '{value[:40]}'")
+        elif kind == "SUPER" and not _is_json(value):
+            return wrong(1224, f"Invalid JSON: '{value[:40]}'")
         elif kind in {"TIME", "TIMETZ", "VARBINARY"}:
             raise unsupported(f"COPY of text into {kind}")
         return None
@@ -189,3 +186,11 @@ class Values:
         if column.kind == "SUPER":
             return f"json({name})"
         return f"CAST({name} AS {column.duckdb_type})"
+
+
+def _is_json(text: str) -> bool:
+    try:
+        json.loads(text)
+    except ValueError:
+        return False
+    return True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
+from collections.abc import Iterator
+
+import duckdb
 
 
 class SqlError(Exception):
@@ -51,3 +55,12 @@ def from_duckdb(message: str, sql: str) -> SqlError:
     if "INTERRUPT" in line:
         return SqlError("ERROR: Query cancelled on user's request")
     return SqlError(f"ERROR: {re.sub(r'^[A-Z][A-Za-z ]+ Error: ', '', line)}")
+
+
+@contextlib.contextmanager
+def duckdb_errors(sql: str) -> Iterator[None]:
+    """Raises errors of DuckDB as those that Redshift has for the statement."""
+    try:
+        yield
+    except duckdb.Error as error:
+        raise from_duckdb(str(error), sql) from error

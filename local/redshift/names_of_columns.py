@@ -36,14 +36,23 @@ _TYPES = {
     "TIME": "time",
     "SUPER": "super",
 }
+_NAMES = (
+    (exp.Extract, "date_part"),
+    (exp.Trim, "btrim"),
+    (exp.StrPosition, "position"),
+    (exp.Substring, "substring"),
+    (exp.CurrentDate, "date"),
+    (exp.CurrentUser | exp.SessionUser, "current_user"),
+    (exp.AtTimeZone, "timezone"),
+)
 
 
 def default_name(node: exp.Expr) -> str:
     """Returns the name according to PostgreSQL 8.0 and the examples of the Developer Guide."""
     match node:
-        case exp.Column():
+        case exp.Column() | exp.Dot():
             return str(node.name).lower()
-        case exp.Paren():
+        case exp.Paren() | exp.Bracket():
             return default_name(node.this)
         case exp.Cast():
             inner = default_name(node.this)
@@ -56,26 +65,6 @@ def default_name(node: exp.Expr) -> str:
         case exp.Case():
             default = node.args.get("default")
             return str(default.name).lower() if isinstance(default, exp.Column) else "case"
-        case exp.Extract():
-            return "date_part"
-        case exp.Trim():
-            return "btrim"
-        case exp.StrPosition():
-            return "position"
-        case exp.Substring():
-            return "substring"
         case exp.CurrentTimestamp():
             return "timestamp" if node.args.get("sysdate") else "timestamptz"
-        case exp.CurrentDate():
-            return "date"
-        case exp.CurrentUser() | exp.SessionUser():
-            return "current_user"
-        case exp.Dot():
-            return str(node.name).lower()
-        case exp.Bracket():
-            return default_name(node.this)
-        case exp.AtTimeZone():
-            return "timezone"
-        case exp.Exists():
-            return "?column?"
-    return "?column?"
+    return next((name for kind, name in _NAMES if isinstance(node, kind)), "?column?")

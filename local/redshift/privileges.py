@@ -226,34 +226,38 @@ def _what(session: Session, reader: Reader, verb: str) -> tuple[list[str], list[
     for other in ("FUNCTION", "PROCEDURE", "LANGUAGE", "MODEL", "DATASHARE", "EXTERNAL", "COPY"):
         if reader.accept(other):
             raise unsupported(f"{verb} ON {other}")
-    objects: list[tuple[str, str | None]] = []
-    if reader.accept("ALL", "TABLES", "IN", "SCHEMA"):
-        kind = "relation"
-        for schema in _names(reader):
-            _require_schema(session, schema)
-            found = f"SELECT name FROM {SYSTEM_SCHEMA}.relations WHERE schema = ? ORDER BY name"
-            objects += [(schema, name) for (name,) in session.con.execute(found, [schema]).fetchall()]
-    elif reader.accept("SCHEMA"):
-        kind = "schema"
-        for schema in _names(reader):
-            _require_schema(session, schema)
-            objects.append((schema, None))
-    elif reader.accept("DATABASE"):
-        kind = "database"
-        for database in _names(reader):
-            if database != session.engine.database_name:
-                raise SqlError(f'ERROR: database "{database}" does not exist')
-            objects.append((database, None))
-    else:
-        kind = "relation"
-        reader.accept("TABLE")
-        objects.append(_relation(session, reader))
-        while reader.accept(","):
-            objects.append(_relation(session, reader))
+    kind, objects = _objects(session, reader)
     words = ["TEMPORARY" if kind == "database" and word == "TEMP" else word for word in words]
     if wrong := [word for word in words if word not in OF_KIND[kind]]:
         raise SqlError(f"ERROR: invalid privilege type {wrong[0]} for {kind}")
     return list(OF_KIND[kind]) if is_all else words, objects, kind
+
+
+def _objects(session: Session, reader: Reader) -> tuple[str, list[tuple[str, str | None]]]:
+    """Returns the kind of the objects after ON, and the objects."""
+    objects: list[tuple[str, str | None]] = []
+    if reader.accept("ALL", "TABLES", "IN", "SCHEMA"):
+        for schema in _names(reader):
+            _require_schema(session, schema)
+            found = f"SELECT name FROM {SYSTEM_SCHEMA}.relations WHERE schema = ? ORDER BY name"
+            objects += [(schema, name) for (name,) in session.con.execute(found, [schema]).fetchall()]
+        return "relation", objects
+    if reader.accept("SCHEMA"):
+        for schema in _names(reader):
+            _require_schema(session, schema)
+            objects.append((schema, None))
+        return "schema", objects
+    if reader.accept("DATABASE"):
+        for database in _names(reader):
+            if database != session.engine.database_name:
+                raise SqlError(f'ERROR: database "{database}" does not exist')
+            objects.append((database, None))
+        return "database", objects
+    reader.accept("TABLE")
+    objects.append(_relation(session, reader))
+    while reader.accept(","):
+        objects.append(_relation(session, reader))
+    return "relation", objects
 
 
 def _require_schema(session: Session, schema: str) -> None:

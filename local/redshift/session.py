@@ -6,7 +6,7 @@ import contextlib
 import re
 import threading
 import uuid
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
@@ -18,7 +18,7 @@ from local.redshift import ddl, dialect, materialized, system
 from local.redshift.catalog import SYSTEM_SCHEMA, Catalog, Column
 from local.redshift.commands import command_of
 from local.redshift.copy_from_s3 import LoadError
-from local.redshift.errors import SqlError, from_duckdb, unsupported
+from local.redshift.errors import SqlError, duckdb_errors, unsupported
 from local.redshift.functions.call import Clock
 from local.redshift.locks import SNAPSHOT, Transaction
 from local.redshift.names import DDL_LOCK, count_of, split, target_of
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
 
 MOMENT = "%Y-%m-%d %H:%M:%S.%f"
 HIDDEN_SCHEMAS = {"main", SYSTEM_SCHEMA}
-
-
 _OF_THE_SYSTEM = re.compile(rf"({SYSTEM_SCHEMA}|information_schema|pg_catalog)\.|public\.(sys|svv|svl|stl|stv|pg)_")
 
 
@@ -79,45 +77,6 @@ class Session:
 
     # -- transactions -------------------------------------------------------------------------------------------
 
-    def run(
-        self,
-        statements: Sequence[str],
-        parameters: Mapping[str, str],
-        *,
-        one_transaction: bool,
-        on_result: Callable[[int, Result | SqlError], None],
-    ) -> None:
-        """Runs the statements in order and reports each result.
-
-        Args:
-            parameters: the values of `:name`, which the database casts as needed.
-            one_transaction: whether the first error ends the whole; otherwise it is raised after the last statement.
-
-        Raises:
-            SqlError: A statement failed. A single transaction is rolled back as a whole.
-        """
-        self.cancelled.clear()
-        first_error: SqlError | None = None
-        for index, sql in enumerate(statements):
-            try:
-                result = self.statement(sql, parameters, in_transaction=one_transaction and len(statements) > 1)
-                if not one_transaction and not self.in_block:
-                    self.end("COMMIT")
-            except (SqlError, LoadError) as raised:
-                self.end("ROLLBACK")
-                self.in_block = False
-                error = self.recorded(raised)
-                on_result(index, error)
-                if one_transaction:
-                    raise error from raised
-                first_error = first_error or error
-            else:
-                on_result(index, result)
-        if one_transaction and not self.in_block:
-            self.end("COMMIT")
-        if first_error:
-            raise first_error
-
     def recorded(self, error: SqlError | LoadError) -> SqlError:
         """Records the errors of a load, and returns the error for the client."""
         if not isinstance(error, LoadError):
@@ -134,7 +93,7 @@ class Session:
             self._started = datetime.now(UTC)
             self._transaction = self.engine.locks.begin()
             self.transaction_id = next(self.engine.transaction_ids)
-            with self.engine.catalog_lock, _duckdb_errors("BEGIN"):
+            with self.engine.catalog_lock, duckdb_errors("BEGIN"):
                 self._columns = self.engine.known_columns
                 self.con.execute("BEGIN")
                 self.con.execute(f"FROM {SYSTEM_SCHEMA}.isolation LIMIT 0")  # a read takes DuckDB's snapshot
@@ -146,7 +105,7 @@ class Session:
                 self._open = False
                 with (
                     self.engine.catalog_lock if self._alters_catalog else contextlib.nullcontext(),
-                    _duckdb_errors(how),
+                    duckdb_errors(how),
                 ):
                     self.con.execute(how)
                     if self._alters_catalog:
@@ -232,7 +191,7 @@ class Session:
             raise SqlError("ERROR: empty statement")
         handler = command_of(first)
         bound = dialect.bind(sql, parameters)
-        with _duckdb_errors(bound):
+        with duckdb_errors(bound):
             if handler:
                 return handler(self, bound, in_transaction or self.in_block)
             if kept := prepared(sql, parameters):
@@ -264,7 +223,7 @@ class Session:
             return self._answer(sql, {}, in_transaction=True).columns
         if not first or command_of(first):
             return None
-        with _duckdb_errors(sql):
+        with duckdb_errors(sql):
             if catalog_query := self._catalog_query(sql):
                 self.begin()
                 described = self.con.execute(f"DESCRIBE {system.translated(catalog_query)}").fetchall()
@@ -419,11 +378,3 @@ class Session:
         self._alters_catalog = self._alters_catalog or DDL_LOCK in tables
         shared = [t if "." in t or t == DDL_LOCK else f"public.{t}" for t in tables if t not in self.temporary]
         self.engine.locks.write(self, shared, self.cancelled.is_set)
-
-
-@contextlib.contextmanager
-def _duckdb_errors(sql: str) -> Iterator[None]:
-    try:
-        yield
-    except duckdb.Error as error:
-        raise from_duckdb(str(error), sql) from error

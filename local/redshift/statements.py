@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
 from local.protocol import ApiError
+from local.redshift import batch
 from local.redshift import engine as engine_module
 from local.redshift.engine import Engine
 from local.redshift.errors import SqlError
@@ -222,9 +223,8 @@ class Statements:
                 else:
                     part.status, part.result = "FINISHED", outcome
 
-            statement.session.run(
-                sqls, statement.parameters, one_transaction=statement.mode == "TRANSACTION", on_result=report
-            )
+            is_transaction = statement.mode == "TRANSACTION"
+            batch.run(statement.session, sqls, statement.parameters, one_transaction=is_transaction, on_result=report)
             self._finish(statement, "FINISHED", "", started)
         except SqlError as error:
             failed = next((p for p in statement.parts if p.status == "FAILED"), None)

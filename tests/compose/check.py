@@ -19,7 +19,7 @@ from ecommerce_elt.batches.manifests import UNREADABLE
 from rich.console import Console
 from rich.table import Table
 
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import PROJECT_DIR, Stack
 from local.supervision import wait_for
 
@@ -76,8 +76,11 @@ def hit(service: str) -> float:
 
 def client_stack(folder: Path) -> Stack:
     """The containers as a client on the host sees them."""
-    ports = json.loads(compose("exec", "-T", "airflow-api-server", "cat", "/var/lib/ecommerce/stack.json"))
-    return Stack(folder, **ports)
+    kept = compose("exec", "-T", "airflow-api-server", "cat", "/var/lib/ecommerce/stack.json")
+    (folder / "stack.json").write_text(kept)
+    stack = Stack.load(folder)
+    assert stack
+    return stack
 
 
 def client_environment() -> dict[str, str]:

@@ -9,7 +9,7 @@ import pytest
 from google.cloud.bigquery import LoadJobConfig, SchemaField, SourceFormat, Table
 
 from local import google_cloud
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import GOOGLE_PROJECT, PREFIX
 from local.supervision import wait_for
 from producer.simulate import simulated
@@ -36,7 +36,7 @@ def observer(stack):
 
 @pytest.fixture(scope="module")
 def google(stack):
-    return google_cloud.clients(stack.bigquery_url, stack.cloud_storage_url)
+    return google_cloud.clients(stack.url("bigquery"), stack.url("cloud-storage"))
 
 
 def in_bigquery(client, mark):

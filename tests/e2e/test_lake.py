@@ -21,7 +21,7 @@ import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.lake import lists, parquet_files
 
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import STAGES
 from local.supervision import Supervisor, wait_for
 from producer.simulate import simulated

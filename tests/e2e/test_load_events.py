@@ -22,8 +22,9 @@ from ecommerce_elt.marts.builds import MARTS
 from rich.console import Console
 
 from local import lifecycle
-from local.demo import Observer, refresh_dashboards
+from local.demo import refresh_dashboards
 from local.lifecycle import dashboards_command
+from local.observer import Observer
 from local.supervision import Supervisor, members, wait_for
 from tests.bi import hyper
 from tests.conftest import PROJECT

@@ -10,7 +10,8 @@ import httpx
 import pytest
 import yaml
 
-from local.demo import Observer
+from local.observer import Observer
+from local.services import SERVICES
 from local.supervision import wait_for
 from tests.conftest import PROJECT, new_stack
 from tests.e2e.test_lake import land, report
@@ -37,22 +38,9 @@ def checkout(tmp_path_factory):
     folder = tmp_path_factory.mktemp("new") / "shop"
     shutil.copytree(PROJECT, folder, ignore=shutil.ignore_patterns(*LEFT_BEHIND))
     stack = new_stack(folder / ".local")
-    ports = zip(
-        ("AIRFLOW", "CLOUD", "REDSHIFT", "FIREHOSE", "DYNAMODB", "QUICKSIGHT", "GLUE", "REDSHIFT_PG"),
-        (
-            stack.airflow_port,
-            stack.cloud_port,
-            stack.redshift_port,
-            stack.firehose_port,
-            stack.dynamodb_port,
-            stack.quicksight_port,
-            stack.glue_port,
-            stack.redshift_pg_port,
-        ),
-        strict=True,
-    )
     env = {k: v for k, v in os.environ.items() if not k.startswith(("AIRFLOW", "ECOMMERCE_"))}
-    env |= {f"{name}_PORT": str(port) for name, port in ports} | {"PYTHONPATH": str(folder / "plugins")}
+    env |= {service.variable: str(stack.ports[service.name]) for service in SERVICES}
+    env["PYTHONPATH"] = str(folder / "plugins")
 
     def run(*command):
         return subprocess.run(

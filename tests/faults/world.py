@@ -29,7 +29,7 @@ from ecommerce_elt.reconcile import arrivals
 from ecommerce_elt.settings import Settings, settings
 from pydantic import SecretStr
 
-from local.demo import Observer
+from local.observer import Observer
 from local.stack import Stack
 from local.supervision import wait_for
 from tests.conftest import PROJECT

@@ -6,7 +6,8 @@ import json
 import cfnlint.decode
 import pytest
 
-from infra.deploy import JOB, JOB_MODULES, PACKAGE, TEMPLATES, package_job
+from infra.packages import JOB, JOB_MODULES, PACKAGE, package_job
+from infra.stacks import TEMPLATES
 from tests.conftest import PROJECT
 
 # What Glue 5 has without being asked: "Python modules already provided in AWS Glue", Glue developer guide.

@@ -7,6 +7,7 @@ import pytest
 import yaml
 
 from local import health
+from local.services import SERVICES
 from local.stack import STAGES, Stack
 from tests.conftest import PROJECT
 
@@ -32,10 +33,37 @@ def test_every_service_is_watched_restarted_and_pinned(services):
             assert "no-new-privileges:true" in service["security_opt"]
 
 
-def test_every_port_is_on_loopback(services):
+def settings_of(file):
+    lines = (PROJECT / file).read_text().splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def test_every_port_is_on_loopback_and_that_of_the_local_cloud(services):
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert len(ports) == 10
-    assert all(port.startswith("127.0.0.1:") for port in ports)
+    assert len(ports) == len(SERVICES)
+    for service in SERVICES:
+        part = {"airflow": "airflow-api-server", "redshift-pg": "redshift"}.get(service.name, service.name)
+        given = f"${{{service.variable}:-{service.port}}}"
+        assert f"127.0.0.1:{given}:{service.port}" in services[part]["ports"]
+        assert settings_of(".env")[service.variable] == str(service.port)
+        assert service.extra or services["airflow-init"]["environment"][service.variable] == given
+        for variable in service.clients:
+            assert settings_of("docker/local.env")[variable] == f"http://{part}:{service.port}"
+        if service.health:
+            url = f"http://127.0.0.1:{service.port}{service.health}"
+            assert any(url in word for word in services[part]["healthcheck"]["test"]), url
+        if service.name != "airflow":
+            words = [*services[part]["command"], *services[part]["environment"].values()]
+            assert any(re.search(rf"\b{service.port}\b", word) for word in words), service.name
+
+
+def test_the_ports_are_documented():
+    lines = (PROJECT / "docs" / "using-it.md").read_text().splitlines()
+    rows = [line for line in lines if re.match(r"\| `\w+_PORT` \|", line)]
+    assert rows == [f"| `{service.variable}` | {service.port} | {service.what} |" for service in SERVICES]
+    for page in [PROJECT / "README.md", *(PROJECT / "docs").rglob("*.md")]:
+        named = {int(port) for port in re.findall(r"(?:127\.0\.0\.1|localhost):(\d+)", page.read_text())}
+        assert named <= {service.port for service in SERVICES}, page
 
 
 def test_profiles(services):
@@ -62,8 +90,7 @@ def test_airflow_is_set_as_in_the_local_cloud(services, tmp_path):
     for name in [*same, "AIRFLOW__CORE__PARALLELISM", "AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION"]:
         assert theirs[name] == ours[name], name
     assert {f"AIRFLOW_CONN_AWS_{stage.upper()}" for stage in STAGES} <= set(theirs)
-    lines = (PROJECT / "docker" / "local.env").read_text().splitlines()
-    local = dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+    local = settings_of("docker/local.env")
     for name, value in ours.items():
         if name.startswith(("ECOMMERCE_", "AWS_")) and name not in {
             "ECOMMERCE_LOCAL_STATE",

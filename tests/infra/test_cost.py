@@ -6,11 +6,13 @@ import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import Settings
 
-from infra import stage
+from infra import preflight, stage_file
+from infra.airflow_environment import variables
 from infra.cost import ASLEEP, DAY_SECONDS, MODES, alarms, billed, month_of, most_objects_of_a_load, page, plan
+from infra.stacks import TEMPLATES
 from tests.conftest import PROJECT
 
-STAGES = [file.stem for file in stage.STAGES.glob("*.yaml")]
+STAGES = [file.stem for file in stage_file.STAGES.glob("*.yaml")]
 
 
 @pytest.mark.parametrize(
@@ -73,7 +75,7 @@ def test_what_waits_for_its_load_is_no_difference(mode):
 
 @pytest.mark.parametrize("name", STAGES)
 def test_a_load_of_a_stage_takes_what_came_since_the_last(name):
-    found = stage.load_stage(name)
+    found = stage_file.load_stage(name)
     most = int(found.settings.get("ECOMMERCE_BATCH_MAX_OBJECTS", Settings.model_fields["batch_max_objects"].default))
     assert most_objects_of_a_load(found.events_per_second, found.parameters, found.settings) < most / 2
 
@@ -81,7 +83,7 @@ def test_a_load_of_a_stage_takes_what_came_since_the_last(name):
 def test_the_page_has_the_tables_of_the_command():
     text = (PROJECT / "docs" / "cost.md").read_text()
     assert page() in text
-    prod = stage.load_stage("prod")
+    prod = stage_file.load_stage("prod")
     found = plan(prod.events_per_second, prod.parameters, prod.settings, exports=True)
     rpus = int(prod.parameters["RedshiftBaseCapacity"])
 
@@ -96,11 +98,11 @@ def test_the_page_has_the_tables_of_the_command():
 
 
 def test_a_setting_that_there_is_not_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(stage, "STAGES", tmp_path)
-    monkeypatch.setattr(stage, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr(stage_file, "STAGES", tmp_path)
+    monkeypatch.setattr(stage_file, "PROJECT_DIR", tmp_path)
     (tmp_path / "shop.yaml").write_text("prefix: shop\nsettings: {ECOMMERCE_LOAD_EVENT_SCHEDULE: '@arrival'}\n")
     with pytest.raises(PermanentError, match="ECOMMERCE_LOAD_EVENT_SCHEDULE"):
-        stage.load_stage("shop")
+        stage_file.load_stage("shop")
 
 
 def test_the_settings_of_a_stage_are_in_airflows_environment():
@@ -113,7 +115,7 @@ def test_the_settings_of_a_stage_are_in_airflows_environment():
         f"{s}RoleArn": "arn"
         for s in ("Load", "Marts", "Dashboards", "Lake", "Erase", "Reconcile", "Features", "Bigquery", "Forecast")
     }
-    found = stage.variables(outputs)
+    found = variables(outputs)
     assert (found["ECOMMERCE_LOAD_EVENTS_SCHEDULE"], found["ECOMMERCE_HAS_DELIVERY"]) == ("0 * * * *", "false")
 
 
@@ -121,13 +123,13 @@ def test_the_settings_of_a_stage_are_in_airflows_environment():
     ("region", "rpus", "good"), [("us-east-1", "4", True), ("sa-east-1", "4", None), ("sa-east-1", "8", True)]
 )
 def test_four_rpus_are_where_a_region_has_them(region, rpus, good):
-    assert stage._capacity(region, rpus).good is good
+    assert preflight._capacity(region, rpus).good is good
 
 
 def test_the_template_takes_the_capacities_that_there_are():
-    template = cfnlint.decode.decode(str(stage.TEMPLATES / "warehouse.yaml"))[0]
+    template = cfnlint.decode.decode(str(TEMPLATES / "warehouse.yaml"))[0]
     base = template["Parameters"]["RedshiftBaseCapacity"]
     assert [int(n) for n in base["AllowedValues"]] == [4, *range(8, 513, 8)]
     assert base["Default"] in base["AllowedValues"]
     assert boto3.session.Session().get_available_regions("redshift-serverless")  # the names above are of this list
-    assert set(boto3.session.Session().get_available_regions("redshift-serverless")) >= stage.HAS_4_RPUS
+    assert set(boto3.session.Session().get_available_regions("redshift-serverless")) >= preflight.HAS_4_RPUS

@@ -5,8 +5,9 @@ import botocore.session
 import pytest
 from typer.testing import CliRunner
 
-from infra import first_run
-from infra.first_run import QUESTIONS, REMOVALS
+from infra import first_run, questions
+from infra.first_run import REMOVALS
+from infra.questions import QUESTIONS
 from tests.conftest import PROJECT
 
 # What the local warehouse does not know, and says so: it has no blocks and no bill; and its one database has one COPY job of the
@@ -61,7 +62,7 @@ def test_the_local_cloud_is_asked_and_cleaned_up(cloud, monkeypatch):
     for name, value in cloud.user_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ECOMMERCE_PII_HMAC_KEY", raising=False)
-    monkeypatch.setattr(first_run, "COPY_JOB_SECONDS", 1)
+    monkeypatch.setattr(questions, "COPY_JOB_SECONDS", 1)
     words = [
         "--prefix",
         "first-run-test",

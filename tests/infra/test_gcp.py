@@ -6,8 +6,8 @@ import subprocess
 import pytest
 import yaml
 
-from infra.deploy import _of_bigquery
-from infra.stage import BigQuery
+from infra.airflow_environment import of_bigquery
+from infra.stage_file import BigQuery
 from tests.conftest import PROJECT
 
 SCRIPT = PROJECT / "infra" / "gcp" / "setup.sh"
@@ -50,11 +50,11 @@ def test_a_dry_run_prints_each_command_and_needs_no_gcloud():
 def test_what_it_prints_is_what_a_stage_takes():
     done = setup(*GOOD, "--dry-run", "--location", "EU")
     block = yaml.safe_load(done.stdout[done.stdout.index("bigquery:") :])["bigquery"]
-    found = _of_bigquery(BigQuery(**block).outputs())
+    found = of_bigquery(BigQuery(**block).outputs())
     assert found["ECOMMERCE_BIGQUERY_PROJECT"] == "my-project-1"
     assert found["ECOMMERCE_BIGQUERY_BUCKET"] == "my-project-1-ecommerce-dev-export"
     assert "workloadIdentityPools/ecommerce-dev-aws/providers/aws-account" in found["AIRFLOW_CONN_GCP_BIGQUERY"]
-    assert _of_bigquery({}) == {}
+    assert of_bigquery({}) == {}
 
 
 def test_with_the_transfer_service_its_number_is_printed_and_its_role_is_made_known():
@@ -72,7 +72,7 @@ def test_with_the_transfer_service_its_number_is_printed_and_its_role_is_made_kn
     outputs = BigQuery(**block).outputs() | {
         "TransferRoleArn": "arn:aws:iam::123456789012:role/ecommerce-google-transfer"
     }
-    assert _of_bigquery(outputs)["ECOMMERCE_BIGQUERY_TRANSFER_ROLE_ARN"] == outputs["TransferRoleArn"]
+    assert of_bigquery(outputs)["ECOMMERCE_BIGQUERY_TRANSFER_ROLE_ARN"] == outputs["TransferRoleArn"]
     assert "storagetransfer" not in setup(*GOOD, "--dry-run").stdout
 
 

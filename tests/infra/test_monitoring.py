@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 import cfnlint.decode
 import pytest
 
-from infra.deploy import TEMPLATES
+from infra.stacks import TEMPLATES
 from tests.conftest import PROJECT
 
 TOPIC = "arn:aws:sns:us-east-1:000000000000:ecommerce-alerts"

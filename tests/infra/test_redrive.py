@@ -7,7 +7,7 @@ import boto3
 import pytest
 from ecommerce_elt.errors import PermanentError
 
-from infra.deploy import package
+from infra.packages import package
 from infra.redrive import redrive
 
 BODY: list[str] = []  # of the message that the fixture sent

@@ -5,9 +5,9 @@ import pytest
 from ecommerce_elt.errors import PermanentError
 from typer.testing import CliRunner
 
-from infra import mwaa, stage
+from infra import mwaa, preflight, stage, stage_file
 from infra.cost import estimate
-from infra.deploy import STACKS
+from infra.stacks import STACKS, TEMPLATES
 from local.lifecycle import NOT_LOCAL
 from tests.conftest import PROJECT
 
@@ -25,7 +25,7 @@ def shop(cloud, monkeypatch, tmp_path):
     for name, value in cloud.user_environment().items():
         monkeypatch.setenv(name, value)
     monkeypatch.delenv("ECOMMERCE_PII_HMAC_KEY")
-    monkeypatch.setattr(stage, "STAGES", tmp_path)
+    monkeypatch.setattr(stage_file, "STAGES", tmp_path)
     monkeypatch.setattr(stage, "DEPLOYED", tmp_path / "deployed")
     (tmp_path / "shop.yaml").write_text(FILE.format(without=", ".join(NOT_LOCAL)))
 
@@ -83,13 +83,13 @@ def test_a_bucket_of_somebody_else_stops_before_anything_is_made(monkeypatch):
                 {"Error": {"Code": "403"}}, "HeadBucket"
             )
 
-    check = stage._bucket_is_free(S3(), "taken")
+    check = preflight._bucket_is_free(S3(), "taken")
     assert (check.good, check.found) == (False, "taken is somebody else's")
 
 
 @pytest.mark.parametrize(("version", "good"), [("3.0.6", False), ("3.3.1", None), ("3.2.1", None)])
 def test_an_airflow_that_the_dags_have_no_packages_for_is_refused(version, good):
-    check = stage._mwaa_version(boto3.session.Session(region_name="us-east-1"), version)
+    check = preflight._mwaa_version(boto3.session.Session(region_name="us-east-1"), version)
     # This boto3 lists versions up to 3.0.6: a newer one that lists ours makes it True.
     assert check.good in ({True, good} if good is None else {good})
     if check.good is not True:
@@ -99,26 +99,26 @@ def test_an_airflow_that_the_dags_have_no_packages_for_is_refused(version, good)
 def test_the_template_takes_the_versions_that_there_are_packages_for():
     import cfnlint.decode
 
-    template = cfnlint.decode.decode(str(stage.TEMPLATES / "orchestration.yaml"))[0]
+    template = cfnlint.decode.decode(str(TEMPLATES / "orchestration.yaml"))[0]
     version = template["Parameters"]["AirflowVersion"]
     assert version["AllowedValues"] == list(mwaa.REQUIREMENTS)
     assert version["Default"] == mwaa.DEFAULT
     assert {folder.name for folder in mwaa.FOLDER.iterdir() if folder.is_dir()} == set(mwaa.REQUIREMENTS)
 
 
-@pytest.mark.parametrize("name", [file.stem for file in (stage.TEMPLATES / "stages").glob("*.yaml")])
+@pytest.mark.parametrize("name", [file.stem for file in (TEMPLATES / "stages").glob("*.yaml")])
 def test_every_stage_names_what_is_there(name):
     import cfnlint.decode
 
-    found = stage.load_stage(name)
-    known = {p for s in STACKS for p in cfnlint.decode.decode(str(stage.TEMPLATES / f"{s}.yaml"))[0]["Parameters"]}
+    found = stage_file.load_stage(name)
+    known = {p for s in STACKS for p in cfnlint.decode.decode(str(TEMPLATES / f"{s}.yaml"))[0]["Parameters"]}
     assert set(found.parameters) <= known
     items = estimate(found.events_per_second, found.parameters, found.stacks, found.settings)
     assert sum(item.dollars for item in items) > 0
 
 
 def test_the_page_about_cost_says_what_the_estimate_says():
-    prod = stage.load_stage("prod")
+    prod = stage_file.load_stage("prod")
     items = estimate(prod.events_per_second, prod.parameters, prod.stacks, prod.settings)
     page = (PROJECT / "docs" / "cost.md").read_text()
     for item in items:
@@ -135,10 +135,10 @@ def test_the_page_about_cost_says_what_the_estimate_says():
     ],
 )
 def test_a_wrong_stage_is_said_to_be_wrong(text, says, monkeypatch, tmp_path):
-    monkeypatch.setattr(stage, "STAGES", tmp_path)
-    monkeypatch.setattr(stage, "PROJECT_DIR", tmp_path)
+    monkeypatch.setattr(stage_file, "STAGES", tmp_path)
+    monkeypatch.setattr(stage_file, "PROJECT_DIR", tmp_path)
     (tmp_path / "shop.yaml").write_text(text)
     with pytest.raises(PermanentError, match=says):
-        stage.load_stage("shop")
+        stage_file.load_stage("shop")
     with pytest.raises(PermanentError, match="there are shop"):
-        stage.load_stage("none")
+        stage_file.load_stage("none")

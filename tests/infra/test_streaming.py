@@ -1,14 +1,17 @@
 """The template as CloudFormation reads it, the package, and the deployment to the local cloud."""
 
+import io
 import json
 import re
 import sys
+import zipfile
 
 import boto3
 import cfnlint.decode
 import pytest
 
-from infra.deploy import FUNCTIONS, LAMBDAS, TEMPLATES, package, package_layer
+from infra.packages import FUNCTIONS, LAMBDAS, package, package_layer
+from infra.stacks import TEMPLATES
 
 
 @pytest.fixture(scope="module")
@@ -77,6 +80,15 @@ def test_personal_data_in_raw_ends(resources):
 def test_the_same_code_gives_the_same_package():
     assert package(LAMBDAS / "raw_writer") == package(LAMBDAS / "raw_writer")
     assert package_layer() == package_layer()
+
+
+@pytest.mark.parametrize("name", FUNCTIONS)
+def test_a_package_has_its_handler_at_the_top_and_every_module_that_is_imported(name):
+    with zipfile.ZipFile(io.BytesIO(package(LAMBDAS / name)[1])) as archive:
+        texts = {file: archive.read(file).decode() for file in archive.namelist()}
+    imported = {module for text in texts.values() for module in re.findall(r"^from (lambdas\S+) import", text, re.M)}
+    assert imported
+    assert texts.keys() == {"handler.py", *(f"{module.replace('.', '/')}.py" for module in imported)}
 
 
 def test_every_lambda_is_deployed_with_the_shared_layer_and_has_a_sample_event(resources):

@@ -1,16 +1,15 @@
-"""The Lambdas as AWS loads them: each with its own folder and the shared layer as it is packaged."""
+"""The Lambdas as AWS loads them: with the shared layer as it is packaged."""
 
-import importlib.util
 import io
 import sys
 import uuid
 import zipfile
+from importlib import import_module
 
 import boto3
 import pytest
 
-from infra.deploy import package_layer
-from tests.conftest import PROJECT
+from infra.packages import package_layer
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -24,35 +23,21 @@ def layer(tmp_path_factory):
     sys.path.remove(str(folder / "python"))
 
 
-def _module(path, name):
-    spec = importlib.util.spec_from_file_location(name, path)
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
-
-
 @pytest.fixture
-def logic_of(monkeypatch):
+def logic_of():
     """Returns the module `logic` of a Lambda."""
-
-    def load(name):
-        monkeypatch.delitem(sys.modules, "logic", raising=False)
-        return _module(PROJECT / "lambdas" / name / "logic.py", "logic")
-
-    yield load
-    sys.modules.pop("logic", None)
+    return lambda name: import_module(f"lambdas.{name}.logic")
 
 
 @pytest.fixture
-def handler_of(logic_of, monkeypatch):
+def handler_of(monkeypatch):
     """Returns the module `handler` of a Lambda, loaded with an environment of variables."""
 
     def load(name, **environment):
-        logic_of(name)
         for key, value in environment.items():
             monkeypatch.setenv(key, value)
-        return _module(PROJECT / "lambdas" / name / "handler.py", f"{name}_handler")
+        monkeypatch.delitem(sys.modules, f"lambdas.{name}.handler", raising=False)
+        return import_module(f"lambdas.{name}.handler")
 
     return load
 

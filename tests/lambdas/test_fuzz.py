@@ -247,22 +247,24 @@ def test_firehose_transform(payloads, logic_of):
     assert set(results) == {"Ok", "Dropped", "ProcessingFailed"}
 
 
-def test_ingest_api(payloads, logic_of):
+def test_ingest_api(payloads):
+    from ecommerce_events.callers import Caller
     from ecommerce_events.contracts import contracts
     from ecommerce_events.envelope import read_envelope
 
-    logic = logic_of("ingest_api")
+    from lambdas.ingest_api.items import json_items
+    from lambdas.ingest_api.logic import events_of
+    from lambdas.ingest_api.request import Asked, Refused
+
     taken = refused = 0
     statuses = set()
     for payload in payloads:
         for feed in (None, "purchases"):
-            asked = logic.Asked(logic.Caller("shop", frozenset({"send", "correct"})), feed)
+            asked = Asked(Caller("shop", frozenset({"send", "correct"})), feed)
             try:
                 text = payload.decode("utf-8")
-                events = logic.events_of(
-                    logic.json_items(text), asked, contracts(), datetime(2026, 1, 1, tzinfo=UTC)
-                ).events
-            except (logic.Refused, UnicodeDecodeError) as error:
+                events = events_of(json_items(text), asked, contracts(), datetime(2026, 1, 1, tzinfo=UTC)).events
+            except (Refused, UnicodeDecodeError) as error:
                 statuses.add(getattr(error, "status", 400))
                 refused += 1
                 continue

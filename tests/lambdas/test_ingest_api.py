@@ -231,18 +231,21 @@ def test_large_requests_are_split_for_the_stream(api, monkeypatch):
     assert (status, stream.calls, len(stream.stored)) == (202, 3, 12)
 
 
-def test_events_of_one_entity_share_a_partition_key_with_the_producer(logic_of):
+def test_events_of_one_entity_share_a_partition_key_with_the_producer(layer):
     from datetime import UTC, datetime
 
+    from ecommerce_events.callers import Caller
     from ecommerce_events.contracts import contracts
 
-    from producer.__main__ import _key
+    from lambdas.ingest_api.items import json_items
+    from lambdas.ingest_api.logic import events_of
+    from lambdas.ingest_api.request import Asked
+    from producer.events import partition_key
 
-    logic = logic_of("ingest_api")
     body = json.dumps([{"feed": "online_retail", "data": {h: "536365"}} for h in ("InvoiceNo", "Invoice", "InvoiceNo")])
-    asked = logic.Asked(logic.Caller("shop", frozenset({"send"})))
-    events = logic.events_of(logic.json_items(body), asked, contracts(), datetime.now(UTC)).events
-    assert {e.partition_key for e in events} == {_key("536365")}
+    asked = Asked(Caller("shop", frozenset({"send"})))
+    events = events_of(json_items(body), asked, contracts(), datetime.now(UTC)).events
+    assert {e.partition_key for e in events} == {partition_key("536365")}
 
 
 # -- CSV ------------------------------------------------------------------------------------------------------------

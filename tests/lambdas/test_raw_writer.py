@@ -187,18 +187,16 @@ def test_a_record_that_is_no_envelope_never_blocks_its_shard(writer, s3, bucket)
     assert sum(len(x) for x in stored(s3, bucket, "raw/").values()) == 20
 
 
-def test_a_poison_record_among_ten_thousand_lets_the_others_land(writer, s3, bucket, monkeypatch):
+def test_a_poison_record_among_ten_thousand_lets_the_others_land(writer, logic, s3, bucket, monkeypatch):
     """One record makes the function fail, whatever it is; halving finds it."""
-    import logic as loaded
-
-    real = loaded.parts_of
+    real = logic.parts_of
 
     def failing(payload, record):
         if b'"e6170"' in payload:
             raise MemoryError("the function died")
         return real(payload, record)
 
-    monkeypatch.setattr(loaded, "parts_of", failing)
+    monkeypatch.setattr(logic, "parts_of", failing)
     shard = shard_of(10_000)
     mapping = Mapping(writer.handler, maximum_retry_attempts=2)
     mapping.deliver(shard)

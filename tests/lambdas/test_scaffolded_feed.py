@@ -9,7 +9,7 @@ from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.scaffold.__main__ import app
 from typer.testing import CliRunner
 
-from infra.deploy import lambda_contract
+from infra.packages import lambda_contract
 from tests.conftest import PROJECT
 from tests.lambdas.test_ingest_api import api, post  # noqa: F401  # api is a fixture
 from tests.scaffold.shop import HEADER, file_of

@@ -7,7 +7,7 @@ from random import Random
 
 import pytest
 
-from infra.deploy import lambda_contract
+from infra.packages import lambda_contract
 from tests.support import dialect_cases
 from tests.support.cleaning_bench import clean, line, rules
 

@@ -44,7 +44,7 @@ from airflow.providers.amazon.aws.sensors.sqs import SqsSensor
 from airflow.providers.amazon.aws.transfers.redshift_to_s3 import RedshiftToS3Operator
 from airflow.providers.amazon.aws.transfers.s3_to_redshift import S3ToRedshiftOperator
 
-from infra.deploy import package
+from infra.packages import package
 from local.supervision import wait_for
 
 ACCOUNT = "000000000000"

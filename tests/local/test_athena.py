@@ -352,7 +352,7 @@ def test_answers_have_the_shapes_of_the_model(cloud, athena, questions, operatio
     }
     headers = {"X-Amz-Target": f"AmazonAthena.{operation}", "Content-Type": "application/x-amz-json-1.1"}
     body = arguments.get(operation, {"QueryExecutionId": query_id})
-    answer = httpx.post(cloud.glue_url, json=body, headers=headers)
+    answer = httpx.post(cloud.url("glue"), json=body, headers=headers)
     assert answer.status_code == 200, answer.text
     check_shape(athena.meta.service_model.operation_model(operation).output_shape, answer.json(), operation)
 

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from local.athena.query import Query, QueryFailed
+from local.athena.query import Query
+from local.athena.results import QueryFailed
 
 FILE = Path(__file__).with_name("athena_reference.txt")
 

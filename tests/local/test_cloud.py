@@ -9,25 +9,30 @@ import boto3
 import pytest
 from botocore.exceptions import EndpointConnectionError
 
-from infra.deploy import package
+from infra.packages import package
+from local.cloud.json_text import json_text
 from local.supervision import members, wait_for
 
 
 @pytest.fixture(scope="module")
-def cloud_module():
+def ministack():
+    """MiniStack can be imported, and so can what mends it; other tests import it with other settings."""
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"PERSIST_STATE": "0", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}.items():
             patch.setenv(name, value)
-        from local import cloud
-    yield cloud
-    for name in [n for n in sys.modules if n.startswith("ministack")]:
+        from local.cloud import mend  # noqa: F401
+    yield
+    for name in [n for n in sys.modules if n.startswith(("ministack", "local.cloud"))]:
         sys.modules.pop(name)
-    sys.modules.pop("local.cloud")
 
 
-def test_only_old_records_that_all_have_read_are_forgotten(cloud_module):
-    kinesis, lambdas = cloud_module.kinesis, cloud_module.lambda_svc
-    old, now = time.time() - cloud_module.KEPT_SECONDS - 60, time.time()
+def test_only_old_records_that_all_have_read_are_forgotten(ministack):
+    from ministack.services import kinesis
+    from ministack.services import lambda_svc as lambdas
+
+    from local.cloud.mappings import KEPT_SECONDS, forget_read_records
+
+    old, now = time.time() - KEPT_SECONDS - 60, time.time()
     records = [
         {"SequenceNumber": str(i), "ApproximateArrivalTimestamp": old if i < 6 else now, "Data": "", "PartitionKey": ""}
         for i in range(10)
@@ -46,7 +51,7 @@ def test_only_old_records_that_all_have_read_are_forgotten(cloud_module):
         "position": 7,
     }
 
-    cloud_module.forget_read_records()
+    forget_read_records()
 
     assert [r["SequenceNumber"] for r in records] == ["4", "5", "6", "7", "8", "9"]
     positions = {key[-1]: p["shard-0"] for key, p in lambdas._kinesis_positions._data.items()}
@@ -65,13 +70,17 @@ def test_only_old_records_that_all_have_read_are_forgotten(cloud_module):
         [],
     ],
 )
-def test_json_is_written_to_the_same_value(cloud_module, value):
+def test_json_is_written_to_the_same_value(value):
     for options in ({}, {"ensure_ascii": False}, {"sort_keys": True}):
-        text = cloud_module._json_text(value, **options)
+        text = json_text(value, **options)
         assert json.loads(text) == json.loads(json.dumps(value, **options))
 
 
-def test_an_item_has_the_size_that_ministack_gives_it(cloud_module):
+def test_an_item_has_the_size_that_ministack_gives_it(ministack):
+    from ministack.services import dynamodb
+
+    from local.cloud.tables import item_size
+
     item = {
         "Key": {"S": "ü" * 3},
         "é": {"S": "plain"},
@@ -82,14 +91,18 @@ def test_an_item_has_the_size_that_ministack_gives_it(cloud_module):
         "Wrong": {},
     }
     for name, value in item.items():
-        size = len(name.encode()) + cloud_module.dynamodb._attribute_value_size(value)
-        assert cloud_module._item_size({name: value}) == size, name
+        size = len(name.encode()) + dynamodb._attribute_value_size(value)
+        assert item_size({name: value}) == size, name
 
 
-def test_what_is_too_large_for_dynamodb_is_still_refused(cloud_module, monkeypatch):
-    dynamodb = cloud_module.dynamodb
-    monkeypatch.setattr(cloud_module, "_supervise", lambda: None)
-    cloud_module.mend()
+def test_what_is_too_large_for_dynamodb_is_still_refused(ministack, monkeypatch):
+    from ministack.services import dynamodb
+
+    from local.cloud import mappings
+    from local.cloud.mend import mend
+
+    monkeypatch.setattr(mappings, "supervise", lambda: None)
+    mend()
     dynamodb._create_table(
         {
             "TableName": "large",

@@ -14,7 +14,7 @@ import pytest
 from botocore.exceptions import ClientError
 from ecommerce_elt.warehouse.redshift import render
 
-from infra.deploy import package
+from infra.packages import package
 from local.firehose.sources import Journal
 from local.redshift.copy_from_s3 import parse_copy
 from local.redshift.copy_jobs import parse_create
@@ -497,7 +497,7 @@ def test_answers_have_the_shapes_of_the_service_model(pipe):
 
     def call(operation, **members):
         request = urllib.request.Request(
-            pipe.cloud.firehose_url, json.dumps(members).encode(), {"X-Amz-Target": f"Firehose_20150804.{operation}"}
+            pipe.cloud.url("firehose"), json.dumps(members).encode(), {"X-Amz-Target": f"Firehose_20150804.{operation}"}
         )
         with urllib.request.urlopen(request) as answer:
             check_shape(model.operation_model(operation).output_shape, json.loads(answer.read()), operation)
@@ -511,7 +511,7 @@ def test_answers_have_the_shapes_of_the_service_model(pipe):
 def test_the_template_defines_the_stream_that_is_there(cloud):
     client = boto3.client(
         "firehose",
-        endpoint_url=cloud.firehose_url,
+        endpoint_url=cloud.url("firehose"),
         region_name="us-east-1",
         aws_access_key_id="test",
         aws_secret_access_key="test",

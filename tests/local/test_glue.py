@@ -364,7 +364,7 @@ def test_a_search_whose_answer_is_not_published_is_refused(glue, searched, asked
 )
 def test_answers_have_the_shapes_of_the_model(cloud, glue, operation, arguments):
     headers = {"X-Amz-Target": f"AWSGlue.{operation}", "Content-Type": "application/x-amz-json-1.1"}
-    answer = httpx.post(cloud.glue_url, json=arguments, headers=headers)
+    answer = httpx.post(cloud.url("glue"), json=arguments, headers=headers)
     assert answer.status_code == 200, answer.text
     check_shape(glue.meta.service_model.operation_model(operation).output_shape, answer.json(), operation)
 

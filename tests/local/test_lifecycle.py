@@ -15,7 +15,8 @@ import pytest
 from rich.console import Console
 
 from local import lifecycle
-from local.demo import Observer
+from local.observer import Observer
+from local.services import DEFAULT_PORTS
 from local.stack import Stack
 from local.supervision import Supervisor, members, wait_for
 from tests.conftest import PROJECT, new_stack
@@ -56,7 +57,7 @@ def test_a_part_that_dies_is_restarted_and_shown(cloud):
     before = Supervisor(cloud).restarts().get("redshift", 0)
     redshift.kill()
     wait_for(lambda: Supervisor(cloud).restarts().get("redshift", 0) == before + 1, 10, "the restart in the log")
-    wait_for(lambda: lifecycle._answers(f"{cloud.redshift_url}/health"), 30, "redshift")
+    wait_for(lambda: lifecycle._answers(f"{cloud.url('redshift')}/health"), 30, "redshift")
     code, out, _ = command(cloud.state, "status")
     [line] = [text for text in out.splitlines() if text.strip().startswith("redshift")]
     assert line.split()[-1] == str(before + 1)
@@ -67,7 +68,7 @@ def test_everything_listens_on_loopback_only(cloud):
     pids = {p.pid for p in members(cloud)}
     listening = [c for c in psutil.net_connections("inet") if c.pid in pids and c.status == psutil.CONN_LISTEN]
     assert {c.laddr.ip for c in listening} == {"127.0.0.1"}
-    assert {c.laddr.port for c in listening} == set(cloud.ports.values()) - {cloud.airflow_port}
+    assert {c.laddr.port for c in listening} == {cloud.ports[s.name] for s in cloud.services if s.name != "airflow"}
 
 
 def test_a_taken_port_is_one_line_and_leaves_nothing(tmp_path):
@@ -104,7 +105,7 @@ class HalfStarted(BaseHTTPRequestHandler):
 def test_an_airflow_that_is_slow_to_answer_is_waited_for(tmp_path):
     with ThreadingHTTPServer(("127.0.0.1", 0), HalfStarted) as server:
         threading.Thread(target=server.serve_forever).start()
-        stack = Stack(tmp_path, airflow_port=server.server_port)
+        stack = Stack(tmp_path, DEFAULT_PORTS | {"airflow": server.server_port})
         assert lifecycle._has_dag(stack, "load_events") is False
         assert lifecycle._has_dag(stack, "load_events") is False
         with pytest.raises(lifecycle.CannotStart, match="dags/mine.py cannot be imported: NameError: no such name"):

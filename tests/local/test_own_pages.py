@@ -55,11 +55,11 @@ def test_who_is_served(headers, is_served):
 def ports(cloud):
     return [
         cloud.cloud_url,
-        cloud.redshift_url,
-        cloud.firehose_url,
-        cloud.dynamodb_url,
-        cloud.quicksight_url,
-        cloud.glue_url,
+        cloud.url("redshift"),
+        cloud.url("firehose"),
+        cloud.url("dynamodb"),
+        cloud.url("quicksight"),
+        cloud.url("glue"),
     ]
 
 
@@ -82,8 +82,8 @@ def test_bigquerys_emulators_refuse_them_too(tmp_path):
     google = Google(tmp_path)
     try:
         google.storage.bucket(google.where.bucket).blob("secret.txt").upload_from_string("names and phones")
-        objects = f"{google.stack.cloud_storage_url}/storage/v1/b/{google.where.bucket}/o"
-        queries = f"{google.stack.bigquery_url}/bigquery/v2/projects/{google.where.project}/queries"
+        objects = f"{google.stack.url('cloud-storage')}/storage/v1/b/{google.where.bucket}/o"
+        queries = f"{google.stack.url('bigquery')}/bigquery/v2/projects/{google.where.project}/queries"
         ask = {"query": "SELECT 'names and phones'", "useLegacySql": False}
         for headers in ({"Host": "evil.example"}, {"Origin": "http://evil.example"}, {"Sec-Fetch-Site": "cross-site"}):
             answers = [

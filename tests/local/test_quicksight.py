@@ -165,11 +165,11 @@ def test_refreshes_a_day_are_limited(account):
 def test_state_outlives_a_restart(account, observer):
     data_set = account.data_set("SELECT 1 AS n", {"n": "INTEGER"}, account.source())
     done = account.ingest(data_set)
-    again = QuickSight(account.service.state_file, ACCOUNT, observer.warehouse.client)
+    again = QuickSight(account.service.state.file, ACCOUNT, observer.warehouse.client)
     assert (
-        again.describe_ingestion({"AwsAccountId": ACCOUNT, "DataSetId": data_set, "IngestionId": done["IngestionId"]})[
-            "Ingestion"
-        ]["RowInfo"]["RowsIngested"]
+        again.ingestions.describe_ingestion(
+            {"AwsAccountId": ACCOUNT, "DataSetId": data_set, "IngestionId": done["IngestionId"]}
+        )["Ingestion"]["RowInfo"]["RowsIngested"]
         == 1
     )
     again.close()
@@ -225,11 +225,11 @@ def test_answers_have_the_shapes_of_the_service_model(account):
 
 
 def test_a_person_sees_a_data_set(cloud):
-    with urllib.request.urlopen(f"{cloud.quicksight_url}/data-sets/ecommerce-sales-trends") as answer:
+    with urllib.request.urlopen(f"{cloud.url('quicksight')}/data-sets/ecommerce-sales-trends") as answer:
         page = answer.read().decode()
     assert "mart.sales_daily" in page
     with pytest.raises(urllib.error.HTTPError) as raised:
-        urllib.request.urlopen(f"{cloud.quicksight_url}/data-sets/%3Cscript%3E")
+        urllib.request.urlopen(f"{cloud.url('quicksight')}/data-sets/%3Cscript%3E")
     assert raised.value.code == 404
     assert "<script>" not in raised.value.read().decode()
 

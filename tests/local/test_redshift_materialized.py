@@ -4,6 +4,7 @@ import contextlib
 
 import pytest
 
+from local.redshift import batch
 from local.redshift.engine import Engine
 from local.redshift.errors import SqlError
 
@@ -16,7 +17,9 @@ def engine(tmp_path):
 
 def run(session, *statements, one_transaction=True):
     results = []
-    session.run(statements, {}, one_transaction=one_transaction, on_result=lambda _, result: results.append(result))
+    batch.run(
+        session, statements, {}, one_transaction=one_transaction, on_result=lambda _, result: results.append(result)
+    )
     return results[-1].rows
 
 

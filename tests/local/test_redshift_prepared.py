@@ -4,7 +4,7 @@ import contextlib
 
 import pytest
 
-from local.redshift import dialect, session
+from local.redshift import batch, dialect, session
 from local.redshift.engine import Engine
 from local.redshift.errors import SqlError
 from local.redshift.prepared import prepared
@@ -47,7 +47,7 @@ def run(engine, sql, parameters):
     results = []
     one = engine.session()
     try:
-        one.run([sql], parameters, one_transaction=True, on_result=lambda _, result: results.append(result))
+        batch.run(one, [sql], parameters, one_transaction=True, on_result=lambda _, result: results.append(result))
     except SqlError as error:
         return str(error)
     finally:

@@ -4,6 +4,7 @@ import contextlib
 
 from ecommerce_elt.warehouse.tables import grant_access
 
+from local.redshift import batch
 from local.redshift.engine import Engine
 from tests.conftest import PROJECT
 
@@ -18,7 +19,9 @@ class Target:
 
     def run(self, statements, name=""):
         results = []
-        self.session.run(statements, {}, one_transaction=True, on_result=lambda _, result: results.append(result))
+        batch.run(
+            self.session, statements, {}, one_transaction=True, on_result=lambda _, result: results.append(result)
+        )
         return results
 
     def query(self, sql):

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 from local import shell
+from local.services import DEFAULT_PORTS
 from local.stack import Stack
 from tests.conftest import PROJECT
 
@@ -46,7 +47,7 @@ def services_of_the_product():
 @pytest.fixture
 def sh(tmp_path):
     """Runs a command in a shell that evaluated `make env`, and which was used with AWS before."""
-    stack = Stack(tmp_path / "state", cloud_port=4999)
+    stack = Stack(tmp_path / "state", DEFAULT_PORTS | {"cloud": 4999})
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text(CONFIG)
     before = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)} | BEFORE

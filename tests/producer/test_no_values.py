@@ -5,6 +5,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from typer.testing import CliRunner
 
 from producer import __main__ as producer
+from producer import sending
 from tests.plugins.test_no_values import FILES, GOOD, MARKS, marks_in
 
 
@@ -27,7 +28,7 @@ def parameters(said):
 
 
 def replay(monkeypatch, path, client, *flags):
-    monkeypatch.setattr(producer, "_client", lambda *_: client)
+    monkeypatch.setattr(sending, "_client", lambda *_: client)
     done = CliRunner().invoke(producer.app, ["replay", str(path), "--feed", "purchases", *flags])
     return done, done.output + done.stderr + str(done.exc_info)
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 from contextlib import contextmanager
-from dataclasses import replace
 from decimal import Decimal
 from types import SimpleNamespace
 
@@ -14,7 +13,9 @@ from ecommerce_elt.bigquery import tasks as bigquery_tasks
 from ecommerce_elt.bigquery.place import CLAIM, Place
 
 from local import google_cloud
-from local.stack import GOOGLE_PROJECT, Stack
+from local.lifecycle import _answers
+from local.services import DEFAULT_PORTS, GOOGLE_PROJECT
+from local.stack import Stack
 from local.supervision import wait_for
 from tests.conftest import free_ports
 
@@ -23,8 +24,8 @@ class Google:
     """The two emulators as processes, with the data sets and the bucket."""
 
     def __init__(self, folder):
-        ports = free_ports(2)
-        self.stack = replace(Stack(folder), bigquery_port=ports[0], cloud_storage_port=ports[1], extras=("bigquery",))
+        ports = dict(zip(("bigquery", "cloud-storage"), free_ports(2), strict=True))
+        self.stack = Stack(folder, DEFAULT_PORTS | ports, extras=("bigquery",))
         (folder / "bigquery").mkdir()
         self.log = (folder / "google.log").open("wb")
         self.processes = [
@@ -32,9 +33,10 @@ class Google:
             for command, more in google_cloud.commands(self.stack).values()
         ]
         try:
-            for part in google_cloud.PARTS:
-                wait_for(lambda part=part: google_cloud.answers(self.stack, part), 120, part)
-            urls = (self.stack.bigquery_url, self.stack.cloud_storage_url)
+            for service in (service for service in self.stack.services if service.extra):
+                url = self.stack.url(service.name) + service.health
+                wait_for(lambda url=url: _answers(url), 120, service.name)
+            urls = (self.stack.url("bigquery"), self.stack.url("cloud-storage"))
             self.bigquery, self.storage = google_cloud.clients(*urls)
             google_cloud.deploy(self.bigquery, self.storage, self.stack.google_bucket)
         except BaseException:

@@ -1,4 +1,7 @@
-"""Date and time functions. Source: Redshift Developer Guide, "Date and time functions"."""
+"""Date and time functions. Source: Redshift Developer Guide, "Date and time functions".
+
+The module is long because it is a table: each function rewrites one of Redshift's, and FUNCTIONS names all of them.
+"""
 
 from __future__ import annotations
 

@@ -6,7 +6,7 @@ import struct
 from collections.abc import Sequence
 
 from local.redshift.catalog import Column
-from local.redshift.wire.values import TypeOf
+from local.redshift.wire.values import TEXT, TypeOf
 
 PROTOCOL_3 = 3 << 16
 SSL_REQUEST = 80877103
@@ -118,3 +118,18 @@ def command_complete(tag: str) -> bytes:
 def error(severity: str, state: str, text: str, position: str = "") -> bytes:
     fields = {b"S": severity, b"C": state, b"M": text, **({b"P": position} if position else {})}
     return message(b"E", b"".join(code + _text(value) for code, value in fields.items()) + b"\0")
+
+
+def formats(given: Sequence[int], count: int) -> list[int]:
+    """Returns the format of each value (PostgreSQL documentation, 54.7, Bind).
+
+    A client sends one format for all values, one for each, or none, which means text.
+
+    Raises:
+        ProtocolError: The client sent another number of formats.
+    """
+    if len(given) <= 1:
+        return [given[0] if given else TEXT] * count
+    if len(given) != count:
+        raise ProtocolError(f"{len(given)} format codes for {count} values")
+    return list(given)

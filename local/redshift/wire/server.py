@@ -70,6 +70,6 @@ class _Handler(socketserver.BaseRequestHandler):
         finally:
             del self.server.connections[connection.id]
             with contextlib.suppress(OSError):  # a client that is gone needs no end of TLS
-                if isinstance(connection.socket, ssl.SSLSocket):
-                    connection.socket.unwrap()
-            connection.socket.close()
+                if isinstance(connection.channel.socket, ssl.SSLSocket):
+                    connection.channel.socket.unwrap()
+            connection.channel.socket.close()

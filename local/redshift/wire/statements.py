@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from sqlglot.tokenizer_core import TokenType
@@ -219,3 +219,47 @@ def _arguments(text: str) -> list[str]:
             found.append(text[start : token.start].strip())
             start = token.end + 1
     return [*found, text[start:].strip()] if text.strip() else []
+
+
+def with_values(sql: str, types: Sequence[str], command: ExecutePrepared) -> str:
+    """Returns a prepared statement with the values of EXECUTE, each cast to the type that PREPARE gave its parameter.
+
+    Raises:
+        SqlError: EXECUTE has another number of values.
+    """
+    wanted = parameter_count(sql)
+    if wanted != len(command.values):
+        raise SqlError(
+            f'ERROR: wrong number of parameters for prepared statement "{command.name}": '
+            f"expected {wanted} parameters but got {len(command.values)}"
+        )
+
+    def value_of(number: int) -> str:
+        given = command.values[number - 1]
+        return f"CAST(({given}) AS {types[number - 1]})" if number <= len(types) else f"({given})"
+
+    return bound(sql, value_of)
+
+
+def command_tag(words: Sequence[str]) -> str:
+    """Returns the command tag (that of SELECT in PostgreSQL 8.0 has no number of rows)."""
+    match [*words, "", "", ""]:
+        case [("SELECT" | "WITH" | "VALUES"), *_]:
+            return "SELECT"
+        case ["CREATE", ("TEMP" | "TEMPORARY" | "LOCAL"), *_]:
+            return "CREATE TABLE"
+        case ["CREATE", "OR", "REPLACE", kind, *_]:
+            return f"CREATE {kind}"
+        case ["TRUNCATE", *_]:
+            return "TRUNCATE TABLE"
+        case [("CREATE" | "DROP" | "ALTER") as verb, kind, *_]:
+            return f"{verb} {kind}"
+        case ["LOCK", *_]:
+            return "LOCK TABLE"
+        case ["END", *_]:
+            return "COMMIT"
+        case ["ABORT", *_]:
+            return "ROLLBACK"
+        case ["START", *_]:
+            return "START TRANSACTION"
+    return words[0]

@@ -1,8 +1,15 @@
-"""SQLSTATE codes of the engine's errors, by which drivers choose their exceptions (PostgreSQL documentation, appendix A)."""
+"""Errors for the client, with the SQLSTATE by which drivers choose their exceptions: PostgreSQL documentation, appendix A."""
 
 from __future__ import annotations
 
+import logging
 import re
+
+from local.redshift.copy_from_s3 import LoadError
+from local.redshift.errors import SqlError
+from local.redshift.wire.messages import ProtocolError
+
+log = logging.getLogger(__name__)
 
 _STATES = [
     (r"current transaction is aborted", "25P02"),
@@ -35,3 +42,17 @@ _STATES = [
 
 def state_of(text: str) -> str:
     return next((state for pattern, state in _STATES if re.search(pattern, text)), "XX000")
+
+
+def told(error: Exception) -> SqlError | LoadError:
+    """Returns the error to send to the client. Unexpected errors are sent, too, and logged.
+
+    Raises:
+        ProtocolError, OSError: The error cannot be sent to the client.
+    """
+    if isinstance(error, SqlError | LoadError):
+        return error
+    if isinstance(error, ProtocolError | OSError):
+        raise error
+    log.error("a statement failed within the stand-in", exc_info=error)
+    return SqlError(f"ERROR: internal error of the stand-in: {error!r}")

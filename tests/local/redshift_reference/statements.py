@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from weakref import WeakKeyDictionary
 
+from local.redshift import batch
 from local.redshift.api import as_text
 from local.redshift.engine import Engine
 from local.redshift.errors import SqlError
@@ -107,7 +108,9 @@ def problem(engine: Engine, statement: Statement) -> str | None:
     results: list[object] = []
     session = engine.session()
     try:
-        session.run([statement.sql], {}, one_transaction=True, on_result=lambda _, result: results.append(result))
+        batch.run(
+            session, [statement.sql], {}, one_transaction=True, on_result=lambda _, result: results.append(result)
+        )
     except SqlError as error:
         said = str(error)
         if statement.refused:

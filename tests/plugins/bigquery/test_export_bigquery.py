@@ -195,7 +195,7 @@ def test_googles_clients_read_what_was_exported(exporter):
     arrow = export.google.bigquery.query(sql).to_arrow(create_bqstorage_client=False)
     assert str(arrow.schema.field("net_revenue").type) == "decimal128(38, 9)"
     # As `bq query` asks: jobs.query of the REST API.
-    url = f"{export.google.stack.bigquery_url}/bigquery/v2/projects/{export.google.where.project}/queries"
+    url = f"{export.google.stack.url('bigquery')}/bigquery/v2/projects/{export.google.where.project}/queries"
     answer = httpx.post(url, json={"query": sql, "useLegacySql": False}, timeout=60).raise_for_status().json()
     assert (answer["totalRows"], answer["rows"][0]["f"][0]["v"]) == ("4", "2010-12-01")
 

@@ -11,7 +11,7 @@ from ecommerce_elt.bigquery import google_clients
 from ecommerce_elt.errors import PermanentError
 from google.auth.credentials import AnonymousCredentials
 
-from infra.deploy import _of_bigquery
+from infra.airflow_environment import of_bigquery
 
 OUTPUTS = {
     "BigqueryProject": "my-project-1",
@@ -54,7 +54,7 @@ class Google:
 
 
 def extra():
-    return json.loads(_of_bigquery(OUTPUTS)["AIRFLOW_CONN_GCP_BIGQUERY"])["extra"]
+    return json.loads(of_bigquery(OUTPUTS)["AIRFLOW_CONN_GCP_BIGQUERY"])["extra"]
 
 
 def connected(monkeypatch, extra_dejson):

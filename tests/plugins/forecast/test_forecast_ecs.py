@@ -20,7 +20,7 @@ from ecommerce_elt.forecast import operators as forecast_operators
 from ecommerce_elt.forecast import tasks as forecast_tasks
 from ecommerce_elt.settings import Settings
 
-from infra.deploy import _of_forecast
+from infra.airflow_environment import of_forecast
 from tests.conftest import PROJECT
 
 ARN = "arn:aws:ecs:us-east-1:000000000000:"
@@ -39,7 +39,7 @@ RUN = "scheduled__2026-01-02T04:00:00+00:00"
 @pytest.fixture
 def operator(monkeypatch):
     connection = {"AIRFLOW_CONN_AWS_FORECAST": "aws://forecast:local@/?region_name=us-east-1"}
-    for name, value in {**_of_forecast(OUTPUTS), **connection, "ECOMMERCE_BUCKET": BUCKET}.items():
+    for name, value in {**of_forecast(OUTPUTS), **connection, "ECOMMERCE_BUCKET": BUCKET}.items():
         monkeypatch.setenv(name, value)
     monkeypatch.setattr(forecast_operators, "settings", Settings)
     return forecast_operators.forecast_operator(task_id="forecast", aws_conn_id="aws_forecast")
@@ -171,7 +171,7 @@ def test_with_a_task_the_environment_of_this_machine_is_not_asked_for(monkeypatc
 
 @pytest.mark.parametrize(
     ("settings", "expected"),
-    [({}, "ForecastOperator"), (_of_forecast(OUTPUTS), "EcsForecastOperator")],
+    [({}, "ForecastOperator"), (of_forecast(OUTPUTS), "EcsForecastOperator")],
     ids=["this_machine", "ecs"],
 )
 def test_the_dag_with_and_without_a_task_definition(settings, expected):

@@ -201,7 +201,7 @@ def test_a_replay_gives_the_ids_of_the_landed_file(land, tmp_path, monkeypatch, 
     landed = land(body, "landing/online_retail/x.csv", Flags(identity=identity))
     (tmp_path / "x.csv").write_bytes(body)
     sink = ListSink()
-    monkeypatch.setattr(producer, "_sink", lambda *_, **__: lambda on_sent: sink)
+    monkeypatch.setattr(producer, "open_sink_of", lambda *_, **__: lambda on_sent: sink)
     arguments = ["replay", str(tmp_path / "x.csv"), *(["--identity", identity] if identity else [])]
     done = CliRunner().invoke(producer.app, arguments)
     assert done.exit_code == 0, done.output

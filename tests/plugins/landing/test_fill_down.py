@@ -207,8 +207,8 @@ def test_the_producer_says_what_it_filled(tmp_path, monkeypatch):
     shopify = load_contract(READY / "shopify_orders.yaml")
     monkeypatch.setattr(command_line, "load_contracts", lambda _: {"shopify_orders": shopify})
     sent = []
-    monkeypatch.setattr(command_line, "_sink", lambda *_, **__: None)
-    monkeypatch.setattr(command_line, "_send", lambda records, *_, **__: sent.extend(records))
+    monkeypatch.setattr(command_line, "open_sink_of", lambda *_, **__: None)
+    monkeypatch.setattr(command_line, "send", lambda records, *_, **__: sent.extend(records))
     (tmp_path / "orders_export.csv").write_bytes(shop_files.shopify())
     result = CliRunner().invoke(
         command_line.app, ["replay", str(tmp_path / "orders_export.csv"), "--feed", "shopify_orders"]

@@ -260,7 +260,7 @@ def test_a_restarted_redshift_is_a_transient_error(lake, cloud):
     supervisor = Supervisor(cloud)
     submitted = lake.client.execute_statement(WorkgroupName="ecommerce", Database="ecommerce", Sql="SELECT 1")
     supervisor.restart("redshift")
-    wait_for(lambda: _answers(f"{cloud.redshift_url}/health"), 30, "redshift")
+    wait_for(lambda: _answers(f"{cloud.url('redshift')}/health"), 30, "redshift")
     with pytest.raises(TransientError, match="no longer knows it"):
         lake.observer.warehouse.wait(submitted["Id"])
 
@@ -484,7 +484,7 @@ def test_killing_redshift_in_the_middle_of_a_load_leaves_nothing_half_done(lake,
     [redshift] = [p for p in members(cloud) if "local.redshift" in p.cmdline()]
     redshift.kill()
     thread.join()
-    wait_for(lambda: _answers(f"{cloud.redshift_url}/health"), 30, "redshift")
+    wait_for(lambda: _answers(f"{cloud.url('redshift')}/health"), 30, "redshift")
     assert len(lake.rows()) in {0, 20_000}
     assert lake.load(batch) == {"accepted": 20_000, "clean": 20_000, "quarantined": 0, "duplicates": 0}
     assert len(lake.rows()) == 20_000
