@@ -29,8 +29,8 @@ def raw_object(data: Path, folder: Path) -> Path:
     """Writes the file's events as one raw object, as replay and raw_writer would."""
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.feeds.events import envelope, event_ids
-    from ecommerce_elt.landing.flags import Flags
-    from ecommerce_elt.landing.tabular import TabularFile
+    from ecommerce_elt.readers.flags import Flags
+    from ecommerce_elt.readers.tabular import TabularFile
     from ecommerce_elt.settings import PROJECT_DIR
 
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())

@@ -149,7 +149,7 @@ def _step(step: str) -> None:
     from ecommerce_elt.cleaning import cleaner
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.landing import conversion
-    from ecommerce_elt.landing.flags import Flags
+    from ecommerce_elt.readers.flags import Flags
     from ecommerce_elt.settings import settings
 
     s3, config = boto3.client("s3"), settings()
@@ -181,9 +181,9 @@ def _load_shares(data: Path) -> None:
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.feeds.events import envelope, event_ids
     from ecommerce_elt.lake.publish import publish_batch
-    from ecommerce_elt.landing.flags import Flags
-    from ecommerce_elt.landing.tabular import TabularFile
     from ecommerce_elt.load import transaction as load_transaction
+    from ecommerce_elt.readers.flags import Flags
+    from ecommerce_elt.readers.tabular import TabularFile
     from ecommerce_elt.settings import settings
     from ecommerce_elt.warehouse import redshift
 

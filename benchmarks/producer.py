@@ -62,7 +62,7 @@ class Bucket:
 def land(path: Path) -> int:
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.landing.conversion import land_file
-    from ecommerce_elt.landing.flags import Flags
+    from ecommerce_elt.readers.flags import Flags
     from ecommerce_elt.settings import PROJECT_DIR, settings
 
     key = f"landing/{FEED}/{path.name}"
@@ -155,8 +155,8 @@ def bare_loop(data: Path, url: str) -> float:
     import boto3
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.feeds.events import envelope, event_ids
-    from ecommerce_elt.landing.flags import Flags
-    from ecommerce_elt.landing.tabular import TabularFile
+    from ecommerce_elt.readers.flags import Flags
+    from ecommerce_elt.readers.tabular import TabularFile
     from ecommerce_elt.settings import PROJECT_DIR
 
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())

@@ -44,8 +44,8 @@ def _records(data: Path, part: int) -> list[dict]:
     """Returns a share of the file's first lines as a mapping hands them over."""
     from ecommerce_elt.feeds.contracts import load_contracts
     from ecommerce_elt.feeds.events import envelope
-    from ecommerce_elt.landing.flags import Flags
-    from ecommerce_elt.landing.tabular import TabularFile
+    from ecommerce_elt.readers.flags import Flags
+    from ecommerce_elt.readers.tabular import TabularFile
 
     source = TabularFile(data, load_contracts(PROJECT_DIR / "include/feeds")[FEED], Flags())
     rows = itertools.islice(source.rows(source.survey()), LINES)

@@ -13,9 +13,9 @@ import typer
 from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
-from ecommerce_elt.landing.readings import read_files
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.readings import read_files
 from ecommerce_elt.settings import PROJECT_DIR
 from more_itertools import interleave_longest
 

@@ -11,7 +11,7 @@ from typing import NoReturn
 
 import typer
 from ecommerce_elt.errors import without_values
-from ecommerce_elt.landing.readings import Reading
+from ecommerce_elt.readers.readings import Reading
 from rich.console import Console
 from rich.progress import (
     BarColumn,

@@ -13,8 +13,8 @@ import orjson
 from ecommerce_elt.batches.manifests import UNREADABLE
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.events import Envelopes, envelope, event_ids
-from ecommerce_elt.landing.blocks import BLOCK_ROWS
 from ecommerce_elt.landing.identity import FileIdentity
+from ecommerce_elt.readers.blocks import BLOCK_ROWS
 
 from producer.console import err
 from producer.simulate import simulated

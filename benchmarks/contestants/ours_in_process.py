@@ -11,8 +11,8 @@ from ecommerce_elt.cleaning import cleaner
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.landing import conversion, reports
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
+from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.settings import settings
 from ecommerce_elt.warehouse import redshift
 

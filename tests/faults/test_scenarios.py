@@ -12,8 +12,8 @@ import pytest
 from ecommerce_elt.batches.manifests import objects_in_notification
 from ecommerce_elt.lake.publish import publish_batch
 from ecommerce_elt.landing import conversion
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
+from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.reconcile import arrivals
 from ecommerce_elt.reconcile.days import reconcile_days
 from ecommerce_elt.reconcile.hours import reconcile_hours

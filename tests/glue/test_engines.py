@@ -20,8 +20,8 @@ from ecommerce_elt.batches.raw_records import EVENTS, _events_of
 from ecommerce_elt.cleaning.cleaner import clean_batch
 from ecommerce_elt.cleaning.spark_sql import BLANKS, spark_cleaning
 from ecommerce_elt.feeds.events import envelope, event_ids
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 
 from local.supervision import wait_for
 from producer.simulate import simulated

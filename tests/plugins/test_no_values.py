@@ -22,8 +22,8 @@ import pytest
 from ecommerce_elt.batches import raw_records
 from ecommerce_elt.cleaning.cleaner import run_cleaning
 from ecommerce_elt.errors import PermanentError, WithheldError, printable, redacted, values_withheld, without_values
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 from ecommerce_elt.warehouse.redshift import Warehouse
 from python_calamine import CalamineError
 from structlog.tracebacks import ExceptionDictTransformer

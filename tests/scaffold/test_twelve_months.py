@@ -8,8 +8,8 @@ from ecommerce_elt.cleaning.cleaner import clean_batch
 from ecommerce_elt.feeds import sales
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing import conversion
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import transaction as load_transaction
+from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.scaffold.__main__ import app
 from ecommerce_elt.warehouse import tables as warehouse_tables
 from typer.testing import CliRunner

@@ -2,8 +2,8 @@
 
 from datetime import UTC, datetime
 
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 
 INVOICE_HEADER = [
     "InvoiceNo",

@@ -10,7 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from ecommerce_elt.feeds.events import ID_BYTES, Envelopes
-from ecommerce_elt.landing.blocks import Block, TimedColumns
+from ecommerce_elt.readers.blocks import Block, TimedColumns
 
 _MARK = "\x7f"  # JSON does not escape it
 

@@ -24,11 +24,11 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.landing import reports
 from ecommerce_elt.landing.files import LANDING, LandedFile, feed_of
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import IdentityEngine
 from ecommerce_elt.landing.landed import Landed, LandedGroup, LandedPart
 from ecommerce_elt.landing.raw_objects import RawObjectWriter, WrittenObject
-from ecommerce_elt.landing.readings import read_files
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.readings import read_files
 from ecommerce_elt.settings import Settings
 
 log = logging.getLogger(__name__)

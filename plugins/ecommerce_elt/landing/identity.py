@@ -34,12 +34,12 @@ from ecommerce_elt.cleaning.typing_sql import CANONICAL_TIME, canonical_sql
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Column, Contract
 from ecommerce_elt.feeds.events import ID_BYTES, Envelopes, event_ids_of, joined_uuid5
-from ecommerce_elt.landing.blocks import Block, TimedColumns
 from ecommerce_elt.landing.column_events import ColumnEnvelopes, as_rows
-from ecommerce_elt.landing.columns import Columns
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.survey import Survey
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.blocks import Block, TimedColumns
+from ecommerce_elt.readers.columns import Columns
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.survey import Survey
+from ecommerce_elt.readers.tabular import TabularFile
 
 log = logging.getLogger(__name__)
 

@@ -22,11 +22,11 @@ from isal import igzip
 from ecommerce_elt.batches.manifests import RawObject
 from ecommerce_elt.feeds.events import Envelopes
 from ecommerce_elt.landing.files import LandedFile
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity, IdentityEngine
 from ecommerce_elt.landing.landed import LandedPart
-from ecommerce_elt.landing.packed import PackedFile
-from ecommerce_elt.landing.readings import Reading
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.packed import PackedFile
+from ecommerce_elt.readers.readings import Reading
 from ecommerce_elt.settings import Settings
 
 log = logging.getLogger(__name__)

@@ -18,12 +18,12 @@ from ecommerce_elt.batches.manifests import Manifest, read_manifest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.lake.publish import known_by_object
 from ecommerce_elt.landing.files import LandedFile
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.landed import Landed, LandedGroup, LandedPart
-from ecommerce_elt.landing.open_questions import OpenQuestionError
 from ecommerce_elt.landing.raw_objects import lines_of
-from ecommerce_elt.landing.readings import MembersError
 from ecommerce_elt.load.known_rows import read_counts
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.open_questions import OpenQuestionError
+from ecommerce_elt.readers.readings import MembersError
 from ecommerce_elt.settings import Settings
 
 REPORTED_LINES = 1000

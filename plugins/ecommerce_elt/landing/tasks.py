@@ -18,12 +18,12 @@ from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
 from ecommerce_elt.landing import conversion, replacement_batches, replacing, reports
 from ecommerce_elt.landing import files as landing_files
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.landed import LandedGroup
 from ecommerce_elt.load import invoice_items, known_rows
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.load.known_rows import OnKnown
 from ecommerce_elt.load.tasks import load_batch
+from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.settings import Settings, settings
 
 log = logging.getLogger(__name__)

@@ -19,7 +19,7 @@ import typer
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds import feed_sql
 from ecommerce_elt.feeds.contracts import NAME, load_contract, load_contracts, normalise_header
-from ecommerce_elt.landing.flags import Flags
+from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.scaffold import made_up
 from ecommerce_elt.scaffold.contract_file import ContractFile, contract_of, order_of, roles_of, singular
 from ecommerce_elt.scaffold.sales import is_currency, sale_of

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 import re
 
-from ecommerce_elt.landing.dates import is_time
+from ecommerce_elt.readers.dates import is_time
 from ecommerce_elt.scaffold import words
 from ecommerce_elt.scaffold.values import Found, Values
 

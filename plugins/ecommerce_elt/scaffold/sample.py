@@ -19,14 +19,14 @@ import orjson
 
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Column, Contract, normalise_header
-from ecommerce_elt.landing.dates import is_time
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.json_records import JsonRecords
-from ecommerce_elt.landing.open_questions import NAMES_SHOWN, OpenQuestionError
-from ecommerce_elt.landing.packed import Archive, PackedFile
-from ecommerce_elt.landing.readings import Reading, read_files
-from ecommerce_elt.landing.surroundings import LIKE_A_NUMBER
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.dates import is_time
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.json_records import JsonRecords
+from ecommerce_elt.readers.open_questions import NAMES_SHOWN, OpenQuestionError
+from ecommerce_elt.readers.packed import Archive, PackedFile
+from ecommerce_elt.readers.readings import Reading, read_files
+from ecommerce_elt.readers.surroundings import LIKE_A_NUMBER
+from ecommerce_elt.readers.tabular import TabularFile
 from ecommerce_elt.scaffold import words
 from ecommerce_elt.scaffold.people import mark_personal
 from ecommerce_elt.scaffold.values import Found, Values
@@ -153,7 +153,7 @@ def _head(path: Path, flags: Flags, folder: Path, limits: FileLimits) -> _Head:
 
 def _head_of_records(source: PackedFile, flags: Flags, limits: FileLimits) -> _Head:
     if source.kind == "parquet":
-        from ecommerce_elt.landing.parquet_records import parquet_records
+        from ecommerce_elt.readers.parquet_records import parquet_records
 
         records: Iterator[tuple[int, dict[str, Any]]] = parquet_records(source.unpacked, source.name, limits)
     else:

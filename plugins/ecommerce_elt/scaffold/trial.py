@@ -16,8 +16,8 @@ from ecommerce_elt.cleaning.cleaner import run_cleaning
 from ecommerce_elt.cleaning.engine import engine_of
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.events import Envelopes
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.readings import read_files
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.readings import read_files
 from ecommerce_elt.settings import PROJECT_DIR, Settings
 
 SENT_AT = "2026-01-01T00:00:00Z"

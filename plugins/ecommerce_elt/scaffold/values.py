@@ -11,10 +11,10 @@ from typing import Any
 from ecommerce_elt.cleaning.value_sql import BOOLEAN
 from ecommerce_elt.feeds.contracts import MISSING, Column
 from ecommerce_elt.feeds.dialects import DAMAGED, DECIMAL, EPOCH_DIGITS, INTEGER, OTHER_FORMATS, TIME, rewrites
-from ecommerce_elt.landing.dates import DateEvidence, is_time
-from ecommerce_elt.landing.decimal_marks import MarkEvidence
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.open_questions import OpenQuestionError
+from ecommerce_elt.readers.dates import DateEvidence, is_time
+from ecommerce_elt.readers.decimal_marks import MarkEvidence
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.open_questions import OpenQuestionError
 from ecommerce_elt.scaffold import words
 
 STRAY_SHARE = 0.01  # largest share of values of another type; they are reported and will be rejected

@@ -14,8 +14,8 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import event_ids
 from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing.files import LandedFile, new_files
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.landed import LandedGroup
+from ecommerce_elt.readers.flags import Flags
 from typer.testing import CliRunner
 
 from producer import __main__ as producer

@@ -15,10 +15,10 @@ import openpyxl
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract
-from ecommerce_elt.landing.blocks import BLOCK_ROWS
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity, IdentityEngine, identity_columns
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.blocks import BLOCK_ROWS
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from ecommerce_elt.batches import manifests
 from ecommerce_elt.landing import conversion, raw_objects
-from ecommerce_elt.landing.flags import Flags
+from ecommerce_elt.readers.flags import Flags
 
 from tests.support.file_formats import HEADER, as_csv, as_lines, as_records
 from tests.support.landed_files import ROWS, events

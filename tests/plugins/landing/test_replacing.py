@@ -17,8 +17,8 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing import conversion, replacing, reports
 from ecommerce_elt.landing import tasks as landing_tasks
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import tasks as load_tasks
+from ecommerce_elt.readers.flags import Flags
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st

@@ -15,8 +15,8 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import event_ids
 from ecommerce_elt.landing import reports
 from ecommerce_elt.landing.files import LandedFile
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.landed import LandedGroup
+from ecommerce_elt.readers.flags import Flags
 
 from tests.support.file_formats import as_csv
 from tests.support.landed_files import INVOICE_LINES, ROWS, clean, report, small

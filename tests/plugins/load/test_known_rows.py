@@ -14,10 +14,10 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing import tasks as landing_tasks
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.load import known_rows
 from ecommerce_elt.load import tasks as load_tasks
 from ecommerce_elt.load import transaction as load_transaction
+from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.warehouse import tables as warehouse_tables
 
 from tests.conftest import PROJECT

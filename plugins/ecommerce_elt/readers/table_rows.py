@@ -6,9 +6,9 @@ from bisect import bisect_left
 from collections.abc import Sequence
 from typing import Any, TypeGuard
 
-from ecommerce_elt.landing.columns import Columns
-from ecommerce_elt.landing.decimal_marks import Mark, with_point
-from ecommerce_elt.landing.surroundings import is_strange
+from ecommerce_elt.readers.columns import Columns
+from ecommerce_elt.readers.decimal_marks import Mark, with_point
+from ecommerce_elt.readers.surroundings import is_strange
 
 Rows = tuple[list[int], list[Any]]  # the line of each row, and its values
 SomeRows = Columns | Rows

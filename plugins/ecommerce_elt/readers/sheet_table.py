@@ -11,11 +11,11 @@ from functools import lru_cache
 from typing import Any
 
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.landing.headers import HEADER_ROWS, Candidate, Headers
-from ecommerce_elt.landing.open_questions import NAMES_SHOWN, OpenQuestionError
-from ecommerce_elt.landing.surroundings import is_blank
-from ecommerce_elt.landing.table_rows import SomeRows
-from ecommerce_elt.landing.workbooks import Workbook
+from ecommerce_elt.readers.headers import HEADER_ROWS, Candidate, Headers
+from ecommerce_elt.readers.open_questions import NAMES_SHOWN, OpenQuestionError
+from ecommerce_elt.readers.surroundings import is_blank
+from ecommerce_elt.readers.table_rows import SomeRows
+from ecommerce_elt.readers.workbooks import Workbook
 
 
 @dataclass(frozen=True)

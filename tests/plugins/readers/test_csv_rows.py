@@ -6,8 +6,8 @@ import tempfile
 from pathlib import Path
 
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 from hypothesis import given
 from hypothesis import strategies as st
 

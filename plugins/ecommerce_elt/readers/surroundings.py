@@ -19,8 +19,8 @@ from typing import Any
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Column
 from ecommerce_elt.feeds.dialects import DECIMAL, rewrites
-from ecommerce_elt.landing.dates import is_time
-from ecommerce_elt.landing.decimal_marks import Mark, with_point
+from ecommerce_elt.readers.dates import is_time
+from ecommerce_elt.readers.decimal_marks import Mark, with_point
 
 LISTED_LINES = 100  # listed for each kind
 SKIPPED_MAX = 1_000_000  # repeated headers, totals and blank rows, whose line numbers are kept

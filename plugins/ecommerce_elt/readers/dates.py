@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, timezone
 from functools import lru_cache
 
-from ecommerce_elt.landing.open_questions import OpenQuestionError
+from ecommerce_elt.readers.open_questions import OpenQuestionError
 
 _DATE = re.compile(
     r"^\s*(?P<a>\d{1,4}|[A-Za-z]{3,9})\s*[-/. ]\s*(?P<b>\d{1,2}|[A-Za-z]{3,9})\s*[-/., ]\s*(?P<c>\d{1,4})"

@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.landing.csv_rows import DELIMITERS, CharCounter, CsvDialect, RowReader, blocks_of_text
-from ecommerce_elt.landing.file_text import FileText
-from ecommerce_elt.landing.headers import HEADER_ROWS, Candidate, Headers
-from ecommerce_elt.landing.table_rows import SomeRows
+from ecommerce_elt.readers.csv_rows import DELIMITERS, CharCounter, CsvDialect, RowReader, blocks_of_text
+from ecommerce_elt.readers.file_text import FileText
+from ecommerce_elt.readers.headers import HEADER_ROWS, Candidate, Headers
+from ecommerce_elt.readers.table_rows import SomeRows
 
 HEADER_LINES = 20  # lines that one row may span
 

@@ -2,7 +2,7 @@ from datetime import UTC, datetime
 
 import pytest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.landing.dates import DateEvidence, read_time
+from ecommerce_elt.readers.dates import DateEvidence, read_time
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import itertools
 
-from ecommerce_elt.landing import blocks as landing_blocks
+from ecommerce_elt.readers import blocks as landing_blocks
 
 
 def test_rows_of_many_values_are_cut_and_blocks_still_end_at_their_multiples(monkeypatch):

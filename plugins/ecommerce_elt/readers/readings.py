@@ -7,10 +7,10 @@ from typing import NamedTuple
 
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.packed import Archive, PackedFile
-from ecommerce_elt.landing.survey import Survey
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.packed import Archive, PackedFile
+from ecommerce_elt.readers.survey import Survey
+from ecommerce_elt.readers.tabular import TabularFile
 from ecommerce_elt.settings import FileLimits, file_limits
 
 

@@ -4,8 +4,8 @@ import gzip
 
 import pytest
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.readings import MembersError, read_files
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.readings import MembersError, read_files
 
 from tests.support.file_formats import FORMATS
 from tests.support.spreadsheets import as_zip

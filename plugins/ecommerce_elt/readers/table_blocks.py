@@ -7,15 +7,15 @@ from collections.abc import Iterator, Sequence
 from datetime import date
 from typing import Any
 
-from ecommerce_elt.landing.blocks import Block, TimedColumns, parts, refilled, sizes
-from ecommerce_elt.landing.columns import Columns, with_texts
-from ecommerce_elt.landing.dates import read_time
-from ecommerce_elt.landing.decimal_marks import with_point
-from ecommerce_elt.landing.fill_down import FillingDown
-from ecommerce_elt.landing.headers import Headers
-from ecommerce_elt.landing.sheet_table import cell_text
-from ecommerce_elt.landing.survey import Survey
-from ecommerce_elt.landing.table_rows import (
+from ecommerce_elt.readers.blocks import Block, TimedColumns, parts, refilled, sizes
+from ecommerce_elt.readers.columns import Columns, with_texts
+from ecommerce_elt.readers.dates import read_time
+from ecommerce_elt.readers.decimal_marks import with_point
+from ecommerce_elt.readers.fill_down import FillingDown
+from ecommerce_elt.readers.headers import Headers
+from ecommerce_elt.readers.sheet_table import cell_text
+from ecommerce_elt.readers.survey import Survey
+from ecommerce_elt.readers.table_rows import (
     Rows,
     SomeRows,
     as_rows,

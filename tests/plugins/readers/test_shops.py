@@ -17,11 +17,11 @@ from ecommerce_elt.feeds import feed_sql, sales
 from ecommerce_elt.feeds.contracts import load_contract, load_contracts
 from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing import tasks as landing_tasks
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.tabular import TabularFile
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.marts import builds
 from ecommerce_elt.marts.builds import MARTS
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 
 from local.supervision import wait_for
 from tests.conftest import free_ports

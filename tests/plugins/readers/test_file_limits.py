@@ -18,12 +18,12 @@ import pyarrow.parquet as pq
 import pytest
 import yaml
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.readings import read_files
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.readings import read_files
 from ecommerce_elt.settings import FileLimits
 
 from tests.conftest import PROJECT
-from tests.plugins.landing.test_fill_down import CONTRACT as ORDERS
+from tests.plugins.readers.test_fill_down import CONTRACT as ORDERS
 from tests.support.spreadsheets import as_ods, as_xls, as_xlsx
 
 MEMORY_BYTES = 1 << 30
@@ -38,8 +38,8 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import Envelopes
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing.identity import FileIdentity
-from ecommerce_elt.landing.readings import read_files
-from ecommerce_elt.landing.flags import Flags
+from ecommerce_elt.readers.readings import read_files
+from ecommerce_elt.readers.flags import Flags
 
 contract, rows, error, filled = load_contracts(Path(sys.argv[3]))[sys.argv[2]], 0, "", {}
 with tempfile.TemporaryDirectory() as folder:

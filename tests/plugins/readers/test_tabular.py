@@ -10,10 +10,10 @@ from datetime import UTC, datetime
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import Envelopes
-from ecommerce_elt.landing.blocks import BLOCK_ROWS
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.blocks import BLOCK_ROWS
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 
 from tests.support.file_formats import FORMATS, HEADER, RECORDS, TEXTS, as_csv, as_lines, as_parquet
 from tests.support.online_retail import INVOICE_HEADER, ONE, TWO, check, csv_text, read_file
@@ -267,7 +267,7 @@ def test_a_file_that_is_replaced_after_its_survey_is_not_read_on(tmp_path, contr
 
 
 def test_memory_is_flat(tmp_path, contracts, monkeypatch):
-    monkeypatch.setattr("ecommerce_elt.landing.columns.CHUNK_CHARS", 1 << 20)  # less than the smaller file has
+    monkeypatch.setattr("ecommerce_elt.readers.columns.CHUNK_CHARS", 1 << 20)  # less than the smaller file has
 
     def peak(rows):
         path = tmp_path / f"{rows}.csv"

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Literal
 
-from ecommerce_elt.landing.open_questions import OpenQuestionError
+from ecommerce_elt.readers.open_questions import OpenQuestionError
 
 Mark = Literal["comma", "point"]
 ANSWERS = [{"decimal_comma": True}, {"decimal_comma": False}]

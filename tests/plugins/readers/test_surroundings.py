@@ -5,8 +5,8 @@ from datetime import datetime
 
 import openpyxl
 import pytest
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 from hypothesis import given
 from hypothesis import strategies as st
 

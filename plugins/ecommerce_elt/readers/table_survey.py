@@ -5,16 +5,16 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
-from ecommerce_elt.landing.blocks import BLOCK_CHARS, LONG_ROWS
-from ecommerce_elt.landing.columns import Columns
-from ecommerce_elt.landing.decimal_marks import Mark
-from ecommerce_elt.landing.fill_down import FillingDown
-from ecommerce_elt.landing.headers import Headers
-from ecommerce_elt.landing.sheet_table import SheetTable
-from ecommerce_elt.landing.surroundings import OddRows, Totals, is_strange
-from ecommerce_elt.landing.survey import Evidence, Survey
-from ecommerce_elt.landing.table_rows import as_rows, column, evened, is_of_records, without_empty, without_skipped
-from ecommerce_elt.landing.text_table import TextTable
+from ecommerce_elt.readers.blocks import BLOCK_CHARS, LONG_ROWS
+from ecommerce_elt.readers.columns import Columns
+from ecommerce_elt.readers.decimal_marks import Mark
+from ecommerce_elt.readers.fill_down import FillingDown
+from ecommerce_elt.readers.headers import Headers
+from ecommerce_elt.readers.sheet_table import SheetTable
+from ecommerce_elt.readers.surroundings import OddRows, Totals, is_strange
+from ecommerce_elt.readers.survey import Evidence, Survey
+from ecommerce_elt.readers.table_rows import as_rows, column, evened, is_of_records, without_empty, without_skipped
+from ecommerce_elt.readers.text_table import TextTable
 
 
 class TableSurvey:

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 
-from ecommerce_elt.landing.blocks import BLOCK_ROWS
-from ecommerce_elt.landing.dates import DateEvidence
-from ecommerce_elt.landing.decimal_marks import ANSWERS, Mark, MarkEvidence
-from ecommerce_elt.landing.headers import Headers
-from ecommerce_elt.landing.open_questions import OpenQuestionError
-from ecommerce_elt.landing.surroundings import LeftOut
+from ecommerce_elt.readers.blocks import BLOCK_ROWS
+from ecommerce_elt.readers.dates import DateEvidence
+from ecommerce_elt.readers.decimal_marks import ANSWERS, Mark, MarkEvidence
+from ecommerce_elt.readers.headers import Headers
+from ecommerce_elt.readers.open_questions import OpenQuestionError
+from ecommerce_elt.readers.surroundings import LeftOut
 
 
 @dataclass(frozen=True)

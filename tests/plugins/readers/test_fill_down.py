@@ -10,16 +10,16 @@ import pyarrow.parquet as pq
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract, load_contract
-from ecommerce_elt.landing.blocks import BLOCK_ROWS
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers.blocks import BLOCK_ROWS
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
 import producer.__main__ as command_line
-from tests.plugins.landing.test_shops import READY
+from tests.plugins.readers.test_shops import READY
 from tests.support import shop_files
 from tests.support.spreadsheets import as_sheets
 

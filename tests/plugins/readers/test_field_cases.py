@@ -5,10 +5,10 @@ from decimal import Decimal
 
 import pytest
 from ecommerce_elt.feeds.events import Envelopes
-from ecommerce_elt.landing.blocks import BLOCK_ROWS
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity
-from ecommerce_elt.landing.readings import read_files
+from ecommerce_elt.readers.blocks import BLOCK_ROWS
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.readings import read_files
 
 from tests.conftest import PROJECT
 from tests.support.cleaning_bench import clean, rules

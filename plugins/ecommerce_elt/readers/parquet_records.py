@@ -13,7 +13,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.landing.json_records import too_long
+from ecommerce_elt.readers.json_records import too_long
 from ecommerce_elt.settings import FileLimits
 
 PARQUET_ROWS = 100  # rows at a time: each may have the largest allowed length

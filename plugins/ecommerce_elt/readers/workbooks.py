@@ -29,7 +29,7 @@ from python_calamine import (
 )
 
 from ecommerce_elt.errors import PermanentError, without_values
-from ecommerce_elt.landing.packed import BROKEN_ZIP, CHUNK_BYTES, PackedFile, ZipPart, open_zip
+from ecommerce_elt.readers.packed import BROKEN_ZIP, CHUNK_BYTES, PackedFile, ZipPart, open_zip
 
 BROKEN: tuple[type[Exception], ...] = (CalamineError, ElementTree.ParseError, KeyError, zlib.error, *BROKEN_ZIP)
 SHEETS = "xl/worksheets/"

@@ -10,10 +10,10 @@ from collections.abc import Iterator
 
 from ecommerce_elt.errors import PermanentError, without_values
 from ecommerce_elt.feeds.contracts import Contract
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.json_records import too_long
-from ecommerce_elt.landing.open_questions import NOT_SHOWN, OpenQuestionError
-from ecommerce_elt.landing.packed import TEXTS, PackedFile
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.json_records import too_long
+from ecommerce_elt.readers.open_questions import NOT_SHOWN, OpenQuestionError
+from ecommerce_elt.readers.packed import TEXTS, PackedFile
 
 TEXT_BYTES = 1 << 16
 LEGACY_ENCODINGS = ("cp1252", "iso8859-1", "cp850", "mac_roman")

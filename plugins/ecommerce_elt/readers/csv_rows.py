@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from typing import Literal
 
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.landing.columns import chunks, is_regular, parse
-from ecommerce_elt.landing.file_text import TEXT_BYTES, TooLongError
-from ecommerce_elt.landing.json_records import too_long
-from ecommerce_elt.landing.table_rows import SomeRows
+from ecommerce_elt.readers.columns import chunks, is_regular, parse
+from ecommerce_elt.readers.file_text import TEXT_BYTES, TooLongError
+from ecommerce_elt.readers.json_records import too_long
+from ecommerce_elt.readers.table_rows import SomeRows
 from ecommerce_elt.settings import FileLimits
 
 DELIMITERS = {",": "comma", ";": "semicolon", "\t": "tab", "|": "pipe"}

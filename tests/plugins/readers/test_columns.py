@@ -6,12 +6,12 @@ import io
 import pytest
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.events import Envelopes
-from ecommerce_elt.landing import columns, file_text
 from ecommerce_elt.landing.column_events import as_rows
-from ecommerce_elt.landing.columns import Columns, is_regular, parse
-from ecommerce_elt.landing.flags import Flags
 from ecommerce_elt.landing.identity import FileIdentity, IdentityEngine
-from ecommerce_elt.landing.tabular import TabularFile
+from ecommerce_elt.readers import columns, file_text
+from ecommerce_elt.readers.columns import Columns, is_regular, parse
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.tabular import TabularFile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 

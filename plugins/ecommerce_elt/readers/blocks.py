@@ -6,8 +6,8 @@ from collections.abc import Iterator, Sequence
 from datetime import datetime
 from typing import Any, NamedTuple
 
-from ecommerce_elt.landing.columns import Columns
-from ecommerce_elt.landing.table_rows import Rows
+from ecommerce_elt.readers.columns import Columns
+from ecommerce_elt.readers.table_rows import Rows
 
 BLOCK_ROWS = 500  # rows at a time: they fit into the processor's cache and trigger no garbage collection
 LONG_ROWS = 4  # rows at a time, if BLOCK_ROWS rows are longer than BLOCK_CHARS

@@ -16,19 +16,19 @@ import orjson
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.feeds.events import Envelopes, as_record
-from ecommerce_elt.landing.blocks import BLOCK_ROWS, LONG_ROWS, Block, Row, sizes
-from ecommerce_elt.landing.csv_rows import LongRowsError
-from ecommerce_elt.landing.file_text import FileText
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.headers import Headers
-from ecommerce_elt.landing.keyed_records import KeyedRecords
-from ecommerce_elt.landing.packed import WORKBOOKS, PackedFile
-from ecommerce_elt.landing.sheet_table import Sheets, SheetTable
-from ecommerce_elt.landing.survey import Survey
-from ecommerce_elt.landing.table_blocks import TableBlocks
-from ecommerce_elt.landing.table_survey import TableSurvey
-from ecommerce_elt.landing.text_table import TextTable, dialect_of, find_text_table, first_rows
-from ecommerce_elt.landing.workbooks import Workbook
+from ecommerce_elt.readers.blocks import BLOCK_ROWS, LONG_ROWS, Block, Row, sizes
+from ecommerce_elt.readers.csv_rows import LongRowsError
+from ecommerce_elt.readers.file_text import FileText
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.headers import Headers
+from ecommerce_elt.readers.keyed_records import KeyedRecords
+from ecommerce_elt.readers.packed import WORKBOOKS, PackedFile
+from ecommerce_elt.readers.sheet_table import Sheets, SheetTable
+from ecommerce_elt.readers.survey import Survey
+from ecommerce_elt.readers.table_blocks import TableBlocks
+from ecommerce_elt.readers.table_survey import TableSurvey
+from ecommerce_elt.readers.text_table import TextTable, dialect_of, find_text_table, first_rows
+from ecommerce_elt.readers.workbooks import Workbook
 from ecommerce_elt.settings import file_limits
 
 READINGS = 3  # attempts to read a file that is replaced while it is read

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract, normalise_header
-from ecommerce_elt.landing.flags import Flags
-from ecommerce_elt.landing.open_questions import NAMES_SHOWN, NOT_SHOWN, OpenQuestionError
+from ecommerce_elt.readers.flags import Flags
+from ecommerce_elt.readers.open_questions import NAMES_SHOWN, NOT_SHOWN, OpenQuestionError
 from ecommerce_elt.settings import FileLimits
 
 SHOWN_MAX = 60  # characters of a name in a message

@@ -7,15 +7,15 @@ from collections.abc import Iterable, Iterator
 from datetime import datetime
 from typing import Any
 
-from ecommerce_elt.landing.blocks import BLOCK_CHARS, Block
-from ecommerce_elt.landing.dates import read_time
-from ecommerce_elt.landing.decimal_marks import with_point
-from ecommerce_elt.landing.file_text import FileText
-from ecommerce_elt.landing.fill_down import FillingDown
-from ecommerce_elt.landing.headers import Headers
-from ecommerce_elt.landing.json_records import JsonRecords
-from ecommerce_elt.landing.surroundings import LeftOut
-from ecommerce_elt.landing.survey import Evidence, Survey
+from ecommerce_elt.readers.blocks import BLOCK_CHARS, Block
+from ecommerce_elt.readers.dates import read_time
+from ecommerce_elt.readers.decimal_marks import with_point
+from ecommerce_elt.readers.file_text import FileText
+from ecommerce_elt.readers.fill_down import FillingDown
+from ecommerce_elt.readers.headers import Headers
+from ecommerce_elt.readers.json_records import JsonRecords
+from ecommerce_elt.readers.surroundings import LeftOut
+from ecommerce_elt.readers.survey import Evidence, Survey
 
 
 class KeyedRecords:
@@ -40,7 +40,7 @@ class KeyedRecords:
         left_out: defaultdict[str, LeftOut] = defaultdict(LeftOut)
         keys: dict[str, None] = {}
         if self.source.kind == "parquet":
-            from ecommerce_elt.landing.parquet_records import parquet_keys
+            from ecommerce_elt.readers.parquet_records import parquet_keys
 
             names = parquet_keys(self.source.unpacked, self.name)
             keys = dict.fromkeys(self.headers.keys(names))
@@ -102,7 +102,7 @@ class KeyedRecords:
     def _records(self, encoding: str, filling: FillingDown | None) -> Iterator[tuple[int, dict[str, Any]]]:
         """Yields the place of each record, and the record with the keys of the contract."""
         if self.source.kind == "parquet":
-            from ecommerce_elt.landing.parquet_records import parquet_records
+            from ecommerce_elt.readers.parquet_records import parquet_records
 
             found: Iterable[tuple[int, dict[str, Any]]] = parquet_records(
                 self.source.unpacked, self.name, self.source.limits
