@@ -193,7 +193,10 @@ def test_a_mapping_gives_up_the_poison_record_alone_and_tells_the_queue(cloud, o
 
 def test_tables_are_there_after_a_kill(cloud, observer):
     def process():
-        found = [p for p in members(cloud) if p.cmdline()[-1] == "local.cloud" and p.nice() > 0]
+        port = str(cloud.ports["dynamodb"])
+        found = [
+            p for p in members(cloud) if p.cmdline()[-1:] == ["local.cloud"] and p.environ()["GATEWAY_PORT"] == port
+        ]
         return found[0] if found else None
 
     killed = process()
