@@ -27,11 +27,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import Param, dag, get_current_context
+from airflow.sdk import Param, dag
 from ecommerce_elt.airflow.alerts import deadline
-from ecommerce_elt.airflow.defaults import MARTS, WAREHOUSE, Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.airflow.defaults import WAREHOUSE, Stage, Tag, default_args
 from ecommerce_elt.marts.operators import FindStaleSubjectsOperator
+from ecommerce_elt.marts.tasks import build_dimensions, build_subject
 from ecommerce_elt.settings import settings
 
 
@@ -48,21 +48,6 @@ from ecommerce_elt.settings import settings
     params={"rebuild": Param(False, type="boolean", description="Compute all marts from core again.")},
 )
 def build_marts():
-    @linked_task
-    def build_dimensions() -> dict[str, object]:
-        from ecommerce_elt.marts.tasks import build_dimensions
-
-        return build_dimensions()
-
-    @linked_task(map_index_template="{{ subject }}", outlets=[MARTS], multiple_outputs=False)
-    def build_subject(subject: str, *, outlet_events=None) -> dict[str, object]:
-        from ecommerce_elt.marts.tasks import build_subject
-
-        get_current_context()["subject"] = subject  # type: ignore[typeddict-unknown-key]  # for map_index_template
-        built = build_subject(subject)
-        outlet_events[MARTS].extra = {"subject": subject, "marts": built}
-        return built
-
     subjects = FindStaleSubjectsOperator(task_id="find_stale_subjects")
     subjects >> (dimensions := build_dimensions())
     dimensions >> build_subject.expand(subject=subjects.output)

@@ -23,11 +23,11 @@ from datetime import timedelta
 
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.glue_crawler import GlueCrawlerRunOperator
-from airflow.sdk import dag, task
+from airflow.sdk import dag
 from ecommerce_elt import aws_names
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.lake.tasks import has_quarantine, publish_tables
 from ecommerce_elt.settings import settings
 
 
@@ -53,19 +53,6 @@ def catalog_lake():
         )
         for folder in ("raw", "clean", "quarantine")
     ]
-
-    @linked_task
-    def publish_tables() -> dict[str, int]:
-        from ecommerce_elt.lake.tasks import publish_tables
-
-        return publish_tables()
-
-    @task.short_circuit
-    def has_quarantine() -> bool:
-        from ecommerce_elt.lake.tasks import has_table
-
-        return has_table("quarantine")
-
     summarise_quarantine = AthenaOperator(
         task_id="summarise_quarantine",
         query="quarantine_by_reason.sql",

@@ -30,11 +30,20 @@ so **trigger the DAG again**.
 from __future__ import annotations
 
 from datetime import datetime, timedelta
+from functools import partial
 
 from airflow.providers.standard.operators.trigger_dagrun import TriggerDagRunOperator
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, dag
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.erasure.tasks import (
+    erase_from_dynamodb,
+    erase_from_exports,
+    erase_from_lake,
+    erase_from_warehouse,
+    find_customer,
+    is_to_be_erased,
+    prove_erasure,
+)
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.settings import settings
 
@@ -61,75 +70,17 @@ FEEDS = [feed for feed, contract in load_contracts(settings().include_dir / "fee
     },
 )
 def erase_customer():
-    @task(multiple_outputs=False)
-    def find_customer() -> dict[str, int]:
-        from ecommerce_elt.erasure.tasks import find_customer
-
-        return find_customer(dict(get_current_context()["params"]))
-
-    @task.short_circuit
-    def is_to_be_erased() -> bool:
-        return not get_current_context()["params"]["dry_run"]
-
-    @task(multiple_outputs=False)
-    def erase_from_lake() -> dict[str, int]:
-        from ecommerce_elt.erasure.tasks import erase_from_lake
-
-        return erase_from_lake(dict(get_current_context()["params"]))
-
-    @task(multiple_outputs=False)
-    def erase_from_dynamodb() -> dict[str, int]:
-        from ecommerce_elt.erasure.tasks import erase_from_dynamodb
-
-        return erase_from_dynamodb(dict(get_current_context()["params"]))
-
-    @linked_task
-    def erase_from_warehouse() -> str:
-        from ecommerce_elt.erasure.tasks import erase_from_warehouse
-
-        return erase_from_warehouse(dict(get_current_context()["params"]))
-
-    @task(multiple_outputs=False)
-    def erase_from_exports() -> dict[str, int]:
-        from ecommerce_elt.erasure.tasks import erase_from_exports
-
-        return erase_from_exports(dict(get_current_context()["params"]))
-
-    @task(multiple_outputs=False)
-    def prove_erasure(erased_at: str) -> dict[str, int]:
-        from ecommerce_elt.erasure.tasks import prove_erasure
-
-        return prove_erasure(dict(get_current_context()["params"]), erased_at)
-
-    build_marts = TriggerDagRunOperator(
-        task_id="build_marts",
-        trigger_dag_id="build_marts",
-        wait_for_completion=True,
-        deferrable=True,
-        poke_interval=5,
-    )
+    trigger = partial(TriggerDagRunOperator, wait_for_completion=True, deferrable=True, poke_interval=5)
+    build_marts = trigger(task_id="build_marts", trigger_dag_id="build_marts")
     # Features name nobody, so no version tells who is in it: all go, and a new one is made of what core has now.
-    export_features = TriggerDagRunOperator(
-        task_id="export_features",
-        trigger_dag_id="export_features",
-        conf={"remove_others": True},
-        wait_for_completion=True,
-        deferrable=True,
-        poke_interval=5,
-    )
+    export_features = trigger(task_id="export_features", trigger_dag_id="export_features", conf={"remove_others": True})
     # Raw first: what is loaded or cleaned again later is then without the customer, too.
     find_customer() >> is_to_be_erased() >> (lake := erase_from_lake())
     erased_at = erase_from_warehouse()
     proof = prove_erasure(erased_at)
     lake >> [erase_from_dynamodb(), erased_at] >> build_marts >> export_features >> proof
     if settings().bigquery_project:
-        export_bigquery = TriggerDagRunOperator(
-            task_id="export_bigquery",
-            trigger_dag_id="export_bigquery",
-            wait_for_completion=True,
-            deferrable=True,
-            poke_interval=5,
-        )
+        export_bigquery = trigger(task_id="export_bigquery", trigger_dag_id="export_bigquery")
         # After it, because one export runs at a time: what is still on its way then is of a run that died.
         build_marts >> export_bigquery >> erase_from_exports() >> proof
 

@@ -29,10 +29,18 @@ red, **trigger the DAG**, which copies the differing tables completely. Runbook:
 
 from __future__ import annotations
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.bigquery.tasks import (
+    compare_tables,
+    copy_files,
+    find_tables,
+    load_tables,
+    remove_files,
+    swap_in,
+    unload_tables,
+)
 from ecommerce_elt.settings import settings
 
 
@@ -54,48 +62,6 @@ def _schedule() -> AssetOrTimeSchedule | None:
     tags=[Tag.DASHBOARD],
 )
 def export_bigquery():
-    @task
-    def find_tables() -> list[str]:
-        from ecommerce_elt.bigquery.tasks import find_tables
-
-        return find_tables()
-
-    @linked_task(multiple_outputs=False)
-    def unload_tables(tables: list[str]) -> dict[str, object]:
-        from ecommerce_elt.bigquery.tasks import unload_tables
-
-        return unload_tables(tables)
-
-    @task
-    def copy_files(export: dict[str, object]) -> int:
-        from ecommerce_elt.bigquery.tasks import copy_files
-
-        return copy_files(export)
-
-    @task(multiple_outputs=False)
-    def load_tables(export: dict[str, object]) -> dict[str, int]:
-        from ecommerce_elt.bigquery.tasks import load_tables
-
-        return load_tables(export)
-
-    @task
-    def swap_in(export: dict[str, object]) -> None:
-        from ecommerce_elt.bigquery.tasks import swap_in
-
-        swap_in(export)
-
-    @task
-    def compare_tables(export: dict[str, object]) -> int:
-        from ecommerce_elt.bigquery.tasks import compare_tables
-
-        return compare_tables(export)
-
-    @task
-    def remove_files(export: dict[str, object]) -> None:
-        from ecommerce_elt.bigquery.tasks import remove_files
-
-        remove_files(export)
-
     export = unload_tables(find_tables())
     copy_files(export) >> load_tables(export) >> (swapped := swap_in(export))
     swapped >> [compare_tables(export), remove_files(export)]

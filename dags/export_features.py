@@ -30,10 +30,10 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, dag
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.features.tasks import choose_cut_offs, export_version, remove_old_versions
 from ecommerce_elt.settings import settings
 
 
@@ -64,26 +64,6 @@ from ecommerce_elt.settings import settings
     },
 )
 def export_features():
-    @task(multiple_outputs=False)
-    def choose_cut_offs() -> dict[str, object]:
-        from ecommerce_elt.features.tasks import choose_cut_offs
-
-        return choose_cut_offs(dict(get_current_context()["params"]))
-
-    @linked_task(multiple_outputs=False)
-    def export_version(chosen: dict[str, object]) -> dict[str, object]:
-        from ecommerce_elt.features.tasks import export_version
-
-        return export_version(chosen)
-
-    # Also where there was nothing to export: versions age all the same, and an erasure is to reach them.
-    @task(trigger_rule="none_failed", multiple_outputs=False)
-    def remove_old_versions() -> dict[str, int]:
-        from ecommerce_elt.features.tasks import remove_old_versions
-
-        context = get_current_context()
-        return remove_old_versions(dict(context["params"]), context["ti"].xcom_pull(task_ids="export_version"))
-
     export_version(choose_cut_offs()) >> remove_old_versions()
 
 

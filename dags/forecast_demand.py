@@ -27,9 +27,9 @@ from __future__ import annotations
 
 from airflow.sdk import dag
 from ecommerce_elt.airflow.alerts import deadline
-from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.forecast.operators import forecast_operator
+from ecommerce_elt.forecast.tasks import publish_forecast, unload_demand
 from ecommerce_elt.settings import settings
 
 
@@ -44,20 +44,6 @@ from ecommerce_elt.settings import settings
     tags=[Tag.MART],
 )
 def forecast_demand():
-    @linked_task
-    def unload_demand() -> int:
-        from ecommerce_elt.forecast.tasks import unload_demand
-
-        return unload_demand()
-
-    @linked_task(outlets=[MARTS], multiple_outputs=False)
-    def publish_forecast(summary: dict[str, object], *, outlet_events=None) -> dict[str, object]:
-        from ecommerce_elt.forecast.tasks import publish_forecast
-
-        built = publish_forecast(summary)
-        outlet_events[MARTS].extra = {"subject": "forecast", "marts": built["marts"]}
-        return built
-
     forecast = forecast_operator(task_id="forecast")
     unload_demand() >> forecast
     publish_forecast(forecast.output)

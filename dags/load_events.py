@@ -32,11 +32,11 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import dag, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import dag
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.load.assets import RAW_OBJECTS
 from ecommerce_elt.load.operators import load_batches
+from ecommerce_elt.load.tasks import claim_batches
 from ecommerce_elt.settings import settings
 
 SCHEDULE = settings().load_events_schedule
@@ -52,14 +52,6 @@ SCHEDULE = settings().load_events_schedule
     tags=[Tag.LOAD, Tag.CLEAN],
 )
 def load_events():
-    @task
-    def claim_batches() -> list[str]:
-        from ecommerce_elt.load.tasks import claim_batches
-
-        if not (batch_ids := claim_batches()):
-            raise AirflowSkipException("nothing waits: another run has claimed it")
-        return batch_ids
-
     load_batches(claim_batches())
 
 

@@ -41,18 +41,13 @@ Runbook: [bad file in landing](/ecommerce/runbooks/bad-file-in-landing).
 
 from __future__ import annotations
 
-from dataclasses import asdict
-from datetime import datetime, timedelta
+from datetime import datetime
 
-from airflow.sdk import AssetAlias, dag, get_current_context
-from ecommerce_elt.airflow.defaults import WAREHOUSE, Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
-from ecommerce_elt.batches.manifests import feed_of
+from airflow.sdk import dag
+from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.landing.params import load_history_params
+from ecommerce_elt.landing.tasks import check_known_rows, clean_batch, land_files, replace_rows, report_files
 from ecommerce_elt.load.operators import load_batches
-from more_itertools import always_iterable
-
-REPLACED = AssetAlias("ecommerce_warehouse_replaced")  # of the warehouse, where rows were taken out or came back
 
 
 @dag(
@@ -66,69 +61,6 @@ REPLACED = AssetAlias("ecommerce_warehouse_replaced")  # of the warehouse, where
     params=load_history_params(),
 )
 def load_history():
-    @linked_task(execution_timeout=timedelta(hours=6))
-    def land_files() -> list[str]:
-        from ecommerce_elt.landing.tasks import batches_to_clean, land_files
-
-        landed = land_files(dict(get_current_context()["params"]))
-        get_current_context()["ti"].xcom_push(key="landed", value=asdict(landed))
-        return batches_to_clean(landed)
-
-    @linked_task(execution_timeout=timedelta(hours=2), map_index_template="{{ feed }}", multiple_outputs=False)
-    def clean_batch(batch_id: str) -> dict[str, object]:
-        from ecommerce_elt.landing.tasks import clean_batch
-
-        context = get_current_context()
-        context["feed"] = feed_of(batch_id)  # type: ignore[typeddict-unknown-key]  # for map_index_template
-        return clean_batch(batch_id, context["params"]["engine"])
-
-    @linked_task(execution_timeout=timedelta(hours=2), trigger_rule="none_failed")
-    def check_known_rows() -> list[str]:
-        from ecommerce_elt.landing.tasks import check_known_rows
-
-        context = get_current_context()
-        ti, params = context["ti"], context["params"]
-        landed = ti.xcom_pull(task_ids="land_files", key="landed")
-        batch_ids, known = check_known_rows(landed, params["on_known"], params["engine"])
-        ti.xcom_push(key="known_rows", value=known)
-        return [] if params["dry_run"] else batch_ids
-
-    # One at a time: what a file lacks is found and taken out without another file in between.
-    @linked_task(
-        trigger_rule="none_failed",
-        multiple_outputs=False,
-        max_active_tis_per_dag=1,
-        outlets=[REPLACED],
-        execution_timeout=timedelta(hours=2),
-    )
-    def replace_rows() -> dict[str, dict[str, object]]:
-        from ecommerce_elt.landing.tasks import replace_rows
-
-        context = get_current_context()
-        landed, params = context["ti"].xcom_pull(task_ids="land_files", key="landed"), context["params"]
-        replaced = replace_rows(
-            landed, params["replace_by"], dry_run=params["dry_run"], to_dynamodb=params["to_dynamodb"]
-        )
-        if (
-            any(file.get("rows_withdrawn") or file.get("rows_restored") for file in replaced.values())
-            and not params["dry_run"]
-        ):
-            context["outlet_events"][REPLACED].add(WAREHOUSE)
-        return replaced
-
-    @linked_task(trigger_rule="all_done", multiple_outputs=False)
-    def report_files() -> list[dict[str, object]]:
-        from ecommerce_elt.landing.tasks import report_files
-
-        ti, dry_run = get_current_context()["ti"], get_current_context()["params"]["dry_run"]
-        loaded = always_iterable(ti.xcom_pull(task_ids="load_batch"), base_type=dict)  # one batch is no list
-        return report_files(
-            ti.xcom_pull(task_ids="land_files", key="landed"),
-            [batch for batch in loaded if batch],
-            ti.xcom_pull(task_ids="replace_rows"),
-            dry_run=dry_run,
-        )
-
     checked = check_known_rows()
     clean_batch.expand(batch_id=land_files()) >> checked
     loads = load_batches(

@@ -20,10 +20,16 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import dag, task
+from airflow.sdk import dag
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
-from ecommerce_elt.airflow.links import linked_task
+from ecommerce_elt.lake.tasks import (
+    apply_retention,
+    compact_feed,
+    find_feeds,
+    remove_superseded_files,
+    vacuum_and_analyze,
+)
 from ecommerce_elt.settings import settings
 
 
@@ -38,36 +44,6 @@ from ecommerce_elt.settings import settings
     tags=[Tag.LAKE],
 )
 def maintain_lake():
-    @task
-    def find_feeds() -> list[str]:
-        from ecommerce_elt.lake.tasks import feeds
-
-        return feeds()
-
-    @task(map_index_template="{{ task.op_kwargs['feed'] }}", multiple_outputs=False)
-    def compact_feed(feed: str) -> dict[str, object]:
-        from ecommerce_elt.lake.tasks import compact_feed
-
-        return compact_feed(feed)
-
-    @task
-    def remove_superseded_files() -> int:
-        from ecommerce_elt.lake.tasks import remove_superseded_files
-
-        return remove_superseded_files()
-
-    @task(multiple_outputs=False)
-    def apply_retention() -> dict[str, int]:
-        from ecommerce_elt.lake.tasks import apply_retention
-
-        return apply_retention()
-
-    @linked_task
-    def vacuum_and_analyze() -> list[str]:
-        from ecommerce_elt.lake.tasks import vacuum_and_analyze
-
-        return vacuum_and_analyze()
-
     compact_feed.expand(feed=find_feeds()) >> remove_superseded_files()
     apply_retention()
     vacuum_and_analyze()

@@ -27,11 +27,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from airflow.sdk import dag, get_current_context, task
+from airflow.sdk import dag
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
+from ecommerce_elt.bigquery.tasks import reconcile_bigquery
+from ecommerce_elt.reconcile.tasks import find_feeds, judge, reconcile_feed
 from ecommerce_elt.settings import settings
-from more_itertools import always_iterable
 
 
 @dag(
@@ -45,35 +46,6 @@ from more_itertools import always_iterable
     tags=[Tag.WATCH],
 )
 def reconcile_layers():
-    @task
-    def find_feeds() -> list[str]:
-        from ecommerce_elt.reconcile.tasks import reconcile_feeds
-
-        return reconcile_feeds()
-
-    @task(map_index_template="{{ task.op_kwargs['feed'] }}", multiple_outputs=False)
-    def reconcile_feed(feed: str) -> dict[str, object]:
-        from ecommerce_elt.reconcile.tasks import reconcile_feed
-
-        return reconcile_feed(feed)
-
-    @task(multiple_outputs=False)
-    def reconcile_bigquery() -> dict[str, object]:
-        from ecommerce_elt.bigquery.tasks import reconcile_bigquery
-
-        return reconcile_bigquery()
-
-    @task(trigger_rule="all_done", multiple_outputs=False)
-    def judge() -> dict[str, int]:
-        from ecommerce_elt.reconcile.tasks import judge
-
-        ti = get_current_context()["ti"]
-        asked = ti.xcom_pull(task_ids="find_feeds") or []
-        results = [r for r in always_iterable(ti.xcom_pull(task_ids="reconcile_feed"), base_type=dict) if r]
-        exported = ti.xcom_pull(task_ids="reconcile_bigquery")
-        is_complete = bool(asked) and len(results) == len(asked) and exported is not None
-        return judge(results, exported or {"differences": []}, complete=is_complete)
-
     [reconcile_feed.expand(feed=find_feeds()), reconcile_bigquery()] >> judge()
 
 

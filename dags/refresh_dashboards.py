@@ -23,11 +23,12 @@ Runbook: [dashboard is behind](/ecommerce/runbooks/dashboard-is-behind).
 
 from __future__ import annotations
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag, task
+from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, default_args
-from ecommerce_elt.airflow.links import IngestDataSetOperator, linked_task
+from ecommerce_elt.airflow.links import IngestDataSetOperator
 from ecommerce_elt.airflow.versions import ingestion_waits
+from ecommerce_elt.dashboards.tasks import choose_data_sets, extract_for_tableau
 from ecommerce_elt.settings import settings
 
 
@@ -44,18 +45,6 @@ from ecommerce_elt.settings import settings
     tags=[Tag.DASHBOARD],
 )
 def refresh_dashboards():
-    @task
-    def choose_data_sets() -> list[str]:
-        from ecommerce_elt.marts.tasks import choose_data_sets
-
-        return choose_data_sets()
-
-    @linked_task
-    def extract_for_tableau() -> dict[str, int]:
-        from ecommerce_elt.marts.tasks import extract_for_tableau
-
-        return extract_for_tableau()
-
     IngestDataSetOperator.partial(
         task_id="ingest_data_set",
         map_index_template="{{ task.data_set_id }}",

@@ -25,12 +25,12 @@ from __future__ import annotations
 
 from datetime import datetime
 
-from airflow.sdk import Param, dag, get_current_context, task
+from airflow.sdk import Param, dag
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.load.operators import load_batches
+from ecommerce_elt.quarantine.tasks import choose_events, report_replay
 from ecommerce_elt.settings import settings
-from more_itertools import always_iterable
 
 FEEDS = list(load_contracts(settings().include_dir / "feeds"))
 
@@ -59,27 +59,7 @@ FEEDS = list(load_contracts(settings().include_dir / "feeds"))
     },
 )
 def replay_quarantine():
-    @task
-    def choose_events() -> list[str]:
-        from ecommerce_elt.quarantine.tasks import choose_events
-
-        context = get_current_context()
-        batches, outlook = choose_events(
-            dict(context["params"]), context["dag_run"].run_id, context["dag_run"].run_after
-        )
-        context["ti"].xcom_push(key="outlook", value=outlook)
-        return batches
-
-    @task(trigger_rule="none_failed", multiple_outputs=False)
-    def report_replay() -> dict[str, object]:
-        from ecommerce_elt.quarantine.tasks import report_replay
-
-        ti = get_current_context()["ti"]
-        loaded = always_iterable(ti.xcom_pull(task_ids="load_batch"), base_type=dict)
-        return report_replay(ti.xcom_pull(task_ids="choose_events", key="outlook"), [one for one in loaded if one])
-
-    loads = load_batches(choose_events(), engine="duckdb")
-    loads >> report_replay()
+    load_batches(choose_events(), engine="duckdb") >> report_replay()
 
 
 replay_quarantine()

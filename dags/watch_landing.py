@@ -19,10 +19,10 @@ from __future__ import annotations
 
 from datetime import datetime, timedelta
 
-from airflow.sdk import dag, task
-from airflow.sdk.exceptions import AirflowSkipException
+from airflow.sdk import dag
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.landing.sensors import LandedFilesSensor
+from ecommerce_elt.landing.tasks import settle
 from ecommerce_elt.load.operators import LoadFileOperator
 from ecommerce_elt.settings import settings
 
@@ -47,15 +47,6 @@ def watch_landing():
         timeout=IDLE.total_seconds(),
         execution_timeout=IDLE + timedelta(minutes=5),
     )
-
-    @task(trigger_rule="all_done")
-    def settle(files: list[dict[str, object]] | None) -> int:
-        from ecommerce_elt.landing.tasks import settle_landed_files
-
-        if not files:
-            raise AirflowSkipException("no file came")
-        return settle_landed_files(files)
-
     files = wait.output
     loads = LoadFileOperator.partial(
         task_id="load_file",

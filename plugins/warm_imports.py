@@ -7,6 +7,7 @@ The package itself is in .airflowignore: Airflow would import every module of it
 
 from contextlib import suppress
 
+import ecommerce_elt.load.batch_load
 import ecommerce_elt.load.operators
 import ecommerce_elt.load.tasks  # noqa: F401
 from ecommerce_elt.cleaning.cleaner import render

@@ -1,15 +1,19 @@
 """What holds for every DAG: CI trusts it."""
 
+import ast
 import os
 import subprocess
 import sys
 from datetime import timedelta
+from unittest.mock import MagicMock
 
 import pytest
 from airflow import __version__ as VERSION  # noqa: N812
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowSkipException
 from ecommerce_elt.airflow.defaults import Stage, Tag
+from ecommerce_elt.batches.manifests import Claim
+from ecommerce_elt.landing import reports
 from ecommerce_elt.landing import tasks as landing_tasks
 from ecommerce_elt.load import tasks as load_tasks
 from ecommerce_elt.load.triggers import RawObjectsTrigger
@@ -85,6 +89,18 @@ def test_one_file_a_dag_of_at_most_150_lines():
 
 
 @pytest.mark.parametrize("dag_id", sorted(DAGS))
+def test_a_dag_file_imports_tasks_and_wires_them(bag, dag_id):
+    text = (PROJECT / f"dags/{dag_id}.py").read_text()
+    docstring = ast.parse(text).body[0]
+    assert len(text.splitlines()) - docstring.end_lineno <= 60
+    functions = {node.name for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)}
+    assert functions - {"_schedule"} == {dag_id}
+    assert "xcom" not in text.removeprefix(docstring.value.value)
+    modules = {t.python_callable.__module__ for t in bag.dags[dag_id].tasks if hasattr(t, "python_callable")}
+    assert {name.rsplit(".", 1)[1] for name in modules} <= {"tasks", "operators"}
+
+
+@pytest.mark.parametrize("dag_id", sorted(DAGS))
 def test_owner_tags_retries_timeouts_and_page(bag, dag_id):
     dag = bag.dags[dag_id]
     assert dag.tags
@@ -143,18 +159,21 @@ def test_load_events_claims_what_arrives_and_loads_a_task_a_feed(bag):
 
 
 def test_a_run_that_finds_nothing_to_claim_is_skipped(bag, monkeypatch):
-    claim = bag.dags["load_events"].task_dict["claim_batches"].python_callable
-    monkeypatch.setattr(load_tasks, "claim_batches", lambda: ["purchases-1"])
+    claim, claimed = bag.dags["load_events"].task_dict["claim_batches"].python_callable, ["purchases-1"]
+    monkeypatch.setattr(load_tasks, "client", MagicMock())
+    monkeypatch.setattr(load_tasks, "task_warehouse", lambda: None)
+    monkeypatch.setattr(load_tasks.manifests, "claim", lambda *_, **__: Claim(tuple(claimed), 0, 0, 0))
     assert claim() == ["purchases-1"]
-    monkeypatch.setattr(load_tasks, "claim_batches", list)
+    claimed.clear()
     with pytest.raises(AirflowSkipException):
         claim()
 
 
 def test_a_run_that_waited_for_no_landed_file_is_skipped(bag, monkeypatch):
     settle = bag.dags["watch_landing"].task_dict["settle"].python_callable
-    monkeypatch.setattr(landing_tasks, "settle_landed_files", len)
-    assert settle([{"conf": {}}]) == 1
+    monkeypatch.setattr(landing_tasks, "client", lambda service: None)
+    monkeypatch.setattr(reports, "report_unfinished", lambda s3, file, run, bucket: (file.key, run) == ("a.csv", "r"))
+    assert settle([{"trigger_run_id": "r", "conf": {"key": "a.csv", "etag": "e"}}]) == 1
     for nothing in (None, []):
         with pytest.raises(AirflowSkipException):
             settle(nothing)
@@ -272,7 +291,7 @@ def test_product_code_does_not_know_where_it_runs():
 
 def test_tasks_of_marts_and_dashboards_import_no_engine():
     """A task is a process: DuckDB, sqlglot and openpyxl are a second of each, and these tasks use the warehouse alone."""
-    code = "import sys, ecommerce_elt.bigquery.tasks, ecommerce_elt.marts.tasks; print(*sorted({'duckdb', 'openpyxl', 'pandas', 'sqlglot', 'tableauhyperapi'} & set(sys.modules)))"
+    code = "import sys, ecommerce_elt.bigquery.tasks, ecommerce_elt.dashboards.tasks, ecommerce_elt.marts.tasks; print(*sorted({'duckdb', 'openpyxl', 'pandas', 'sqlglot', 'tableauhyperapi'} & set(sys.modules)))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.splitlines()[-1].split() == []
 

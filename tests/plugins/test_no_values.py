@@ -19,6 +19,8 @@ import orjson
 import pyarrow as pa
 import pydantic
 import pytest
+from airflow.sdk import DAG
+from ecommerce_elt.airflow import decorators
 from ecommerce_elt.batches import raw_records
 from ecommerce_elt.cleaning.cleaner import run_cleaning
 from ecommerce_elt.errors import PermanentError, WithheldError, printable, redacted, values_withheld, without_values
@@ -185,12 +187,51 @@ def test_an_error_that_is_free_of_values_stays_itself():
         raise KeyError(MARK)
 
 
+DECORATORS = {"task": decorators.task, "short": decorators.short_circuit_task, "linked": decorators.linked_task}
+
+
+@pytest.mark.parametrize("decorator", DECORATORS.values(), ids=DECORATORS)
+def test_a_decorator_of_tasks_withholds_values(decorator):
+    def fail(text):
+        """Is not shown."""
+        raise ValueError(text)
+
+    for made in (decorator(fail), decorator(retries=1)(fail)):
+        with pytest.raises(WithheldError, match="^ValueError$") as raised:
+            made.function(MARK)
+        assert marks_in(shown(raised.value)) == []
+        with DAG("none", schedule=None):
+            operator = made(MARK).operator
+        assert (operator.task_id, operator.doc_md, operator.multiple_outputs) == ("fail", None, False)
+
+
 def test_every_task_is_kept_from_letting_values_out():
-    for module in sorted((PROJECT / "plugins/ecommerce_elt").glob("*/tasks.py")):
+    package = PROJECT / "plugins/ecommerce_elt"
+    for module in sorted(package.glob("*/tasks.py")):
         tree = ast.parse(module.read_text())
+        names = {
+            name.name
+            for node in tree.body
+            if isinstance(node, ast.ImportFrom) and node.module == "ecommerce_elt.airflow.decorators"
+            for name in node.names
+        }
         tasks = [node for node in tree.body if isinstance(node, ast.FunctionDef) and not node.name.startswith("_")]
         assert tasks
-        assert [t.name for t in tasks if "values_withheld()" not in map(ast.unparse, t.decorator_list)] == []
+        used = {t.name: {ast.unparse(d).partition("(")[0] for d in t.decorator_list} for t in tasks}
+        assert [name for name, decorated in used.items() if not decorated <= names or not decorated] == []
+
+
+def test_what_operators_call_is_kept_from_letting_values_out():
+    package = PROJECT / "plugins/ecommerce_elt"
+    called = {
+        "cleaning/task_cleaning.py": {"needs_glue"},
+        "load/batch_load.py": {"load_batch"},
+        "marts/operators.py": {"find_stale_subjects", "seconds_to_the_turn_of_marts"},
+    }
+    for path, names in called.items():
+        functions = [node for node in ast.parse((package / path).read_text()).body if isinstance(node, ast.FunctionDef)]
+        withheld = {f.name for f in functions if "values_withheld()" in map(ast.unparse, f.decorator_list)}
+        assert withheld == names
 
 
 # -- files ------------------------------------------------------------------------------------------------------------

@@ -1,6 +1,6 @@
 """A model of claim, load, publish and commit: every interleaving of two runs, crashes and zombies, by `check`.
 
-What it describes is in manifests.claim, load/tasks.py, load/transaction.py and lists.publish_batch; each action here names the
+What it describes is in manifests.claim, load/batch_load.py, load/transaction.py and publish.publish_batch; each action here names the
 step there. A run that stops for a while and goes on later is only another interleaving, so zombies need nothing of their own.
 
     python -m tests.support.batches_model     prints how many states there are, or the shortest way to one that breaks a promise

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from decimal import Decimal
 from types import SimpleNamespace
 
-from ecommerce_elt.bigquery import exports
+from ecommerce_elt.bigquery import customers, exports
 from ecommerce_elt.bigquery import tasks as bigquery_tasks
 from ecommerce_elt.bigquery.place import CLAIM, Place
 
@@ -77,6 +77,7 @@ class Exporter:
         }
         for name, value in given.items():
             monkeypatch.setattr(bigquery_tasks, name, value)
+            monkeypatch.setattr(customers, name, value, raising=False)
         monkeypatch.setattr("ecommerce_elt.bigquery.google_clients.bigquery", lambda *_: google.bigquery)
         monkeypatch.setattr(
             "ecommerce_elt.bigquery.google_clients.bucket", lambda where: google.storage.bucket(where.bucket)
@@ -92,10 +93,10 @@ class Exporter:
 
     def steps(self):
         """Yields each task as a function that takes what the run has got so far, and returns its result."""
-        yield "find_tables", lambda got: bigquery_tasks.find_tables()
-        yield "unload_tables", lambda got: bigquery_tasks.unload_tables(got["find_tables"])
+        yield "find_tables", lambda got: bigquery_tasks.find_tables.function()
+        yield "unload_tables", lambda got: bigquery_tasks.unload_tables.function(got["find_tables"])
         for name in ("copy_files", "load_tables", "swap_in", "compare_tables", "remove_files"):
-            yield name, lambda got, name=name: getattr(bigquery_tasks, name)(got["unload_tables"])
+            yield name, lambda got, name=name: getattr(bigquery_tasks, name).function(got["unload_tables"])
 
     def export(self):
         got = {}

@@ -8,7 +8,6 @@ from urllib.parse import quote
 from airflow.providers.amazon.aws.operators.quicksight import QuickSightCreateIngestionOperator
 from airflow.providers.standard.decorators.python import _PythonDecoratedOperator
 from airflow.sdk import BaseOperatorLink, get_current_context
-from airflow.sdk.bases.decorator import task_decorator_factory
 from airflow.sdk.execution_time.xcom import XCom
 
 from ecommerce_elt.settings import settings
@@ -78,8 +77,3 @@ class IngestDataSetOperator(QuickSightCreateIngestionOperator):
     """The provider's operator with a link to the data set."""
 
     operator_extra_links = (QuickSightDataSetLink(),)
-
-
-def linked_task(function: Any = None, **kwargs: Any) -> Any:
-    """Returns a decorator like `@task` whose tasks have the links."""
-    return task_decorator_factory(function, decorated_operator_class=_LinkedPythonOperator, **kwargs)

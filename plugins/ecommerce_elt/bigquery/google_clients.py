@@ -17,16 +17,25 @@ from typing import Any
 import orjson
 from airflow.providers.amazon.aws.hooks.base_aws import AwsBaseHook
 from airflow.sdk import Connection
-from airflow.sdk.exceptions import AirflowNotFoundException
+from airflow.sdk.exceptions import AirflowNotFoundException, AirflowSkipException
 
 from ecommerce_elt.bigquery import storage_transfer
-from ecommerce_elt.bigquery.place import Place
+from ecommerce_elt.bigquery.place import Place, place
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import Settings
 
 CONNECTION = "gcp_bigquery"
 AWS_CONNECTION = "aws_bigquery"
+NOT_SET_UP = "BigQuery is not set up: ECOMMERCE_BIGQUERY_PROJECT is empty, docs/bigquery.md"
 SCOPES = ("https://www.googleapis.com/auth/bigquery", "https://www.googleapis.com/auth/devstorage.read_write")
+
+
+def place_or_skip(settings: Settings) -> Place:
+    """Returns the location of the tables, or skips the running task if no project is set."""
+    where = place(settings)
+    if where is None:
+        raise AirflowSkipException(NOT_SET_UP)
+    return where
 
 
 def credentials(scopes: Sequence[str] = SCOPES) -> Any:

@@ -1,4 +1,4 @@
-"""The tasks of `export_bigquery`. Each is a function of the result of the task before it, and is idempotent."""
+"""The tasks of `export_bigquery`, each of which is idempotent, and the comparison for `reconcile_layers`."""
 
 from __future__ import annotations
 
@@ -18,43 +18,36 @@ from airflow.sdk.exceptions import AirflowSkipException
 from ecommerce_elt import listing
 from ecommerce_elt.airflow import lineage
 from ecommerce_elt.airflow.clients import client, linked_warehouse, task_warehouse
-from ecommerce_elt.batches.clean_files import S3_THREADS
-from ecommerce_elt.bigquery import comparison, exports, google_clients, staged_exports, storage_transfer
+from ecommerce_elt.airflow.decorators import linked_task, task
+from ecommerce_elt.bigquery import comparison, exports, google_clients, storage_transfer
 from ecommerce_elt.bigquery import tables as bigquery_tables
 from ecommerce_elt.bigquery import views as bigquery_views
 from ecommerce_elt.bigquery.exports import Unloaded
-from ecommerce_elt.bigquery.place import Place, place
+from ecommerce_elt.bigquery.google_clients import place_or_skip
+from ecommerce_elt.bigquery.place import place
 from ecommerce_elt.bigquery.statements import told
-from ecommerce_elt.errors import PermanentError, values_withheld
+from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.reconcile.differences import LOOK_SECONDS, LOOKS, Difference
 from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
 
-NOT_SET_UP = "BigQuery is not set up: ECOMMERCE_BIGQUERY_PROJECT is empty, docs/bigquery.md"
 ASKED_FOR = {"manual", "operator_triggered"}
-
-
-def _where() -> Place:
-    where = place(settings())
-    if where is None:
-        raise AirflowSkipException(NOT_SET_UP)
-    return where
 
 
 def _unloaded(export: dict[str, Any]) -> list[Unloaded]:
     return [Unloaded.of(part) for part in export["tables"]]
 
 
-@values_withheld()
+@task
 def find_tables() -> list[str]:
     """Returns the tables that are out of date in BigQuery.
 
     Creates missing tables and views, marks all days of new tables, and drops tables that are no longer exported. Skips
     the run if no project is set, if no table is out of date, or if the last export is too recent.
     """
-    where, config, target = _where(), settings(), task_warehouse()
+    where, config, target = place_or_skip(settings()), settings(), task_warehouse()
     google, contracts = google_clients.bigquery(where, config), load_contracts(config.include_dir / "feeds")
     for table in exports.no_longer(target, config, contracts):
         # The table is deleted first, because after `forget` no erasure would reach it.
@@ -80,13 +73,13 @@ def find_tables() -> list[str]:
     return [mart.table for mart in exported if mart.table in behind]
 
 
-@values_withheld()
+@linked_task
 def unload_tables(tables: list[str]) -> dict[str, Any]:
     """Claims the data set, writes the changed rows of each table to the lake, and returns the export.
 
     The export has its id, and the columns, periods and files of each table.
     """
-    where, config, export_id = _where(), settings(), exports.new_export_id()
+    where, config, export_id = place_or_skip(settings()), settings(), exports.new_export_id()
     # The claim comes before the reads, so that a later claim never reads older rows than this export swaps in.
     bigquery_tables.claim(google_clients.bigquery(where, config), where, export_id, config.sql_dir)
     found, s3, contracts = [], client("s3"), load_contracts(config.include_dir / "feeds")
@@ -101,7 +94,7 @@ def unload_tables(tables: list[str]) -> dict[str, Any]:
     return {"export_id": export_id, "tables": [part.as_json() for part in found]}
 
 
-@values_withheld()
+@task
 def copy_files(export: dict[str, Any]) -> int:
     """Copies the export's files from the lake to Cloud Storage, and returns their number.
 
@@ -111,7 +104,9 @@ def copy_files(export: dict[str, Any]) -> int:
     Raises:
         PermanentError: the transfer ended without copying all files.
     """
-    where, config, s3 = _where(), settings(), client("s3")
+    from ecommerce_elt.batches.clean_files import S3_THREADS
+
+    where, config, s3 = place_or_skip(settings()), settings(), client("s3")
     bucket = google_clients.bucket(where)
     keys = [key for part in _unloaded(export) for key in part.files]
     if config.bigquery_transfer_role_arn and keys:
@@ -138,26 +133,26 @@ def copy_files(export: dict[str, Any]) -> int:
     return len(keys)
 
 
-@values_withheld()
+@task
 def load_tables(export: dict[str, Any]) -> dict[str, int]:
     """Loads the files into staged tables, and returns the number of rows by table."""
-    where, config = _where(), settings()
+    where, config = place_or_skip(settings()), settings()
     rows = bigquery_tables.load(google_clients.bigquery(where, config), where, _unloaded(export), export["export_id"])
     log.info("rows=%s", rows)
     return rows
 
 
-@values_withheld()
+@task
 def swap_in(export: dict[str, Any]) -> None:
     """Swaps the export into the tables in one transaction, and removes the marks that it processed."""
-    where, config, parts = _where(), settings(), _unloaded(export)
+    where, config, parts = place_or_skip(settings()), settings(), _unloaded(export)
     bigquery_tables.swap(google_clients.bigquery(where, config), where, parts, export["export_id"], config.sql_dir)
     exports.settle(task_warehouse(), export["export_id"], config.sql_dir)
     tables = [part.table for part in parts]
     lineage.moved(map(lineage.table, tables), (lineage.bigquery_table(where.table(table)) for table in tables))
 
 
-@values_withheld()
+@task
 def compare_tables(export: dict[str, Any]) -> int:
     """Compares rows and sums of the exported tables with the totals of the export, and returns the number of tables.
 
@@ -167,7 +162,7 @@ def compare_tables(export: dict[str, Any]) -> int:
         PermanentError: tables differ. The message names each difference. The next export brings all rows of these
             tables.
     """
-    where, config, target = _where(), settings(), task_warehouse()
+    where, config, target = place_or_skip(settings()), settings(), task_warehouse()
     parts = _unloaded(export)
     differing = comparison.differences(google_clients.bigquery(where, config), target, where, config.sql_dir, parts)
     if differing:
@@ -179,10 +174,10 @@ def compare_tables(export: dict[str, Any]) -> int:
     return len(parts)
 
 
-@values_withheld()
+@task
 def remove_files(export: dict[str, Any]) -> None:
     """Deletes the export's objects in the lake and in Cloud Storage, its staged tables, and its transfer job."""
-    where, config, s3, export_id = _where(), settings(), client("s3"), export["export_id"]
+    where, config, s3, export_id = place_or_skip(settings()), settings(), client("s3"), export["export_id"]
     if config.bigquery_transfer_role_arn:
         storage_transfer.forget(google_clients.transfer_session(), where, export_id)
     bigquery_tables.drop_staged(google_clients.bigquery(where, config), where, _unloaded(export), export_id)
@@ -194,7 +189,7 @@ def remove_files(export: dict[str, Any]) -> None:
         s3.delete_object(Bucket=config.bucket, Key=entry["Key"])
 
 
-@values_withheld()
+@task
 def reconcile_bigquery() -> dict[str, Any]:
     """Compares all tables in BigQuery except facts, and returns `differences`, empty if no project is set.
 
@@ -203,7 +198,7 @@ def reconcile_bigquery() -> dict[str, Any]:
     config = settings()
     where = place(config)
     if where is None:
-        log.info(NOT_SET_UP)
+        log.info(google_clients.NOT_SET_UP)
         return {"differences": []}
     google, found = google_clients.bigquery(where, config), dict[str, str]()
     for look in range(LOOKS):
@@ -217,33 +212,3 @@ def reconcile_bigquery() -> dict[str, Any]:
     for difference in differences:
         log.error("%s", difference)
     return {"differences": [asdict(difference) for difference in differences]}
-
-
-@values_withheld()
-def count_customer(column: str, customer: str) -> dict[str, int]:
-    """Returns how much names the customer: rows by table of BigQuery, and staged files and tables of exports.
-
-    The result is empty if no project is set.
-    """
-    config = settings()
-    where = place(config)
-    if where is None:
-        return {}
-    google = google_clients.bigquery(where, config)
-    found = bigquery_tables.count_customer(google, task_warehouse(), where, column, customer, config.sql_dir)
-    return found | _staged(google, where, column, customer).counts()
-
-
-def _staged(google: Any, where: Place, column: str, customer: str) -> staged_exports.Staged:
-    bucket = google_clients.bucket(where)
-    return staged_exports.find(client("s3"), bucket, google, where, settings(), column=column, customer=customer)
-
-
-@values_withheld()
-def erase_staged(column: str, customer: str) -> dict[str, int]:
-    """Deletes staged files and tables of exports that name the customer, and returns their numbers."""
-    where, config = _where(), settings()
-    google = google_clients.bigquery(where, config)
-    staged = _staged(google, where, column, customer)
-    staged_exports.remove(client("s3"), google_clients.bucket(where), google, config, staged)
-    return staged.counts()

@@ -1,4 +1,4 @@
-"""The cleaning step in a task: it runs only if needed, and reads the HMAC key from Secrets Manager."""
+"""The cleaning step in a task: what cleans, whether it is needed, and the HMAC key from Secrets Manager."""
 
 from __future__ import annotations
 
@@ -12,10 +12,30 @@ from ecommerce_elt.airflow.clients import client
 from ecommerce_elt.batches import clean_files, manifests
 from ecommerce_elt.batches.clean_files import CleanBatch
 from ecommerce_elt.batches.hmac_pads import secret_key
+from ecommerce_elt.batches.manifests import Engine
 from ecommerce_elt.cleaning import cleaner
-from ecommerce_elt.settings import Settings
+from ecommerce_elt.errors import PermanentError, values_withheld
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.settings import Settings, settings
 
 log = logging.getLogger(__name__)
+
+
+@values_withheld()
+def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
+    """Returns whether Glue has to clean the batch.
+
+    `engine` decides, or with `auto` the size of the batch. A batch that is already cleaned does not need Glue.
+    """
+    config, s3, feed = settings(), client("s3"), manifests.feed_of(batch_id)
+    if feed not in load_contracts(config.include_dir / "feeds") or batch_id.endswith("-replay"):
+        return False  # the job has the feeds of the last deployment; events without a contract are rejected here
+    if engine not in list(Engine):
+        raise PermanentError(f"engine {engine!r}: expected one of {', '.join(Engine)}")
+    if engine == Engine.AUTO:
+        size = sum(raw.size for raw in manifests.read_manifest(s3, config.bucket, batch_id).objects)
+        engine = Engine.GLUE if size > config.glue_threshold_bytes else Engine.DUCKDB
+    return engine == Engine.GLUE and clean_files.find_counts(s3, config.bucket, batch_id, feed) is None
 
 
 def clean_where_needed(s3: Any, batch_id: str, config: Settings, *, committed: bool) -> CleanBatch:

@@ -1,4 +1,4 @@
-"""The tasks of `export_features`, each a function of the run's parameters."""
+"""The tasks of `export_features`."""
 
 from __future__ import annotations
 
@@ -10,10 +10,9 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from ecommerce_elt.airflow import lineage
 from ecommerce_elt.airflow.clients import client, linked_warehouse, task_warehouse
+from ecommerce_elt.airflow.decorators import linked_task, task
 from ecommerce_elt.airflow.links import touched_object
-from ecommerce_elt.errors import values_withheld
 from ecommerce_elt.features import data_sets as features_data_sets
-from ecommerce_elt.features import export as features_export
 from ecommerce_elt.features import versions as features_versions
 from ecommerce_elt.features.versions import FEATURES
 from ecommerce_elt.feeds.contracts import load_contracts
@@ -23,8 +22,8 @@ from ecommerce_elt.settings import settings
 log = logging.getLogger(__name__)
 
 
-@values_withheld()
-def choose_cut_offs(params: dict[str, Any]) -> dict[str, Any]:
+@task
+def choose_cut_offs(*, params: dict[str, Any]) -> dict[str, Any]:
     """Returns cut_offs, horizon_days, is_given and is_default; skips the task if the data is too short.
 
     `is_given` is true if the run gives the cut-offs. `is_default` is true if it gives neither cut-offs nor another
@@ -50,12 +49,14 @@ def choose_cut_offs(params: dict[str, Any]) -> dict[str, Any]:
     return chosen.as_text() | {"is_given": is_given, "is_default": is_default}
 
 
-@values_withheld()
+@linked_task
 def export_version(chosen: dict[str, Any]) -> dict[str, Any]:
     """Makes the version of the cut-offs, or finds the existing one; returns its name, its rows and whether it is new.
 
     Skips the task if a part has no rows and the run did not give the cut-offs.
     """
+    from ecommerce_elt.features import export as features_export
+
     config, s3 = settings(), client("s3")
     # The cut-offs are checked again, because those of a cleared run can be old.
     with linked_warehouse() as target:
@@ -77,14 +78,11 @@ def export_version(chosen: dict[str, Any]) -> dict[str, Any]:
     return {"version": made.version, "is_new": is_new, "rows": made.rows}
 
 
-@values_withheld()
-def remove_old_versions(params: dict[str, Any], made: dict[str, Any] | None) -> dict[str, int]:
-    """Deletes versions past their retention, and returns the numbers of deleted versions and objects.
-
-    Args:
-        params: the parameters of the run.
-        made: the result of export_version; None if it was skipped.
-    """
+# Versions age and erasures must reach them even if there was nothing to export.
+@task(trigger_rule="none_failed")
+def remove_old_versions(*, params: dict[str, Any], ti: Any) -> dict[str, int]:
+    """Deletes versions past their retention, and returns the numbers of deleted versions and objects."""
+    made = ti.xcom_pull(task_ids="export_version")  # None if it was skipped
     return features_versions.remove_old(
         client("s3"),
         settings(),

@@ -10,7 +10,8 @@ from airflow.sdk.exceptions import AirflowSkipException
 
 from ecommerce_elt.airflow import alerts, lineage
 from ecommerce_elt.airflow.clients import client, linked_warehouse
-from ecommerce_elt.errors import values_withheld
+from ecommerce_elt.airflow.decorators import linked_task
+from ecommerce_elt.airflow.defaults import MARTS
 from ecommerce_elt.forecast.operators import DEMAND, RUNS, url
 from ecommerce_elt.marts import builds
 from ecommerce_elt.settings import Settings, settings
@@ -22,7 +23,7 @@ SOURCE = "mart.product_demand_daily"
 REORDER_LEVEL = "mart.reorder_level"
 
 
-@values_withheld()
+@linked_task
 def unload_demand() -> int:
     """Writes the demand of all days before today to the lake, and returns the number of days with demand.
 
@@ -45,12 +46,13 @@ def unload_demand() -> int:
     return int(days)
 
 
-@values_withheld()
-def publish_forecast(summary: dict[str, Any]) -> dict[str, Any]:
+@linked_task(outlets=[MARTS])
+def publish_forecast(summary: dict[str, Any], *, outlet_events: Any) -> dict[str, Any]:
     """Publishes the marts of a run of the program and the reorder levels that depend on them; returns what was built.
 
     Args:
         summary: the result of `forecast.run.run`.
+        outlet_events: the events of the assets, of which that of the marts gets what was built.
 
     Raises:
         marts.ChecksFailed: checks failed, and the mart keeps its previous rows.
@@ -76,6 +78,7 @@ def publish_forecast(summary: dict[str, Any]) -> dict[str, Any]:
         cause = f"warnings of {each.mart}"
         alerts.tell(sns, config, cause, f"{each.mart}: checks warn", warnings, is_so=bool(warnings))
     _tell_of_drift(sns, config, summary)
+    outlet_events[MARTS].extra = {"subject": "forecast", "marts": builds.as_text(built)}
     return {"methods": summary["methods"], "device": summary["device"], "marts": builds.as_text(built)}
 
 

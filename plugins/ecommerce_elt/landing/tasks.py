@@ -1,32 +1,37 @@
-"""The tasks for landed files. Each is a function of plain parameters and connects an Airflow task to the logic.
+"""The tasks of `load_history` and `watch_landing`.
 
-When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
-which lets no error out whose text may quote the input.
+DAG parsing imports this module, so each task imports the modules that read files itself.
 """
 
 from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from typing import Any
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import AssetAlias, get_current_context
+from airflow.sdk.exceptions import AirflowSkipException
+
+from ecommerce_elt.airflow import results
 from ecommerce_elt.airflow.clients import client, linked_warehouse
+from ecommerce_elt.airflow.decorators import linked_task, task
+from ecommerce_elt.airflow.defaults import WAREHOUSE
 from ecommerce_elt.airflow.links import touched_object
-from ecommerce_elt.cleaning.task_cleaning import clean_where_needed, with_key
-from ecommerce_elt.cleaning.tasks import needs_glue
-from ecommerce_elt.errors import PermanentError, values_withheld
+from ecommerce_elt.batches.manifests import feed_of
+from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
-from ecommerce_elt.landing import conversion, replacement_batches, replacing, reports
 from ecommerce_elt.landing import files as landing_files
-from ecommerce_elt.landing.landed import LandedGroup
-from ecommerce_elt.load import invoice_items, known_rows
-from ecommerce_elt.load import transaction as load_transaction
-from ecommerce_elt.load.known_rows import OnKnown
-from ecommerce_elt.load.tasks import load_batch
 from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.settings import Settings, settings
 
+if TYPE_CHECKING:
+    from ecommerce_elt.landing.landed import LandedGroup
+    from ecommerce_elt.landing.replacing import LandedExport
+
 log = logging.getLogger(__name__)
+
+REPLACED = AssetAlias("ecommerce_warehouse_replaced")  # of the warehouse, where rows were taken out or came back
 
 
 def _files_of(conf: dict[str, Any]) -> list[tuple[str, str]]:
@@ -34,20 +39,30 @@ def _files_of(conf: dict[str, Any]) -> list[tuple[str, str]]:
     return [(str(file["key"]), file["etag"]) for file in (conf, *(conf.get("more") or []))]
 
 
-@values_withheld()
-def settle_landed_files(runs: list[dict[str, Any]]) -> int:
+@task(trigger_rule="all_done")
+def settle(runs: list[dict[str, Any]] | None) -> int:
     """Writes a report for each file whose run wrote none, so that the file is not found again; returns how many."""
+    from ecommerce_elt.landing.reports import report_unfinished
+
+    if not runs:
+        raise AirflowSkipException("no file came")
     s3, bucket = client("s3"), settings().bucket
     return sum(
-        reports.report_unfinished(s3, landing_files.LandedFile(key, etag), run["trigger_run_id"], bucket)
+        report_unfinished(s3, landing_files.LandedFile(key, etag), run["trigger_run_id"], bucket)
         for run in runs
         for key, etag in _files_of(run["conf"])
     )
 
 
-@values_withheld()
-def land_files(params: dict[str, Any]) -> LandedGroup:
-    """Writes the raw objects and manifests of the files that the run's parameters name, and returns the result."""
+@linked_task(execution_timeout=timedelta(hours=6))
+def land_files(*, params: dict[str, Any], ti: Any) -> list[str]:
+    """Writes the raw objects and manifests of the files that the run's parameters name, for the tasks after it.
+
+    Returns the batches that `clean_batch` cleans in parallel.
+    """
+    from ecommerce_elt.landing import conversion, replacing
+    from ecommerce_elt.load.invoice_items import DELIVERED_FEED
+
     config = settings()
     contracts = load_contracts(config.include_dir / "feeds")
     flags = Flags(
@@ -64,82 +79,91 @@ def land_files(params: dict[str, Any]) -> LandedGroup:
     files = [(key, etag or None) for key, etag in _files_of(params)]
     if contract := contracts.get(landing_files.feed_of(files[0][0])):
         replacing.check(params, contract)
-    if params["to_dynamodb"] and contract and contract.feed != invoice_items.DELIVERED_FEED:
-        raise PermanentError(
-            f"to_dynamodb: DynamoDB has items of {invoice_items.DELIVERED_FEED}, and the file is of {contract.feed}"
-        )
+    if params["to_dynamodb"] and contract and contract.feed != DELIVERED_FEED:
+        raise PermanentError(f"to_dynamodb: DynamoDB has items of {DELIVERED_FEED}, and the file is of {contract.feed}")
     if flags.data_set and len(files) > 1:
         raise PermanentError(f"data_set={flags.data_set!r} names the data of one file, and the run has {len(files)}")
     touched_object(files[0][0])
-    return conversion.land_files(client("s3"), files, contracts, flags, config)
+    group = conversion.land_files(client("s3"), files, contracts, flags, config)
+    ti.xcom_push(key="landed", value=asdict(group))
+    return _batches_to_clean(group)
 
 
-@values_withheld()
-def batches_to_clean(group: LandedGroup) -> list[str]:
+def _batches_to_clean(group: LandedGroup) -> list[str]:
     """Returns the batches that are cleaned in parallel before `check_known_rows`, which compares all of them at once.
 
     The list is empty if the feed needs no such check. It is also empty for a single batch, which `check_known_rows`
     cleans itself in the same time.
     """
-    if len(group.batches) < 2 or not _tells_rows_apart(group):
-        return []
-    return group.batches
+    return group.batches if len(group.batches) > 1 and _contract_of(group) else []
 
 
-def _tells_rows_apart(group: LandedGroup) -> bool:
-    contracts = load_contracts(settings().include_dir / "feeds")
-    return contracts[landing_files.feed_of(group.files[0].key)].identity != "file"
+def _contract_of(group: LandedGroup) -> Contract | None:
+    """Returns the contract of the landed files; None if there are none, or if the ids of their rows are no values."""
+    if not group.files:
+        return None
+    contract = load_contracts(settings().include_dir / "feeds")[landing_files.feed_of(group.files[0].key)]
+    return None if contract.identity == "file" else contract
 
 
-@values_withheld()
-def clean_batch(batch_id: str, engine: str) -> dict[str, Any]:
-    """Cleans a batch of landed files unless it is already clean, and returns its counts; empty if Glue cleans it.
+@linked_task(execution_timeout=timedelta(hours=2), map_index_template="{{ feed }}")
+def clean_batch(batch_id: str, *, params: dict[str, Any]) -> dict[str, Any]:
+    """Cleans a batch of landed files unless it is already clean, and returns its counts; empty if Glue cleans it."""
+    from ecommerce_elt.cleaning.task_cleaning import clean_where_needed, needs_glue
+    from ecommerce_elt.load.transaction import committed
 
-    Args:
-        engine: as in `needs_glue`.
-    """
+    get_current_context()["feed"] = feed_of(batch_id)  # for map_index_template
     config, s3 = settings(), client("s3")
-    if needs_glue(batch_id, engine):
+    if needs_glue(batch_id, params["engine"]):
         return {}
     with linked_warehouse() as target:
-        is_committed = load_transaction.committed(target, batch_id, config) is not None
+        is_committed = committed(target, batch_id, config) is not None
     return asdict(clean_where_needed(s3, batch_id, config, committed=is_committed))
 
 
-@values_withheld()
-def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> tuple[list[str], dict[str, int]]:
+@linked_task(execution_timeout=timedelta(hours=2), trigger_rule="none_failed")
+def check_known_rows(*, params: dict[str, Any], ti: Any) -> list[str]:
     """Counts the rows of landed files that core has under other ids, and stores the counts for the report.
 
-    Returns the batches to load, and the totals known and beside_known as in `known_rows.Known`. The totals are empty if
-    no check was made.
+    Returns the batches to load.
+    """
+    from ecommerce_elt.landing.landed import LandedGroup
+
+    group = LandedGroup.of(ti.xcom_pull(task_ids="land_files", key="landed"))
+    ti.xcom_push(key="known_rows", value=_known_rows(group, params["on_known"], params["engine"]))
+    return [] if params["dry_run"] else group.batches
+
+
+def _known_rows(group: LandedGroup, on_known: str, engine: str) -> dict[str, int]:
+    """Returns the totals known and beside_known as in `known_rows.Known`; empty if no check was made.
 
     Args:
-        landed: the result of land_files.
+        group: the landed files.
         on_known: whether such rows stop the run (stop), are left out of the load (skip), or are loaded again (add).
         engine: as in `needs_glue`.
 
     Raises:
         PermanentError: such rows exist and `on_known` is stop; or Glue cleans a batch and `on_known` is not add.
     """
-    config, s3, choice = settings(), client("s3"), OnKnown(on_known)
-    group = LandedGroup.of(landed)
-    if not group.batches or not _tells_rows_apart(group):
-        return group.batches, {}
-    contract = load_contracts(config.include_dir / "feeds")[landing_files.feed_of(group.files[0].key)]
+    from ecommerce_elt.cleaning.task_cleaning import clean_where_needed, needs_glue
+    from ecommerce_elt.load.known_rows import Known, OnKnown, find
+    from ecommerce_elt.load.transaction import committed
+
+    config, s3, choice, contract = settings(), client("s3"), OnKnown(on_known), _contract_of(group)
+    if not group.batches or contract is None:
+        return {}
     with linked_warehouse() as target:
-        uncommitted = [b for b in group.batches if load_transaction.committed(target, b, config) is None]
+        uncommitted = [b for b in group.batches if committed(target, b, config) is None]
         if by_glue := [b for b in uncommitted if needs_glue(b, engine)]:
             if choice is OnKnown.ADD:
-                return group.batches, {}
+                return {}
             raise PermanentError(
                 f"on_known {choice}: {len(by_glue)} batches are for Glue, and rows are looked for in core before it cleans. Trigger the "
                 "run with engine duckdb, or with on_known add"
             )
         cleaned = [clean_where_needed(s3, b, config, committed=b not in uncommitted) for b in group.batches]
-        found = known_rows.find(s3, target, cleaned, uncommitted, contract, choice, config)
-    total = (
-        known_rows.Known(*(sum(each) for each in zip(*found.values(), strict=True))) if found else known_rows.Known()
-    )
+        found = find(s3, target, cleaned, uncommitted, contract, choice, config)
+    total = Known(*(sum(each) for each in zip(*found.values(), strict=True))) if found else Known()
     log.info("feed=%s known=%s beside_known=%s on_known=%s", contract.feed, *total, choice)
     if total.known and choice is OnKnown.STOP:
         by_file = {
@@ -156,51 +180,40 @@ def check_known_rows(landed: dict[str, Any], on_known: str, engine: str) -> tupl
             f"of values ({named}). Nothing of this run is loaded. Trigger load_history with the same parameters and on_known: skip, "
             "which loads the others alone; or add, which has these rows twice. docs/overlapping-exports.md"
         )
-    return group.batches, total._asdict()
+    return total._asdict()
 
 
-@values_withheld()
-def replace_rows(
-    landed: dict[str, Any], column: str, *, dry_run: bool, to_dynamodb: bool = False
-) -> dict[str, dict[str, Any]]:
+# One at a time: what a file lacks is found and taken out without another file in between.
+@linked_task(
+    trigger_rule="none_failed", max_active_tis_per_dag=1, outlets=[REPLACED], execution_timeout=timedelta(hours=2)
+)
+def replace_rows(*, params: dict[str, Any], ti: Any, outlet_events: Any) -> dict[str, dict[str, Any]]:
     """Withdraws the rows from core that a landed file lacks, and restores withdrawn rows that the file has again.
 
-    Args:
-        landed: the result of land_files.
-        column: the column whose values the file replaces. If it is empty, no row is withdrawn.
-        dry_run: reports what would be done, and changes nothing.
-        to_dynamodb: whether the items in DynamoDB change as well.
-
-    Returns:
-        A mapping from file key to the replacement part of its report. Files with nothing to report are left out.
+    Returns a mapping from file key to the replacement part of its report. Files with nothing to report are left out.
     """
-    config = settings()
-    group = LandedGroup.of(landed)
-    contract = (
-        load_contracts(config.include_dir / "feeds")[landing_files.feed_of(group.files[0].key)] if group.files else None
-    )
-    if contract is None or contract.identity == "file":
+    from ecommerce_elt.landing.landed import LandedGroup
+
+    group, dry_run = LandedGroup.of(ti.xcom_pull(task_ids="land_files", key="landed")), params["dry_run"]
+    contract = _contract_of(group)
+    if contract is None:
         return {}
-    told = {
-        file.key: _replace(file.export, column, contract, config, dry_run=dry_run, to_dynamodb=to_dynamodb)
-        for file in group.files
-    }
+    told = {file.key: _replace(file.export, contract, settings(), params) for file in group.files}
+    if not dry_run and any(file.get("rows_withdrawn") or file.get("rows_restored") for file in told.values()):
+        outlet_events[REPLACED].add(WAREHOUSE)
     return {key: found for key, found in told.items() if found}
 
 
-def _replace(
-    export: replacing.LandedExport,
-    column: str,
-    contract: Contract,
-    config: Settings,
-    *,
-    dry_run: bool,
-    to_dynamodb: bool,
-) -> dict[str, Any]:
+def _replace(export: LandedExport, contract: Contract, config: Settings, params: dict[str, Any]) -> dict[str, Any]:
+    from ecommerce_elt.cleaning.task_cleaning import with_key
+    from ecommerce_elt.landing import replacement_batches, replacing
+    from ecommerce_elt.load.batch_load import load_batch
+
+    column, dry_run = params["replace_by"], params["dry_run"]  # if the column is empty, no row is withdrawn
     s3, url = client("s3"), replacement_batches.values_url(export, column, config)
 
     def load(batch_id: str, values: int) -> None:
-        load_batch(batch_id, replaced=url if values else None, to_dynamodb=to_dynamodb)
+        load_batch(batch_id, replaced=url if values else None, to_dynamodb=params["to_dynamodb"])
 
     with linked_warehouse() as target:
         before = None if dry_run else replacement_batches.unfinished(s3, target, export, column, contract, config)
@@ -241,32 +254,24 @@ def _replace(
     return result
 
 
-@values_withheld()
-def report_files(
-    landed: dict[str, Any] | None,
-    loaded: list[dict[str, Any]],
-    replaced: dict[str, dict[str, Any]] | None = None,
-    *,
-    dry_run: bool = False,
-) -> list[dict[str, Any]]:
+@linked_task(trigger_rule="all_done")
+def report_files(*, params: dict[str, Any], ti: Any) -> list[dict[str, Any]]:
     """Writes the report of each file of the run, and returns the reports without rejected lines and zip members.
-
-    Args:
-        landed: the result of land_files; None if no file could be read, in which case each file already has its report.
-        loaded: id and counts of each batch that was loaded and published.
-        replaced: the result of replace_rows; None if that task failed.
-        dry_run: whether the run was not meant to load anything.
 
     Raises:
         PermanentError: a file, or one of its batches, was not loaded.
     """
-    if landed is None:
+    from ecommerce_elt.landing.conversion import FILES_NAMED
+    from ecommerce_elt.landing.landed import LandedGroup
+    from ecommerce_elt.landing.reports import report_loaded
+
+    landed, replaced = ti.xcom_pull(task_ids="land_files", key="landed"), ti.xcom_pull(task_ids="replace_rows")
+    if landed is None:  # no file could be read, and each already has its report
         raise PermanentError("nothing was loaded: look at land_files")
-    config = settings()
-    group = LandedGroup.of(landed)
-    by_batch = {batch["batch_id"]: batch for batch in loaded}
+    group, config, dry_run = LandedGroup.of(landed), settings(), params["dry_run"]
+    by_batch = {batch["batch_id"]: batch for batch in results.of_mapped(ti, "load_batch")}
     error = "its rows were not replaced: look at the red task replace_rows of the run" if replaced is None else ""
-    found = reports.report_loaded(client("s3"), group, by_batch, config, replaced, dry_run=dry_run, error=error)
+    found = report_loaded(client("s3"), group, by_batch, config, replaced, dry_run=dry_run, error=error)
     if group.files:
         touched_object(landing_files.LandedFile(group.files[0].key, group.files[0].etag).report_key)
     wrong = [f"{key}: it cannot be loaded" for key in group.failed]
@@ -276,7 +281,7 @@ def report_files(
     if wrong:
         raise PermanentError(
             f"{len(wrong)} of {len(group.failed) + len(found)} files were not loaded; why is in the report beside each: "
-            + "; ".join(wrong[: conversion.FILES_NAMED])
+            + "; ".join(wrong[:FILES_NAMED])
         )
     without = {"rejected", "members"}  # these lists can be as long as the files
     return [{name: value for name, value in report.items() if name not in without} for report in found]

@@ -50,7 +50,7 @@ class LoadBatchOperator(GlueJobOperator):
         self.batch_id, self.engine, self.on_known, self.to_dynamodb = batch_id, engine, on_known, to_dynamodb
 
     def execute(self, context: Context) -> dict[str, Any] | None:
-        from ecommerce_elt.cleaning.tasks import needs_glue
+        from ecommerce_elt.cleaning.task_cleaning import needs_glue
 
         self._name(context)
         if not needs_glue(self.batch_id, self.engine):
@@ -65,7 +65,7 @@ class LoadBatchOperator(GlueJobOperator):
         return self._load(context)
 
     def _load(self, context: Context) -> dict[str, Any]:
-        from ecommerce_elt.load.tasks import load_batch
+        from ecommerce_elt.load.batch_load import load_batch
 
         counts = load_batch(self.batch_id, self.on_known, to_dynamodb=bool(self.to_dynamodb))
         loaded = {"batch_id": self.batch_id, "feed": feed_of(self.batch_id), **counts}

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import time
 from collections.abc import AsyncIterator
 from typing import Any
 
 from airflow.sdk import BaseOperator, Context
+from airflow.sdk.exceptions import AirflowSkipException
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
 
+from ecommerce_elt.airflow.clients import task_warehouse
+from ecommerce_elt.errors import values_withheld
+from ecommerce_elt.feeds.contracts import load_contracts
+from ecommerce_elt.marts import builds
 from ecommerce_elt.settings import settings
+
+log = logging.getLogger(__name__)
 
 ASSET_TRIGGERED = "asset_triggered"  # airflow.utils.types.DagRunType, which a task cannot import
 
@@ -45,6 +53,35 @@ class TurnTrigger(BaseTrigger):
         return bool(await sync_to_async(RuntimeTaskInstance.get_dr_count)(dag_id=self.dag_id, states=["queued"]))
 
 
+@values_withheld()
+def find_stale_subjects(*, rebuild: bool) -> list[str]:
+    """Returns the subjects with stale marts, except the dimensions; skips the run if no mart is stale.
+
+    Args:
+        rebuild: whether every day of every mart is marked first.
+    """
+    target, config = task_warehouse(), settings()
+    builds.register(target, config.sql_dir, load_contracts(config.include_dir / "feeds"), rebuild=rebuild)
+    behind = builds.stale(target, config.sql_dir)
+    log.info("stale_marts=%s", behind)
+    subjects = dict.fromkeys(mart.subject for mart in builds.MARTS if mart.table in behind)
+    if not subjects:
+        raise AirflowSkipException("no mart is behind core")
+    return [subject for subject in subjects if subject != builds.DIMENSIONS]
+
+
+@values_withheld()
+def seconds_to_the_turn_of_marts() -> float:
+    """Returns the seconds until `marts_min_interval_seconds` have passed since the last publication of a mart.
+
+    If no mart was ever published, the whole interval is returned, because a new warehouse gets its first batches in a
+    burst.
+    """
+    config = settings()
+    age = builds.seconds_since_publication(task_warehouse(), config.sql_dir) or 0
+    return config.marts_min_interval_seconds - max(age, 0)
+
+
 class FindStaleSubjectsOperator(BaseOperator):
     """Returns the subjects with stale marts; skips the run if no mart is stale.
 
@@ -54,8 +91,6 @@ class FindStaleSubjectsOperator(BaseOperator):
     """
 
     def execute(self, context: Context) -> list[str]:
-        from ecommerce_elt.marts.tasks import find_stale_subjects, seconds_to_the_turn_of_marts
-
         subjects = find_stale_subjects(rebuild=context["params"]["rebuild"])
         if context["dag_run"].run_type == ASSET_TRIGGERED and (seconds := seconds_to_the_turn_of_marts()) > 0:
             self.log.info("the marts were published a moment ago; their turn is in %.0f s", seconds)
@@ -64,7 +99,5 @@ class FindStaleSubjectsOperator(BaseOperator):
         return subjects
 
     def execute_complete(self, context: Context, event: dict[str, Any] | None = None) -> list[str]:
-        from ecommerce_elt.marts.tasks import find_stale_subjects
-
         self.log.info("%s", event)
         return find_stale_subjects(rebuild=False)

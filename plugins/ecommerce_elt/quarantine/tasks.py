@@ -1,52 +1,57 @@
-"""The tasks of the quarantine. Each is a function of plain parameters and connects an Airflow task to the logic.
-
-When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
-which lets no error out whose text may quote the input.
-"""
+"""The tasks of `replay_quarantine`."""
 
 from __future__ import annotations
 
 import logging
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
+from ecommerce_elt.airflow import results
 from ecommerce_elt.airflow.clients import client, task_warehouse
-from ecommerce_elt.batches import clean_files
-from ecommerce_elt.cleaning.task_cleaning import with_key
-from ecommerce_elt.errors import values_withheld
-from ecommerce_elt.quarantine import replay
+from ecommerce_elt.airflow.decorators import task
 from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
 
 
-@values_withheld()
-def choose_events(params: dict[str, Any], run_id: str, now: datetime) -> tuple[list[str], dict[str, Any]]:
-    """Returns the ids of the batches to load, and counts; there are no batches in a dry run or a dismissal."""
+@task
+def choose_events(*, params: dict[str, Any], dag_run: Any, ti: Any) -> list[str]:
+    """Returns the ids of the batches to load, and hands counts to `report_replay`.
+
+    There are no batches in a dry run or a dismissal.
+    """
+    from ecommerce_elt.cleaning.task_cleaning import with_key
+    from ecommerce_elt.quarantine import replay
+
     config, s3, target = with_key(settings()), client("s3"), task_warehouse()
-    choice = replay.Choice.of(params)
+    choice, batches = replay.Choice.of(params), list[str]()
     if params["action"] == "dismiss":
-        found: dict[str, Any] = {"chosen": replay.count(target, choice, config)}
+        outlook: dict[str, Any] = {"chosen": replay.count(target, choice, config)}
         if not params["dry_run"]:
-            replay.dismiss(target, choice, config, run_id)
-            found["dismissed"] = found["chosen"]
-        log.info("%s", found)
-        return [], found
-    manifests, gone = replay.choose(s3, target, choice, config, now)
-    if params["dry_run"]:
-        outlook = asdict(replay.outlook(s3, manifests, gone, config))
-        for example in outlook["examples"]:
-            log.info("example %s", example)
-        log.info("outlook %s", {name: value for name, value in outlook.items() if name != "examples"})
-        return [], outlook
-    log.info("batches=%s gone=%s", len(manifests), gone)
-    return replay.write_manifests(s3, manifests, config), {"gone": gone}
+            replay.dismiss(target, choice, config, dag_run.run_id)
+            outlook["dismissed"] = outlook["chosen"]
+        log.info("%s", outlook)
+    else:
+        manifests, gone = replay.choose(s3, target, choice, config, dag_run.run_after)
+        if params["dry_run"]:
+            outlook = asdict(replay.outlook(s3, manifests, gone, config))
+            for example in outlook["examples"]:
+                log.info("example %s", example)
+            log.info("outlook %s", {name: value for name, value in outlook.items() if name != "examples"})
+        else:
+            log.info("batches=%s gone=%s", len(manifests), gone)
+            batches, outlook = replay.write_manifests(s3, manifests, config), {"gone": gone}
+    ti.xcom_push(key="outlook", value=outlook)
+    return batches
 
 
-@values_withheld()
-def report_replay(outlook: dict[str, Any], loaded: list[dict[str, int]]) -> dict[str, Any]:
+@task(trigger_rule="none_failed")
+def report_replay(*, ti: Any) -> dict[str, Any]:
     """Returns the expected counts together with the totals of accepted, clean, quarantined and duplicate events."""
-    total = {name: sum(counts[name] for counts in loaded) for name in clean_files.COUNTS} if loaded else {}
+    from ecommerce_elt.batches.clean_files import COUNTS
+
+    loaded = results.of_mapped(ti, "load_batch")
+    total = {name: sum(counts[name] for counts in loaded) for name in COUNTS} if loaded else {}
     log.info("replayed %s", total)
+    outlook: dict[str, Any] = ti.xcom_pull(task_ids="choose_events", key="outlook")
     return outlook | total

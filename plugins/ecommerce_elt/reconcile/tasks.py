@@ -1,8 +1,4 @@
-"""The tasks that compare layers. Each is a function of plain parameters and connects an Airflow task to the logic.
-
-When a task fails, Airflow logs the whole chain of exceptions. Each function is therefore wrapped in `values_withheld`,
-which lets no error out whose text may quote the input.
-"""
+"""The tasks of `reconcile_layers`. That of BigQuery is in `bigquery.tasks`."""
 
 from __future__ import annotations
 
@@ -12,32 +8,37 @@ from datetime import UTC, datetime
 from typing import Any
 
 from ecommerce_elt import listing
+from ecommerce_elt.airflow import results
 from ecommerce_elt.airflow.clients import client, task_warehouse
+from ecommerce_elt.airflow.decorators import task
 from ecommerce_elt.batches import manifests
-from ecommerce_elt.errors import PermanentError, values_withheld
+from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
-from ecommerce_elt.lake.tasks import feeds
-from ecommerce_elt.reconcile.arrivals import announce
-from ecommerce_elt.reconcile.days import reconcile_days
 from ecommerce_elt.reconcile.differences import Difference, put_metrics
-from ecommerce_elt.reconcile.hours import reconcile_hours
-from ecommerce_elt.reconcile.stream import reconcile_stream, watch
 from ecommerce_elt.settings import settings
 
 log = logging.getLogger(__name__)
 
 
-@values_withheld()
-def reconcile_feeds() -> list[str]:
-    """Returns the feeds to compare: all with a contract or raw objects, and that of records that are not envelopes."""
+def _feeds() -> list[str]:
     folders = listing.folders(client("s3"), settings().bucket, "raw/")
     arrived = {folder.removeprefix("raw/feed=").rstrip("/") for folder in folders}
-    return [*sorted(arrived | set(feeds())), manifests.UNREADABLE]
+    return [*sorted(arrived | set(load_contracts(settings().include_dir / "feeds"))), manifests.UNREADABLE]
 
 
-@values_withheld()
+@task
+def find_feeds() -> list[str]:
+    """Returns the feeds to compare: all with a contract or raw objects, and that of records that are not envelopes."""
+    return _feeds()
+
+
+@task(map_index_template="{{ task.op_kwargs['feed'] }}")
 def reconcile_feed(feed: str) -> dict[str, Any]:
     """Compares the layers of one feed, and returns the summaries `hours` and `days`, and the `differences`."""
+    from ecommerce_elt.reconcile.arrivals import announce
+    from ecommerce_elt.reconcile.days import reconcile_days
+    from ecommerce_elt.reconcile.hours import reconcile_hours
+
     config, s3, target, now = settings(), client("s3"), task_warehouse(), datetime.now(UTC)
     hours, found, unclaimed = reconcile_hours(s3, target, feed, config, now)
     if unclaimed:
@@ -54,25 +55,28 @@ def reconcile_feed(feed: str) -> dict[str, Any]:
     return {"hours": hours, "days": days, "differences": [asdict(d) for d in found]}
 
 
-@values_withheld()
-def judge(results: list[dict[str, Any]], exported: dict[str, Any], *, complete: bool) -> dict[str, int]:
+@task(trigger_rule="all_done")
+def judge(*, ti: Any) -> dict[str, int]:
     """Checks the stream and for delays, publishes the metrics, and returns 0 differences for each feed.
-
-    Args:
-        results: the results of `reconcile_feed`.
-        exported: the result of `reconcile_bigquery`.
-        complete: whether all feeds and BigQuery were compared.
 
     Raises:
         PermanentError: there are differences, each of which the message names; or not all layers were compared.
     """
+    from ecommerce_elt.reconcile.stream import reconcile_stream, watch
+
+    asked, compared = ti.xcom_pull(task_ids="find_feeds"), results.of_mapped(ti, "reconcile_feed")
+    exported = ti.xcom_pull(task_ids="reconcile_bigquery")
     config, cloudwatch, s3, now = settings(), client("cloudwatch"), client("s3"), datetime.now(UTC)
-    found = [Difference(**d) for result in [*results, exported] for d in result["differences"]]
-    found += reconcile_stream(cloudwatch, s3, task_warehouse(), reconcile_feeds(), config, now)
+    found = [
+        Difference(**difference)
+        for result in [*compared, exported or {"differences": []}]
+        for difference in result["differences"]
+    ]
+    found += reconcile_stream(cloudwatch, s3, task_warehouse(), _feeds(), config, now)
     found += watch(cloudwatch, s3, config, now)
-    put_metrics(cloudwatch, [result["hours"] for result in results], found, config, now)
+    put_metrics(cloudwatch, [result["hours"] for result in compared], found, config, now)
     if found:
         raise PermanentError("layers differ, docs/runbooks/layers-differ.md:\n" + "\n".join(map(str, found)))
-    if not complete:
+    if not asked or len(compared) != len(asked) or exported is None:
         raise PermanentError("not all layers were compared: look at the red tasks")
-    return {result["hours"]["feed"]: 0 for result in results}
+    return {result["hours"]["feed"]: 0 for result in compared}

@@ -10,7 +10,7 @@ import pytest
 from airflow.sdk.exceptions import AirflowSkipException
 from botocore.exceptions import ClientError
 from ecommerce_elt import listing
-from ecommerce_elt.bigquery import exports
+from ecommerce_elt.bigquery import customers, exports
 from ecommerce_elt.bigquery import tasks as bigquery_tasks
 from ecommerce_elt.bigquery.comparison import differences
 from ecommerce_elt.bigquery.exports import Field
@@ -86,7 +86,7 @@ def test_all_tables_then_only_what_changed(exporter):
     assert export.left() == ([], [], [])
     assert differences(export.google.bigquery, shop.target, export.google.where, export.config.sql_dir) == {}
     with pytest.raises(AirflowSkipException, match="BigQuery has what the warehouse has"):
-        bigquery_tasks.find_tables()
+        bigquery_tasks.find_tables.function()
     brought = {mart.table for mart in MARTS}
     shown = [data_set for data_set in DATA_SETS if set(data_set.marts) <= brought]
     assert {data_set.id for data_set in DATA_SETS} - {data_set.id for data_set in shown} == {"demand_forecast"}
@@ -155,12 +155,12 @@ def test_a_difference_is_found_named_and_mended(exporter, monkeypatch):
     with pytest.raises(
         PermanentError, match=r"mart\.sales_daily: rows is 4 in Redshift and 5 in BigQuery, .*net_revenue is 50\.7"
     ):
-        bigquery_tasks.compare_tables(got["unload_tables"])
+        bigquery_tasks.compare_tables.function(got["unload_tables"])
     [[told]] = export.shop.target.query(
         "SELECT difference FROM ops.exported_table WHERE table_name = 'mart.sales_daily'"
     )
     assert told.startswith("rows is 4")
-    assert bigquery_tasks.find_tables() == ["mart.sales_daily"]
+    assert bigquery_tasks.find_tables.function() == ["mart.sales_daily"]
     export.export()  # all its rows, so that what was never in the warehouse goes
     theirs, ours = export.content()
     assert theirs == ours
@@ -173,10 +173,10 @@ def test_a_difference_is_found_named_and_mended(exporter, monkeypatch):
     export.shop.target.run(["UPDATE mart.sales_daily SET units = units + 1 WHERE period_start = '2010-12-02'"])
     assert list(differences(client, export.shop.target, where, sql)) == ["mart.sales_daily"]
     monkeypatch.setattr("ecommerce_elt.bigquery.tasks.LOOK_SECONDS", 0)
-    [found] = bigquery_tasks.reconcile_bigquery()["differences"]
+    [found] = bigquery_tasks.reconcile_bigquery.function()["differences"]
     assert (found["layer"], found["where"]) == ("bigquery", "mart.sales_daily")
     assert "units is 1" in found["text"]
-    counts = bigquery_tasks.count_customer("customer_id", "17850")
+    counts = customers.count_customer("customer_id", "17850")
     assert {where: n for where, n in counts.items() if n} == {"bigquery mart.customer_behaviour": 1}
 
 
@@ -201,17 +201,18 @@ def test_googles_clients_read_what_was_exported(exporter):
 
 
 def test_without_a_project_the_run_is_skipped_and_says_so(monkeypatch, config):
-    for function in ("task_warehouse", "client"):
-        monkeypatch.setattr(bigquery_tasks, function, lambda *_: pytest.fail("nothing is asked"))
-    monkeypatch.setattr(bigquery_tasks, "settings", lambda: config)
+    for module in (bigquery_tasks, customers):
+        for function in ("task_warehouse", "client"):
+            monkeypatch.setattr(module, function, lambda *_: pytest.fail("nothing is asked"))
+        monkeypatch.setattr(module, "settings", lambda: config)
     with pytest.raises(AirflowSkipException, match="ECOMMERCE_BIGQUERY_PROJECT is empty"):
-        bigquery_tasks.find_tables()
-    assert bigquery_tasks.reconcile_bigquery() == {"differences": []}
-    assert bigquery_tasks.count_customer("customer_id", "17850") == {}
+        bigquery_tasks.find_tables.function()
+    assert bigquery_tasks.reconcile_bigquery.function() == {"differences": []}
+    assert customers.count_customer("customer_id", "17850") == {}
     half = config.model_copy(update={"bigquery_project": "my-project-1"})
     monkeypatch.setattr(bigquery_tasks, "settings", lambda: half)
     with pytest.raises(PermanentError, match="ECOMMERCE_BIGQUERY_BUCKET is not"):
-        bigquery_tasks.find_tables()
+        bigquery_tasks.find_tables.function()
 
 
 @needs_emulators
@@ -220,17 +221,17 @@ def test_an_export_that_wakes_up_late_changes_nothing(exporter):
     export = exporter(FEW)
     export.shop.load("online_retail", WEEK)
     export.shop.build()
-    late = {"find_tables": bigquery_tasks.find_tables()}
-    late["unload_tables"] = bigquery_tasks.unload_tables(late["find_tables"])
+    late = {"find_tables": bigquery_tasks.find_tables.function()}
+    late["unload_tables"] = bigquery_tasks.unload_tables.function(late["find_tables"])
     export.shop.load("online_retail", [sale("536999", "71053", 1, "9.00", "2010-12-02", name="LANTERN")])
     export.shop.build("sales", "customers", "products")
     export.export()
     theirs, ours = export.content()
     assert theirs == ours
-    bigquery_tasks.copy_files(late["unload_tables"])
-    bigquery_tasks.load_tables(late["unload_tables"])
+    bigquery_tasks.copy_files.function(late["unload_tables"])
+    bigquery_tasks.load_tables.function(late["unload_tables"])
     with pytest.raises(Claimed, match="clear the run from unload_tables on"):
-        bigquery_tasks.swap_in(late["unload_tables"])
+        bigquery_tasks.swap_in.function(late["unload_tables"])
     assert export.content() == (ours, ours)
 
 
@@ -240,19 +241,19 @@ def test_what_a_dead_export_left_of_a_customer_is_found_and_removed(exporter):
     export = exporter(FEW)
     export.shop.load("online_retail", WEEK)
     export.shop.build()
-    dead = bigquery_tasks.unload_tables(bigquery_tasks.find_tables())
-    bigquery_tasks.copy_files(dead)
-    bigquery_tasks.load_tables(dead)  # and then its worker died
+    dead = bigquery_tasks.unload_tables.function(bigquery_tasks.find_tables.function())
+    bigquery_tasks.copy_files.function(dead)
+    bigquery_tasks.load_tables.function(dead)  # and then its worker died
     left = export.left()
     assert all(left)
     of_table = f"{dead['export_id']}/mart.customer_behaviour/"
     staged = export.google.where.staged("mart.customer_behaviour", dead["export_id"])
     nothing = {"bigquery_files": 0, "cloud_storage_objects": 0, "bigquery_staged_tables": 0}
-    assert bigquery_tasks.count_customer("customer_id", "99999") == nothing
-    named = bigquery_tasks.count_customer("customer_id", "17850")
+    assert customers.count_customer("customer_id", "99999") == nothing
+    named = customers.count_customer("customer_id", "17850")
     assert named == {"bigquery_files": 1, "cloud_storage_objects": 1, "bigquery_staged_tables": 1}
-    assert bigquery_tasks.erase_staged("customer_id", "17850") == named
-    assert bigquery_tasks.erase_staged("customer_id", "17850") == nothing
+    assert customers.erase_staged("customer_id", "17850") == named
+    assert customers.erase_staged("customer_id", "17850") == nothing
     lake, objects, tables = export.left()
     assert [key for key in left[0] if key not in lake] == [k for k in left[0] if of_table in k] != []
     assert [name for name in left[1] if name not in objects] == [n for n in left[1] if of_table in n] != []
@@ -260,8 +261,8 @@ def test_what_a_dead_export_left_of_a_customer_is_found_and_removed(exporter):
     # The dead run, cleared later, brings nothing back and says why; the next export brings all.
     for step in (bigquery_tasks.copy_files, bigquery_tasks.load_tables):
         with pytest.raises((PermanentError, ClientError), match="(?i)not ?found|NoSuchKey|no files found"):
-            step(dead)
-    bigquery_tasks.remove_files(dead)
+            step.function(dead)
+    bigquery_tasks.remove_files.function(dead)
     assert export.left() == ([], [], [])
     export.export()
     theirs, ours = export.content()
@@ -344,19 +345,19 @@ def test_facts_are_brought_by_day_without_personal_columns(exporter, monkeypatch
     name = where.table("core.fact_invoice_line")
     client.query(f"UPDATE `{name}` SET quantity = quantity + 1 WHERE invoice_no = '536999'").result()
     with pytest.raises(PermanentError, match=r"core\.fact_invoice_line: quantity is "):
-        bigquery_tasks.compare_tables(got)
+        bigquery_tasks.compare_tables.function(got)
     assert differences(client, shop.target, where, export.config.sql_dir) == {}  # of marts alone
-    assert bigquery_tasks.find_tables() == ["core.fact_invoice_line"]
+    assert bigquery_tasks.find_tables.function() == ["core.fact_invoice_line"]
     export.export()
     assert export.content() == (ours, ours)
 
     # An erased customer's days are marked as well.
     customer = customer_of("online_retail", "17850", export.config)
-    assert bigquery_tasks.count_customer("customer_id", "17850")["bigquery core.fact_invoice_line"] > 0
+    assert customers.count_customer("customer_id", "17850")["bigquery core.fact_invoice_line"] > 0
     erase_core(shop.target, customer, export.config, request="erasure test")
     shop.build("sales")
     export.export()
-    assert set(bigquery_tasks.count_customer("customer_id", "17850").values()) == {0}
+    assert set(customers.count_customer("customer_id", "17850").values()) == {0}
     theirs, ours = export.content()
     assert theirs == ours
 
@@ -388,10 +389,10 @@ def test_googles_transfer_service_copies_where_a_role_is_named(exporter, monkeyp
 
     service = TransferService()
     monkeypatch.setattr("ecommerce_elt.bigquery.google_clients.transfer_session", lambda: service)
-    got = {"find_tables": bigquery_tasks.find_tables()}
-    got["unload_tables"] = bigquery_tasks.unload_tables(got["find_tables"])
+    got = {"find_tables": bigquery_tasks.find_tables.function()}
+    got["unload_tables"] = bigquery_tasks.unload_tables.function(got["find_tables"])
     with pytest.raises(PermanentError, match=r"ended without \d of \d files, the first is bigquery/"):
-        bigquery_tasks.copy_files(got["unload_tables"])  # it said that it was done, and copied nothing
+        bigquery_tasks.copy_files.function(got["unload_tables"])  # it said that it was done, and copied nothing
     service.jobs.clear(), service.latest.clear()
     service.copy = copy
     for name, step in export.steps():

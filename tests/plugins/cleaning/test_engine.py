@@ -2,7 +2,7 @@
 
 import pytest
 from ecommerce_elt.batches.manifests import Manifest, RawObject
-from ecommerce_elt.cleaning import tasks as cleaning_tasks
+from ecommerce_elt.cleaning import task_cleaning
 from ecommerce_elt.cleaning.engine import engine_of
 from ecommerce_elt.errors import PermanentError, WithheldError, values_withheld
 
@@ -10,8 +10,8 @@ from ecommerce_elt.errors import PermanentError, WithheldError, values_withheld
 @pytest.fixture
 def batch(s3, bucket, config, monkeypatch):
     own = config.model_copy(update={"bucket": bucket, "glue_threshold_bytes": 1000})
-    monkeypatch.setattr(cleaning_tasks, "settings", lambda: own)
-    monkeypatch.setattr(cleaning_tasks, "client", lambda service: {"s3": s3}[service])
+    monkeypatch.setattr(task_cleaning, "settings", lambda: own)
+    monkeypatch.setattr(task_cleaning, "client", lambda service: {"s3": s3}[service])
 
     def batch(size, feed="purchases"):
         objects = tuple(RawObject(f"raw/{i}", "e", size // 2, bucket) for i in range(2))
@@ -32,16 +32,16 @@ def batch(s3, bucket, config, monkeypatch):
     ],
 )
 def test_by_size_or_by_parameter(batch, size, engine, expected):
-    assert cleaning_tasks.needs_glue(batch(size), engine) is expected
+    assert task_cleaning.needs_glue(batch(size), engine) is expected
 
 
 def test_a_feed_without_a_contract_is_rejected_here_whatever_its_size(batch):
-    assert cleaning_tasks.needs_glue(batch(9999, "unknown_feed")) is False
+    assert task_cleaning.needs_glue(batch(9999, "unknown_feed")) is False
 
 
 def test_an_unknown_engine_is_an_error(batch):
     with pytest.raises(PermanentError, match="engine 'spark': expected one of auto, duckdb, glue"):
-        cleaning_tasks.needs_glue(batch(10), "spark")
+        task_cleaning.needs_glue(batch(10), "spark")
 
 
 @pytest.mark.parametrize("may_spill_bytes", [None, 8 * 1024**2])

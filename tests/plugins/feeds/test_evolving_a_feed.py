@@ -89,7 +89,7 @@ def test_the_page_is_true(feed):
     ]
     from ecommerce_elt.cleaning.cleaner import is_outdated
 
-    assert is_outdated(cleaned_before, feed.config)  # so the load cleans it again: load/tasks.py, load_batch
+    assert is_outdated(cleaned_before, feed.config)  # so the load cleans it again: load/batch_load.py
     feed.arrive(("old2", 1, MOVE), ("new", 1, announced), ("extra", 1, announced), ("old", 1, MOVE))
     assert feed.core("warehouse, extra") == {
         "extra": (None, '{"warehouse":"north"}'),

@@ -166,7 +166,7 @@ def test_with_a_task_the_environment_of_this_machine_is_not_asked_for(monkeypatc
     monkeypatch.setattr(forecast_tasks, "settings", lambda: found)
     monkeypatch.setattr(forecast_tasks, "linked_warehouse", lambda: nullcontext(Empty()))
     with pytest.raises(Exception, match="there is nothing to forecast from"):
-        forecast_tasks.unload_demand()
+        forecast_tasks.unload_demand.function()
 
 
 @pytest.mark.parametrize(

@@ -12,12 +12,11 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from ecommerce_elt.batches import raw_lines
 from ecommerce_elt.cleaning import task_cleaning
-from ecommerce_elt.cleaning import tasks as cleaning_tasks
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing import conversion, replacing, reports
 from ecommerce_elt.landing import tasks as landing_tasks
-from ecommerce_elt.load import tasks as load_tasks
+from ecommerce_elt.load import batch_load
 from ecommerce_elt.readers.flags import Flags
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
@@ -25,6 +24,7 @@ from hypothesis import strategies as st
 
 from tests.conftest import PROJECT
 from tests.plugins.load import test_known_rows
+from tests.support.landing_tasks import check_known_rows, replace_rows
 from tests.support.online_retail import INVOICE_HEADER
 from tests.support.spreadsheets import as_zip
 
@@ -44,15 +44,12 @@ class Shop(test_known_rows.Shop):
     def __init__(self, observer, config, monkeypatch):
         super().__init__(observer, config, monkeypatch)
         monkeypatch.setattr(landing_tasks, "touched_object", lambda *_: None)
-        monkeypatch.setattr(load_tasks, "touched_object", lambda *_: None)
-        monkeypatch.setattr(load_tasks, "touched_table", lambda *_: None)
-        monkeypatch.setattr(load_tasks.alerts, "tell", lambda *_, **__: None)
+        monkeypatch.setattr(batch_load, "touched_object", lambda *_: None)
+        monkeypatch.setattr(batch_load, "touched_table", lambda *_: None)
+        monkeypatch.setattr(batch_load.alerts, "tell", lambda *_, **__: None)
         monkeypatch.setattr(task_cleaning, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
-        monkeypatch.setattr(
-            cleaning_tasks, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service]
-        )
         monkeypatch.setattr(landing_tasks, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
-        monkeypatch.setattr(load_tasks, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
+        monkeypatch.setattr(batch_load, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
         self.contracts = load_contracts(PROJECT / "include/feeds")
         self.clock, fetch = datetime(2026, 1, 1, tzinfo=UTC), conversion._fetch
 
@@ -83,9 +80,9 @@ class Shop(test_known_rows.Shop):
         replacing.check(params, self.contracts["online_retail"])
         group = self.land(key, **flags)
         landed = json.loads(json.dumps(asdict(group)))
-        landing_tasks.check_known_rows(landed, on_known, "auto")
-        loaded = {} if dry_run else {b: load_tasks.load_batch(b, on_known) for b in group.batches}
-        replaced = json.loads(json.dumps(landing_tasks.replace_rows(landed, replace_by, dry_run=dry_run)))
+        check_known_rows(landed, on_known, "auto")
+        loaded = {} if dry_run else {b: batch_load.load_batch(b, on_known) for b in group.batches}
+        replaced = json.loads(json.dumps(replace_rows(landed, replace_by, dry_run=dry_run)))
         [found] = reports.report_loaded(self.s3, group, loaded, self.config, replaced, dry_run=dry_run)
         return found
 
@@ -310,9 +307,9 @@ def test_a_worker_that_is_killed_before_any_call_is_made_good_by_the_next(shop, 
     changed = shop.export(whole[0], a(shop, 4, quantity=9), *whole[3:])  # one is changed, one is gone, one is back
     group = shop.land(changed)
     landed = json.loads(json.dumps(asdict(group)))
-    landing_tasks.check_known_rows(landed, "stop", "auto")
+    check_known_rows(landed, "stop", "auto")
     for batch_id in group.batches:
-        load_tasks.load_batch(batch_id, "stop")
+        batch_load.load_batch(batch_id, "stop")
     left = [0]
     writes = {
         "PutObject",
@@ -332,7 +329,7 @@ def test_a_worker_that_is_killed_before_any_call_is_made_good_by_the_next(shop, 
         for number in itertools.count(1):
             left[0] = number
             try:
-                found = landing_tasks.replace_rows(landed, COLUMN, dry_run=False)
+                found = replace_rows(landed, COLUMN, dry_run=False)
             except Exception:
                 if left[0] > 0:  # it is not of the kill
                     raise

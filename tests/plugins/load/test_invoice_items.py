@@ -7,14 +7,13 @@ from decimal import Decimal
 import pytest
 from botocore.config import Config
 from ecommerce_elt.cleaning import task_cleaning
-from ecommerce_elt.cleaning import tasks as cleaning_tasks
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.landing import reports
 from ecommerce_elt.landing import tasks as landing_tasks
-from ecommerce_elt.load import invoice_items
-from ecommerce_elt.load import tasks as load_tasks
+from ecommerce_elt.load import batch_load, invoice_items
 
 from tests.plugins.landing.test_replacing import COLUMN, Shop, a
+from tests.support.landing_tasks import check_known_rows, replace_rows
 
 
 class Items(Shop):
@@ -25,17 +24,16 @@ class Items(Shop):
         functions = cloud.client("lambda")
         clients = {"s3": self.s3, "sns": None, "lambda": functions}
         monkeypatch.setattr(task_cleaning, "client", lambda service, config=None: clients[service])
-        monkeypatch.setattr(cleaning_tasks, "client", lambda service, config=None: clients[service])
         monkeypatch.setattr(landing_tasks, "client", lambda service, config=None: clients[service])
-        monkeypatch.setattr(load_tasks, "client", lambda service, config=None: clients[service])
+        monkeypatch.setattr(batch_load, "client", lambda service, config=None: clients[service])
         self.functions, self.dynamodb = functions, observer.dynamodb
 
     def load_history(self, key, replace_by="", on_known="stop", *, to_dynamodb=True):
         group = self.land(key)
         landed = json.loads(json.dumps(asdict(group)))
-        landing_tasks.check_known_rows(landed, on_known, "auto")
-        loaded = {b: load_tasks.load_batch(b, on_known, to_dynamodb=to_dynamodb) for b in group.batches}
-        replaced = landing_tasks.replace_rows(landed, replace_by, dry_run=False, to_dynamodb=to_dynamodb)
+        check_known_rows(landed, on_known, "auto")
+        loaded = {b: batch_load.load_batch(b, on_known, to_dynamodb=to_dynamodb) for b in group.batches}
+        replaced = replace_rows(landed, replace_by, dry_run=False, to_dynamodb=to_dynamodb)
         [found] = reports.report_loaded(self.s3, group, loaded, self.config, replaced)
         return found
 
@@ -133,7 +131,7 @@ def test_what_is_throttled_comes_again_from_the_first_line_that_is_left(shop, mo
     key = shop.export(*[a(shop, n) for n in (1, 2, 4)])
     group = shop.land(key)
     [batch_id] = group.batches
-    load_tasks.load_batch(batch_id, "stop")
+    batch_load.load_batch(batch_id, "stop")
     throttled = shop.functions.exceptions.TooManyRequestsException(
         {"Error": {"Code": "TooManyRequestsException"}}, "Invoke"
     )
@@ -151,5 +149,5 @@ def test_what_is_throttled_comes_again_from_the_first_line_that_is_left(shop, mo
 
 
 def test_one_answer_is_waited_for_longer_than_the_lambda_works():
-    assert isinstance(load_tasks.LAMBDA, Config)
-    assert load_tasks.LAMBDA.read_timeout > 120
+    assert isinstance(batch_load.LAMBDA, Config)
+    assert batch_load.LAMBDA.read_timeout > 120

@@ -9,19 +9,18 @@ from dataclasses import asdict, replace
 
 import pytest
 from ecommerce_elt.cleaning import task_cleaning
-from ecommerce_elt.cleaning import tasks as cleaning_tasks
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.landing import conversion, reports
 from ecommerce_elt.landing import tasks as landing_tasks
-from ecommerce_elt.load import known_rows
-from ecommerce_elt.load import tasks as load_tasks
+from ecommerce_elt.load import batch_load, known_rows
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.warehouse import tables as warehouse_tables
 
 from tests.conftest import PROJECT
 from tests.plugins.warehouse.test_warehouse import Lake
+from tests.support.landing_tasks import check_known_rows
 from tests.support.online_retail import INVOICE_HEADER
 
 COUNTS = ("accepted", "clean", "quarantined", "duplicates")
@@ -41,14 +40,14 @@ class Shop:
             yield observer.warehouse
 
         monkeypatch.setattr(task_cleaning, "client", lambda service: {"s3": self.s3}[service])
-        monkeypatch.setattr(cleaning_tasks, "client", lambda service: {"s3": self.s3}[service])
         monkeypatch.setattr(landing_tasks, "client", lambda service: {"s3": self.s3}[service])
-        monkeypatch.setattr(load_tasks, "client", lambda service: {"s3": self.s3}[service])
-        monkeypatch.setattr(cleaning_tasks, "settings", lambda: self.config)
+        monkeypatch.setattr(batch_load, "client", lambda service: {"s3": self.s3}[service])
+        monkeypatch.setattr(task_cleaning, "settings", lambda: self.config)
         monkeypatch.setattr(landing_tasks, "settings", lambda: self.config)
-        monkeypatch.setattr(load_tasks, "settings", lambda: self.config)
+        monkeypatch.setattr(batch_load, "settings", lambda: self.config)
         monkeypatch.setattr(landing_tasks, "linked_warehouse", linked_warehouse)
-        monkeypatch.setattr(load_tasks, "linked_warehouse", linked_warehouse)
+        monkeypatch.setattr(landing_tasks, "get_current_context", dict)
+        monkeypatch.setattr(batch_load, "linked_warehouse", linked_warehouse)
         monkeypatch.setattr(task_cleaning.lineage, "moved", lambda *_: None)
 
     def row(self, number, quantity=1, customer="17850", invoice=""):
@@ -84,9 +83,9 @@ class Shop:
         return conversion.land_files(self.s3, [(key, None) for key in keys], contracts, Flags(**flags), self.config)
 
     def check(self, group, on_known="stop", engine="auto"):
-        for batch_id in landing_tasks.batches_to_clean(group):
-            landing_tasks.clean_batch(batch_id, engine)
-        batch_ids, found = landing_tasks.check_known_rows(json.loads(json.dumps(asdict(group))), on_known, engine)
+        for batch_id in landing_tasks._batches_to_clean(group):
+            landing_tasks.clean_batch.function(batch_id, params={"engine": engine})
+        batch_ids, found = check_known_rows(json.loads(json.dumps(asdict(group))), on_known, engine)
         assert batch_ids == group.batches
         return found
 
@@ -245,7 +244,7 @@ def test_rejected_rows_and_feeds_without_columns_are_left_alone(shop):
     group = shop.drop(rows[:1])
     landed = asdict(group)
     landed["files"][0]["key"] = "landing/product_events/x.csv"
-    assert landing_tasks.check_known_rows(landed, "stop", "auto") == (group.batches, {})
+    assert check_known_rows(landed, "stop", "auto") == (group.batches, {})
 
 
 def test_before_glue_cleans_nothing_can_be_looked_for(shop):
@@ -271,15 +270,16 @@ def test_of_days_that_core_has_not_nothing_is_copied(shop):
 
 
 def test_batches_are_cleaned_side_by_side_before_they_are_looked_at_together(shop):
-    assert landing_tasks.batches_to_clean(shop.drop([shop.row(1)])) == []  # one is cleaned by the check
+    assert landing_tasks._batches_to_clean(shop.drop([shop.row(1)])) == []  # one is cleaned by the check
     group = shop.drop([shop.row(i) for i in range(10)])
-    assert landing_tasks.batches_to_clean(group) == group.batches
+    assert landing_tasks._batches_to_clean(group) == group.batches
     assert len(group.batches) == 2
-    assert landing_tasks.clean_batch(group.batches[0], "glue") == {}
-    counts = [landing_tasks.clean_batch(batch_id, "auto")["clean"] for batch_id in group.batches]
-    assert sum(counts) == 10
+    assert landing_tasks.clean_batch.function(group.batches[0], params={"engine": "glue"}) == {}
+    by_size = {"engine": "auto"}
+    cleaned = [landing_tasks.clean_batch.function(batch_id, params=by_size) for batch_id in group.batches]
+    assert sum(counts["clean"] for counts in cleaned) == 10
     group.files[0] = replace(group.files[0], key="landing/purchases/x.csv")  # nothing is looked for
-    assert landing_tasks.batches_to_clean(group) == []
+    assert landing_tasks._batches_to_clean(group) == []
 
 
 @pytest.mark.parametrize("feed", ["online_retail"])

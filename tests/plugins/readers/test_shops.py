@@ -16,7 +16,6 @@ from ecommerce_elt.erasure.raw_records import without_person
 from ecommerce_elt.feeds import feed_sql, sales
 from ecommerce_elt.feeds.contracts import load_contract, load_contracts
 from ecommerce_elt.landing import conversion, reports
-from ecommerce_elt.landing import tasks as landing_tasks
 from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.marts import builds
 from ecommerce_elt.marts.builds import MARTS
@@ -30,6 +29,7 @@ from tests.plugins.load.test_known_rows import Shop as Landing
 from tests.plugins.marts.test_marts import SQL
 from tests.support import shop_files
 from tests.support.cleaning_bench import clean, line
+from tests.support.landing_tasks import check_known_rows
 
 READY = SQL.parent / "feeds" / "ready"
 FEEDS = sorted(path.stem for path in READY.glob("*.yaml"))
@@ -68,7 +68,7 @@ class Shops(Landing):
         key = f"landing/{feed}/{uuid.uuid4().hex[:8]}-{name}"
         self.s3.put_object(Bucket=self.config.bucket, Key=key, Body=body)
         group = conversion.land_files(self.s3, [(key, None)], self.contracts, Flags(), self.config)
-        landing_tasks.check_known_rows(json.loads(json.dumps(asdict(group))), "stop", "duckdb")
+        check_known_rows(json.loads(json.dumps(asdict(group))), "stop", "duckdb")
         loaded = {}
         for batch_id in group.batches:
             batch = task_cleaning.clean_where_needed(self.s3, batch_id, self.config, committed=False)
