@@ -11,7 +11,7 @@ import pytest
 from airflow import __version__ as VERSION  # noqa: N812
 from airflow.dag_processing.dagbag import DagBag
 from airflow.sdk.exceptions import AirflowSkipException
-from ecommerce_elt.airflow.defaults import Stage, Tag
+from ecommerce_elt.airflow.defaults import BACKGROUND_NICE, Stage, Tag, yield_to_loads
 from ecommerce_elt.batches.manifests import Claim
 from ecommerce_elt.landing import reports
 from ecommerce_elt.landing import tasks as landing_tasks
@@ -228,6 +228,17 @@ def test_where_slots_are_scarce_the_loads_come_first(bag):
     }
     loads = {"load_events", "load_history", "watch_landing", "replay_quarantine"}
     assert weights == {dag_id: {10} if dag_id in loads else {1} for dag_id in DAGS}
+
+
+def test_tasks_of_other_stages_leave_the_processors_to_loads(bag):
+    yielding = {dag_id for dag_id, dag in bag.dags.items() if dag.default_args.get("pre_execute") is yield_to_loads}
+    assert yielding == DAGS - {"load_events", "load_history", "watch_landing", "replay_quarantine"}
+    usual = os.nice(0)
+    if (child := os.fork()) == 0:
+        yield_to_loads({})
+        os._exit(os.nice(0))
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == min(19, usual + BACKGROUND_NICE)
+    assert os.nice(0) == usual
 
 
 def test_erase_customer_is_a_dry_run_until_told_and_proves_itself_last(bag):

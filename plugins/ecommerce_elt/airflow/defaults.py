@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from datetime import timedelta
 from enum import StrEnum
 from typing import Any
@@ -40,6 +41,8 @@ class Stage(StrEnum):
 WAREHOUSE = Asset("ecommerce_warehouse")
 MARTS = Asset("ecommerce_marts")
 
+BACKGROUND_NICE = 10
+
 _DEFAULT_ARGS: dict[str, Any] = {
     "owner": "data-platform",
     "retries": settings().task_retries,
@@ -50,12 +53,19 @@ _DEFAULT_ARGS: dict[str, Any] = {
 } | RETRIES
 
 
+def yield_to_loads(context: Any) -> None:
+    """Lowers the priority of the task's own process, so that tasks of loads on the same machine get its processors."""
+    os.nice(BACKGROUND_NICE)
+
+
 def default_args(stage: Stage, **others: Any) -> dict[str, Any]:
     """Returns the default arguments of a DAG of the stage, whose operators, tasks and alerts use its connection."""
     connection = f"aws_{stage}"
     told: dict[str, Any] = {}
     if settings().alerts_topic_arn:
         told = {"on_failure_callback": [FailureAlert(connection)], "on_success_callback": [RecoveryNotice(connection)]}
-    # If slots are scarce, loads run first.
-    first = {"priority_weight": 10 if stage is Stage.LOAD else 1, "weight_rule": "absolute"}
+    # If slots or processors are scarce, loads come first.
+    first: dict[str, Any] = {"priority_weight": 10 if stage is Stage.LOAD else 1, "weight_rule": "absolute"}
+    if stage is not Stage.LOAD:
+        first["pre_execute"] = yield_to_loads
     return _DEFAULT_ARGS | first | {"aws_conn_id": connection} | told | others
