@@ -12,7 +12,7 @@ import secrets
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
 from hashlib import sha256
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn
 
 import boto3
 import typer
@@ -21,6 +21,9 @@ from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError, TransientError
 from rich.console import Console
 from rich.table import Table
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager.client import SecretsManagerClient
 
 # send: POST /events. read: GET. correct: an event_version above 1, which replaces an event, whoever sent it.
 RIGHTS = ("send", "read", "correct")
@@ -69,7 +72,7 @@ def ensure_keys(prefix: str, digests: Iterable[str] = ()) -> str:
         )
 
 
-def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
+def change(client: SecretsManagerClient, prefix: str, how: Callable[[Entries], None]) -> None:
     """Changes the entries by `how` in one atomic step.
 
     Of two concurrent changes, the later one is applied to the result of the earlier one.
@@ -107,7 +110,7 @@ def change(client: Any, prefix: str, how: Callable[[Entries], None]) -> None:
     raise TransientError(f"secret {secret}: changed by others {ATTEMPTS} times; try again")
 
 
-def know(client: Any, prefix: str, name: str, key: str, may: Iterable[str]) -> None:
+def know(client: SecretsManagerClient, prefix: str, name: str, key: str, may: Iterable[str]) -> None:
     """Registers an existing key under this name only, with exactly these rights. Idempotent."""
     wanted = _entry([digest_of(key)], may)
 

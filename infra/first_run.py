@@ -11,7 +11,7 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import Iterator
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 
 import boto3
 import typer
@@ -91,7 +91,7 @@ def _is_gone(error: ClientError | BotoCoreError) -> bool:
 
 def _remove(kind: str, name: str) -> None:
     service, operation, parameter = REMOVALS[kind]
-    client = boto3.client(service)
+    client: Any = boto3.client(cast("Any", service))  # the stubs know only literal names
     if kind == "AWS::S3::Bucket":
         for page in client.get_paginator("list_object_versions").paginate(Bucket=name):
             found = [

@@ -11,11 +11,14 @@ import io
 import shlex
 import zipfile
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import boto3
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import PROJECT_DIR
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 FOLDER = PROJECT_DIR / "infra" / "mwaa"
 # Airflow version of MWAA to our requirements within its constraints. The default of infra/orchestration.yaml is first.
@@ -117,17 +120,18 @@ def upload(bucket: str, environment: dict[str, str], version: str = DEFAULT) -> 
     }
 
 
-def _put_once(s3: Any, bucket: str, key: str, body: bytes) -> str:
+def _put_once(s3: S3Client, bucket: str, key: str, body: bytes) -> str:
     """Returns the S3 version of the object with this content, which is uploaded if it does not exist."""
     try:
         found = s3.get_object(Bucket=bucket, Key=key)
     except s3.exceptions.NoSuchKey:
-        found = {}
-    if found.get("VersionId", "null") != "null" and found["Body"].read() == body:
-        return str(found["VersionId"])
+        pass  # it is uploaded below
+    else:
+        if found.get("VersionId", "null") != "null" and found["Body"].read() == body:
+            return found["VersionId"]
     put = s3.put_object(Bucket=bucket, Key=key, Body=body)
     if "VersionId" not in put:
         raise PermanentError(
             f"bucket {bucket} keeps no versions of its objects, and MWAA asks for one: enable versioning"
         )
-    return str(put["VersionId"])
+    return put["VersionId"]

@@ -6,7 +6,7 @@ import hashlib
 import json
 from importlib.metadata import distribution
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from ecommerce_elt import aws_names
@@ -18,6 +18,9 @@ from ecommerce_elt.feeds.feed_sql import clean_sql
 from ecommerce_elt.settings import PROJECT_DIR
 
 from infra import mwaa
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 SQL = PROJECT_DIR / "include" / "sql"
 PACKAGE = PROJECT_DIR / "plugins" / "ecommerce_elt"
@@ -114,8 +117,8 @@ def lambda_contracts() -> dict[str, dict[str, Any]]:
     }
 
 
-def _ensure_bucket(s3: Any, name: str, region: str) -> None:
-    location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+def _ensure_bucket(s3: S3Client, name: str, region: str) -> None:
+    location: Any = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
     try:
         s3.create_bucket(Bucket=name, **location)
     except (s3.exceptions.BucketAlreadyOwnedByYou, s3.exceptions.BucketAlreadyExists):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import BotoCoreError, ClientError
@@ -13,6 +13,9 @@ from ecommerce_elt import aws_names
 
 from infra import mwaa
 from infra.stage_file import Stage
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 # What's New, "Amazon Redshift Serverless now supports 4 RPU minimum capacity", June 2025. More regions have followed.
 HAS_4_RPUS = {
@@ -98,7 +101,7 @@ def _concurrency(session: Any, stage: Stage, what: str) -> Check:
     return Check(what, most >= needed, f"some {needed} of {most}", "ask for a higher quota")
 
 
-def _bucket_is_free(s3: Any, name: str) -> Check:
+def _bucket_is_free(s3: S3Client, name: str) -> Check:
     try:
         s3.head_bucket(Bucket=name)
     except ClientError as error:

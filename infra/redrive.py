@@ -12,7 +12,7 @@ import base64
 import json
 from collections.abc import Iterator
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import boto3
 import typer
@@ -22,6 +22,10 @@ from ecommerce_elt import aws_names
 from ecommerce_elt.errors import PermanentError
 from more_itertools import constrained_batches
 from rich.console import Console
+
+if TYPE_CHECKING:
+    from types_boto3_kinesis.client import KinesisClient
+    from types_boto3_lambda.client import LambdaClient
 
 app = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
 err = Console(stderr=True)
@@ -42,7 +46,7 @@ class _LeftOver(Exception):  # noqa: N818
     """The function still fails for one or more records."""
 
 
-def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
+def _records(kinesis: KinesisClient, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     """Yields the records of a message in the form that the function receives.
 
     Raises:
@@ -90,7 +94,7 @@ def _records(kinesis: Any, batch: dict[str, Any]) -> Iterator[dict[str, Any]]:
     raise gone
 
 
-def _invoke(functions: Any, name: str, records: list[dict[str, Any]]) -> None:
+def _invoke(functions: LambdaClient, name: str, records: list[dict[str, Any]]) -> None:
     """Passes the records to the function until all are processed.
 
     Raises:

@@ -5,12 +5,16 @@ from __future__ import annotations
 import secrets
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.exceptions import ClientError, WaiterError
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.settings import PROJECT_DIR
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation.client import CloudFormationClient
+    from types_boto3_cloudformation.type_defs import ResourceChangeTypeDef
 
 TEMPLATES = PROJECT_DIR / "infra"
 
@@ -26,7 +30,7 @@ STACKS = (
     "monitoring",
     "budget",
 )
-Approve = Callable[[str, list[dict[str, Any]]], bool]
+Approve = Callable[[str, "list[ResourceChangeTypeDef]"], bool]
 
 
 class NotApproved(Exception):  # noqa: N818
@@ -88,7 +92,7 @@ def deploy_stack(
     return {o["OutputKey"]: o["OutputValue"] for o in described(cloudformation, name).get("Outputs", [])}
 
 
-def described(cloudformation: Any, name: str) -> dict[str, Any]:
+def described(cloudformation: CloudFormationClient, name: str) -> dict[str, Any]:
     """Returns the description of the stack, or an empty dict if it does not exist."""
     try:
         [found] = cloudformation.describe_stacks(StackName=name)["Stacks"]
@@ -99,7 +103,7 @@ def described(cloudformation: Any, name: str) -> dict[str, Any]:
     return dict(found)
 
 
-def _changes(cloudformation: Any, name: str, change_set: str) -> list[dict[str, Any]]:
+def _changes(cloudformation: CloudFormationClient, name: str, change_set: str) -> list[ResourceChangeTypeDef]:
     """Returns the changes of a change set after its creation. A change set without changes is deleted."""
     try:
         cloudformation.get_waiter("change_set_create_complete").wait(
@@ -122,7 +126,7 @@ def declared(stack: str) -> list[str]:
     return [parameter["ParameterKey"] for parameter in found["Parameters"]]
 
 
-def _first_failure(cloudformation: Any, stack: str) -> str:
+def _first_failure(cloudformation: CloudFormationClient, stack: str) -> str:
     events = cloudformation.describe_stack_events(StackName=stack)["StackEvents"]
     failed = [e for e in reversed(events) if e.get("ResourceStatus", "").endswith("_FAILED")]
     return f"{failed[0]['LogicalResourceId']}: {failed[0].get('ResourceStatusReason', '')}" if failed else ""

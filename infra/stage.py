@@ -9,7 +9,7 @@ import json
 import shlex
 from collections import Counter
 from pathlib import Path
-from typing import Annotated, Any, NoReturn
+from typing import TYPE_CHECKING, Annotated, NoReturn
 
 import boto3
 import typer
@@ -27,6 +27,9 @@ from infra.deploy import create_tables, deploy_all, name_queries
 from infra.preflight import preflight
 from infra.stacks import TEMPLATES, NotApproved, described
 from infra.stage_file import Stage, load_stage
+
+if TYPE_CHECKING:
+    from types_boto3_cloudformation.type_defs import ResourceChangeTypeDef
 
 DEPLOYED = PROJECT_DIR / ".deployed"  # outputs, one file per stage; ignored by git
 app = typer.Typer(no_args_is_help=True, add_completion=False, help=__doc__, pretty_exceptions_enable=False)
@@ -71,7 +74,7 @@ def _show_plan(stage: Stage) -> None:
     out.print(costs)
 
 
-def _show_changes(stack: str, changes: list[dict[str, Any]]) -> None:
+def _show_changes(stack: str, changes: list[ResourceChangeTypeDef]) -> None:
     table = Table("", "resource", "type", "replaced", title=stack, title_justify="left", box=None)
     colour = {"Add": "green", "Remove": "red"}
     for change in changes:
@@ -136,7 +139,7 @@ def _of_transfer(stage: Stage) -> dict[str, str]:
     return {"GoogleTransferSubject": subject} if "access" in stage.stacks else {}
 
 
-def _approved(stack: str, changes: list[dict[str, Any]], *, yes: bool) -> bool:
+def _approved(stack: str, changes: list[ResourceChangeTypeDef], *, yes: bool) -> bool:
     _show_changes(stack, changes)
     dangerous = any(c["Action"] == "Remove" or c.get("Replacement") in {"True", "Conditional"} for c in changes)
     return yes or not dangerous or typer.confirm(f"{stack}: resources are removed or replaced. Go on?")

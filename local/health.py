@@ -20,8 +20,8 @@ def problem(arguments: list[str]) -> str:
 
         name = os.environ.get("ECOMMERCE_STREAM", "ecommerce-events")
         described = boto3.client("kinesis").describe_stream_summary(StreamName=name)["StreamDescriptionSummary"]
-        status = described["StreamStatus"]
-        return "" if status in {"ACTIVE", "UPDATING"} else f"stream {name} is {status}"
+        state = described["StreamStatus"]
+        return "" if state in {"ACTIVE", "UPDATING"} else f"stream {name} is {state}"
     url, *part = arguments
     try:
         with urllib.request.urlopen(url, timeout=8) as answer:  # noqa: S310  # http, from the compose file

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import httpx
 import psutil
@@ -23,6 +23,9 @@ from local import google_cloud, postgres
 from local.services import SERVICES
 from local.stack import ACCOUNT, API_KEYS, PREFIX, PROJECT_DIR, REGION, Stack
 from local.supervision import NotReady, Supervisor, end, members, wait_for
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager.client import SecretsManagerClient
 
 CLOUD_PARTS = ["postgres", *(service.name for service in SERVICES if service.health and not service.extra)]
 AIRFLOW_PARTS = ["airflow-api-server", "airflow-scheduler", "airflow-dag-processor", "airflow-triggerer"]
@@ -158,7 +161,7 @@ def deploy_command(stack: Stack) -> list[str]:
     return [sys.executable, "-m", "infra.deploy", "--outputs-file", str(stack.outputs_file), *words]
 
 
-def give_api_keys(stack: Stack, client: Any) -> None:
+def give_api_keys(stack: Stack, client: SecretsManagerClient) -> None:
     """Registers the keys of this stack's users with the API, even if the emulator lost them."""
     for _, secret, name, may in API_KEYS:
         know(client, PREFIX, name, stack.secret(secret), may)

@@ -7,7 +7,7 @@ from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ecommerce_elt.batches.manifests import OPEN, feed_of_key
 from ecommerce_elt.dashboards.data_sets import DATA_SETS, utc
@@ -16,19 +16,26 @@ from ecommerce_elt.warehouse.redshift import Warehouse
 
 from local.stack import ACCOUNT, PREFIX, PROJECT_DIR, Stack
 
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_quicksight.client import QuickSightClient
+    from types_boto3_s3.client import S3Client
+    from types_boto3_sqs.client import SQSClient
+    from types_boto3_sqs.literals import QueueAttributeNameType
+
 
 @dataclass(frozen=True)
 class Observer:
     """Counts the layers by independent means: objects in S3, rows of the audit, rows of core."""
 
-    s3: Any
-    sqs: Any
+    s3: S3Client
+    sqs: SQSClient
     warehouse: Warehouse
     bucket: str
     queue_url: str
     contracts: dict[str, Contract]
-    dynamodb: Any
-    quicksight: Any
+    dynamodb: DynamoDBClient
+    quicksight: QuickSightClient
 
     @classmethod
     def of(cls, stack: Stack) -> Observer:
@@ -120,6 +127,6 @@ class Observer:
 
     def is_idle(self) -> bool:
         """Returns whether no message is waiting or being processed, and no batch is open."""
-        names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+        names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
         attributes = self.sqs.get_queue_attributes(QueueUrl=self.queue_url, AttributeNames=names)["Attributes"]
         return not any(int(attributes[name]) for name in names) and not self.keys(OPEN)

@@ -53,7 +53,8 @@ class JsonService:
     operations: Mapping[str, Handler]
 
     def __init__(self, service: str, title: str) -> None:
-        self.model = botocore.session.get_session().get_service_model(service)
+        # The stubs have no members of a shape that is found by name, and an operation may have no input.
+        self.model: Any = botocore.session.get_session().get_service_model(service)
         self.title = title
 
     def call(self, operation: str, body: bytes) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import httpx
@@ -263,7 +263,7 @@ class Stack:
         """Returns a boto3 client of the local cloud."""
         env = self.user_environment()
         url = env.get(f"AWS_ENDPOINT_URL_{service.upper().replace('-', '_')}", env["AWS_ENDPOINT_URL"])
-        return self._session.client(service, endpoint_url=url)
+        return self._session.client(cast("Any", service), endpoint_url=url)  # the stubs know only literal names
 
     @cached_property
     def _session(self) -> boto3.session.Session:

@@ -8,7 +8,7 @@ import os
 from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
@@ -20,6 +20,9 @@ from ecommerce_events.retry import attempts, deadline_of
 
 from lambdas.ingest_api.logic import Event, taken
 from lambdas.ingest_api.request import Refused
+
+if TYPE_CHECKING:
+    from types_boto3_kinesis.type_defs import PutRecordsRequestEntryTypeDef
 
 log = logging.getLogger()
 log.setLevel(logging.INFO)
@@ -50,7 +53,9 @@ def _requests(waiting: dict[int, Event]) -> Iterator[dict[int, Event]]:
 
 def _put(events: dict[int, Event]) -> dict[int, str]:
     """Returns the index and error code of each event that is not on the stream."""
-    entries = [{"Data": e.data, "PartitionKey": e.partition_key} for e in events.values()]
+    entries: list[PutRecordsRequestEntryTypeDef] = [
+        {"Data": e.data, "PartitionKey": e.partition_key} for e in events.values()
+    ]
     try:
         answer = kinesis.put_records(StreamName=STREAM, Records=entries)
     except ClientError as error:

@@ -63,7 +63,7 @@ def _item(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
 
 def _customer(path: dict[str, str], query: dict[str, str]) -> dict[str, Any]:
     customer, limit = path_key(path, "CustomerID"), page_size(query)
-    start = {"ExclusiveStartKey": start_of(query["cursor"], customer)} if "cursor" in query else {}
+    start: Any = {"ExclusiveStartKey": start_of(query["cursor"], customer)} if "cursor" in query else {}
     page = dynamodb.query(
         TableName=CUSTOMERS,
         IndexName=BY_DATE,

@@ -8,7 +8,11 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from types_boto3_glue.client import GlueClient
+    from types_boto3_glue.type_defs import ColumnOutputTypeDef, TableTypeDef
 
 WIDTH = 20  # of a name, a type and a comment: Hive pads them with blanks
 _NAME = r"(?:(?:`(?P<db>[^`]+)`|(?P<db_>\w+))\s*\.\s*)?(?:`(?P<name>[^`]+)`|(?P<name_>\w+))"
@@ -34,7 +38,7 @@ class CatalogStatements:
         database: database of names that have none.
     """
 
-    def __init__(self, glue: Any, database: str) -> None:
+    def __init__(self, glue: GlueClient, database: str) -> None:
         self.glue, self.database = glue, database
 
     def run(self, sql: str) -> Shown | None:
@@ -117,11 +121,11 @@ class CatalogStatements:
             lines += ["TBLPROPERTIES (", *_pairs(kept)]
         return Shown(["createtab_stmt"], lines)
 
-    def _table(self, found: re.Match[str]) -> dict[str, Any]:
+    def _table(self, found: re.Match[str]) -> TableTypeDef:
         database = (found["db"] or found["db_"] or self.database).lower()
         name = (found["name"] or found["name_"]).lower()
         try:
-            table: dict[str, Any] = self.glue.get_table(DatabaseName=database, Name=name)["Table"]
+            table = self.glue.get_table(DatabaseName=database, Name=name)["Table"]
         except self.glue.exceptions.EntityNotFoundException as error:
             raise StatementRefused(
                 f"FAILED: SemanticException [Error 10001]: Table not found {database}.{name}"
@@ -152,12 +156,12 @@ def _matching(names: list[str], pattern: str | None) -> list[str]:
     return sorted(name for name in names if fits.fullmatch(name))
 
 
-def _described(column: dict[str, Any]) -> str:
+def _described(column: ColumnOutputTypeDef) -> str:
     parts = (column["Name"], column["Type"], column.get("Comment", "").partition("\t")[0])
     return "\t".join(part.ljust(WIDTH) for part in parts)
 
 
-def _defined(columns: list[dict[str, Any]]) -> list[str]:
+def _defined(columns: list[ColumnOutputTypeDef]) -> list[str]:
     comments = [f" COMMENT {_literal(c['Comment'])}" if c.get("Comment") else "" for c in columns]
     lines = [f"  `{c['Name']}` {c['Type']}{comment}, " for c, comment in zip(columns, comments, strict=True)]
     lines[-1] = lines[-1].removesuffix(", ") + ")"

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from local.protocol import ApiError
+
+if TYPE_CHECKING:
+    from types_boto3_glue.client import GlueClient
 
 CATALOG = "AwsDataCatalog"
 CATALOG_PAGE = 50  # maximum page of ListDatabases and ListTableMetadata: Athena API reference
@@ -14,7 +18,7 @@ CATALOG_PAGE = 50  # maximum page of ListDatabases and ListTableMetadata: Athena
 class Metadata:
     """The operations on the Data Catalog. `glue` is a client of it."""
 
-    def __init__(self, glue: Any) -> None:
+    def __init__(self, glue: GlueClient) -> None:
         self.glue = glue
 
     def get_data_catalog(self, r: dict[str, Any]) -> dict[str, Any]:
@@ -64,12 +68,12 @@ def check_catalog(name: str) -> None:
         raise ApiError("InvalidRequestException", f"Data catalog {name} is not found: the stand-in has {CATALOG}")
 
 
-def _database(found: dict[str, Any]) -> dict[str, Any]:
+def _database(found: Mapping[str, Any]) -> dict[str, Any]:
     """Returns Athena's Database for Glue's database."""
     return {name: found[name] for name in ("Name", "Description", "Parameters") if found.get(name)}
 
 
-def _metadata(table: dict[str, Any]) -> dict[str, Any]:
+def _metadata(table: Mapping[str, Any]) -> dict[str, Any]:
     """Returns Athena's TableMetadata for Glue's table."""
     storage = table["StorageDescriptor"]
     serde = storage.get("SerdeInfo", {})

@@ -7,10 +7,15 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from local.athena.results import QueryFailed
+
+if TYPE_CHECKING:
+    from types_boto3_glue.client import GlueClient
+    from types_boto3_glue.type_defs import StorageDescriptorOutputTypeDef, TableTypeDef
+    from types_boto3_s3.client import S3Client
 
 S3_THREADS = 16
 SYMLINK = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
@@ -36,11 +41,11 @@ class Objects:
         work: an empty folder for the objects that are read.
     """
 
-    def __init__(self, s3: Any, glue: Any, work: Path) -> None:
+    def __init__(self, s3: S3Client, glue: GlueClient, work: Path) -> None:
         self.s3, self.glue, self.work = s3, glue, work
         self.read: list[Object] = []
 
-    def partitions(self, table: dict[str, Any]) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    def partitions(self, table: TableTypeDef) -> Iterator[tuple[tuple[str, ...], StorageDescriptorOutputTypeDef]]:
         pages = self.glue.get_paginator("get_partitions").paginate(
             DatabaseName=table["DatabaseName"], TableName=table["Name"]
         )
@@ -48,12 +53,12 @@ class Objects:
             for partition in page["Partitions"]:
                 yield tuple(partition["Values"]), partition["StorageDescriptor"]
 
-    def listed(self, partitions: Iterable[tuple[tuple[str, ...], dict[str, Any]]]) -> list[Object]:
+    def listed(self, partitions: Iterable[tuple[tuple[str, ...], StorageDescriptorOutputTypeDef]]) -> list[Object]:
         """Returns the objects of the partitions, each given as (values, storage descriptor)."""
         with ThreadPoolExecutor(S3_THREADS) as pool:
             return [o for some in pool.map(lambda p: list(self._objects(*p)), partitions) for o in some]
 
-    def _objects(self, values: tuple[str, ...], storage: dict[str, Any]) -> Iterator[Object]:
+    def _objects(self, values: tuple[str, ...], storage: StorageDescriptorOutputTypeDef) -> Iterator[Object]:
         where = urlparse(storage["Location"])
         prefix = where.path.lstrip("/").rstrip("/") + "/"
         pages = self.s3.get_paginator("list_objects_v2").paginate(Bucket=where.netloc, Prefix=prefix)

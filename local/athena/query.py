@@ -20,7 +20,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, ClassVar
 
 import duckdb
 import sqlglot
@@ -38,6 +38,11 @@ from local.athena.results import QueryFailed, Result, athena_type, text_of
 from local.athena.views import PATH, create_view
 from local.athena.writes import Write, Writer, WriteRefused, parsed
 
+if TYPE_CHECKING:
+    from types_boto3_glue.client import GlueClient
+    from types_boto3_glue.type_defs import TableTypeDef
+    from types_boto3_s3.client import S3Client
+
 
 class Hive(Athena):
     """Athena's dialect with the hidden column for the object of a row: queries can name it, * does not select it."""
@@ -53,10 +58,10 @@ class Query:
         work: an empty folder for the objects that are read.
     """
 
-    def __init__(self, s3: Any, glue: Any, work: Path) -> None:
+    def __init__(self, s3: S3Client, glue: GlueClient, work: Path) -> None:
         self.s3, self.glue, self.work = s3, glue, work
         self.objects = Objects(s3, glue, work)
-        self.tables: dict[tuple[str, str], dict[str, Any]] = {}
+        self.tables: dict[tuple[str, str], TableTypeDef] = {}
 
     def run(self, sql: str, database: str, parameters: Sequence[str] = (), output: str = "") -> Result:
         """Runs the statement and returns its result.
@@ -147,12 +152,11 @@ class Query:
         except SqlglotError as error:
             raise QueryFailed(f"COLUMN_NOT_FOUND: {error}") from error
 
-    def _table(self, database: str, name: str) -> dict[str, Any]:
+    def _table(self, database: str, name: str) -> TableTypeDef:
         try:
-            found: dict[str, Any] = self.glue.get_table(DatabaseName=database, Name=name)["Table"]
+            return self.glue.get_table(DatabaseName=database, Name=name)["Table"]
         except self.glue.exceptions.EntityNotFoundException as error:
             raise QueryFailed(f"TABLE_NOT_FOUND: Table 'awsdatacatalog.{database}.{name}' does not exist") from error
-        return found
 
     def _replace_tables(self, tree: exp.Query, engine: duckdb.DuckDBPyConnection) -> None:
         """Replaces each table with a DuckDB view over the objects that remain after applying the conditions on it."""
@@ -176,7 +180,7 @@ class Query:
                 source.set("catalog", None)
 
     def _chosen(
-        self, table: dict[str, Any], keys: list[str], conditions: list[exp.Expr], engine: duckdb.DuckDBPyConnection
+        self, table: TableTypeDef, keys: list[str], conditions: list[exp.Expr], engine: duckdb.DuckDBPyConnection
     ) -> Iterator[Object]:
         """Yields the objects that may contain rows that satisfy the conditions."""
         of_partition = [c for c in conditions if PATH not in {column.name for column in c.find_all(exp.Column)}]

@@ -69,7 +69,7 @@ class TextTable:
             yield (values + [None] * len(self.columns))[: len(self.columns)]
 
 
-def text_table(table: dict[str, Any]) -> TextTable | None:
+def text_table(table: Mapping[str, Any]) -> TextTable | None:
     """Returns the rules for reading a table of the catalog, or None if the table is not text.
 
     Raises:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -11,6 +11,9 @@ from sqlglot import exp
 from local.athena.objects import Object, Objects
 from local.athena.results import QueryFailed
 from local.athena.text_tables import TextTable, Unreadable, text_table
+
+if TYPE_CHECKING:
+    from types_boto3_glue.type_defs import TableTypeDef
 
 PATH = "$path"  # the hidden column for the object of a row
 _DUCKDB = {"string": "VARCHAR", "int": "INTEGER", "binary": "BLOB"}
@@ -26,7 +29,7 @@ def _duckdb_type(kind: str) -> str:
 def create_view(
     engine: duckdb.DuckDBPyConnection,
     view: str,
-    table: dict[str, Any],
+    table: TableTypeDef,
     keys: list[str],
     objects: list[Object],
     copies: Objects,

@@ -8,12 +8,17 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import sqlglot
 from sqlglot import exp
 from sqlglot.errors import SqlglotError
+
+if TYPE_CHECKING:
+    from types_boto3_glue.client import GlueClient
+    from types_boto3_glue.type_defs import StorageDescriptorTypeDef, TableInputTypeDef
+    from types_boto3_s3.client import S3Client
 
 COMPRESSIONS = {"SNAPPY": "snappy", "GZIP": "gzip", "ZSTD": "zstd", "NONE": "uncompressed"}
 _HIVE = {"varchar": "string", "integer": "int"}
@@ -97,7 +102,7 @@ class Writer:
         output: the location to which Athena writes the query's own result, `s3://bucket/prefix/<query id>.csv`.
     """
 
-    def __init__(self, s3: Any, glue: Any, output: str, database: str) -> None:
+    def __init__(self, s3: S3Client, glue: GlueClient, output: str, database: str) -> None:
         self.s3, self.glue, self.output, self.database = s3, glue, output, database
 
     def write(
@@ -127,7 +132,7 @@ class Writer:
 
     def _create(self, table: tuple[str, str], location: str, columns: list[tuple[str, str]]) -> None:
         io = "org.apache.hadoop.hive.ql.io.parquet.MapredParquet"
-        storage = {
+        storage: StorageDescriptorTypeDef = {
             "Columns": [{"Name": name, "Type": kind} for name, kind in columns],
             "Location": location,
             "InputFormat": f"{io}InputFormat",
@@ -137,7 +142,7 @@ class Writer:
                 "Parameters": {},
             },
         }
-        made = {
+        made: TableInputTypeDef = {
             "Name": table[1],
             "TableType": "EXTERNAL_TABLE",
             "StorageDescriptor": storage,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import boto3
 from botocore.model import ListShape, Shape, StructureShape
@@ -102,9 +102,10 @@ def _table_delete(name: str, properties: dict[str, Any]) -> None:
 Handlers = dict[str, Callable[..., Any]]
 
 
-def _request(service: str, operation: str, properties: dict[str, Any], inside: str = "") -> dict[str, Any]:
+def _request(service: str, operation: str, properties: dict[str, Any], inside: str = "") -> Any:
     """Returns the properties of a resource that are members of the operation, or of its member `inside`."""
-    shape = boto3.client(service).meta.service_model.operation_model(operation).input_shape
+    client: Any = boto3.client(cast("Any", service))  # the stubs know only literal names
+    shape = client.meta.service_model.operation_model(operation).input_shape
     shape = shape.members[inside] if inside else shape
     return dict(_as_shape({k: v for k, v in properties.items() if k in shape.members}, shape))
 

@@ -15,7 +15,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import orjson
@@ -27,6 +27,11 @@ from more_itertools import constrained_batches
 from tenacity import RetryError, Retrying, retry_if_exception_type, stop_after_delay, wait_exponential
 
 from local.firehose.sources import Source, Taken
+
+if TYPE_CHECKING:
+    from types_boto3_kinesis.client import KinesisClient
+    from types_boto3_lambda.client import LambdaClient
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger("firehose")
 
@@ -46,9 +51,9 @@ def _moment(value: Any) -> datetime:
 class Clients:
     """boto3 clients of the services that a delivery stream reads from and writes to."""
 
-    kinesis: Any
-    functions: Any
-    s3: Any
+    kinesis: KinesisClient
+    functions: LambdaClient
+    s3: S3Client
     redshift: Any
     cloudwatch: Any
 
@@ -57,8 +62,13 @@ class Clients:
         session = boto3.session.Session()
         parsers = session._session.get_component("response_parser_factory")
         parsers.set_parser_defaults(timestamp_parser=_moment)
-        names = ("kinesis", "lambda", "s3", "redshift-data", "cloudwatch")
-        return cls(*(session.client(name) for name in names))
+        return cls(
+            session.client("kinesis"),
+            session.client("lambda"),
+            session.client("s3"),
+            session.client("redshift-data"),
+            session.client("cloudwatch"),
+        )
 
 
 class Stopped(Exception):  # noqa: N818

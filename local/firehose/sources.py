@@ -13,10 +13,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from aws_kinesis_agg.deaggregator import iter_deaggregate_records
 from botocore.exceptions import BotoCoreError, ClientError
+
+if TYPE_CHECKING:
+    from types_boto3_kinesis.client import KinesisClient
 
 log = logging.getLogger("firehose")
 
@@ -54,7 +57,7 @@ class Source(Protocol):
 class Stream:
     """A Kinesis stream, read from its first record or after the last one that was delivered."""
 
-    def __init__(self, kinesis: Any, arn: str, places: Mapping[str, str]) -> None:
+    def __init__(self, kinesis: KinesisClient, arn: str, places: Mapping[str, str]) -> None:
         self.kinesis, self.arn = kinesis, arn
         self._iterators: dict[str, str] = {}
         self._read_up_to = dict(places)
@@ -70,7 +73,7 @@ class Stream:
         try:
             if shard_id not in self._iterators:
                 place = self._read_up_to.get(shard_id)
-                start = (
+                start: Any = (
                     {"ShardIteratorType": "AFTER_SEQUENCE_NUMBER", "StartingSequenceNumber": place}
                     if place
                     else {"ShardIteratorType": "TRIM_HORIZON"}

@@ -23,14 +23,20 @@ import json
 import re
 import time
 from collections import defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
+from more_itertools import chunked
 
 from local.glue.schema import JSON_SAMPLE_BYTES, Columns, Unreadable, json_columns, merge, parquet_columns, written
+
+if TYPE_CHECKING:
+    from types_boto3_glue import type_defs as defs
+    from types_boto3_glue.client import GlueClient
+    from types_boto3_s3.client import S3Client
 
 S3_THREADS = 8
 PARTITIONS_A_CALL = 100  # BatchCreatePartition and BatchUpdatePartition: Glue API reference
@@ -114,7 +120,7 @@ class Crawl:
         s3, glue: boto3 clients; `glue` is the catalog.
     """
 
-    def __init__(self, crawler: dict[str, Any], s3: Any, glue: Any) -> None:
+    def __init__(self, crawler: dict[str, Any], s3: S3Client, glue: GlueClient) -> None:
         self.crawler, self.s3, self.glue = crawler, s3, glue
         self.database = crawler["DatabaseName"]
         self.options = json.loads(crawler.get("Configuration") or "{}")
@@ -226,7 +232,9 @@ class Crawl:
 
     # -- updates of the catalog ----------------------------------------------------------------------------------
 
-    def _storage(self, folder: Folder, location: str, columns: list[dict[str, str]]) -> dict[str, Any]:
+    def _storage(
+        self, folder: Folder, location: str, columns: list[defs.ColumnOutputTypeDef]
+    ) -> defs.StorageDescriptorOutputTypeDef:
         read, write, serde = FORMATS[folder.format]
         paths = {"paths": ",".join(c["Name"] for c in columns)} if folder.format == "json" else {}
         return {
@@ -241,8 +249,10 @@ class Crawl:
         }
 
     def _publish(self, folder: Folder) -> None:
-        columns = [{"Name": name.lower(), "Type": written(kind)} for name, kind in folder.columns.items()]
-        table = {
+        columns: list[defs.ColumnOutputTypeDef] = [
+            {"Name": name.lower(), "Type": written(kind)} for name, kind in folder.columns.items()
+        ]
+        table: Any = {
             "Name": folder.name,
             "TableType": "EXTERNAL_TABLE",
             "PartitionKeys": [{"Name": key, "Type": "string"} for key in folder.keys],
@@ -266,9 +276,9 @@ class Crawl:
             columns = self._update(folder, table, old)
         self._publish_partitions(folder, columns)
 
-    def _update(self, folder: Folder, table: dict[str, Any], old: dict[str, Any]) -> list[dict[str, str]]:
+    def _update(self, folder: Folder, table: Any, old: defs.TableTypeDef) -> list[defs.ColumnOutputTypeDef]:
         """Updates the table as far as the policy allows, and returns its columns."""
-        had: list[dict[str, str]] = old["StorageDescriptor"]["Columns"]
+        had = old["StorageDescriptor"]["Columns"]
         if [k["Name"] for k in old.get("PartitionKeys", [])] != list(folder.keys):
             raise CrawlFailed(
                 f"{folder.location}: table {folder.name} is partitioned by "
@@ -295,13 +305,15 @@ class Crawl:
         found: str | None = self.options.get("CrawlerOutput", {}).get(what, {}).get("AddOrUpdateBehavior")
         return found
 
-    def _publish_partitions(self, folder: Folder, columns: list[dict[str, str]]) -> None:
+    def _publish_partitions(self, folder: Folder, columns: list[defs.ColumnOutputTypeDef]) -> None:
         if not folder.keys:
             return
         inherits = self._output("Partitions") == "InheritFromTable"
-        wanted = {}
+        wanted: dict[tuple[str, ...], defs.PartitionInputTypeDef] = {}
         for values, (location, own) in folder.partitions.items():
-            its = columns if inherits else [{"Name": n.lower(), "Type": written(kind)} for n, kind in own.items()]
+            its: list[defs.ColumnOutputTypeDef] = (
+                columns if inherits else [{"Name": n.lower(), "Type": written(kind)} for n, kind in own.items()]
+            )
             wanted[values] = {
                 "Values": list(values),
                 "StorageDescriptor": self._storage(folder, location, its),
@@ -315,18 +327,18 @@ class Crawl:
             for p in page["Partitions"]
         }
         new = [partition for values, partition in wanted.items() if values not in had]
-        changed = [
+        changed: list[defs.BatchUpdatePartitionRequestEntryTypeDef] = [
             {"PartitionValueList": list(values), "PartitionInput": partition}
             for values, partition in wanted.items()
             if values in had and had[values] != partition["StorageDescriptor"]
         ]
         target = {"DatabaseName": self.database, "TableName": folder.name}
-        for some in _chunks(new):
+        for some in chunked(new, PARTITIONS_A_CALL):
             _checked(self.glue.batch_create_partition(PartitionInputList=some, **target))
             self.counts.partitions["ADD"] += len(some)
-        for some in _chunks(changed):
-            _checked(self.glue.batch_update_partition(Entries=some, **target))
-            self.counts.partitions["UPDATE"] += len(some)
+        for others in chunked(changed, PARTITIONS_A_CALL):
+            _checked(self.glue.batch_update_partition(Entries=others, **target))
+            self.counts.partitions["UPDATE"] += len(others)
         if self.policy["DeleteBehavior"] == "DELETE_FROM_DATABASE":
             for values in had.keys() - wanted.keys():
                 self.glue.delete_partition(PartitionValues=list(values), **target)
@@ -344,7 +356,8 @@ class Crawl:
                 self.glue.delete_table(DatabaseName=self.database, Name=table["Name"])
                 self.counts.tables["DELETE"] += 1
             elif behavior == "DEPRECATE_IN_DATABASE" and "DEPRECATED_BY_CRAWLER" not in parameters:
-                kept = {k: table[k] for k in ("Name", "TableType", "PartitionKeys", "StorageDescriptor") if k in table}
+                members = ("Name", "TableType", "PartitionKeys", "StorageDescriptor")
+                kept: Any = {k: v for k, v in table.items() if k in members}
                 kept["Parameters"] = parameters | {"DEPRECATED_BY_CRAWLER": str(int(time.time() * 1000))}
                 self.glue.update_table(DatabaseName=self.database, TableInput=kept)
                 self.counts.tables["UPDATE"] += 1
@@ -353,7 +366,7 @@ class Crawl:
 class _Ranges(io.RawIOBase):
     """An object as a seekable file that is read by ranges: a footer needs two small reads, not the whole object."""
 
-    def __init__(self, s3: Any, found: Found) -> None:
+    def __init__(self, s3: S3Client, found: Found) -> None:
         self.s3, self.found, self.position = s3, found, 0
 
     def readable(self) -> bool:
@@ -380,10 +393,6 @@ class _Ranges(io.RawIOBase):
         return len(body)
 
 
-def _chunks(entries: list[dict[str, Any]]) -> Iterable[list[dict[str, Any]]]:
-    return (entries[start : start + PARTITIONS_A_CALL] for start in range(0, len(entries), PARTITIONS_A_CALL))
-
-
-def _checked(answer: dict[str, Any]) -> None:
+def _checked(answer: Mapping[str, Any]) -> None:
     if answer.get("Errors"):
         raise CrawlFailed(f"the catalog refused partitions: {answer['Errors'][0]}")

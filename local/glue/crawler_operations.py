@@ -8,12 +8,15 @@ import statistics
 import time
 import uuid
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.glue.crawler import Counts, Crawl, CrawlFailed
 from local.glue.jobs import now
 from local.glue.state import State
 from local.protocol import ApiError
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger("glue")
 
@@ -21,7 +24,7 @@ log = logging.getLogger("glue")
 class Crawlers:
     """The crawlers of the state. `catalog` is a client of the Data Catalog."""
 
-    def __init__(self, state: State, s3: Any, catalog: Any, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, state: State, s3: S3Client, catalog: Any, pool: ThreadPoolExecutor) -> None:
         self.state, self.s3, self.catalog, self.pool = state, s3, catalog, pool
 
     def _crawler(self, name: str) -> dict[str, Any]:

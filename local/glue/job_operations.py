@@ -6,11 +6,14 @@ import logging
 import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.glue.jobs import JobFailed, JobProcess, JobStopped, now
 from local.glue.state import ENDED, State
 from local.protocol import ApiError
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger("glue")
 
@@ -20,7 +23,7 @@ TIMEOUT_MINUTES = 480  # of Glue 5: StartJobRun, Glue API reference
 class Jobs:
     """The jobs of the state, with the processes of their runs. `logs` is the folder of what the runs print."""
 
-    def __init__(self, state: State, s3: Any, logs: Path, pool: ThreadPoolExecutor) -> None:
+    def __init__(self, state: State, s3: S3Client, logs: Path, pool: ThreadPoolExecutor) -> None:
         self.state, self.s3, self.logs, self.pool = state, s3, logs, pool
         self.processes: dict[str, JobProcess] = {}
 

@@ -12,10 +12,13 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlparse
 
 from local.stack import PROJECT_DIR
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger("glue-jobs")
 
@@ -54,7 +57,7 @@ class JobProcess:
         log_file: receives the output of the script.
     """
 
-    def __init__(self, s3: Any, log_file: Path) -> None:
+    def __init__(self, s3: S3Client, log_file: Path) -> None:
         self.s3, self.log_file = s3, log_file
         self.process: subprocess.Popen[bytes] | None = None
         self.stopped = False

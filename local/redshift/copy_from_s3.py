@@ -8,7 +8,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import duckdb
 
@@ -20,12 +20,15 @@ from local.redshift.copy_text import copy_text
 from local.redshift.errors import SqlError
 from local.redshift.s3_objects import download, objects
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 __all__ = ["Copy", "Detail", "LoadError", "parse_copy", "run_copy"]
 
 
 def run_copy(
     con: duckdb.DuckDBPyConnection,
-    s3: Any,
+    s3: S3Client,
     sql: str,
     columns_of: Callable[[str], list[Column]],
     quoted: Callable[[str], str],

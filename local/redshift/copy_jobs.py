@@ -30,6 +30,9 @@ from local.redshift.names import bare, quoted_name, split
 from local.redshift.results import Result
 
 if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import ObjectTypeDef
+
     from local.redshift.engine import Engine
     from local.redshift.session import Session
 
@@ -207,9 +210,9 @@ def _jobs(con: duckdb.DuckDBPyConnection, name: str = "") -> list[Job]:
 # -- files ----------------------------------------------------------------------------------------------------------
 
 
-def _listed(s3: Any, job: Job, after: str) -> list[dict[str, Any]]:
+def _listed(s3: S3Client, job: Job, after: str) -> list[ObjectTypeDef]:
     bucket, prefix = job.place
-    start = {"StartAfter": after} if after else {}
+    start: Any = {"StartAfter": after} if after else {}
     try:
         pages = s3.get_paginator("list_objects_v2").paginate(Bucket=bucket, Prefix=prefix, **start)
         return [found for page in pages for found in page.get("Contents", []) if found["Size"]]
@@ -217,7 +220,7 @@ def _listed(s3: Any, job: Job, after: str) -> list[dict[str, Any]]:
         raise SqlError(f"ERROR: S3ServiceException:{error}, Bucket {bucket}") from error
 
 
-def _note(con: duckdb.DuckDBPyConnection, job: Job, files: list[dict[str, Any]], status: str) -> None:
+def _note(con: duckdb.DuckDBPyConnection, job: Job, files: list[ObjectTypeDef], status: str) -> None:
     now = datetime.now(UTC).replace(tzinfo=None)
     rows = [
         (job.id, f["Key"], f["Size"], f["ETag"].strip('"'), f["LastModified"].replace(tzinfo=None), now, status)
@@ -250,7 +253,7 @@ def load_new(engine: Engine, job: Job, after: str) -> str:
     return max(after, *(str(found["Key"]) for found in listed)) if listed else after
 
 
-def _loaded(engine: Engine, job: Job, files: list[dict[str, Any]]) -> bool:
+def _loaded(engine: Engine, job: Job, files: list[ObjectTypeDef]) -> bool:
     """Copies the files and records them in one transaction. A single file that does not fit is recorded as failed."""
     bucket, _ = job.place
     with closing(engine.session()) as session:

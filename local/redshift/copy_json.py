@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import botocore.exceptions
 
@@ -13,6 +13,9 @@ from local.redshift.catalog import Column
 from local.redshift.copy_statement import Copy
 from local.redshift.errors import SqlError, unsupported
 from local.redshift.s3_objects import split_url
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 Lines = Iterator[tuple[int, list[str | None] | str]]
 Path = list[str | int]
@@ -24,7 +27,7 @@ class Number(str):
     __slots__ = ()
 
 
-def json_records(s3: Any, copy: Copy, columns: list[Column]) -> Callable[[str], Lines]:
+def json_records(s3: S3Client, copy: Copy, columns: list[Column]) -> Callable[[str], Lines]:
     """Returns a function that yields (number of the record, its values as texts or its error) for the text of an
     object.
     """
@@ -59,7 +62,7 @@ def json_records(s3: Any, copy: Copy, columns: list[Column]) -> Callable[[str], 
     return read
 
 
-def _paths(s3: Any, url: str, wanted: int) -> list[Path]:
+def _paths(s3: S3Client, url: str, wanted: int) -> list[Path]:
     bucket, key = split_url(url)
     try:
         written = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())["jsonpaths"]

@@ -7,7 +7,7 @@ import csv
 import gzip
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -19,11 +19,14 @@ from local.redshift.copy_statement import Copy
 from local.redshift.copy_values import Values
 from local.redshift.errors import unsupported
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 Lines = Iterator[tuple[int, list[str | None] | str]]
 
 
 def copy_text(
-    con: duckdb.DuckDBPyConnection, s3: Any, copy: Copy, columns: list[Column], files: dict[str, Path], into: str
+    con: duckdb.DuckDBPyConnection, s3: S3Client, copy: Copy, columns: list[Column], files: dict[str, Path], into: str
 ) -> tuple[int, set[str], list[Detail]]:
     """Loads the files.
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 from sqlglot import exp
@@ -22,6 +22,9 @@ from local.redshift.locks import Locks
 from local.redshift.session import Session
 from local.redshift.system_views import CHARS, VIEWS, views_sql
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 MACROS = Path(__file__).with_name("macros.sql")
 
 
@@ -29,7 +32,7 @@ class Engine:
     """One database file. Thread-safe: each session has its own cursor."""
 
     def __init__(
-        self, path: Path, s3: Any, database_name: str = "ecommerce", copy_jobs_look_at_all_seconds: float = 30.0
+        self, path: Path, s3: S3Client, database_name: str = "ecommerce", copy_jobs_look_at_all_seconds: float = 30.0
     ) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
         self.database = duckdb.connect(

@@ -6,11 +6,14 @@ import json
 import re
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import botocore.exceptions
 
 from local.redshift.errors import SqlError
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 S3_THREADS = 8
 
@@ -22,7 +25,7 @@ def split_url(url: str) -> tuple[str, str]:
     return found[1], found[2]
 
 
-def objects(s3: Any, source: str, *, is_manifest: bool, is_columnar: bool) -> list[str]:
+def objects(s3: S3Client, source: str, *, is_manifest: bool, is_columnar: bool) -> list[str]:
     """Returns the URLs to load: those of the manifest, or of all keys that start with the prefix."""
     bucket, key = split_url(source)
     try:
@@ -50,7 +53,7 @@ def objects(s3: Any, source: str, *, is_manifest: bool, is_columnar: bool) -> li
     return present
 
 
-def _exists(s3: Any, url: str) -> bool:
+def _exists(s3: S3Client, url: str) -> bool:
     bucket, key = split_url(url)
     try:
         s3.head_object(Bucket=bucket, Key=key)
@@ -61,7 +64,7 @@ def _exists(s3: Any, url: str) -> bool:
     return True
 
 
-def download(s3: Any, urls: list[str], directory: Path) -> dict[str, Path]:
+def download(s3: S3Client, urls: list[str], directory: Path) -> dict[str, Path]:
     """Downloads the objects, and returns the local file of each URL.
 
     The URLs have their number appended, because a URL that is listed twice is loaded twice.

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import pyarrow as pa
@@ -22,6 +22,10 @@ from local.redshift import dialect
 from local.redshift.errors import SqlError, syntax_error, unsupported
 from local.redshift.translation import Compiled
 from local.redshift.unload_text import write_text
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 ROWS_PER_READ = 100_000
 NO_PARTITION_VALUE = "__HIVE_DEFAULT_PARTITION__"
@@ -141,7 +145,7 @@ def _options(sql: str, rest: str) -> tuple[str, dict[str, str]]:
     return kind, options
 
 
-def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, compiled: Callable[[str], Compiled]) -> int:
+def run_unload(con: duckdb.DuckDBPyConnection, s3: S3Client, sql: str, compiled: Callable[[str], Compiled]) -> int:
     """Runs an UNLOAD and returns the number of written rows.
 
     Raises:
@@ -184,12 +188,12 @@ def run_unload(con: duckdb.DuckDBPyConnection, s3: Any, sql: str, compiled: Call
     return total
 
 
-def _make_room(s3: Any, unload: Unload) -> None:
+def _make_room(s3: S3Client, unload: Unload) -> None:
     pages = s3.get_paginator("list_objects_v2").paginate(Bucket=unload.bucket, Prefix=unload.prefix)
     keys = [o["Key"] for page in pages for o in page.get("Contents", [])]
     if unload.has("CLEANPATH"):
         for start in range(0, len(keys), 1000):
-            objects = [{"Key": key} for key in keys[start : start + 1000]]
+            objects: list[ObjectIdentifierTypeDef] = [{"Key": key} for key in keys[start : start + 1000]]
             s3.delete_objects(Bucket=unload.bucket, Delete={"Objects": objects})
     elif keys and not unload.has("ALLOWOVERWRITE"):
         raise SqlError(

@@ -1,6 +1,5 @@
 """The template of the lake, and the package of the Glue job."""
 
-import ast
 import json
 
 import cfnlint.decode
@@ -9,6 +8,7 @@ import pytest
 from infra.packages import JOB, JOB_MODULES, PACKAGE, package_job
 from infra.stacks import TEMPLATES
 from tests.conftest import PROJECT
+from tests.support.imports import imported_at_run_time
 
 # What Glue 5 has without being asked: "Python modules already provided in AWS Glue", Glue developer guide.
 PROVIDED = {"boto3", "botocore", "pyarrow", "pyspark", "ecommerce_elt"}
@@ -21,20 +21,12 @@ def resources():
     return template["Resources"]
 
 
-def imports_of(path):
-    for node in ast.walk(ast.parse(path.read_text())):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            yield node.module
-
-
 def test_the_job_imports_nothing_that_glue_lacks():
     import sys
 
     packaged = {".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts) for path in JOB_MODULES}
     for path in (JOB, *JOB_MODULES):
-        for name in imports_of(path):
+        for name in imported_at_run_time(path):
             top = name.partition(".")[0]
             assert top in PROVIDED or top in sys.stdlib_module_names, f"{path.name} imports {name}"
             if top == "ecommerce_elt" and "." in name:

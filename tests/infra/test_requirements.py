@@ -1,6 +1,5 @@
 """What is installed where: the DAG package's requirements name what it imports, and MWAA can install them."""
 
-import ast
 import re
 import sys
 from importlib.metadata import packages_distributions
@@ -8,6 +7,7 @@ from importlib.metadata import packages_distributions
 import pytest
 
 from tests.conftest import PROJECT
+from tests.support.imports import imported_at_run_time
 
 # What Airflow loads by a setting, and no file of ours imports.
 NOT_IMPORTED = {"apache-airflow-providers-openlineage"}
@@ -39,11 +39,7 @@ def imported_modules(folder):
     for path in (PROJECT / folder).rglob("*.py"):
         if ELSEWHERE in path.parents:
             continue
-        for node in ast.walk(ast.parse(path.read_text())):
-            if isinstance(node, ast.Import):
-                found |= {alias.name for alias in node.names}
-            elif isinstance(node, ast.ImportFrom) and not node.level:
-                found.add(node.module)
+        found |= set(imported_at_run_time(path))
     own = {path.stem for path in (PROJECT / "plugins").iterdir()} | {PROGRAM}
     return {name for name in found if name.partition(".")[0] not in sys.stdlib_module_names | own}
 

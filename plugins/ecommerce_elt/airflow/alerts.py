@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow.providers.amazon.aws.notifications.sns import SnsNotifier
@@ -19,6 +19,9 @@ from airflow.sdk.definitions.deadline import DeadlineAlert, DeadlineReference
 from ecommerce_elt.airflow.versions import named
 from ecommerce_elt.errors import without_values
 from ecommerce_elt.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from types_boto3_sns.client import SNSClient
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +87,7 @@ def subject_of(text: str) -> str:
     return " ".join(text.encode("ascii", "replace").decode().split())[: SUBJECT_MAX - 1]
 
 
-def publish(client: Any, config: Settings, subject: str, message: str) -> None:
+def publish(client: SNSClient, config: Settings, subject: str, message: str) -> None:
     """Logs the alert, and publishes it to `alerts_topic_arn` if that is set.
 
     Args:
@@ -98,7 +101,7 @@ def publish(client: Any, config: Settings, subject: str, message: str) -> None:
         client.publish(TopicArn=config.alerts_topic_arn, Subject=subject_of(subject), Message=message)
 
 
-def tell(client: Any, config: Settings, cause: str, subject: str, message: str, *, is_so: bool) -> None:
+def tell(client: SNSClient, config: Settings, cause: str, subject: str, message: str, *, is_so: bool) -> None:
     """Publishes the alert if the cause begins, and its end if the cause ends.
 
     Args:

@@ -16,7 +16,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -24,6 +24,9 @@ import pyarrow.parquet as pq
 
 from ecommerce_elt.batches.manifests import Manifest, RawObject, is_withdrawal
 from ecommerce_elt.errors import PermanentError, TransientError
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 S3_THREADS = 8
 COUNTS = ("accepted", "clean", "quarantined", "duplicates")
@@ -66,7 +69,7 @@ class CleanBatch:
         return self.clean - self.withdrawn
 
 
-def get_raw(s3: Any, raw: RawObject) -> Any:
+def get_raw(s3: S3Client, raw: RawObject) -> Any:
     """Returns the response of GetObject for an object of a manifest.
 
     Raises:
@@ -87,7 +90,7 @@ def get_raw(s3: Any, raw: RawObject) -> Any:
     return response
 
 
-def download_raw(s3: Any, raw: RawObject, path: Path) -> None:
+def download_raw(s3: S3Client, raw: RawObject, path: Path) -> None:
     """Writes an object of a manifest to `path`.
 
     Raises:
@@ -105,7 +108,7 @@ def download_raw(s3: Any, raw: RawObject, path: Path) -> None:
 
 
 def write_clean(
-    s3: Any, bucket: str, manifest: Manifest, batches: Iterable[pa.RecordBatch], work: Path
+    s3: S3Client, bucket: str, manifest: Manifest, batches: Iterable[pa.RecordBatch], work: Path
 ) -> list[tuple[str, int]]:
     """Writes rows sorted by event_time to one Parquet file per event date, and returns (key, bytes) of each file."""
     files = (
@@ -115,7 +118,9 @@ def write_clean(
     return _upload(s3, bucket, files)
 
 
-def write_quarantine(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table, work: Path) -> list[tuple[str, int]]:
+def write_quarantine(
+    s3: S3Client, bucket: str, manifest: Manifest, rows: pa.Table, work: Path
+) -> list[tuple[str, int]]:
     """Writes the rejected events (QUARANTINE) and returns (key, bytes) of each file.
 
     There is one Parquet file per arrival date. For COPY, there is also one file of JSON lines per date under the
@@ -150,7 +155,7 @@ def _as_text(times: pa.ChunkedArray) -> pa.ChunkedArray:
     return pc.if_else(possible, times, pa.scalar(None, times.type)).cast(pa.string())
 
 
-def write_withdrawn(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table) -> None:
+def write_withdrawn(s3: S3Client, bucket: str, manifest: Manifest, rows: pa.Table) -> None:
     """Writes the batch's withdrawals for COPY.
 
     A line has event_id, event_version, event_time, source_object and landed_at, which is the landing time of the file
@@ -163,7 +168,7 @@ def write_withdrawn(s3: Any, bucket: str, manifest: Manifest, rows: pa.Table) ->
     s3.put_object(Bucket=bucket, Key=f"manifests/{manifest.batch_id}/withdrawn/events.jsonl", Body=body.encode())
 
 
-def write_copy_manifest(s3: Any, bucket: str, manifest: Manifest, written: Iterable[tuple[str, int]]) -> None:
+def write_copy_manifest(s3: S3Client, bucket: str, manifest: Manifest, written: Iterable[tuple[str, int]]) -> None:
     """Writes the COPY manifest: Redshift guide, "Using a manifest to specify data files"."""
     entries = [
         {"url": f"s3://{bucket}/{key}", "mandatory": True, "meta": {"content_length": size}}
@@ -174,7 +179,7 @@ def write_copy_manifest(s3: Any, bucket: str, manifest: Manifest, written: Itera
 
 
 def write_counts(
-    s3: Any,
+    s3: S3Client,
     bucket: str,
     manifest: Manifest,
     by_object: Mapping[str, Mapping[str, int]],
@@ -226,13 +231,13 @@ def _unknown_keys(batch_id: str) -> str:
     return f"manifests/{batch_id}/unknown_keys.json"
 
 
-def read_unknown_keys(s3: Any, bucket: str, batch_id: str) -> dict[str, int]:
+def read_unknown_keys(s3: S3Client, bucket: str, batch_id: str) -> dict[str, int]:
     """Returns the most frequent keys that the contract does not know, with the number of events that have them."""
     found: dict[str, int] = json.loads(s3.get_object(Bucket=bucket, Key=_unknown_keys(batch_id))["Body"].read())
     return found
 
 
-def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
+def read_counts(s3: S3Client, bucket: str, batch_id: str, feed: str) -> CleanBatch:
     """Returns the counts that the cleaning of the batch wrote.
 
     Raises:
@@ -241,13 +246,13 @@ def read_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch:
     return _total(batch_id, feed, read_object_counts(s3, bucket, batch_id))
 
 
-def read_object_counts(s3: Any, bucket: str, batch_id: str) -> list[dict[str, Any]]:
+def read_object_counts(s3: S3Client, bucket: str, batch_id: str) -> list[dict[str, Any]]:
     """Returns object_key, etag, cleaned_by, rounded and each of COUNTS of every raw object of a cleaned batch."""
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/objects.jsonl")["Body"].read()
     return [json.loads(line) for line in body.splitlines()]
 
 
-def find_counts(s3: Any, bucket: str, batch_id: str, feed: str) -> CleanBatch | None:
+def find_counts(s3: S3Client, bucket: str, batch_id: str, feed: str) -> CleanBatch | None:
     """Returns the counts of a batch as in `read_counts`, or None if it is not cleaned."""
     try:
         return read_counts(s3, bucket, batch_id, feed)
@@ -294,7 +299,7 @@ def parquet_writer(path: Path, schema: pa.Schema) -> pq.ParquetWriter:
     return pq.ParquetWriter(path, schema, use_deprecated_int96_timestamps=True)
 
 
-def _upload(s3: Any, bucket: str, files: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
+def _upload(s3: S3Client, bucket: str, files: Iterable[tuple[str, Path]]) -> list[tuple[str, int]]:
     """Uploads the files as they are completed, deletes them locally, and returns (key, bytes) of each."""
 
     def put(entry: tuple[str, Path]) -> tuple[str, int]:

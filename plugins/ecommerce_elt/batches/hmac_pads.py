@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ecommerce_elt.errors import PermanentError
+
+if TYPE_CHECKING:
+    from types_boto3_secretsmanager.client import SecretsManagerClient
 
 KEY_MIN_BYTES = 16
 BLOCK_BYTES = 64  # SHA-256, RFC 2104
@@ -29,7 +32,7 @@ def hmac_pads(key: str) -> dict[str, str]:
     }
 
 
-def secret_key(client: Any, name: str) -> str:
+def secret_key(client: SecretsManagerClient, name: str) -> str:
     """Returns the HMAC key from Secrets Manager.
 
     Args:

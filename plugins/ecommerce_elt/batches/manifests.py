@@ -22,11 +22,16 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote_plus
 
 from ecommerce_elt import listing
 from ecommerce_elt.errors import PermanentError, without_values
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_sqs.client import SQSClient
+    from types_boto3_sqs.type_defs import DeleteMessageBatchRequestEntryTypeDef
 
 log = logging.getLogger(__name__)
 
@@ -174,23 +179,23 @@ def objects_in_notification(body: str) -> list[RawObject]:
     return found
 
 
-def objects_under(s3: Any, bucket: str, prefix: str) -> Iterator[RawObject]:
+def objects_under(s3: S3Client, bucket: str, prefix: str) -> Iterator[RawObject]:
     """Yields the objects under the prefix, ordered by key."""
     return (RawObject.listed(entry, bucket) for entry in listing.objects(s3, bucket, prefix))
 
 
-def open_batches(s3: Any, bucket: str) -> dict[str, datetime]:
+def open_batches(s3: S3Client, bucket: str) -> dict[str, datetime]:
     """Returns the time of the last claim by batch id, for batches not known to be committed, the oldest first."""
     found = {e["Key"].removeprefix(OPEN): e["LastModified"] for e in listing.objects(s3, bucket, OPEN)}
     return dict(sorted(found.items(), key=lambda entry: entry[0].split("-", 1)[1]))
 
 
-def read_manifest(s3: Any, bucket: str, batch_id: str) -> Manifest:
+def read_manifest(s3: S3Client, bucket: str, batch_id: str) -> Manifest:
     feed_of(batch_id)
     return Manifest.from_json(s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}.json")["Body"].read())
 
 
-def close_batch(s3: Any, bucket: str, batch_id: str) -> None:
+def close_batch(s3: S3Client, bucket: str, batch_id: str) -> None:
     """Removes the marker of a batch that is committed. Idempotent."""
     s3.delete_object(Bucket=bucket, Key=OPEN + batch_id)
 
@@ -206,8 +211,8 @@ class Claim:
 
 
 def claim(
-    s3: Any,
-    sqs: Any,
+    s3: S3Client,
+    sqs: SQSClient,
     *,
     bucket: str,
     queue_url: str,
@@ -296,7 +301,9 @@ def claim(
 
     handles = list(receipts.values())
     for start in range(0, len(handles), RECEIVE_MAX):
-        entries = [{"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(handles[start : start + RECEIVE_MAX])]
+        entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(handles[start : start + RECEIVE_MAX])
+        ]
         failed = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
         if failed:
             # They are received again after the visibility timeout, and their objects are known then.

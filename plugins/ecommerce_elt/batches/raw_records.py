@@ -12,13 +12,16 @@ import re
 import zlib
 from collections.abc import Iterator, Sequence
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 
 from ecommerce_elt.batches.clean_files import get_raw
 from ecommerce_elt.batches.manifests import RawObject
 from ecommerce_elt.errors import PermanentError, values_withheld, without_values
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 ROWS_PER_BATCH = 20_000
 EVENTS = pa.schema(
@@ -96,7 +99,7 @@ def _quoted(text: str) -> str:
 _DECODER = json.JSONDecoder(parse_float=_real, parse_int=_integer, parse_constant=_Number, object_pairs_hook=_first)
 
 
-def read_objects(s3: Any, known: Sequence[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
+def read_objects(s3: S3Client, known: Sequence[str], objects: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     """Yields the events of raw objects, with a row of EVENTS for each.
 
     Args:

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -23,6 +23,9 @@ from ecommerce_elt.bigquery.place import Place
 from ecommerce_elt.bigquery.statements import told
 from ecommerce_elt.bigquery.tables import rows_of_customer
 from ecommerce_elt.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 
 @dataclass(frozen=True)
@@ -48,7 +51,9 @@ class Staged:
         }
 
 
-def find(s3: Any, bucket: Any, client: Any, where: Place, settings: Settings, *, column: str, customer: str) -> Staged:
+def find(
+    s3: S3Client, bucket: Any, client: Any, where: Place, settings: Settings, *, column: str, customer: str
+) -> Staged:
     """Searches each staged file and table, one file at a time, and returns those that name the customer.
 
     Args:
@@ -78,7 +83,7 @@ def find(s3: Any, bucket: Any, client: Any, where: Place, settings: Settings, *,
     return Staged(lake, objects, tables)
 
 
-def _download(s3: Any, bucket: str, key: str, path: str) -> None:
+def _download(s3: S3Client, bucket: str, key: str, path: str) -> None:
     with Path(path).open("wb") as out:
         shutil.copyfileobj(s3.get_object(Bucket=bucket, Key=key)["Body"], out)
 
@@ -100,7 +105,7 @@ def _tables(client: Any, where: Place, column: str, customer: str, sql_dir: Path
             yield table
 
 
-def remove(s3: Any, bucket: Any, client: Any, settings: Settings, staged: Staged) -> None:
+def remove(s3: S3Client, bucket: Any, client: Any, settings: Settings, staged: Staged) -> None:
     """Deletes the found data. An export that was about to load it fails, and the next export brings its rows."""
     for key in staged.lake:
         s3.delete_object(Bucket=settings.bucket, Key=key)

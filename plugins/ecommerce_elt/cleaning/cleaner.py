@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import duckdb
 import pyarrow as pa
@@ -33,6 +33,9 @@ from ecommerce_elt.errors import PermanentError, without_values
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
 from ecommerce_elt.feeds.feed_sql import clean_sql
 from ecommerce_elt.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -210,7 +213,7 @@ def render(settings: Settings) -> None:
         cleaning_sql(contract, clean_sql(contract, settings.sql_dir))
 
 
-def clean_batch(s3: Any, manifest: Manifest, settings: Settings) -> CleanBatch:
+def clean_batch(s3: S3Client, manifest: Manifest, settings: Settings) -> CleanBatch:
     """Cleans the batch of `manifest` and writes its files to the lake.
 
     Raises:
@@ -348,7 +351,7 @@ def _read_events(
         raise PermanentError(f"feed {feed}: a raw object holds no JSON lines: {text}") from None
 
 
-def download(s3: Any, objects: Iterable[RawObject], directory: Path) -> dict[str, Path]:
+def download(s3: S3Client, objects: Iterable[RawObject], directory: Path) -> dict[str, Path]:
     """Writes raw objects into a new directory, and returns the files by raw key.
 
     Raises:

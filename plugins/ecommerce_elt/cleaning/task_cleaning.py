@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from pydantic import SecretStr
 
@@ -17,6 +17,9 @@ from ecommerce_elt.cleaning import cleaner
 from ecommerce_elt.errors import PermanentError, values_withheld
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.settings import Settings, settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -38,7 +41,7 @@ def needs_glue(batch_id: str, engine: str = Engine.AUTO) -> bool:
     return engine == Engine.GLUE and clean_files.find_counts(s3, config.bucket, batch_id, feed) is None
 
 
-def clean_where_needed(s3: Any, batch_id: str, config: Settings, *, committed: bool) -> CleanBatch:
+def clean_where_needed(s3: S3Client, batch_id: str, config: Settings, *, committed: bool) -> CleanBatch:
     """Returns the counts of the batch's files, and cleans the batch first if they do not exist.
 
     A batch that is not committed is also cleaned again if another contract or clean SQL made its files.

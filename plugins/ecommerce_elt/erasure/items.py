@@ -8,9 +8,13 @@ from __future__ import annotations
 
 import json
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from more_itertools import chunked
+
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_dynamodb.type_defs import TransactWriteItemTypeDef
 
 UNKNOWN = "unknown"  # the name that dynamodb_writer gives to customers unknown to the shop
 ACTIONS_A_TRANSACTION = 100  # TransactWriteItems: DynamoDB API reference
@@ -18,7 +22,7 @@ ACTIONS_A_TRANSACTION = 100  # TransactWriteItems: DynamoDB API reference
 Item = dict[str, Any]
 
 
-def erase_items(dynamodb: Any, customers: str, invoices: str, name: str, *, apply: bool) -> dict[str, int]:
+def erase_items(dynamodb: DynamoDBClient, customers: str, invoices: str, name: str, *, apply: bool) -> dict[str, int]:
     """Returns `customer_items` and `invoice_items`, the numbers of items that name the customer.
 
     Args:
@@ -43,7 +47,7 @@ def erase_items(dynamodb: Any, customers: str, invoices: str, name: str, *, appl
             key = {"CustomerID": {"S": UNKNOWN}, "InvoiceNo": {"S": invoice}}
             other = dynamodb.get_item(TableName=customers, Key=key, ConsistentRead=True).get("Item")
             moved = _put(customers, _together({**summary, **key}, other), other)
-            gone = {
+            gone: Any = {
                 "TableName": customers,
                 "Key": {"CustomerID": {"S": name}, "InvoiceNo": {"S": invoice}},
                 **_unchanged(summary),
@@ -52,7 +56,7 @@ def erase_items(dynamodb: Any, customers: str, invoices: str, name: str, *, appl
     return found
 
 
-def _query(dynamodb: Any, table: str, key: str, value: str) -> list[Item]:
+def _query(dynamodb: DynamoDBClient, table: str, key: str, value: str) -> list[Item]:
     pages = dynamodb.get_paginator("query").paginate(
         TableName=table,
         KeyConditionExpression=f"{key} = :value",
@@ -95,9 +99,10 @@ def _together(one: Item, other: Item | None) -> Item:
     return item
 
 
-def _put(table: str, item: Item, before: Item | None) -> dict[str, Any]:
+def _put(table: str, item: Item, before: Item | None) -> TransactWriteItemTypeDef:
     condition = _unchanged(before) if before else {"ConditionExpression": "attribute_not_exists(InvoiceNo)"}
-    return {"Put": {"TableName": table, "Item": item, **condition}}
+    put: Any = {"TableName": table, "Item": item, **condition}
+    return {"Put": put}
 
 
 def _unchanged(item: Item) -> dict[str, Any]:

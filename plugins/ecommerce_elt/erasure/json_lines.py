@@ -8,7 +8,7 @@ import gzip
 import json
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import orjson
 
@@ -20,11 +20,14 @@ from ecommerce_elt.load.invoice_items import DELIVERED_FEED
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 NO_ROWS = ("firehose/errors/", "firehose/manifests/")
 
 
 def erase_unreadable(
-    s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
+    s3: S3Client, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
 ) -> dict[str, int]:
     """Returns `unreadable_records`, the number of records whose text names the customer as a word or a phone number.
 
@@ -73,7 +76,7 @@ def _content(record: dict[str, Any]) -> str:
     return "\n".join(texts)
 
 
-def erase_delivered(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+def erase_delivered(s3: S3Client, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
     """Returns `firehose_rows`, the number of rows of the customer in the files that Firehose wrote.
 
     Args:
@@ -96,7 +99,7 @@ def erase_delivered(s3: Any, customer: Customer, settings: Settings, *, apply: b
 
 
 def _rewrite_lines(
-    s3: Any, objects: list[RawObject], change: Callable[[bytes], bytes | None], *, apply: bool
+    s3: S3Client, objects: list[RawObject], change: Callable[[bytes], bytes | None], *, apply: bool
 ) -> dict[str, int]:
     """Returns the number of lines that `change` changes, by key; writes the changes if `apply`."""
 

@@ -11,7 +11,7 @@ import tempfile
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -27,9 +27,12 @@ from ecommerce_elt.landing.files import LANDING, LandedFile
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 
 def erase_from_lake(
-    s3: Any, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
+    s3: S3Client, target: Warehouse, customer: Customer, settings: Settings, *, apply: bool
 ) -> dict[str, int]:
     """Returns by layer how much in the lake names the customer; erases it if `apply`."""
     lines = find_raw(s3, customer, settings)
@@ -47,7 +50,7 @@ def erase_from_lake(
 
 
 def erase_landed(
-    s3: Any, target: Warehouse, customer: Customer, keys: Iterable[str], settings: Settings, *, apply: bool
+    s3: S3Client, target: Warehouse, customer: Customer, keys: Iterable[str], settings: Settings, *, apply: bool
 ) -> dict[str, int]:
     """Returns `landed_files`, the number of files whose raw objects name the customer, and `landed_files_unread`.
 
@@ -92,7 +95,7 @@ def _is_of(report: dict[str, Any], raw_keys: set[str], batches: set[str]) -> boo
     return not batches.isdisjoint(report["batches"])
 
 
-def erase_clean(s3: Any, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
+def erase_clean(s3: S3Client, customer: Customer, settings: Settings, *, apply: bool) -> dict[str, int]:
     """Returns `clean_rows`, the number of rows of the customer in all Parquet files of the feed, listed or not.
 
     Args:

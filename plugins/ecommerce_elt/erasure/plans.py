@@ -10,17 +10,20 @@ import json
 import uuid
 from collections.abc import Iterable
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING
 
 from ecommerce_elt.batches.manifests import RawObject, objects_under, open_batches, read_manifest
 from ecommerce_elt.errors import TransientError
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 PLANS = "manifests/erasures/"
 
 
-def batches_of(s3: Any, target: Warehouse, feed: str, keys: set[str], settings: Settings) -> dict[str, set[str]]:
+def batches_of(s3: S3Client, target: Warehouse, feed: str, keys: set[str], settings: Settings) -> dict[str, set[str]]:
     """Returns the raw objects, among `keys`, of each open or committed batch of the feed that has some."""
     sql = (settings.sql_dir / "ops/batch_object/of_keys.sql").read_text("utf-8")
     rows = target.query(sql, {"feed": feed, "first_key": min(keys), "last_key": max(keys)})
@@ -34,7 +37,7 @@ def batches_of(s3: Any, target: Warehouse, feed: str, keys: set[str], settings: 
     return found
 
 
-def check_claimed(s3: Any, target: Warehouse, feed: str, objects: Iterable[RawObject], settings: Settings) -> None:
+def check_claimed(s3: S3Client, target: Warehouse, feed: str, objects: Iterable[RawObject], settings: Settings) -> None:
     """Raises TransientError if an object is in no batch yet, because its batch would have an ETag that is gone."""
     keys = {raw.key for raw in objects}
     in_batches = set().union(*batches_of(s3, target, feed, keys, settings).values())
@@ -42,14 +45,14 @@ def check_claimed(s3: Any, target: Warehouse, feed: str, objects: Iterable[RawOb
         raise TransientError(f"{waiting[0]} is in no batch yet; load_events takes it up")
 
 
-def plan(s3: Any, bucket: str, feed: str, keys: list[str]) -> None:
+def plan(s3: S3Client, bucket: str, feed: str, keys: list[str]) -> None:
     """Notes that the objects are about to be rewritten."""
     s3.put_object(
         Bucket=bucket, Key=f"{PLANS}{uuid.uuid4().hex}.json", Body=json.dumps({"feed": feed, "keys": keys}).encode()
     )
 
 
-def settle_plans(s3: Any, target: Warehouse, settings: Settings) -> None:
+def settle_plans(s3: S3Client, target: Warehouse, settings: Settings) -> None:
     """Writes the ETags of rewritten raw objects to the manifests, and deletes the plans, also those of dead tasks."""
     bucket = settings.bucket
     for noted in list(objects_under(s3, bucket, PLANS)):

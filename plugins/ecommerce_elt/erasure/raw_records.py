@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import duckdb
 import orjson
@@ -25,10 +25,13 @@ from ecommerce_elt.feeds.contracts import normalise_header
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 OBJECTS_BYTES = 64 * 1024**2  # compressed raw objects that are searched at a time
 
 
-def find_raw(s3: Any, customer: Customer, settings: Settings) -> dict[str, set[int]]:
+def find_raw(s3: S3Client, customer: Customer, settings: Settings) -> dict[str, set[int]]:
     """Searches all records of the feed in raw/, and returns by key the lines, from 1, that name the customer."""
     found: dict[str, set[int]] = {}
     for some in _chunks(objects_under(s3, settings.bucket, f"raw/feed={customer.feed}/")):
@@ -37,7 +40,9 @@ def find_raw(s3: Any, customer: Customer, settings: Settings) -> dict[str, set[i
     return found
 
 
-def erase_raw(s3: Any, target: Warehouse, customer: Customer, lines: dict[str, set[int]], settings: Settings) -> None:
+def erase_raw(
+    s3: S3Client, target: Warehouse, customer: Customer, lines: dict[str, set[int]], settings: Settings
+) -> None:
     """Rewrites the records that `find_raw` found with the texts of `erasure.record`; all other lines keep every byte.
 
     The manifests of the objects' batches get the new ETags. This includes objects that a dead task has rewritten.
@@ -73,7 +78,7 @@ def _lines_of(customer: Customer, files: dict[str, Path], settings: Settings, wo
 
 
 def _rewrite_raw(
-    s3: Any, customer: Customer, files: dict[str, Path], lines: dict[str, set[int]], raw: RawObject
+    s3: S3Client, customer: Customer, files: dict[str, Path], lines: dict[str, set[int]], raw: RawObject
 ) -> None:
     number, out = 0, []
     for line in gzip.decompress(files[raw.key].read_bytes()).split(b"\n"):

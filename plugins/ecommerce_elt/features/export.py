@@ -9,7 +9,7 @@ import uuid
 from collections import defaultdict
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_elt import listing
 from ecommerce_elt.features.data_sets import DATA_SETS, CutOffs, Span, unload
@@ -19,8 +19,11 @@ from ecommerce_elt.features.versions import DATA, Version, publish
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
-def export(s3: Any, target: Warehouse, cut_offs: CutOffs, span: Span, config: Settings) -> tuple[Version, bool]:
+
+def export(s3: S3Client, target: Warehouse, cut_offs: CutOffs, span: Span, config: Settings) -> tuple[Version, bool]:
     """Exports the cut-offs from the current data of core; returns the version, and whether it is new.
 
     Raises:
@@ -36,7 +39,7 @@ def export(s3: Any, target: Warehouse, cut_offs: CutOffs, span: Span, config: Se
     return made, is_new
 
 
-def _describe(s3: Any, folder: str, cut_offs: CutOffs, read_at: str, config: Settings) -> Version:
+def _describe(s3: S3Client, folder: str, cut_offs: CutOffs, read_at: str, config: Settings) -> Version:
     """Fits scalers to the unloaded files, writes them and the schema beside the files, and returns the version."""
     files: dict[str, list[dict[str, Any]]] = {}
     fitted, schema = {}, {}

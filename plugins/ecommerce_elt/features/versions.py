@@ -15,10 +15,13 @@ import logging
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_elt import listing
 from ecommerce_elt.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ def manifest_key(version: str) -> str:
     return f"{VERSIONS}{version}.json"
 
 
-def _get(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
+def _get(s3: S3Client, bucket: str, key: str) -> dict[str, Any] | None:
     try:
         found: dict[str, Any] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())
     except s3.exceptions.NoSuchKey:
@@ -68,13 +71,13 @@ def _get(s3: Any, bucket: str, key: str) -> dict[str, Any] | None:
     return found
 
 
-def read_version(s3: Any, bucket: str, version: str) -> Version | None:
+def read_version(s3: S3Client, bucket: str, version: str) -> Version | None:
     """Returns the version, or None if it is not complete."""
     found = _get(s3, bucket, manifest_key(version))
     return Version(**found) if found else None
 
 
-def publish(s3: Any, bucket: str, made: Version) -> bool:
+def publish(s3: S3Client, bucket: str, made: Version) -> bool:
     """Writes the manifest, which makes the version visible; returns False if another run has written it before."""
     body = json.dumps(asdict(made), indent=1).encode()
     try:
@@ -86,13 +89,13 @@ def publish(s3: Any, bucket: str, made: Version) -> bool:
     return True
 
 
-def point_to(s3: Any, bucket: str, version: str, read_at: str) -> None:
+def point_to(s3: S3Client, bucket: str, version: str, read_at: str) -> None:
     """Records in latest.json that the default cut-offs gave the version when core was read at `read_at`."""
     body = json.dumps({"version": version, "manifest": manifest_key(version), "read_at": read_at}).encode()
     s3.put_object(Bucket=bucket, Key=LATEST, Body=body, ContentType="application/json")
 
 
-def versions(s3: Any, bucket: str) -> Iterator[Version]:
+def versions(s3: S3Client, bucket: str) -> Iterator[Version]:
     """Yields all complete versions, each with the last known time at which core gave this version."""
     latest = _get(s3, bucket, LATEST) or {}
     for entry in listing.objects(s3, bucket, VERSIONS):
@@ -101,7 +104,7 @@ def versions(s3: Any, bucket: str) -> Iterator[Version]:
             yield Version(**found | {"read_at": max(read_at, found["read_at"])})
 
 
-def read_before(s3: Any, bucket: str, moment: datetime) -> list[str]:
+def read_before(s3: S3Client, bucket: str, moment: datetime) -> list[str]:
     """Returns the versions that were read from core up to `moment` and may contain a customer erased since.
 
     GETDATE() has whole seconds, so a version of the same second is included.
@@ -109,7 +112,7 @@ def read_before(s3: Any, bucket: str, moment: datetime) -> list[str]:
     return [found.version for found in versions(s3, bucket) if datetime.fromisoformat(found.read_at) <= moment]
 
 
-def remove_old(s3: Any, settings: Settings, now: datetime, *, made: str | None, only_this: bool) -> dict[str, int]:
+def remove_old(s3: S3Client, settings: Settings, now: datetime, *, made: str | None, only_this: bool) -> dict[str, int]:
     """Deletes versions past `features_retention_days` and data of dead runs; returns the numbers deleted.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import get_current_context
 from airflow.sdk.exceptions import AirflowSkipException
@@ -16,6 +16,9 @@ from ecommerce_elt.forecast.operators import DEMAND, RUNS, url
 from ecommerce_elt.marts import builds
 from ecommerce_elt.settings import Settings, settings
 from ecommerce_elt.warehouse.redshift import Session, role_of, run_file
+
+if TYPE_CHECKING:
+    from types_boto3_sns.client import SNSClient
 
 log = logging.getLogger(__name__)
 
@@ -90,7 +93,7 @@ def _reorder_levels(session: Session, config: Settings) -> list[builds.Built]:
     return [builds.build(session, mart, config.sql_dir)]
 
 
-def _tell_of_drift(sns: Any, config: Settings, summary: dict[str, Any]) -> None:
+def _tell_of_drift(sns: SNSClient, config: Settings, summary: dict[str, Any]) -> None:
     text = (
         f"The forecasts lost {summary.get('last_week_loss')} for a unit sold in the last week, and {summary.get('fold_loss')} at the "
         "origins that the methods were chosen by. The baselines forecast until that is over; docs/forecast.md says what to look at."

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from more_itertools import chunked
 
@@ -12,12 +12,23 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.lake.lists import PUBLISHED, days, folder_of
 from ecommerce_elt.settings import Settings
 
+if TYPE_CHECKING:
+    from types_boto3_glue.client import GlueClient
+    from types_boto3_glue.type_defs import (
+        BatchUpdatePartitionRequestEntryTypeDef,
+        ColumnOutputTypeDef,
+        PartitionInputTypeDef,
+        StorageDescriptorTypeDef,
+        TableInputTypeDef,
+    )
+    from types_boto3_s3.client import S3Client
+
 PARTITIONS_A_CALL = 100  # BatchCreatePartition: Glue API reference
 SYMLINK_INPUT = "org.apache.hadoop.hive.ql.io.SymlinkTextInputFormat"
 SYMLINK_OUTPUT = "org.apache.hadoop.hive.ql.io.HiveIgnoreKeyTextOutputFormat"
 
 
-def publish_tables(glue: Any, s3: Any, feeds: Iterable[str], settings: Settings) -> dict[str, int]:
+def publish_tables(glue: GlueClient, s3: S3Client, feeds: Iterable[str], settings: Settings) -> dict[str, int]:
     """Updates each feed's table in the Glue catalog to the lists, and returns the number of new partitions by table.
 
     A table has the columns of `clean_feed_<feed>`, the table that the crawler made from the feed's files.
@@ -40,7 +51,7 @@ def publish_tables(glue: Any, s3: Any, feeds: Iterable[str], settings: Settings)
     return created
 
 
-def _storage(location: str, columns: list[dict[str, str]]) -> dict[str, Any]:
+def _storage(location: str, columns: list[ColumnOutputTypeDef]) -> StorageDescriptorTypeDef:
     serde = "org.apache.hadoop.hive.ql.io.parquet.serde.ParquetHiveSerDe"
     return {
         "Columns": columns,
@@ -51,9 +62,9 @@ def _storage(location: str, columns: list[dict[str, str]]) -> dict[str, Any]:
     }
 
 
-def _publish_table(glue: Any, feed: str, columns: list[dict[str, str]], settings: Settings) -> None:
+def _publish_table(glue: GlueClient, feed: str, columns: list[ColumnOutputTypeDef], settings: Settings) -> None:
     location = f"s3://{settings.bucket}/{PUBLISHED}feed={feed}/"
-    table = {
+    table: TableInputTypeDef = {
         "Name": feed,
         "Description": f"Events of {feed}, each once. dt is the day of event_time.",
         "TableType": "EXTERNAL_TABLE",
@@ -71,13 +82,13 @@ def _publish_table(glue: Any, feed: str, columns: list[dict[str, str]], settings
 
 
 def _publish_partitions(
-    glue: Any, feed: str, columns: list[dict[str, str]], known: list[str], settings: Settings
+    glue: GlueClient, feed: str, columns: list[ColumnOutputTypeDef], known: list[str], settings: Settings
 ) -> int:
-    target = {"DatabaseName": settings.lake_database, "TableName": feed}
+    target: Any = {"DatabaseName": settings.lake_database, "TableName": feed}
     pages = glue.get_paginator("get_partitions").paginate(**target)
     there = {p["Values"][0]: p["StorageDescriptor"]["Columns"] for page in pages for p in page["Partitions"]}
 
-    def partition(day: str) -> dict[str, Any]:
+    def partition(day: str) -> PartitionInputTypeDef:
         location = f"s3://{settings.bucket}/{folder_of(feed, day)}"
         return {"Values": [day], "StorageDescriptor": _storage(location, columns)}
 
@@ -86,12 +97,14 @@ def _publish_partitions(
     for some in chunked(new, PARTITIONS_A_CALL):
         _refuse(glue.batch_create_partition(PartitionInputList=[partition(day) for day in some], **target))
     for some in chunked(changed, PARTITIONS_A_CALL):
-        entries = [{"PartitionValueList": [day], "PartitionInput": partition(day)} for day in some]
+        entries: list[BatchUpdatePartitionRequestEntryTypeDef] = [
+            {"PartitionValueList": [day], "PartitionInput": partition(day)} for day in some
+        ]
         _refuse(glue.batch_update_partition(Entries=entries, **target))
     return len(new)
 
 
-def _refuse(answer: dict[str, Any]) -> None:
+def _refuse(answer: Mapping[str, Any]) -> None:
     errors = [e for e in answer.get("Errors", []) if e["ErrorDetail"]["ErrorCode"] != "AlreadyExistsException"]
     if errors:
         raise PermanentError(f"the catalog refused a partition: {errors[0]}")

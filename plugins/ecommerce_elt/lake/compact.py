@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import astuple, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -23,6 +23,9 @@ from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.lake.lists import CLOCKS_DIFFER, change_list, changes, read_list, sizes_of, supersede
 from ecommerce_elt.lake.parquet_files import new_url, object_of, schema_of
 from ecommerce_elt.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -44,7 +47,7 @@ class Compacted:
         return Compacted(self.feed, *map(sum, zip(astuple(self)[1:], astuple(other)[1:], strict=True)))
 
 
-def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
+def compact_feed(s3: S3Client, feed: str, settings: Settings) -> Compacted:
     """Compacts each day of the feed whose list names several small files, and returns what it did.
 
     Files that an older contract or clean SQL made are rewritten with the current columns. A missing column is NULL, or
@@ -69,7 +72,7 @@ def compact_feed(s3: Any, feed: str, settings: Settings) -> Compacted:
     return total
 
 
-def compact_day(s3: Any, feed: str, day: str, settings: Settings, schema: pa.Schema | None = None) -> Compacted:
+def compact_day(s3: S3Client, feed: str, day: str, settings: Settings, schema: pa.Schema | None = None) -> Compacted:
     """Merges the day's small files into files of about `compact_target_bytes`; readers see no change.
 
     A file is small if it has less than half of the target. Rows stay sorted by event time.
@@ -126,7 +129,7 @@ def _groups(urls: list[str], sizes: dict[str, int], target: int) -> Iterator[lis
 
 
 def _merge(
-    s3: Any, feed: str, day: str, group: list[str], settings: Settings, schema: pa.Schema | None
+    s3: S3Client, feed: str, day: str, group: list[str], settings: Settings, schema: pa.Schema | None
 ) -> tuple[str, int]:
     """Writes one file with the rows of the group, and returns its URL and its size in bytes."""
     url = new_url(settings.bucket, feed, day, "compacted")

@@ -16,12 +16,15 @@ import re
 from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_elt import listing
 from ecommerce_elt.batches.clean_files import S3_THREADS
 from ecommerce_elt.batches.manifests import claimed_at
 from ecommerce_elt.errors import PermanentError
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 PUBLISHED = "published/"
 LIST = "symlink.txt"
@@ -36,20 +39,20 @@ def folder_of(feed: str, day: str) -> str:
     return f"{PUBLISHED}feed={feed}/dt={day}/"
 
 
-def days(s3: Any, bucket: str, feed: str) -> list[str]:
+def days(s3: S3Client, bucket: str, feed: str) -> list[str]:
     """Returns the days that have a list, in ascending order."""
     found = [_DAY_KEY.match(folder) for folder in listing.folders(s3, bucket, f"{PUBLISHED}feed={feed}/")]
     return sorted(match["day"] for match in found if match)
 
 
-def files(s3: Any, bucket: str, feed: str, first: date | str = date.min, last: date | str = date.max) -> list[str]:
+def files(s3: S3Client, bucket: str, feed: str, first: date | str = date.min, last: date | str = date.max) -> list[str]:
     """Returns the s3:// URLs of the Parquet files that make up the feed's days from `first` to `last`, both included."""
     wanted = [day for day in days(s3, bucket, feed) if str(first) <= day <= str(last)]
     with ThreadPoolExecutor(S3_THREADS) as pool:
         return [url for urls, _ in pool.map(lambda day: read_list(s3, bucket, feed, day), wanted) for url in urls]
 
 
-def changes(s3: Any, bucket: str, feed: str) -> dict[str, datetime]:
+def changes(s3: S3Client, bucket: str, feed: str) -> dict[str, datetime]:
     """Returns the time of the last change of each day's list, by day."""
     found = {}
     for entry in listing.objects(s3, bucket, f"{PUBLISHED}feed={feed}/"):
@@ -59,7 +62,7 @@ def changes(s3: Any, bucket: str, feed: str) -> dict[str, datetime]:
     return found
 
 
-def sizes_of(s3: Any, bucket: str, feed: str, day: str, urls: Iterable[str]) -> dict[str, int]:
+def sizes_of(s3: S3Client, bucket: str, feed: str, day: str, urls: Iterable[str]) -> dict[str, int]:
     """Returns the size in bytes by URL of the files in the day's list.
 
     Raises:
@@ -74,7 +77,7 @@ def sizes_of(s3: Any, bucket: str, feed: str, day: str, urls: Iterable[str]) -> 
     return {url: there[url] for url in urls}
 
 
-def read_list(s3: Any, bucket: str, feed: str, day: str) -> tuple[list[str], str | None]:
+def read_list(s3: S3Client, bucket: str, feed: str, day: str) -> tuple[list[str], str | None]:
     """Returns the URLs and the ETag of the day's list, or ([], None) if there is no list."""
     try:
         found = s3.get_object(Bucket=bucket, Key=folder_of(feed, day) + LIST)
@@ -84,7 +87,7 @@ def read_list(s3: Any, bucket: str, feed: str, day: str) -> tuple[list[str], str
 
 
 def change_list(
-    s3: Any,
+    s3: S3Client,
     bucket: str,
     feed: str,
     day: str,
@@ -110,7 +113,7 @@ def change_list(
         wanted = first if etag is None and first is not None else change(urls)
         if wanted is None or wanted == urls:
             return False
-        condition = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
+        condition: Any = {"IfMatch": etag} if etag else {"IfNoneMatch": "*"}
         body = "".join(url + "\n" for url in wanted).encode()
         try:
             s3.put_object(Bucket=bucket, Key=folder_of(feed, day) + LIST, Body=body, **condition)
@@ -121,7 +124,7 @@ def change_list(
         return True
 
 
-def supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> None:
+def supersede(s3: S3Client, bucket: str, feed: str, day: str, urls: list[str]) -> None:
     """Writes a note of files that the next change of the list removes, or may fail to add.
 
     Files of a note that are in no list are deleted after the grace period. The note is written before the change, so
@@ -132,7 +135,7 @@ def supersede(s3: Any, bucket: str, feed: str, day: str, urls: list[str]) -> Non
     s3.put_object(Bucket=bucket, Key=f"{folder_of(feed, day)}{SUPERSEDED}{name}.json", Body=note)
 
 
-def superseded_files(s3: Any, bucket: str, key: str) -> list[str]:
+def superseded_files(s3: S3Client, bucket: str, key: str) -> list[str]:
     """Returns the URLs of the files that a note names."""
     files: list[str] = json.loads(s3.get_object(Bucket=bucket, Key=key)["Body"].read())["files"]
     return files
@@ -141,7 +144,7 @@ def superseded_files(s3: Any, bucket: str, key: str) -> list[str]:
 class Notes:
     """The files that were removed from a day's list since a batch was claimed, which may be files of the batch."""
 
-    def __init__(self, s3: Any, bucket: str, feed: str, day: str, batch_id: str) -> None:
+    def __init__(self, s3: S3Client, bucket: str, feed: str, day: str, batch_id: str) -> None:
         self._s3, self._bucket, self._prefix = s3, bucket, f"{folder_of(feed, day)}{SUPERSEDED}"
         self._since = claimed_at(batch_id) - CLOCKS_DIFFER
         self._files: dict[str, list[str]] = {}  # by key of the notes read so far; notes never change

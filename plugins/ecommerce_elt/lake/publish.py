@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from typing import Any
+from typing import TYPE_CHECKING
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -21,11 +21,14 @@ from ecommerce_elt.lake.parquet_files import new_url, object_of, read, write
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse, role_of, run_file
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 _CLEAN_KEY = re.compile(r"^clean/feed=[a-z0-9_]+/dt=(?P<day>\d{4}-\d\d-\d\d)/[^/]+\.parquet$")
 
 
 def publish_batch(
-    s3: Any, target: Warehouse, batch: CleanBatch, settings: Settings, *, overlaps: bool, again: bool
+    s3: S3Client, target: Warehouse, batch: CleanBatch, settings: Settings, *, overlaps: bool, again: bool
 ) -> int:
     """Adds the files of a committed batch to the lists of their days, and returns how many lists changed. Idempotent.
 
@@ -74,7 +77,7 @@ def publish_batch(
     return changed
 
 
-def known_by_object(s3: Any, bucket: str, batch_id: str) -> Counter[str]:
+def known_by_object(s3: S3Client, bucket: str, batch_id: str) -> Counter[str]:
     """Returns by raw key the number of clean events of a published batch that core had before the batch."""
     known = _read_known(s3, bucket, batch_id)
     found: Counter[str] = Counter()
@@ -85,7 +88,7 @@ def known_by_object(s3: Any, bucket: str, batch_id: str) -> Counter[str]:
     return found
 
 
-def _files_of_batch(s3: Any, bucket: str, batch_id: str) -> list[str]:
+def _files_of_batch(s3: S3Client, bucket: str, batch_id: str) -> list[str]:
     """Returns the URLs of the clean files of the batch."""
     body = s3.get_object(Bucket=bucket, Key=f"manifests/{batch_id}/copy.json")["Body"].read()
     return [entry["url"] for entry in json.loads(body)["entries"]]
@@ -102,7 +105,7 @@ def _known_prefix(batch_id: str) -> str:
     return f"manifests/{batch_id}/known/"
 
 
-def _known_events(s3: Any, target: Warehouse, batch: CleanBatch, settings: Settings) -> frozenset[str]:
+def _known_events(s3: S3Client, target: Warehouse, batch: CleanBatch, settings: Settings) -> frozenset[str]:
     """Returns the ids of the events of the batch that core had before it."""
     names = {
         "batch_id": batch.batch_id,
@@ -113,7 +116,7 @@ def _known_events(s3: Any, target: Warehouse, batch: CleanBatch, settings: Setti
     return _read_known(s3, settings.bucket, batch.batch_id)
 
 
-def _read_known(s3: Any, bucket: str, batch_id: str) -> frozenset[str]:
+def _read_known(s3: S3Client, bucket: str, batch_id: str) -> frozenset[str]:
     unloaded = [entry["Key"] for entry in listing.objects(s3, bucket, _known_prefix(batch_id)) if entry["Size"]]
     tables = [read(s3, f"s3://{bucket}/{key}", ["event_id"]) for key in unloaded]
     return frozenset(event_id for table in tables for event_id in table["event_id"].to_pylist())
@@ -129,7 +132,7 @@ def _replaced(target: Warehouse, batch: CleanBatch, settings: Settings) -> dict[
 
 
 def _without_replaced(
-    s3: Any, bucket: str, feed: str, day: str, versions: dict[str, int], urls: list[str]
+    s3: S3Client, bucket: str, feed: str, day: str, versions: dict[str, int], urls: list[str]
 ) -> list[str]:
     """Returns the URLs; each file with a replaced event is exchanged for a new file without the event."""
     if not versions:
@@ -150,7 +153,7 @@ def _without_replaced(
     return found
 
 
-def _without(s3: Any, url: str, events: frozenset[str] | None, versions: dict[str, int]) -> str | None:
+def _without(s3: S3Client, url: str, events: frozenset[str] | None, versions: dict[str, int]) -> str | None:
     """Returns the URL of a file without the rows of `events` and without rows of a version below `versions`.
 
     Returns the URL of the same file if all rows stay, and None if no row stays.
@@ -177,6 +180,6 @@ def _up_to_date(rows: pa.Table, versions: dict[str, int]) -> pa.Table:
     return rows.filter(pc.fill_null(pc.greater_equal(own, highest), True))
 
 
-def _has_some(s3: Any, urls: Iterable[str], events: pa.ChunkedArray) -> bool:
+def _has_some(s3: S3Client, urls: Iterable[str], events: pa.ChunkedArray) -> bool:
     """Returns whether one of the files has one of the events. One event is not enough: it may be corrected since."""
     return any(pc.any(pc.is_in(events, value_set=read(s3, url, ["event_id"])["event_id"])).as_py() for url in urls)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING
 
 from more_itertools import chunked
 
@@ -16,8 +16,11 @@ from ecommerce_elt.lake.lists import LIST_KEY, PUBLISHED, SUPERSEDED, read_list,
 from ecommerce_elt.lake.parquet_files import object_of
 from ecommerce_elt.settings import Settings
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
-def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = None) -> int:
+
+def remove_superseded(s3: S3Client, settings: Settings, *, now: datetime | None = None) -> int:
     """Deletes the files that have been in no list for `lake_grace_hours`, and returns how many."""
     limit = (now or datetime.now(UTC)) - timedelta(hours=settings.lake_grace_hours)
     notes: dict[tuple[str, str], list[str]] = defaultdict(list)
@@ -40,7 +43,7 @@ def remove_superseded(s3: Any, settings: Settings, *, now: datetime | None = Non
         return sum(pool.map(remove, notes.items()))
 
 
-def apply_retention(s3: Any, settings: Settings, *, now: datetime | None = None) -> dict[str, int]:
+def apply_retention(s3: S3Client, settings: Settings, *, now: datetime | None = None) -> dict[str, int]:
     """Deletes objects older than `retention_days` of their prefix; returns the number of deleted objects by prefix."""
     removed = dict.fromkeys(settings.retention_days, 0)
     still_open = open_batches(s3, settings.bucket)  # their objects are kept, whatever their age

@@ -15,7 +15,7 @@ import tempfile
 from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from more_itertools import constrained_batches
 
@@ -31,6 +31,9 @@ from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.readers.readings import read_files
 from ecommerce_elt.settings import Settings
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 log = logging.getLogger(__name__)
 
 FILES_NAMED = 5  # files that a message names
@@ -41,7 +44,7 @@ class _ReplacedError(Exception):
 
 
 def land_file(
-    s3: Any, key: str, contracts: dict[str, Contract], flags: Flags, settings: Settings, *, etag: str | None = None
+    s3: S3Client, key: str, contracts: dict[str, Contract], flags: Flags, settings: Settings, *, etag: str | None = None
 ) -> Landed:
     """Writes the raw objects and manifests of one file, as `land_files` does, and returns the result."""
     group = land_files(s3, [(key, etag)], contracts, flags, settings)
@@ -51,7 +54,11 @@ def land_file(
 
 
 def land_files(
-    s3: Any, files: Sequence[tuple[str, str | None]], contracts: dict[str, Contract], flags: Flags, settings: Settings
+    s3: S3Client,
+    files: Sequence[tuple[str, str | None]],
+    contracts: dict[str, Contract],
+    flags: Flags,
+    settings: Settings,
 ) -> LandedGroup:
     """Writes raw objects and manifests of files of one feed, and returns the result. Idempotent.
 
@@ -92,7 +99,7 @@ def land_files(
     return LandedGroup(landed, list(failed), replaced)
 
 
-def _write_manifests(s3: Any, objects: Sequence[WrittenObject], settings: Settings) -> None:
+def _write_manifests(s3: S3Client, objects: Sequence[WrittenObject], settings: Settings) -> None:
     """Writes the manifests of batches of the objects, and notes the batches in the files that the objects are of."""
     for some in constrained_batches(objects, settings.history_batch_rows, get_len=lambda each: each.rows, strict=False):
         feed = feed_of_key(some[0].raw.key)
@@ -125,7 +132,7 @@ def _land_file(
             ) from None  # the message may quote the file, which must not reach the logs
 
 
-def _fetch(s3: Any, bucket: str, key: str, etag: str | None, path: Path) -> tuple[LandedFile, datetime]:
+def _fetch(s3: S3Client, bucket: str, key: str, etag: str | None, path: Path) -> tuple[LandedFile, datetime]:
     """Downloads a landed file to `path`, and returns its version and when it landed.
 
     If the file is overwritten during the download, it is downloaded again.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,7 +33,7 @@ def feed_of(key: str) -> str:
     return match["feed"] if match else key
 
 
-def new_files(listed: Iterable[dict[str, Any]]) -> list[LandedFile]:
+def new_files(listed: Iterable[Mapping[str, Any]]) -> list[LandedFile]:
     """Returns the landed files without a report, ordered by key.
 
     Args:

@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from datetime import datetime
 from functools import partial
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from isal import igzip
 
@@ -28,6 +28,9 @@ from ecommerce_elt.readers.flags import Flags
 from ecommerce_elt.readers.packed import PackedFile
 from ecommerce_elt.readers.readings import Reading
 from ecommerce_elt.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +63,7 @@ class RawObjectWriter:
     The same file, landed at the same time and read in the same way, gives the same objects; a copy gives others.
     """
 
-    s3: Any
+    s3: S3Client
     flags: Flags
     engine: IdentityEngine
     settings: Settings
@@ -133,7 +136,7 @@ class RawObjectWriter:
         return RawObject(key, etag, len(body), bucket), rows
 
 
-def lines_of(s3: Any, bucket: str, raw_key: str) -> Sequence[int]:
+def lines_of(s3: S3Client, bucket: str, raw_key: str) -> Sequence[int]:
     """Returns the line in the file of each record of a raw object."""
     try:
         listed = s3.get_object(Bucket=bucket, Key=_lines_key(raw_key))["Body"].read()

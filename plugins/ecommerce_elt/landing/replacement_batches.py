@@ -8,7 +8,7 @@ import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from more_itertools import chunked
 
@@ -23,9 +23,18 @@ from ecommerce_elt.load.transaction import KEEP_REPLACEMENTS, committed
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse, role_of, texts
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 
 def write(
-    s3: Any, target: Warehouse, found: Plan, export: LandedExport, column: str, contract: Contract, settings: Settings
+    s3: S3Client,
+    target: Warehouse,
+    found: Plan,
+    export: LandedExport,
+    column: str,
+    contract: Contract,
+    settings: Settings,
 ) -> str | None:
     """Writes the plan's events to raw/ with a manifest, and the replaced values; returns the id of the batch.
 
@@ -89,7 +98,7 @@ def _withdrawals(rows: Iterable[Withdrawn], contract: Contract, sent_at: str) ->
 
 
 def _restorations(
-    s3: Any, export: LandedExport, restored: Mapping[str, tuple[str, int]], settings: Settings
+    s3: S3Client, export: LandedExport, restored: Mapping[str, tuple[str, int]], settings: Settings
 ) -> Iterator[bytes]:
     """Yields the restored events as in the file, each with a higher version than the one that withdrew it."""
     waiting = dict(restored)
@@ -103,7 +112,7 @@ def _restorations(
 
 
 def _put_events(
-    s3: Any,
+    s3: S3Client,
     export: LandedExport,
     kind: str,
     landed_at: datetime,
@@ -128,7 +137,7 @@ def _put_events(
 
 
 def unfinished(
-    s3: Any, target: Warehouse, export: LandedExport, column: str, contract: Contract, settings: Settings
+    s3: S3Client, target: Warehouse, export: LandedExport, column: str, contract: Contract, settings: Settings
 ) -> dict[str, Any] | None:
     """Returns the plan of a dead task that may not be loaded yet, or None if there is no such plan.
 
@@ -155,7 +164,7 @@ def unfinished(
     return kept
 
 
-def finish(s3: Any, export: LandedExport, column: str, settings: Settings) -> None:
+def finish(s3: S3Client, export: LandedExport, column: str, settings: Settings) -> None:
     """Deletes the plan and its values after they are loaded. Idempotent."""
     delete(s3, settings.bucket, [f"{export.folder(column)}plan.json", f"{export.folder(column)}values/values.jsonl"])
 

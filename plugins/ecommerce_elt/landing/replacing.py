@@ -24,7 +24,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_elt.batches.clean_files import parquet_writer
 from ecommerce_elt.batches.manifests import read_manifest
@@ -35,6 +35,9 @@ from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.load.known_rows import OnKnown
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Session, Warehouse, render, role_of, texts
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -184,7 +187,9 @@ FIND = (
 # -- the plan -------------------------------------------------------------------------------------------------------
 
 
-def plan(s3: Any, target: Warehouse, export: LandedExport, column: str, contract: Contract, settings: Settings) -> Plan:
+def plan(
+    s3: S3Client, target: Warehouse, export: LandedExport, column: str, contract: Contract, settings: Settings
+) -> Plan:
     """Returns the changes that the file makes. Nothing is changed yet.
 
     Args:
@@ -220,7 +225,7 @@ def plan(s3: Any, target: Warehouse, export: LandedExport, column: str, contract
 
 
 def _write_rows(
-    s3: Any, export: LandedExport, column: str, folder: str, contract: Contract, settings: Settings
+    s3: S3Client, export: LandedExport, column: str, folder: str, contract: Contract, settings: Settings
 ) -> tuple[Counter[str] | None, int]:
     """Cleans the file's events again and writes them for COPY, because the clean files may have been compacted since.
 
@@ -360,6 +365,6 @@ def sql_time(moment: datetime) -> str:
     return f"{moment:%Y-%m-%d %H:%M:%S}"
 
 
-def delete(s3: Any, bucket: str, keys: Sequence[str]) -> None:
+def delete(s3: S3Client, bucket: str, keys: Sequence[str]) -> None:
     for key in keys:
         s3.delete_object(Bucket=bucket, Key=key)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from functools import cache
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -26,6 +26,9 @@ from ecommerce_elt.readers.open_questions import OpenQuestionError
 from ecommerce_elt.readers.readings import MembersError
 from ecommerce_elt.settings import Settings
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 REPORTED_LINES = 1000
 IN_ITEMS = "dynamodb_lines"  # given to dynamodb_writer
 UNFINISHED = "unfinished"  # state of a report that so far lists only the unreadable files of a zip
@@ -33,7 +36,7 @@ KNOWN = ("known_under_other_ids", "new_beside_known")  # see `known_rows.Known`
 SUMMED = ("rows", "blank_lines", "uneven_rows", "formulas_without_value", "repeated_rows")  # over the files of a zip
 
 
-def _read(s3: Any, bucket: str, file: LandedFile) -> dict[str, Any] | None:
+def _read(s3: S3Client, bucket: str, file: LandedFile) -> dict[str, Any] | None:
     try:
         body = s3.get_object(Bucket=bucket, Key=file.report_key)["Body"].read()
     except s3.exceptions.NoSuchKey:
@@ -42,7 +45,7 @@ def _read(s3: Any, bucket: str, file: LandedFile) -> dict[str, Any] | None:
     return found
 
 
-def _write(s3: Any, bucket: str, file: LandedFile, report: Mapping[str, Any]) -> None:
+def _write(s3: S3Client, bucket: str, file: LandedFile, report: Mapping[str, Any]) -> None:
     body = json.dumps({"file": file.key, "etag": file.etag, **report}, indent=1, ensure_ascii=False).encode()
     s3.put_object(Bucket=bucket, Key=file.report_key, Body=body, ContentType="application/json")
 
@@ -50,23 +53,25 @@ def _write(s3: Any, bucket: str, file: LandedFile, report: Mapping[str, Any]) ->
 # -- files that are not loaded ----------------------------------------------------------------------------------------
 
 
-def write_replaced(s3: Any, bucket: str, file: LandedFile) -> None:
+def write_replaced(s3: S3Client, bucket: str, file: LandedFile) -> None:
     """Writes the report of a file that was overwritten before it was read."""
     message = "it was replaced before it was read: the new file has a run, and a report, of its own"
     _write(s3, bucket, file, {"state": "replaced", "error": message})
 
 
-def write_failure(s3: Any, bucket: str, file: LandedFile, error: PermanentError, flags: Flags) -> None:
+def write_failure(s3: S3Client, bucket: str, file: LandedFile, error: PermanentError, flags: Flags) -> None:
     """Writes the report of a file that cannot be loaded."""
     _write(s3, bucket, file, _failure(file.key, error, flags))
 
 
-def write_unread(s3: Any, bucket: str, file: LandedFile, errors: Mapping[str, PermanentError], flags: Flags) -> None:
+def write_unread(
+    s3: S3Client, bucket: str, file: LandedFile, errors: Mapping[str, PermanentError], flags: Flags
+) -> None:
     """Writes a report that so far lists only the unreadable files of a zip; `report_loaded` completes it."""
     _write(s3, bucket, file, {"state": UNFINISHED, **_unread(file.key, errors, flags)})
 
 
-def report_unfinished(s3: Any, file: LandedFile, run_id: str, bucket: str) -> bool:
+def report_unfinished(s3: S3Client, file: LandedFile, run_id: str, bucket: str) -> bool:
     """Writes a failure report if the run left no final report; returns whether it wrote one."""
     found = _read(s3, bucket, file)
     if found and found["state"] != UNFINISHED:
@@ -104,7 +109,7 @@ def _unread(key: str, errors: Mapping[str, PermanentError], flags: Flags) -> dic
 
 
 def report_loaded(
-    s3: Any,
+    s3: S3Client,
     landed: LandedGroup,
     loaded: Mapping[str, Mapping[str, int]],
     settings: Settings,
@@ -127,7 +132,7 @@ def report_loaded(
 
 
 def _report(
-    s3: Any,
+    s3: S3Client,
     file: Landed,
     loaded: Mapping[str, Mapping[str, int]],
     settings: Settings,
@@ -172,7 +177,7 @@ def _sum(counts: Sequence[Mapping[str, Any]], *names: str) -> dict[str, int]:
     return total
 
 
-def _with_unread(s3: Any, file: Landed, report: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
+def _with_unread(s3: S3Client, file: Landed, report: Mapping[str, Any], settings: Settings) -> dict[str, Any]:
     """Returns the report's changes for unreadable files of the zip; their errors come from the earlier report."""
     before = _read(s3, settings.bucket, LandedFile(file.key, file.etag)) or {}
     unread = [member for member in before.get("members", []) if "error" in member]
@@ -187,7 +192,7 @@ def _with_unread(s3: Any, file: Landed, report: Mapping[str, Any], settings: Set
 
 
 def _part_report(
-    s3: Any,
+    s3: S3Client,
     part: LandedPart,
     loaded: Mapping[str, Mapping[str, int]],
     counts_of: Callable[[str], list[dict[str, Any]]],
@@ -221,7 +226,7 @@ def _part_report(
     }
 
 
-def _known_rows(s3: Any, part: LandedPart, settings: Settings) -> dict[str, int]:
+def _known_rows(s3: S3Client, part: LandedPart, settings: Settings) -> dict[str, int]:
     """Returns the counts of the part's rows that `known_rows` found in core before the load."""
     found = {
         key: counts for batch_id in part.batches for key, counts in read_counts(s3, batch_id, settings.bucket).items()
@@ -231,7 +236,7 @@ def _known_rows(s3: Any, part: LandedPart, settings: Settings) -> dict[str, int]
 
 
 def _own_counts(
-    s3: Any,
+    s3: S3Client,
     part: LandedPart,
     batch_id: str,
     committed: Mapping[str, int],
@@ -253,7 +258,7 @@ def _own_counts(
     return {**counts, "rounded": rounded}
 
 
-def _rejected_lines(s3: Any, part: LandedPart, settings: Settings) -> Iterator[dict[str, Any]]:
+def _rejected_lines(s3: S3Client, part: LandedPart, settings: Settings) -> Iterator[dict[str, Any]]:
     """Yields the line in the file and the reasons for each event that the cleaning rejected."""
 
     lines = cache(lambda raw_key: lines_of(s3, settings.bucket, raw_key))
@@ -263,7 +268,7 @@ def _rejected_lines(s3: Any, part: LandedPart, settings: Settings) -> Iterator[d
             yield {"line": lines(row["source_object"])[row["source_line"] - 1], "reasons": row["reasons"]}
 
 
-def _quarantined(s3: Any, manifest: Manifest, bucket: str, raw_prefix: str) -> list[dict[str, Any]]:
+def _quarantined(s3: S3Client, manifest: Manifest, bucket: str, raw_prefix: str) -> list[dict[str, Any]]:
     days = {raw.key.split("/dt=")[1][:10] for raw in manifest.objects}
     rows: list[dict[str, Any]] = []
     for day in sorted(days):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from typing import Any
+from typing import TYPE_CHECKING
 
 from botocore.config import Config
 
@@ -21,6 +21,9 @@ from ecommerce_elt.load import transaction as load_transaction
 from ecommerce_elt.load.known_rows import OnKnown
 from ecommerce_elt.settings import Settings, settings
 from ecommerce_elt.warehouse import redshift
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +94,7 @@ def _alert_of_quarantine(target: redshift.Warehouse, batch: CleanBatch, config: 
         alerts.tell(client("sns"), config, f"quarantine of {batch.feed}", subject, text, is_so=is_due)
 
 
-def _tell_unknown_keys(s3: Any, batch: CleanBatch, config: Settings) -> None:
+def _tell_unknown_keys(s3: S3Client, batch: CleanBatch, config: Settings) -> None:
     """Sends one alert about keys of the source that the contract does not have."""
     keys = clean_files.read_unknown_keys(s3, config.bucket, batch.batch_id)
     if not keys and batch.accepted < QuarantineAlert().share_of_at_least:

@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from datetime import datetime
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -28,6 +28,10 @@ from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.load.known_rows import skipped_url
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
+
+if TYPE_CHECKING:
+    from types_boto3_lambda.client import LambdaClient
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +52,7 @@ class _LeftError(TransientError):
     """The Lambda has not written all lines yet."""
 
 
-def write(functions: Any, s3: Any, target: Warehouse, batch_id: str, settings: Settings) -> int:
+def write(functions: LambdaClient, s3: S3Client, target: Warehouse, batch_id: str, settings: Settings) -> int:
     """Sends the lines of a committed batch of landed files to the Lambda, and returns their number.
 
     Lines that core has under other ids are left out. A line that was withdrawn from core meanwhile is sent as a
@@ -83,7 +87,7 @@ def write(functions: Any, s3: Any, target: Warehouse, batch_id: str, settings: S
     return written
 
 
-def _lines(s3: Any, batch_id: str, out: Mapping[str, int], settings: Settings) -> Iterator[_Line]:
+def _lines(s3: S3Client, batch_id: str, out: Mapping[str, int], settings: Settings) -> Iterator[_Line]:
     skipped = _skipped(s3, batch_id, settings.bucket)
     for raw in read_manifest(s3, settings.bucket, batch_id).objects:
         takes_out = is_withdrawal(raw.key)
@@ -95,7 +99,7 @@ def _lines(s3: Any, batch_id: str, out: Mapping[str, int], settings: Settings) -
             yield _Line(in_version(text, out[event_id]) if is_out else text, takes_out or is_out)
 
 
-def _skipped(s3: Any, batch_id: str, bucket: str) -> frozenset[str]:
+def _skipped(s3: S3Client, batch_id: str, bucket: str) -> frozenset[str]:
     """Returns the ids of lines that core, and therefore the items, have under other ids."""
     url = skipped_url(s3, batch_id, bucket)
     if not url:
@@ -105,7 +109,7 @@ def _skipped(s3: Any, batch_id: str, bucket: str) -> frozenset[str]:
     return frozenset(e for body in bodies for e in pq.read_table(pa.BufferReader(body))["event_id"].to_pylist())
 
 
-def _give(functions: Any, lines: tuple[_Line, ...], arrived: datetime, settings: Settings) -> int:
+def _give(functions: LambdaClient, lines: tuple[_Line, ...], arrived: datetime, settings: Settings) -> int:
     """Invokes the Lambda until it has written all lines, and returns their number."""
     left = list(enumerate(lines, start=1))
 

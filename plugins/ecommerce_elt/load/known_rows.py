@@ -12,13 +12,16 @@ import json
 import uuid
 from collections.abc import Mapping, Sequence
 from enum import StrEnum
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ecommerce_elt.batches.clean_files import CleanBatch
 from ecommerce_elt.batches.manifests import read_manifest
 from ecommerce_elt.feeds.contracts import Contract
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse, render, role_of, texts
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 
 class OnKnown(StrEnum):
@@ -53,7 +56,7 @@ FIND = (
 
 
 def find(
-    s3: Any,
+    s3: S3Client,
     target: Warehouse,
     batches: Sequence[CleanBatch],
     uncommitted: Sequence[str],
@@ -112,7 +115,7 @@ def find(
 
 
 def _files_beside_core(
-    s3: Any, target: Warehouse, batch_ids: Sequence[str], names: Mapping[str, str], settings: Settings
+    s3: S3Client, target: Warehouse, batch_ids: Sequence[str], names: Mapping[str, str], settings: Settings
 ) -> list[dict[str, Any]]:
     """Returns the COPY manifest entries of clean files for days on which core has events; others have no known rows."""
     bodies = [
@@ -133,7 +136,7 @@ def _in_core(contract: Contract, name: str) -> str:
     return "event_time" if name == contract.event_time else name
 
 
-def _write_copy_manifest(s3: Any, batch_id: str, entries: Sequence[Mapping[str, Any]], bucket: str) -> str:
+def _write_copy_manifest(s3: S3Client, batch_id: str, entries: Sequence[Mapping[str, Any]], bucket: str) -> str:
     """Writes the COPY manifest for all batches under the first batch's id, and returns its URL."""
     key = f"manifests/{batch_id}/known_rows_copy.json"
     s3.put_object(Bucket=bucket, Key=key, Body=json.dumps({"entries": entries}).encode())
@@ -144,7 +147,7 @@ def _counts(batch_id: str) -> str:
     return f"manifests/{batch_id}/known_rows.json"
 
 
-def _read(s3: Any, batch_id: str, bucket: str) -> dict[str, Any]:
+def _read(s3: S3Client, batch_id: str, bucket: str) -> dict[str, Any]:
     try:
         body = s3.get_object(Bucket=bucket, Key=_counts(batch_id))["Body"].read()
     except s3.exceptions.NoSuchKey:
@@ -153,12 +156,12 @@ def _read(s3: Any, batch_id: str, bucket: str) -> dict[str, Any]:
     return found
 
 
-def skipped_url(s3: Any, batch_id: str, bucket: str) -> str | None:
+def skipped_url(s3: S3Client, batch_id: str, bucket: str) -> str | None:
     """Returns the URL of the ids that the load of the batch leaves out, or None if there are none."""
     url: str | None = _read(s3, batch_id, bucket)["skipped"]
     return url
 
 
-def read_counts(s3: Any, batch_id: str, bucket: str) -> Mapping[str, Known]:
+def read_counts(s3: S3Client, batch_id: str, bucket: str) -> Mapping[str, Known]:
     """Returns the counts of `find` by raw key of the batch; empty if `find` did not run or found no rows."""
     return {key: Known(*counts) for key, counts in _read(s3, batch_id, bucket)["objects"].items()}

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 import boto3
 from botocore.config import Config
@@ -47,7 +47,7 @@ def _client(service: str) -> Any:
                 retries={"max_attempts": 1},
                 max_pool_connections=2 * QUERIES_AT_ONCE,
             )
-            _clients[service] = boto3.client(service, config=config)
+            _clients[service] = boto3.client(cast("Any", service), config=config)  # the stubs know only literal names
         return _clients[service]
 
 

@@ -14,7 +14,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from more_itertools import constrained_batches
 
@@ -26,6 +26,9 @@ from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
 
 log = logging.getLogger(__name__)
 
@@ -94,7 +97,9 @@ class Outlook:
     examples: list[dict[str, Any]] = field(default_factory=list)
 
 
-def choose(s3: Any, target: Warehouse, choice: Choice, settings: Settings, now: datetime) -> tuple[list[Manifest], int]:
+def choose(
+    s3: S3Client, target: Warehouse, choice: Choice, settings: Settings, now: datetime
+) -> tuple[list[Manifest], int]:
     """Returns manifests of the chosen events, and the number of chosen events that raw/ no longer has.
 
     The same choice at the same time gives the same manifests. Records that are not envelopes are left out, because no
@@ -118,7 +123,7 @@ def choose(s3: Any, target: Warehouse, choice: Choice, settings: Settings, now: 
     return manifests, gone
 
 
-def _head(s3: Any, bucket: str, key: str) -> RawObject | None:
+def _head(s3: S3Client, bucket: str, key: str) -> RawObject | None:
     try:
         head = s3.head_object(Bucket=bucket, Key=key)
     except s3.exceptions.ClientError as error:
@@ -128,14 +133,14 @@ def _head(s3: Any, bucket: str, key: str) -> RawObject | None:
     return RawObject(key, head["ETag"].strip('"'), head["ContentLength"], bucket)
 
 
-def write_manifests(s3: Any, manifests: list[Manifest], settings: Settings) -> list[str]:
+def write_manifests(s3: S3Client, manifests: list[Manifest], settings: Settings) -> list[str]:
     """Writes the manifests and returns the ids of their batches."""
     for manifest in manifests:
         s3.put_object(Bucket=settings.bucket, Key=f"manifests/{manifest.batch_id}.json", Body=manifest.to_json())
     return [manifest.batch_id for manifest in manifests]
 
 
-def outlook(s3: Any, manifests: list[Manifest], gone: int, settings: Settings) -> Outlook:
+def outlook(s3: S3Client, manifests: list[Manifest], gone: int, settings: Settings) -> Outlook:
     """Returns the expected result of a replay of the manifests. Nothing is written."""
     found = Outlook(chosen=gone, gone=gone)
     broken: Counter[str] = Counter()
@@ -153,7 +158,7 @@ def outlook(s3: Any, manifests: list[Manifest], gone: int, settings: Settings) -
     return found
 
 
-def _cleaned(s3: Any, manifest: Manifest, settings: Settings) -> Iterator[dict[str, Any]]:
+def _cleaned(s3: S3Client, manifest: Manifest, settings: Settings) -> Iterator[dict[str, Any]]:
     """Yields event_id, source_object, source_line and reasons ("column: rule") of each event of the manifest."""
     contract = load_contracts(settings.include_dir / "feeds").get(manifest.feed)
     with (

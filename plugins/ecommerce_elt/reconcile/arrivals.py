@@ -8,13 +8,19 @@ import re
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import quote_plus
 
 from ecommerce_elt import listing
 from ecommerce_elt.batches.clean_files import S3_THREADS
 from ecommerce_elt.batches.manifests import RawObject, prefix_of
 from ecommerce_elt.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import ObjectTypeDef
+    from types_boto3_sqs.client import SQSClient
+    from types_boto3_sqs.literals import QueueAttributeNameType
 
 STATE = "manifests/reconcile/"
 KEPT_DAYS = 8  # Kinesis retains records for seven days, so older hours get no new objects
@@ -42,10 +48,10 @@ def folder_of(feed: str, hour: datetime) -> str:
 
 
 def objects_by_hour(
-    s3: Any, bucket: str, feed: str, since: datetime, now: datetime
-) -> dict[datetime, list[dict[str, Any]]]:
+    s3: S3Client, bucket: str, feed: str, since: datetime, now: datetime
+) -> dict[datetime, list[ObjectTypeDef]]:
     """Returns the listed raw objects by hour of arrival."""
-    found: dict[datetime, list[dict[str, Any]]] = {}
+    found: dict[datetime, list[ObjectTypeDef]] = {}
     for days in range((now.date() - since.date()).days + 1):
         day = f"{prefix_of(feed)}dt={since.date() + timedelta(days=days)}/"
         for entry in listing.objects(s3, bucket, day):
@@ -53,7 +59,7 @@ def objects_by_hour(
     return found
 
 
-def counted(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict[str, Any]]) -> dict[str, Count]:
+def counted(s3: S3Client, bucket: str, feed: str, hour: datetime, objects: list[ObjectTypeDef]) -> dict[str, Count]:
     """Returns the counts by key. Counts are stored for each hour with the ETag, so that no object is read twice."""
     state = f"{STATE}{feed}/{hour:%Y-%m-%dT%H}.json"
     try:
@@ -61,7 +67,7 @@ def counted(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict[
     except s3.exceptions.NoSuchKey:
         known = {}
 
-    def count(entry: dict[str, Any]) -> tuple[str, Count]:
+    def count(entry: ObjectTypeDef) -> tuple[str, Count]:
         key, etag = entry["Key"], entry["ETag"].strip('"')
         kept = known.get(key, [])
         if len(kept) == len(Count._fields) and kept[0] == etag:  # shorter if an older version of this code counted it
@@ -77,14 +83,14 @@ def counted(s3: Any, bucket: str, feed: str, hour: datetime, objects: list[dict[
     return found
 
 
-def announce(sqs: Any, objects: Iterable[RawObject], settings: Settings) -> int:
+def announce(sqs: SQSClient, objects: Iterable[RawObject], settings: Settings) -> int:
     """Announces raw objects again whose notification S3 lost, and returns their number.
 
     Nothing is announced while messages wait in the queue, because they may announce these objects. load_events ignores
     objects that it knows.
     """
     url = sqs.get_queue_url(QueueName=settings.raw_objects_queue)["QueueUrl"]
-    names = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
+    names: list[QueueAttributeNameType] = ["ApproximateNumberOfMessages", "ApproximateNumberOfMessagesNotVisible"]
     if any(int(n) for n in sqs.get_queue_attributes(QueueUrl=url, AttributeNames=names)["Attributes"].values()):
         return 0
     announced = 0

@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from more_itertools import chunked
 
@@ -27,6 +27,10 @@ from ecommerce_elt.reconcile.differences import LOOK_SECONDS, LOOKS, NAMED, Diff
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse, chosen, role_of, texts
 
+if TYPE_CHECKING:
+    from types_boto3_dynamodb.client import DynamoDBClient
+    from types_boto3_s3.client import S3Client
+
 log = logging.getLogger(__name__)
 
 READ_MAX = 10_000  # rows that are read of a difference: the LIMIT in ops/reconcile_day_results
@@ -35,7 +39,7 @@ NOT_COMPARED = {"source_object", "source_line", "extra"}  # lineage is in the la
 
 
 def reconcile_days(
-    s3: Any, dynamodb: Any, target: Warehouse, contract: Contract, settings: Settings, now: datetime
+    s3: S3Client, dynamodb: DynamoDBClient, target: Warehouse, contract: Contract, settings: Settings, now: datetime
 ) -> tuple[dict[str, Any], list[Difference]]:
     """Compares days of the feed in the lake with core, row by row, and returns a summary and the differences.
 
@@ -82,7 +86,13 @@ def reconcile_days(
 
 
 def _compare_day(
-    s3: Any, dynamodb: Any, session: Any, contract: Contract, day: str, settings: Settings, now: datetime
+    s3: S3Client,
+    dynamodb: DynamoDBClient,
+    session: Any,
+    contract: Contract,
+    day: str,
+    settings: Settings,
+    now: datetime,
 ) -> list[Difference]:
     kinds: dict[str, str] = {}
     found: list[Difference] = []
@@ -114,7 +124,7 @@ COMPARE: tuple[tuple[str, Callable[[Sequence[str]], bool]], ...] = (
 
 
 def _look(
-    s3: Any, session: Any, contract: Contract, day: str, settings: Settings
+    s3: S3Client, session: Any, contract: Contract, day: str, settings: Settings
 ) -> tuple[tuple[int, int], dict[str, str]]:
     urls = lists.files(s3, settings.bucket, contract.feed, day, day)
     sizes = lists.sizes_of(s3, settings.bucket, contract.feed, day, urls)
@@ -147,7 +157,7 @@ def _columns(session: Any, contract: Contract) -> str:
 
 
 def _check_other_ways(
-    dynamodb: Any, session: Any, contract: Contract, day: str, settings: Settings, now: datetime
+    dynamodb: DynamoDBClient, session: Any, contract: Contract, day: str, settings: Settings, now: datetime
 ) -> list[Difference]:
     """Returns differences for streamed events of the last days that Firehose or DynamoDB should have by now."""
     until = now - timedelta(minutes=settings.reconcile_delivery_minutes)
@@ -172,7 +182,7 @@ def _check_other_ways(
     return found
 
 
-def _not_in_items(dynamodb: Any, table: str, sample: list[tuple[Any, ...]]) -> list[str]:
+def _not_in_items(dynamodb: DynamoDBClient, table: str, sample: list[tuple[Any, ...]]) -> list[str]:
     keys = sorted({(invoice, code) for _, invoice, code in sample})
     has: set[str] = set()
     for some in chunked(keys, BATCH_GET_MAX):

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from ecommerce_elt.batches.manifests import RawObject, feed_of, open_batches, read_manifest
 from ecommerce_elt.feeds.contracts import Contract, load_contracts
@@ -17,6 +17,10 @@ from ecommerce_elt.reconcile.arrivals import KEPT_DAYS, counted, folder_of, obje
 from ecommerce_elt.reconcile.differences import NAMED, Difference, keep_hour, utc
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse, render
+
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+    from types_boto3_s3.type_defs import ObjectTypeDef
 
 LANDED_SUFFIX = ".ndjson.gz"  # suffix of raw objects of landed files
 
@@ -45,7 +49,7 @@ class _Known(NamedTuple):
     counted_at: datetime
     objects: int
 
-    def is_of(self, found: Collection[dict[str, Any]]) -> bool:
+    def is_of(self, found: Collection[ObjectTypeDef]) -> bool:
         """Returns whether the hour is sealed, and no object came or went since it was counted."""
         is_same = self.objects == len(found) and all(entry["LastModified"] < self.counted_at for entry in found)
         return self.is_sealed and is_same
@@ -61,7 +65,7 @@ class _Loaded(NamedTuple):
 
 
 def reconcile_hours(
-    s3: Any, target: Warehouse, feed: str, settings: Settings, now: datetime
+    s3: S3Client, target: Warehouse, feed: str, settings: Settings, now: datetime
 ) -> tuple[dict[str, Any], list[Difference], list[RawObject]]:
     """Counts the feed's unsealed hours, and stores the counts in ops.reconciliation.
 
@@ -109,11 +113,11 @@ def _known_hours(target: Warehouse, feed: str, since: datetime, settings: Settin
 
 
 def _count_hour(
-    s3: Any,
+    s3: S3Client,
     target: Warehouse,
     feed: str,
     hour: datetime,
-    objects: list[dict[str, Any]],
+    objects: list[ObjectTypeDef],
     settings: Settings,
     settled: datetime,
     contract: Contract | None,
@@ -187,7 +191,7 @@ def _disagreeing(
     )
 
 
-def _in_open_batches(s3: Any, bucket: str, feed: str) -> set[str]:
+def _in_open_batches(s3: S3Client, bucket: str, feed: str) -> set[str]:
     batches = [batch_id for batch_id in open_batches(s3, bucket) if feed_of(batch_id) == feed]
     return {raw.key for batch_id in batches for raw in read_manifest(s3, bucket, batch_id).objects}
 

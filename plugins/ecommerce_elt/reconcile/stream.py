@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ecommerce_elt import aws_names
 from ecommerce_elt.batches.manifests import OPEN, claimed_at, open_batches
@@ -14,11 +14,14 @@ from ecommerce_elt.reconcile.differences import NAMED, Difference, keep_hour
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
 
+if TYPE_CHECKING:
+    from types_boto3_s3.client import S3Client
+
 ALL = "*"  # the stream as a whole, in place of a feed
 
 
 def reconcile_stream(
-    cloudwatch: Any, s3: Any, target: Warehouse, feeds: Iterable[str], settings: Settings, now: datetime
+    cloudwatch: Any, s3: S3Client, target: Warehouse, feeds: Iterable[str], settings: Settings, now: datetime
 ) -> list[Difference]:
     """Compares the stream's count of records with those in raw/ and quarantine/unreadable/, and stores both by hour.
 
@@ -61,7 +64,7 @@ def _put_by_hour(cloudwatch: Any, settings: Settings, start: datetime, end: date
 
 
 def _stored_by_hour(
-    s3: Any, feeds: Iterable[str], settings: Settings, start: datetime, now: datetime
+    s3: S3Client, feeds: Iterable[str], settings: Settings, start: datetime, now: datetime
 ) -> tuple[Counter[datetime], int]:
     """Returns the stored records by hour from `start` on, and how many of the hour before were stored from `start` on."""
     stored: Counter[datetime] = Counter()
@@ -79,7 +82,7 @@ def _stored_by_hour(
     return stored, edge
 
 
-def watch(cloudwatch: Any, s3: Any, settings: Settings, now: datetime) -> list[Difference]:
+def watch(cloudwatch: Any, s3: S3Client, settings: Settings, now: datetime) -> list[Difference]:
     """Returns differences for batches that stay uncommitted, and for consumers that lag behind the stream."""
     limit = now - timedelta(minutes=settings.stuck_batch_minutes)
     stuck = [batch_id for batch_id in open_batches(s3, settings.bucket) if claimed_at(batch_id) < limit]

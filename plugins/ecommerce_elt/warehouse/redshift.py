@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tenacity import before_sleep_log, retry, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
@@ -22,6 +22,9 @@ from ecommerce_elt.errors import PermanentError, TransientError, redacted
 from ecommerce_elt.feeds import feed_sql
 from ecommerce_elt.feeds.contracts import NAME, TABLE
 from ecommerce_elt.settings import Settings
+
+if TYPE_CHECKING:
+    from types_boto3_redshift_data.client import RedshiftDataAPIServiceClient
 
 log = logging.getLogger(__name__)
 Of = TypeVar("Of")
@@ -136,7 +139,7 @@ class Warehouse:
         takes_turns: whether writing transactions run one after the other, for a database with SERIALIZABLE isolation.
     """
 
-    client: Any
+    client: RedshiftDataAPIServiceClient
     workgroup: str
     database: str
     statements: list[str] = field(default_factory=list, kw_only=True)
@@ -239,7 +242,7 @@ class Warehouse:
         """Returns the columns and rows of one SELECT, with values as in `query`."""
         statement_id = self.run([sql], parameters)
         rows: list[tuple[Any, ...]] = []
-        token: dict[str, str] = {}
+        token: Any = {}
         while True:
             page = self.client.get_statement_result(Id=statement_id, **token)
             rows += [tuple(None if "isNull" in f else next(iter(f.values())) for f in r) for r in page["Records"]]
@@ -259,7 +262,7 @@ class Session(Warehouse):
         return {"SessionId": self.session_id}
 
 
-def warehouse(client: Any, settings: Settings) -> Warehouse:
+def warehouse(client: RedshiftDataAPIServiceClient, settings: Settings) -> Warehouse:
     takes_turns = settings.redshift_isolation == "serializable"
     return Warehouse(client, settings.workgroup, settings.database, takes_turns=takes_turns)
 
