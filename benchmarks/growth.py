@@ -166,14 +166,14 @@ def add_unit(lake_: Lake, number: int, events: int) -> None:
         load(lake_, raw_object(lake_, feed, start, count, UNIT_DAYS), feed, Stopwatch())
 
 
-def settle(lake_: Lake) -> None:
+def catch_up(lake_: Lake) -> None:
     """Brings marts, reconciliation and the lake up to core, as they are in a system that runs."""
     clock = Stopwatch()
     keep_order(lake_, clock)
     build_marts(lake_, clock)
     reconcile_all(lake_, clock)
     told = {step: round(sum(seconds), 1) for step, seconds in clock.seconds.items()}
-    print(f"settled, seconds: {told}", flush=True)
+    print(f"caught up, seconds: {told}", flush=True)
 
 
 def add_month(lake_: Lake, batch_ids: dict[str, str], count: int) -> None:
@@ -358,7 +358,7 @@ def grow(lake_: Lake, unit_events: int, scales: list[int], sizes: list[Row]) -> 
         while units < scale:
             add_unit(lake_, units, unit_events)
             units += 1
-        settle(lake_)
+        catch_up(lake_)
         sizes.append(size(lake_, name))
         print(f"{name}: filled in {time.monotonic() - started:.0f} s", flush=True)
         found[name], _ = probe(lake_)
@@ -368,11 +368,11 @@ def grow(lake_: Lake, unit_events: int, scales: list[int], sizes: list[Row]) -> 
 def live_a_month(lake_: Lake, unit_events: int, count: int, sizes: list[Row]) -> dict[str, dict[str, float]]:
     """Returns the seconds of each step before and after a month of micro-batches, in a lake with one unit of data."""
     add_unit(lake_, 0, unit_events)
-    settle(lake_)
+    catch_up(lake_)
     before, batch_ids = probe(lake_)
     started = time.monotonic()
     add_month(lake_, batch_ids, count)
-    settle(lake_)
+    catch_up(lake_)
     sizes.append(size(lake_, MONTH))
     print(f"{MONTH}: filled in {time.monotonic() - started:.0f} s", flush=True)
     after, _ = probe(lake_)

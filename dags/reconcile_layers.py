@@ -12,13 +12,13 @@ tables if they are exported. It compares the lake's files with core row by row.
 - **Reads** all layers. **Writes** `ops.reconciliation`, `ops.reconciled_day`, `ops.exported_table`,
   metrics in the namespace `<prefix>`, and its counts in `manifests/reconcile/`.
 
-A difference turns `judge` red; its message names the layer, the hour or day, objects and event ids.
+A difference turns `report_differences` red; its message names the layer, the hour or day, objects and event ids.
 Delays turn it red as well: a batch that is not committed, a consumer of the stream that is too far
 behind, or a feed that is silent for longer than its contract allows.
 
 #### What to press after a failure
 
-Read the last line of `judge`. The runbook [layers differ](/ecommerce/runbooks/layers-differ)
+Read the last line of `report_differences`. The runbook [layers differ](/ecommerce/runbooks/layers-differ)
 explains each difference and its fix. Then **trigger the DAG**, which compares the differing hours
 and days again. If `reconcile_feed` or `reconcile_bigquery` is red, it could not count: clear it.
 """
@@ -31,7 +31,7 @@ from airflow.sdk import dag
 from ecommerce_elt.airflow.alerts import deadline
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.bigquery.tasks import reconcile_bigquery
-from ecommerce_elt.reconcile.tasks import find_feeds, judge, reconcile_feed
+from ecommerce_elt.reconcile.tasks import find_feeds, reconcile_feed, report_differences
 from ecommerce_elt.settings import settings
 
 
@@ -46,7 +46,7 @@ from ecommerce_elt.settings import settings
     tags=[Tag.WATCH],
 )
 def reconcile_layers():
-    [reconcile_feed.expand(feed=find_feeds()), reconcile_bigquery()] >> judge()
+    [reconcile_feed.expand(feed=find_feeds()), reconcile_bigquery()] >> report_differences()
 
 
 reconcile_layers()

@@ -22,7 +22,7 @@ from datetime import datetime, timedelta
 from airflow.sdk import dag
 from ecommerce_elt.airflow.defaults import Stage, Tag, default_args
 from ecommerce_elt.landing.sensors import LandedFilesSensor
-from ecommerce_elt.landing.tasks import settle
+from ecommerce_elt.landing.tasks import report_unfinished_files
 from ecommerce_elt.load.operators import LoadFileOperator
 from ecommerce_elt.settings import settings
 
@@ -61,7 +61,7 @@ def watch_landing():
         failed_states=[],
         execution_timeout=timedelta(days=1),
     ).expand_kwargs(files)
-    loads >> settle(files)
+    loads >> report_unfinished_files(files)
 
 
 watch_landing()

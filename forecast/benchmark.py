@@ -136,8 +136,8 @@ def of_methods(results: Results, seeds: Sequence[int]) -> list[str]:
             f"| {_spread([s['coverage'] * 100 for s in scores], 1)} % |"
         )
     of_seeds = [float(np.mean([f.losses()[f"{NETWORK} {seed}"] for f in judged])) for seed in seeds]
-    told = f"`{NETWORK}` is the mean of the quantiles of {len(seeds)} seeds; alone they have {_spread(of_seeds, 3)}"
-    lines += ["", f"{told} (spread over seeds)."]
+    sentence = f"`{NETWORK}` is the mean of the quantiles of {len(seeds)} seeds; alone they have {_spread(of_seeds, 3)}"
+    lines += ["", f"{sentence} (spread over seeds)."]
     return lines
 
 

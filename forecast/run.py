@@ -116,8 +116,8 @@ def run(demand: str, output: str, models: str, parameters: Mapping[str, Any]) ->
 
 def fingerprint_of(panel: Panel, asked: Parameters) -> str:
     """Returns a digest of everything that the forecast depends on."""
-    told = json.dumps(asdict(asked) | {"version": VERSION}, sort_keys=True, default=list)
-    return hashlib.sha256(f"{panel.fingerprint()} {told}".encode()).hexdigest()[:32]
+    request = json.dumps(asdict(asked) | {"version": VERSION}, sort_keys=True, default=list)
+    return hashlib.sha256(f"{panel.fingerprint()} {request}".encode()).hexdigest()[:32]
 
 
 @dataclass(frozen=True)

@@ -153,8 +153,10 @@ def _copy_job(place: Place) -> str:
     place.put(f"firehose/rows/{place.run_id}-2.gz", body)
     while rows() < first + 1 and time.monotonic() < until:
         time.sleep(1)
-    told = boto3.client("s3").get_bucket_notification_configuration(Bucket=place.bucket).get("QueueConfigurations", [])
-    return f"{first} then {rows()}, {len(told)} queues"
+    queues = (
+        boto3.client("s3").get_bucket_notification_configuration(Bucket=place.bucket).get("QueueConfigurations", [])
+    )
+    return f"{first} then {rows()}, {len(queues)} queues"
 
 
 def _ranges(place: Place) -> str:

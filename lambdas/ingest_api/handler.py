@@ -96,7 +96,11 @@ def handler(request: dict[str, Any], context: Any) -> dict[str, Any]:
     counts = f"events={len(events)} warnings={len(found.warnings)} failed={len(failed)}"
     level = logging.ERROR if failed else logging.INFO
     log.log(level, "key=%s %s codes=%s", caller.name, counts, dict(Counter(failed.values())))
-    more = {name: told for name, told in (("warnings", found.warnings), ("left_out", found.left_out)) if told}
+    more = {
+        name: found_items
+        for name, found_items in (("warnings", found.warnings), ("left_out", found.left_out))
+        if found_items
+    }
     if not failed:
         return _answer(202, {"accepted": len(events), "event_ids": ids, **more})
     throttled = any(code in THROTTLED for code in failed.values())

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import ministack.app as emulator
 
-from local.cloud.mend import mend
+from local.cloud.fixes import apply_fixes
 
 if __name__ == "__main__":
-    mend()
+    apply_fixes()
     emulator.main()

@@ -64,7 +64,7 @@ LONG = {
     "prove_erasure",
     "reconcile_feed",
     "reconcile_bigquery",
-    "judge",
+    "report_differences",
     "choose_cut_offs",
     "export_version",
     "remove_old_versions",
@@ -170,13 +170,13 @@ def test_a_run_that_finds_nothing_to_claim_is_skipped(bag, monkeypatch):
 
 
 def test_a_run_that_waited_for_no_landed_file_is_skipped(bag, monkeypatch):
-    settle = bag.dags["watch_landing"].task_dict["settle"].python_callable
+    report_unfinished_files = bag.dags["watch_landing"].task_dict["report_unfinished_files"].python_callable
     monkeypatch.setattr(landing_tasks, "client", lambda service: None)
     monkeypatch.setattr(reports, "report_unfinished", lambda s3, file, run, bucket: (file.key, run) == ("a.csv", "r"))
-    assert settle([{"trigger_run_id": "r", "conf": {"key": "a.csv", "etag": "e"}}]) == 1
+    assert report_unfinished_files([{"trigger_run_id": "r", "conf": {"key": "a.csv", "etag": "e"}}]) == 1
     for nothing in (None, []):
         with pytest.raises(AirflowSkipException):
-            settle(nothing)
+            report_unfinished_files(nothing)
 
 
 def test_load_history_reports_whatever_happened(bag):
@@ -198,7 +198,7 @@ def test_watch_landing_starts_one_run_a_file_and_settles(bag):
     assert [t.task_id for t in dag.topological_sort()] == [
         "wait_for_landed_files",
         "load_file",
-        "settle",
+        "report_unfinished_files",
     ]
     assert dag.task_dict["load_file"].partial_kwargs["skip_when_already_exists"] is True
     # A stranger chooses the names of files: they are no templates.

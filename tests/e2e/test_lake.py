@@ -864,17 +864,20 @@ def test_all_layers_agree_and_what_a_hand_changed_is_named_and_told_once(stack, 
     """After all of the above: landed files, streams, replays, compaction, hostile records, an erasure."""
     wait_for(observer.is_idle, 180, "the loads", 0.5)
     state, tasks = run(stack, "reconcile_layers")
-    assert state == "success", tasks["judge"]
+    assert state == "success", tasks["report_differences"]
     [[event_id]] = observer.warehouse.query("SELECT MIN(event_id) FROM core.fact_product_event")
     change = "UPDATE core.fact_product_event SET quantity = quantity {} 1 WHERE event_id = :event_id"
     observer.warehouse.run([change.format("+")], {"event_id": event_id})
     for _ in range(2):
         state, tasks = run(stack, "reconcile_layers")
-        assert (state, tasks["judge"]["state"]) == ("failed", "failed")
+        assert (state, tasks["report_differences"]["state"]) == ("failed", "failed")
     observer.warehouse.run([change.format("-")], {"event_id": event_id})
     assert run(stack, "reconcile_layers")[0] == "success"
-    got = [message for message in inbox("judge", 2) if "reconcile_layers" in message["Subject"]]
-    assert [message["Subject"] for message in got] == ["Failed: reconcile_layers.judge", "Over: reconcile_layers.judge"]
+    got = [message for message in inbox("report_differences", 2) if "reconcile_layers" in message["Subject"]]
+    assert [message["Subject"] for message in got] == [
+        "Failed: reconcile_layers.report_differences",
+        "Over: reconcile_layers.report_differences",
+    ]
     assert f"1 events altered: {event_id}" in got[0]["Message"]
     assert "/ecommerce/runbooks/layers-differ" in got[0]["Message"]
 

@@ -170,7 +170,7 @@ TRANSACTIONS = {
     "publish a mart": [path for path, _ in builds.PUBLISH],
     "register an export": [path for path, _ in exports.REGISTER],
     "unload an export": [path for path, _ in exports.UNLOAD],
-    "settle an export": exports.SETTLE,
+    "close an export": exports.CLOSE,
     "forget an export": exports.FORGET,
     "find known rows": known_rows.FIND,
     "find replaced rows": replacing.FIND,

@@ -1,4 +1,4 @@
-"""MiniStack, mended: what a stream forgets was read, nobody's place is lost, and mappings follow AWS's rules."""
+"""MiniStack with our fixes: what a stream forgets was read, nobody's place is lost, and mappings follow AWS's rules."""
 
 import json
 import sys
@@ -20,7 +20,7 @@ def ministack():
     with pytest.MonkeyPatch.context() as patch:
         for name, value in {"PERSIST_STATE": "0", "IOT_MTLS_ENABLED": "0", "SFTP_ENABLED": "0"}.items():
             patch.setenv(name, value)
-        from local.cloud import mend  # noqa: F401
+        from local.cloud import fixes  # noqa: F401
     yield
     for name in [n for n in sys.modules if n.startswith(("ministack", "local.cloud"))]:
         sys.modules.pop(name)
@@ -99,10 +99,10 @@ def test_what_is_too_large_for_dynamodb_is_still_refused(ministack, monkeypatch)
     from ministack.services import dynamodb
 
     from local.cloud import mappings
-    from local.cloud.mend import mend
+    from local.cloud.fixes import apply_fixes
 
     monkeypatch.setattr(mappings, "supervise", lambda: None)
-    mend()
+    apply_fixes()
     dynamodb._create_table(
         {
             "TableName": "large",

@@ -54,7 +54,7 @@ class Channel:
             self.send(m.error("FATAL", state, text))
             self.flush()
         except OSError as error:
-            log.info("client of the warehouse left before it was told %s: %s", text, error)
+            log.info("client of the warehouse left before it got the answer %s: %s", text, error)
 
     def start_tls(self, context: ssl.SSLContext) -> None:
         self.socket = context.wrap_socket(self.socket, server_side=True)

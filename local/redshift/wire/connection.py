@@ -19,7 +19,7 @@ from local.redshift.wire.channel import Channel
 from local.redshift.wire.login import log_in
 from local.redshift.wire.portals import Kept, Portal, Prepared
 from local.redshift.wire.rows import Rows
-from local.redshift.wire.states import state_of, told
+from local.redshift.wire.states import state_of, to_send
 
 if TYPE_CHECKING:
     from local.redshift.wire.server import WireServer
@@ -98,7 +98,7 @@ class Connection:
             try:
                 extended[code](m.Body(body))
             except Exception as error:
-                self._failed(told(error))
+                self._failed(to_send(error))
                 self._is_ignoring = True
         else:
             raise m.ProtocolError(f"invalid frontend message type {code!r}")
@@ -150,7 +150,7 @@ class Connection:
                 self.channel.send(m.command_complete(portal.tag))
             self._finish()
         except Exception as error:
-            self._failed(told(error))
+            self._failed(to_send(error))
         self._ready()
 
     def _start(self, portal: Portal, *, in_transaction: bool = False) -> None:

@@ -44,7 +44,7 @@ def state_of(text: str) -> str:
     return next((state for pattern, state in _STATES if re.search(pattern, text)), "XX000")
 
 
-def told(error: Exception) -> SqlError | LoadError:
+def to_send(error: Exception) -> SqlError | LoadError:
     """Returns the error to send to the client. Unexpected errors are sent, too, and logged.
 
     Raises:

@@ -40,7 +40,7 @@ RUNBOOKS = {
     "crawl_quarantine": "crawler-fails",
     "land_files": "bad-file-in-landing",
     "report_files": "bad-file-in-landing",
-    "judge": "layers-differ",
+    "report_differences": "layers-differ",
     "reconcile_feed": "layers-differ",
     "prove_erasure": "erase-a-customer",
     **dict.fromkeys(
@@ -63,11 +63,11 @@ RUNBOOKS = {
 
 
 def begins(cause: str) -> bool:
-    """Returns whether no alert of the cause is open. Call `told` after the alert is sent."""
+    """Returns whether no alert of the cause is open. Call `mark_open` after the alert is sent."""
     return Variable.get(f"alert: {cause}", default=None) is None
 
 
-def told(cause: str) -> None:
+def mark_open(cause: str) -> None:
     """Records that an alert of the cause is open."""
     Variable.set(
         f"alert: {cause}", datetime.now(UTC).isoformat(timespec="seconds"), description="An alert that is open"
@@ -101,7 +101,7 @@ def publish(client: SNSClient, config: Settings, subject: str, message: str) -> 
         client.publish(TopicArn=config.alerts_topic_arn, Subject=subject_of(subject), Message=message)
 
 
-def tell(client: SNSClient, config: Settings, cause: str, subject: str, message: str, *, is_so: bool) -> None:
+def update(client: SNSClient, config: Settings, cause: str, subject: str, message: str, *, active: bool) -> None:
     """Publishes the alert if the cause begins, and its end if the cause ends.
 
     Args:
@@ -110,13 +110,13 @@ def tell(client: SNSClient, config: Settings, cause: str, subject: str, message:
         cause: the cause, which identifies the alert.
         subject: the subject of the alert.
         message: the text of the alert.
-        is_so: whether the cause exists now.
+        active: whether the cause exists now.
     """
-    if is_so and begins(cause):
+    if active and begins(cause):
         publish(client, config, subject, message)
-        told(cause)
-    elif not is_so and (since := ends(cause)):
-        publish(client, config, f"Over: {cause}", f"{cause}: it is over. It was told at {since}.")
+        mark_open(cause)
+    elif not active and (since := ends(cause)):
+        publish(client, config, f"Over: {cause}", f"{cause}: it is over. The alert was sent at {since}.")
 
 
 class _TaskNotifier(SnsNotifier):
@@ -165,7 +165,7 @@ class FailureAlert(_TaskNotifier):
         }
         text = "\n".join(f"{name}: {value}" for name, value in lines.items() if value)
         self.send(context, f"Failed: {cause}", text + "\nNo more of this until it is over.")
-        told(cause)
+        mark_open(cause)
 
 
 class RecoveryNotice(_TaskNotifier):
@@ -175,7 +175,7 @@ class RecoveryNotice(_TaskNotifier):
         cause = _cause(context)
         if since := ends(cause):
             run = f"Run: {context['ti'].run_id}"
-            self.send(context, f"Over: {cause}", f"{cause} is green again. It was told at {since}.\n{run}")
+            self.send(context, f"Over: {cause}", f"{cause} is green again. The alert was sent at {since}.\n{run}")
 
 
 def runbook(ti: Any) -> str:
@@ -188,7 +188,7 @@ def deadline(stage: str, minutes: int) -> DeadlineAlert | None:
     """Returns the alert for runs that have not ended so many minutes after they were queued; None without a topic."""
     if not settings().alerts_topic_arn:
         return None
-    told = {
+    message = {
         "aws_conn_id": f"aws_{stage}",
         "target_arn": settings().alerts_topic_arn,
         "subject": "Late: {{ dag_run.dag_id }}",
@@ -197,6 +197,6 @@ def deadline(stage: str, minutes: int) -> DeadlineAlert | None:
     return DeadlineAlert(
         reference=DeadlineReference.DAGRUN_QUEUED_AT,
         interval=timedelta(minutes=minutes),
-        callback=AsyncCallback(SnsNotifier, kwargs=told),
+        callback=AsyncCallback(SnsNotifier, kwargs=message),
         **named(f"{minutes} minutes"),
     )

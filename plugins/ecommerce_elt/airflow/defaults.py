@@ -61,11 +61,14 @@ def yield_to_loads(context: Any) -> None:
 def default_args(stage: Stage, **others: Any) -> dict[str, Any]:
     """Returns the default arguments of a DAG of the stage, whose operators, tasks and alerts use its connection."""
     connection = f"aws_{stage}"
-    told: dict[str, Any] = {}
+    callbacks: dict[str, Any] = {}
     if settings().alerts_topic_arn:
-        told = {"on_failure_callback": [FailureAlert(connection)], "on_success_callback": [RecoveryNotice(connection)]}
+        callbacks = {
+            "on_failure_callback": [FailureAlert(connection)],
+            "on_success_callback": [RecoveryNotice(connection)],
+        }
     # If slots or processors are scarce, loads come first.
     first: dict[str, Any] = {"priority_weight": 10 if stage is Stage.LOAD else 1, "weight_rule": "absolute"}
     if stage is not Stage.LOAD:
         first["pre_execute"] = yield_to_loads
-    return _DEFAULT_ARGS | first | {"aws_conn_id": connection} | told | others
+    return _DEFAULT_ARGS | first | {"aws_conn_id": connection} | callbacks | others

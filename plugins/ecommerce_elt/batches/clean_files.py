@@ -130,7 +130,7 @@ def write_quarantine(
         return []
     rows = rows.cast(QUARANTINE)
     arrived = pa.array([_ARRIVAL.search(key)[1] for key in rows["source_object"].to_pylist()])  # type: ignore[index]
-    told = rows.set_column(rows.schema.get_field_index("event_time"), "event_time", _as_text(rows["event_time"]))
+    as_texts = rows.set_column(rows.schema.get_field_index("event_time"), "event_time", _as_text(rows["event_time"]))
     files = []
     for date in pc.unique(arrived).to_pylist():
         path = work / f"quarantine-{date}.parquet"
@@ -138,7 +138,7 @@ def write_quarantine(
         files.append((f"quarantine/feed={manifest.feed}/dt={date}/{manifest.batch_id}.parquet", path))
         reasons = work / f"reasons-{date}.jsonl"
         with reasons.open("w", encoding="utf-8") as out:
-            for row in told.filter(pc.equal(arrived, date)).to_pylist():
+            for row in as_texts.filter(pc.equal(arrived, date)).to_pylist():
                 event = {name: value for name, value in row.items() if name != "reasons"}
                 out.writelines(json.dumps(event | reason) + "\n" for reason in row["reasons"])
         files.append((f"manifests/{manifest.batch_id}/quarantine/{date}.jsonl", reasons))

@@ -1,4 +1,4 @@
-"""Exports to BigQuery, on the side of the warehouse: marks, unloaded files, settled exports. See docs/adr/0043.
+"""Exports to BigQuery, on the side of the warehouse: marks, unloaded files, closed exports. See docs/adr/0043.
 
 A table of BigQuery is registered in `ops.mart` as `bigquery.<table>`, with its mart as the source. Each publication of
 the mart then marks its days for the export in the same transaction. An export reads the marks in the transaction that
@@ -219,13 +219,13 @@ UNLOAD: Steps = (
     ("ops/export_table/count.sql", _is_mart),
     ("ops/export_table/count_day.sql", _is_fact),
 )
-SETTLE = (
-    "ops/settle_export/lock.sql",
-    "ops/settle_export/unmark.sql",
-    "ops/settle_export/forget_days.sql",
-    "ops/settle_export/forget_table.sql",
-    "ops/settle_export/keep_table.sql",
-    "ops/settle_export/forget_totals.sql",
+CLOSE = (
+    "ops/close_export/lock.sql",
+    "ops/close_export/unmark.sql",
+    "ops/close_export/forget_days.sql",
+    "ops/close_export/forget_table.sql",
+    "ops/close_export/keep_table.sql",
+    "ops/close_export/forget_totals.sql",
 )
 FORGET = (
     "ops/forget_export/unregister.sql",
@@ -317,6 +317,6 @@ def folder_of(export_id: str, table: str) -> str:
     return f"{UNLOADED}{export_id}/{table}/"
 
 
-def settle(target: Warehouse, export_id: str, sql_dir: Path) -> None:
+def close(target: Warehouse, export_id: str, sql_dir: Path) -> None:
     """Removes the marks that the export processed, and stores its totals as those of BigQuery. Idempotent."""
-    target.run(texts(sql_dir, SETTLE, {}), {"export_id": export_id}, name=f"settle {export_id}")
+    target.run(texts(sql_dir, CLOSE, {}), {"export_id": export_id}, name=f"close {export_id}")

@@ -20,7 +20,7 @@ import pyarrow.parquet as pq
 from ecommerce_elt import listing
 from ecommerce_elt.bigquery.exports import UNLOADED
 from ecommerce_elt.bigquery.place import Place
-from ecommerce_elt.bigquery.statements import told
+from ecommerce_elt.bigquery.statements import explained_errors
 from ecommerce_elt.bigquery.tables import rows_of_customer
 from ecommerce_elt.settings import Settings
 
@@ -76,7 +76,7 @@ def find(
         entry["Key"] for entry in listing.objects(s3, settings.bucket, UNLOADED) if entry["Key"].endswith(".parquet")
     ]
     lake = tuple(key for key in keys if names(partial(_download, s3, settings.bucket, key)))
-    with told():
+    with explained_errors():
         blobs = [blob for blob in bucket.list_blobs() if blob.name.endswith(".parquet")]
         objects = tuple(blob.name for blob in blobs if names(blob.download_to_filename))
     tables = tuple(_tables(client, where, column, customer, settings.sql_dir))
@@ -96,10 +96,10 @@ def _names(path: Path, column: str, customer: str) -> bool:
 
 
 def _tables(client: Any, where: Place, column: str, customer: str, sql_dir: Path) -> Iterator[str]:
-    with told():
+    with explained_errors():
         staged = [f"{t.project}.{t.dataset_id}.{t.table_id}" for t in client.list_tables(where.staging)]
     for table in staged:
-        with told():
+        with explained_errors():
             has_column = column in {field.name for field in client.get_table(table).schema}
         if has_column and rows_of_customer(client, table, column, customer, sql_dir):
             yield table
@@ -110,8 +110,8 @@ def remove(s3: S3Client, bucket: Any, client: Any, settings: Settings, staged: S
     for key in staged.lake:
         s3.delete_object(Bucket=settings.bucket, Key=key)
     for name in staged.cloud_storage:
-        with told():
+        with explained_errors():
             bucket.blob(name).delete()
     for table in staged.tables:
-        with told():
+        with explained_errors():
             client.delete_table(table, not_found_ok=True)

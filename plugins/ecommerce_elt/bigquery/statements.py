@@ -21,7 +21,7 @@ class Claimed(PermanentError):  # noqa: N818  # a state of the data set
 
 
 @contextmanager
-def told(known: str = "") -> Iterator[None]:
+def explained_errors(known: str = "") -> Iterator[None]:
     """Converts errors of Google's clients to ours, without quoted values of rows.
 
     Args:
@@ -54,8 +54,8 @@ def told(known: str = "") -> Iterator[None]:
 
 
 def run(client: Any, sql: str, config: Any = None) -> list[tuple[Any, ...]]:
-    """Runs a statement or a script, and returns its rows. Raises the errors of `told`."""
-    with told(sql):
+    """Runs a statement or a script, and returns its rows. Raises the errors of `explained_errors`."""
+    with explained_errors(sql):
         return [tuple(row.values()) for row in client.query(sql, job_config=config).result(timeout=JOB_SECONDS)]
 
 

@@ -12,7 +12,7 @@ from typing import Any
 
 from ecommerce_elt.bigquery.exports import UNLOADED
 from ecommerce_elt.bigquery.place import Place
-from ecommerce_elt.bigquery.statements import told
+from ecommerce_elt.bigquery.statements import explained_errors
 from ecommerce_elt.errors import PermanentError, TransientError
 from ecommerce_elt.settings import Settings
 
@@ -106,7 +106,7 @@ def _breakdown(operation: dict[str, Any]) -> str:
 
 
 def _ask(session: Any, method: str, path: str, allowed: int = 0, **more: Any) -> dict[str, Any]:
-    with told():
+    with explained_errors():
         try:
             answer = session.request(method, f"{SERVICE}/{path}", timeout=REQUEST_SECONDS, **more)
         except OSError as error:  # errors of requests: no connection, or no answer in time

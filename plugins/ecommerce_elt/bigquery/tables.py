@@ -13,7 +13,7 @@ from typing import Any
 
 from ecommerce_elt.bigquery.exports import FACTS, TIME, Field, Unloaded, columns_of, ddl
 from ecommerce_elt.bigquery.place import Place
-from ecommerce_elt.bigquery.statements import JOB_SECONDS, run, statement, told
+from ecommerce_elt.bigquery.statements import JOB_SECONDS, explained_errors, run, statement
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.marts.builds import Mart
 from ecommerce_elt.warehouse.redshift import Warehouse
@@ -42,7 +42,7 @@ def types_there(client: Any, where: Place, table: str) -> dict[str, str]:
     """Returns the type of each column of a table in BigQuery; empty if the table does not exist."""
     from google.api_core.exceptions import NotFound
 
-    with told():
+    with explained_errors():
         try:
             schema = client.get_table(where.table(table)).schema
         except NotFound:
@@ -87,14 +87,14 @@ def create(client: Any, where: Place, mart: Mart, columns: Iterable[Field], sql_
         if mart.period:
             table.time_partitioning = TimePartitioning(type_=PARTITIONED_BY[mart.period], field="period_start")
         table.clustering_fields = clustered_by(create_file(mart, sql_dir), sql_dir) or None
-    with told():
+    with explained_errors():
         there = client.create_table(table, exists_ok=True)
         names = {field.name for field in there.schema}
     if added := [field for field in columns if field.name not in names]:
         for field in added:
             column = {"bigquery_table": where.table(mart.table), "key": field.name, "bigquery_type": field.type}
             run(client, statement(sql_dir, "bigquery/add_column", column))
-        with told():
+        with explained_errors():
             described = client.get_table(table)
             described.schema = [*there.schema, *(SchemaField(field.name, field.type) for field in added)]
             client.update_table(described, ["schema"])
@@ -104,7 +104,7 @@ def claim(client: Any, where: Place, export_id: str, sql_dir: Path) -> None:
     """Claims the data set for an export, so that an earlier export that is still running cannot be swapped in."""
     from google.cloud.bigquery import SchemaField, Table
 
-    with told():
+    with explained_errors():
         client.create_table(
             Table(where.claim, schema=[SchemaField("export_id", "STRING"), SchemaField("published_at", "TIMESTAMP")]),
             exists_ok=True,
@@ -126,7 +126,7 @@ def load(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str
     for part in unloaded:
         name = where.staged(part.table, export_id)
         schema = [SchemaField(field.name, field.type) for field in part.fields]
-        with told():
+        with explained_errors():
             staged = Table(name, schema=schema)
             staged.expires = datetime.now(UTC) + timedelta(days=STAGED_DAYS)
             client.create_table(staged, exists_ok=True)
@@ -138,7 +138,7 @@ def load(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str
                 jobs[part.table] = client.load_table_from_uri(files, name, job_config=config)
     rows = {}
     for table, job in jobs.items():
-        with told():
+        with explained_errors():
             rows[table] = int(job.result(timeout=JOB_SECONDS).output_rows)
     return rows
 
@@ -171,14 +171,14 @@ def swap(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str
 
 def drop(client: Any, where: Place, table: str) -> None:
     """Deletes a table that is no longer exported. Idempotent."""
-    with told():
+    with explained_errors():
         client.delete_table(where.table(table), not_found_ok=True)
 
 
 def drop_staged(client: Any, where: Place, unloaded: Iterable[Unloaded], export_id: str) -> None:
     """Deletes the staged tables of the export."""
     for part in unloaded:
-        with told():
+        with explained_errors():
             client.delete_table(where.staged(part.table, export_id), not_found_ok=True)
 
 

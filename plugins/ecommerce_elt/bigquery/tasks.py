@@ -25,7 +25,7 @@ from ecommerce_elt.bigquery import views as bigquery_views
 from ecommerce_elt.bigquery.exports import Unloaded
 from ecommerce_elt.bigquery.google_clients import place_or_skip
 from ecommerce_elt.bigquery.place import place
-from ecommerce_elt.bigquery.statements import told
+from ecommerce_elt.bigquery.statements import explained_errors
 from ecommerce_elt.errors import PermanentError
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.reconcile.differences import LOOK_SECONDS, LOOKS, Difference
@@ -111,7 +111,7 @@ def copy_files(export: dict[str, Any]) -> int:
     keys = [key for part in _unloaded(export) for key in part.files]
     if config.bigquery_transfer_role_arn and keys:
         storage_transfer.transfer(google_clients.transfer_session(), where, config, export["export_id"])
-        with told():
+        with explained_errors():
             there = {f"{exports.UNLOADED}{blob.name}" for blob in bucket.list_blobs(prefix=f"{export['export_id']}/")}
         if lacking := sorted(set(keys) - there):
             raise PermanentError(
@@ -121,7 +121,7 @@ def copy_files(export: dict[str, Any]) -> int:
         return len(keys)
 
     def copy(key: str) -> None:
-        with tempfile.TemporaryDirectory(dir=config.work_dir) as folder, told():
+        with tempfile.TemporaryDirectory(dir=config.work_dir) as folder, explained_errors():
             file = Path(folder) / "part.parquet"
             with file.open("wb") as out:
                 shutil.copyfileobj(s3.get_object(Bucket=config.bucket, Key=key)["Body"], out)
@@ -147,7 +147,7 @@ def swap_in(export: dict[str, Any]) -> None:
     """Swaps the export into the tables in one transaction, and removes the marks that it processed."""
     where, config, parts = place_or_skip(settings()), settings(), _unloaded(export)
     bigquery_tables.swap(google_clients.bigquery(where, config), where, parts, export["export_id"], config.sql_dir)
-    exports.settle(task_warehouse(), export["export_id"], config.sql_dir)
+    exports.close(task_warehouse(), export["export_id"], config.sql_dir)
     tables = [part.table for part in parts]
     lineage.moved(map(lineage.table, tables), (lineage.bigquery_table(where.table(table)) for table in tables))
 
@@ -182,7 +182,7 @@ def remove_files(export: dict[str, Any]) -> None:
         storage_transfer.forget(google_clients.transfer_session(), where, export_id)
     bigquery_tables.drop_staged(google_clients.bigquery(where, config), where, _unloaded(export), export_id)
     bucket = google_clients.bucket(where)
-    with told():
+    with explained_errors():
         for blob in bucket.list_blobs(prefix=f"{export_id}/"):
             blob.delete()
     for entry in listing.objects(s3, config.bucket, f"{exports.UNLOADED}{export_id}/"):

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from ecommerce_elt.bigquery.place import Place
-from ecommerce_elt.bigquery.statements import told
+from ecommerce_elt.bigquery.statements import explained_errors
 from ecommerce_elt.dashboards.data_sets import DATA_SETS
 from ecommerce_elt.marts.builds import MARTS, VIEWS
 
@@ -68,7 +68,7 @@ def create_views(client: Any, where: Place, sql_dir: Path) -> list[str]:
 
     made = []
     for name, wanted in views(where, sql_dir).items():
-        with told(wanted):
+        with explained_errors(wanted):
             try:
                 there = client.get_table(name)
             except NotFound:

@@ -15,7 +15,7 @@ import orjson
 from ecommerce_elt.batches.clean_files import S3_THREADS
 from ecommerce_elt.batches.manifests import UNREADABLE, RawObject, objects_under, prefix_of
 from ecommerce_elt.erasure.customers import Customer, finder
-from ecommerce_elt.erasure.plans import check_claimed, plan, settle_plans
+from ecommerce_elt.erasure.plans import check_claimed, finish_plans, plan
 from ecommerce_elt.load.invoice_items import DELIVERED_FEED
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
@@ -61,7 +61,7 @@ def erase_unreadable(
             check_claimed(s3, target, UNREADABLE, [raw for raw in found if raw.key in in_batches], settings)
             plan(s3, settings.bucket, UNREADABLE, in_batches)
         _rewrite_lines(s3, [raw for raw in found if records[raw.key]], change, apply=True)
-        settle_plans(s3, target, settings)
+        finish_plans(s3, target, settings)
     return {"unreadable_records": sum(records.values())}
 
 

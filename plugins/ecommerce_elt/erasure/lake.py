@@ -72,10 +72,10 @@ def erase_landed(
         if key.endswith(".report.json"):
             continue
         report = files.get(LandedFile(key, raw.etag).report_key)
-        told = json.loads(s3.get_object(Bucket=settings.bucket, Key=report.key)["Body"].read()) if report else {}
-        if "batches" not in told:
+        content = json.loads(s3.get_object(Bucket=settings.bucket, Key=report.key)["Body"].read()) if report else {}
+        if "batches" not in content:
             found["landed_files_unread"] += 1
-        elif _is_of(told, raw_keys, batches):
+        elif _is_of(content, raw_keys, batches):
             found["landed_files"] += 1
             if apply:
                 s3.delete_object(Bucket=settings.bucket, Key=key)

@@ -52,7 +52,7 @@ def plan(s3: S3Client, bucket: str, feed: str, keys: list[str]) -> None:
     )
 
 
-def settle_plans(s3: S3Client, target: Warehouse, settings: Settings) -> None:
+def finish_plans(s3: S3Client, target: Warehouse, settings: Settings) -> None:
     """Writes the ETags of rewritten raw objects to the manifests, and deletes the plans, also those of dead tasks."""
     bucket = settings.bucket
     for noted in list(objects_under(s3, bucket, PLANS)):

@@ -20,7 +20,7 @@ from ecommerce_elt.batches.manifests import RawObject, objects_under
 from ecommerce_elt.cleaning.cleaner import download, run_cleaning
 from ecommerce_elt.cleaning.engine import engine_of
 from ecommerce_elt.erasure.customers import Customer
-from ecommerce_elt.erasure.plans import check_claimed, plan, settle_plans
+from ecommerce_elt.erasure.plans import check_claimed, finish_plans, plan
 from ecommerce_elt.feeds.contracts import normalise_header
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse
@@ -50,7 +50,7 @@ def erase_raw(
     Raises:
         TransientError: an object is in no batch yet; load_events will claim it soon.
     """
-    settle_plans(s3, target, settings)
+    finish_plans(s3, target, settings)
     hit = [raw for raw in objects_under(s3, settings.bucket, f"raw/feed={customer.feed}/") if raw.key in lines]
     for some in _chunks(hit):
         check_claimed(s3, target, customer.feed, some, settings)
@@ -59,7 +59,7 @@ def erase_raw(
             files = download(s3, some, Path(folder) / "raw")
             with ThreadPoolExecutor(S3_THREADS) as pool:
                 list(pool.map(partial(_rewrite_raw, s3, customer, files, lines), some))
-        settle_plans(s3, target, settings)
+        finish_plans(s3, target, settings)
 
 
 def _chunks(objects: Iterable[RawObject]) -> Iterator[Iterable[RawObject]]:

@@ -72,14 +72,14 @@ def publish_forecast(summary: dict[str, Any], *, outlet_events: Any) -> dict[str
             built += _reorder_levels(session, config)
     except builds.ChecksFailed as failed:
         text = failed.explained(alerts.runbook(get_current_context()["ti"]))
-        alerts.tell(sns, config, f"checks of {failed.mart}", f"{failed.mart} was not published", text, is_so=True)
+        alerts.update(sns, config, f"checks of {failed.mart}", f"{failed.mart} was not published", text, active=True)
         raise
     lineage.moved([lineage.folder(RUNS)], [lineage.table(each.mart) for each in built])
     for each in built:
-        alerts.tell(sns, config, f"checks of {each.mart}", "", "", is_so=False)
+        alerts.update(sns, config, f"checks of {each.mart}", "", "", active=False)
         warnings = "\n".join(map(str, each.warnings))
         cause = f"warnings of {each.mart}"
-        alerts.tell(sns, config, cause, f"{each.mart}: checks warn", warnings, is_so=bool(warnings))
+        alerts.update(sns, config, cause, f"{each.mart}: checks warn", warnings, active=bool(warnings))
     _tell_of_drift(sns, config, summary)
     outlet_events[MARTS].extra = {"subject": "forecast", "marts": builds.as_text(built)}
     return {"methods": summary["methods"], "device": summary["device"], "marts": builds.as_text(built)}
@@ -98,4 +98,4 @@ def _tell_of_drift(sns: SNSClient, config: Settings, summary: dict[str, Any]) ->
         f"The forecasts lost {summary.get('last_week_loss')} for a unit sold in the last week, and {summary.get('fold_loss')} at the "
         "origins that the methods were chosen by. The baselines forecast until that is over; docs/forecast.md says what to look at."
     )
-    alerts.tell(sns, config, "drift of demand", "Demand is not as forecast", text, is_so=summary["drift"])
+    alerts.update(sns, config, "drift of demand", "Demand is not as forecast", text, active=summary["drift"])

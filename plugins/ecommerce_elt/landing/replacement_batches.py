@@ -78,7 +78,7 @@ def write(
         "planned_at": now,
         "values": len(lines),
         "restored": len(found.restored),
-        **found.told(),
+        **found.report(),
     }
     s3.put_object(Bucket=settings.bucket, Key=f"{folder}plan.json", Body=json.dumps(pointer).encode())
     return manifest.batch_id
@@ -141,7 +141,7 @@ def unfinished(
 ) -> dict[str, Any] | None:
     """Returns the plan of a dead task that may not be loaded yet, or None if there is no such plan.
 
-    The plan has the batch_id, the time of planning, the counts, and the report of `Plan.told`.
+    The plan has the batch_id, the time of planning, the counts, and the report of `Plan.report`.
 
     Raises:
         PermanentError: another file has replaced values since, so that the plan may be out of date.

@@ -44,11 +44,11 @@ log = logging.getLogger(__name__)
 REPLACING = "manifests/replacing/"
 VALUES_NAMED = 20  # values that a report names for each reason
 _LANDED_AT = re.compile(r"/landed-(\d{8}T\d{6}Z)-")
-UNREADABLE = "rows of the file have no readable {column}, so each value may lack rows: mend the lines, and put the file there again"
+UNREADABLE = "rows of the file have no readable {column}, so each value may lack rows: correct the lines, and put the file there again"
 UNREAD_MEMBERS = (
-    "files of the zip cannot be read, and may have rows of any value: mend them, and put the zip there again"
+    "files of the zip cannot be read, and may have rows of any value: correct them, and put the zip there again"
 )
-REJECTED = "rows of it were rejected: mend the lines that the report names, and put the file there again"
+REJECTED = "rows of it were rejected: correct the lines that the report names, and put the file there again"
 OUTSIDE = "core has rows of it on days before or after those of the file: export all its days, or withdraw nothing"
 NEWER = "a file that landed later has replaced it already"
 SAME_TIME = (
@@ -115,7 +115,7 @@ class Plan:
         rows = Counter(row.value for of_time in self.withdrawn.values() for row in of_time)
         return [{"value": value, "rows": rows[value]} for value in sorted(rows)[:VALUES_NAMED]]
 
-    def told(self) -> dict[str, Any]:
+    def report(self) -> dict[str, Any]:
         """Returns the part of the report about values that were left alone, and the warnings."""
         reasons = [
             {"why": why, "values": len(values), "rows": sum(values.values()), "first": sorted(values)[:VALUES_NAMED]}

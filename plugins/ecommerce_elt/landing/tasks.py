@@ -40,7 +40,7 @@ def _files_of(conf: dict[str, Any]) -> list[tuple[str, str]]:
 
 
 @task(trigger_rule="all_done")
-def settle(runs: list[dict[str, Any]] | None) -> int:
+def report_unfinished_files(runs: list[dict[str, Any]] | None) -> int:
     """Writes a report for each file whose run wrote none, so that the file is not found again; returns how many."""
     from ecommerce_elt.landing.reports import report_unfinished
 
@@ -198,10 +198,10 @@ def replace_rows(*, params: dict[str, Any], ti: Any, outlet_events: Any) -> dict
     contract = _contract_of(group)
     if contract is None:
         return {}
-    told = {file.key: _replace(file.export, contract, settings(), params) for file in group.files}
-    if not dry_run and any(file.get("rows_withdrawn") or file.get("rows_restored") for file in told.values()):
+    reports = {file.key: _replace(file.export, contract, settings(), params) for file in group.files}
+    if not dry_run and any(file.get("rows_withdrawn") or file.get("rows_restored") for file in reports.values()):
         outlet_events[REPLACED].add(WAREHOUSE)
-    return {key: found for key, found in told.items() if found}
+    return {key: found for key, found in reports.items() if found}
 
 
 def _replace(export: LandedExport, contract: Contract, config: Settings, params: dict[str, Any]) -> dict[str, Any]:
@@ -224,16 +224,16 @@ def _replace(export: LandedExport, contract: Contract, config: Settings, params:
             if column
             else replacing.plan_restored(target, export, contract, config)
         )
-        told = found.told()
+        reports = found.report()
         if before:
-            told["warnings"] = [*before["warnings"], *told["warnings"]]
+            reports["warnings"] = [*before["warnings"], *reports["warnings"]]
         if dry_run:
             would = {
                 "values": len(found.replaced),
                 "rows_withdrawn": found.rows_withdrawn,
                 "rows_restored": len(found.restored),
             }
-            return {"dry_run": True, "column": column, **would, "first": found.first(), **told}
+            return {"dry_run": True, "column": column, **would, "first": found.first(), **reports}
         if found.replaced or found.rows_withdrawn or found.restored:
             batch_id = replacement_batches.write(s3, target, found, export, column, contract, config)
             if batch_id:
@@ -245,7 +245,7 @@ def _replace(export: LandedExport, contract: Contract, config: Settings, params:
             result = {
                 "column": column,
                 **replacement_batches.replaced(target, export, column, contract, config),
-                **told,
+                **reports,
             }
         else:
             restored = len(found.restored) + (before or {}).get("restored", 0)

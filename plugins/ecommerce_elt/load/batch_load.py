@@ -91,7 +91,7 @@ def _alert_of_quarantine(target: redshift.Warehouse, batch: CleanBatch, config: 
         )
     if is_due or batch.accepted >= limits.share_of_at_least:  # a small batch is no evidence about the feed
         subject = f"{batch.feed}: {batch.quarantined} events in quarantine"
-        alerts.tell(client("sns"), config, f"quarantine of {batch.feed}", subject, text, is_so=is_due)
+        alerts.update(client("sns"), config, f"quarantine of {batch.feed}", subject, text, active=is_due)
 
 
 def _tell_unknown_keys(s3: S3Client, batch: CleanBatch, config: Settings) -> None:
@@ -109,4 +109,4 @@ def _tell_unknown_keys(s3: S3Client, batch: CleanBatch, config: Settings) -> Non
         )
     text = f"Batch {batch.batch_id}: {listed}. They are kept in the column extra.\nWhat to do: docs/runbooks/unknown-keys.md"
     subject = f"{batch.feed}: keys that the contract does not know"
-    alerts.tell(client("sns"), config, f"unknown keys of {batch.feed}", subject, text, is_so=bool(keys))
+    alerts.update(client("sns"), config, f"unknown keys of {batch.feed}", subject, text, active=bool(keys))

@@ -23,16 +23,16 @@ def _build(subject: str) -> dict[str, Any]:
     except builds.ChecksFailed as failed:
         text = failed.explained(alerts.runbook(get_current_context()["ti"]))
         cause = f"checks of {failed.mart}"
-        alerts.tell(client("sns"), settings(), cause, f"{failed.mart} was not published", text, is_so=True)
+        alerts.update(client("sns"), settings(), cause, f"{failed.mart} was not published", text, active=True)
         raise
     contracts = load_contracts(settings().include_dir / "feeds")
     sources = builds.tables_under([mart.mart for mart in built], contracts)
     lineage.moved(map(lineage.table, sources), (lineage.table(mart.mart) for mart in built))
     for mart in built:
         sns, warnings = client("sns"), "\n".join(map(str, mart.warnings))
-        alerts.tell(sns, settings(), f"checks of {mart.mart}", "", "", is_so=False)
+        alerts.update(sns, settings(), f"checks of {mart.mart}", "", "", active=False)
         cause = f"warnings of {mart.mart}"
-        alerts.tell(sns, settings(), cause, f"{mart.mart}: checks warn", warnings, is_so=bool(warnings))
+        alerts.update(sns, settings(), cause, f"{mart.mart}: checks warn", warnings, active=bool(warnings))
     return builds.as_text(built)
 
 

@@ -81,8 +81,8 @@ def keep_day(
 def _keep(
     target: Warehouse, settings: Settings, table: str, values: dict[str, str], found: Iterable[Difference]
 ) -> None:
-    told = "; ".join(map(str, found))[:4000] or "none"
-    target.run(texts(settings.sql_dir, KEEP[table], {}), values | {"difference": told}, name=f"keep {table}")
+    text = "; ".join(map(str, found))[:4000] or "none"
+    target.run(texts(settings.sql_dir, KEEP[table], {}), values | {"difference": text}, name=f"keep {table}")
 
 
 def _text(moment: datetime) -> str:

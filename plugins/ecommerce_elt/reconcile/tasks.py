@@ -56,7 +56,7 @@ def reconcile_feed(feed: str) -> dict[str, Any]:
 
 
 @task(trigger_rule="all_done")
-def judge(*, ti: Any) -> dict[str, int]:
+def report_differences(*, ti: Any) -> dict[str, int]:
     """Checks the stream and for delays, publishes the metrics, and returns 0 differences for each feed.
 
     Raises:

@@ -69,8 +69,8 @@ def variables(monkeypatch):
 
 def test_one_alert_when_it_begins_and_one_when_it_is_over(clients, inbox, config, variables):
     settings = config.model_copy(update={"alerts_topic_arn": TOPIC})
-    for is_so in (False, True, True, True, False, False, True):
-        alerts.tell(clients["sns"], settings, "quarantine of purchases", "many events", "why", is_so=is_so)
+    for active in (False, True, True, True, False, False, True):
+        alerts.update(clients["sns"], settings, "quarantine of purchases", "many events", "why", active=active)
     got = []
     wait_for(lambda: got.extend(inbox()) or len(got) == 3, 20, "the alerts")
     assert sorted(m["Subject"] for m in got) == ["Over: quarantine of purchases", "many events", "many events"]
@@ -84,7 +84,7 @@ def test_an_alert_that_could_not_be_sent_is_not_remembered(config, variables):
 
     settings = config.model_copy(update={"alerts_topic_arn": TOPIC})
     with pytest.raises(ConnectionError):
-        alerts.tell(Broken(), settings, "x", "x", "x", is_so=True)
+        alerts.update(Broken(), settings, "x", "x", "x", active=True)
     assert variables == {}
 
 

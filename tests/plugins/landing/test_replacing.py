@@ -46,7 +46,7 @@ class Shop(test_known_rows.Shop):
         monkeypatch.setattr(landing_tasks, "touched_object", lambda *_: None)
         monkeypatch.setattr(batch_load, "touched_object", lambda *_: None)
         monkeypatch.setattr(batch_load, "touched_table", lambda *_: None)
-        monkeypatch.setattr(batch_load.alerts, "tell", lambda *_, **__: None)
+        monkeypatch.setattr(batch_load.alerts, "update", lambda *_, **__: None)
         monkeypatch.setattr(task_cleaning, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
         monkeypatch.setattr(landing_tasks, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])
         monkeypatch.setattr(batch_load, "client", lambda service, config=None: {"s3": self.s3, "sns": None}[service])

@@ -1,4 +1,4 @@
--- grain: one table of an export to BigQuery that is not settled
+-- grain: one table of an export to BigQuery that is not closed
 -- source: the table, counted in the transaction that unloads it
 -- idempotent: an export has an id of its own
 -- re-run: creates nothing twice

@@ -1,5 +1,5 @@
 -- grain: one table that BigQuery has, and what its export counted
--- source: ops.exported_table; of the export that BigQuery names, what is not settled yet
+-- source: ops.exported_table; of the export that BigQuery names, what is not closed yet
 -- idempotent: reads only
 -- re-run: the same until the next export
 SELECT known.table_name, COALESCE(fresh.totals, known.totals) AS totals

@@ -40,7 +40,7 @@ from local.own_pages import OwnPagesOnly
 OBJECTS_BETWEEN_COLLECTIONS = 100_000
 
 
-def mend() -> None:
+def apply_fixes() -> None:
     """Replaces functions of MiniStack with ours."""
     gc.set_threshold(OBJECTS_BETWEEN_COLLECTIONS, 20, 20)
     emulator.app = OwnPagesOnly(emulator.app)
