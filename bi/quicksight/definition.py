@@ -1,6 +1,7 @@
 """The analysis and the dashboard as code: sheets with visuals on the data sets, in the form of QuickSight's API.
 
-Shapes: Amazon QuickSight API reference, DashboardVersionDefinition.
+Shapes: Amazon QuickSight API reference, DashboardVersionDefinition. `sheets` is one table of visuals, and is therefore
+not divided.
 """
 
 from __future__ import annotations

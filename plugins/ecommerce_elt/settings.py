@@ -1,6 +1,7 @@
 """All settings of the pipeline. The only module that reads the environment.
 
-Every field is an environment variable `ECOMMERCE_<FIELD>`; endpoints and credentials are boto3's own variables.
+Every field is an environment variable `ECOMMERCE_<FIELD>`; endpoints and credentials are boto3's own variables. The
+module is one table of fields, from which `docs/settings.md` is made, and is therefore not divided.
 """
 
 from __future__ import annotations
