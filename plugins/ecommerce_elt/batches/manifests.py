@@ -210,6 +210,55 @@ class Claim:
     unreadable_messages: int
 
 
+def _receive(
+    sqs: SQSClient, queue_url: str, max_objects: int, max_bytes: int
+) -> tuple[dict[str, RawObject], dict[str, str], int]:
+    """Receives messages up to the limits of `claim`.
+
+    Returns the objects by key, the receipt handles of readable messages by message id, and the number of unreadable
+    messages.
+    """
+    found: dict[str, RawObject] = {}
+    receipts: dict[str, str] = {}  # message id to receipt handle
+    seen: set[str] = set()
+    unreadable = 0
+    while len(found) < max_objects and sum(o.size for o in found.values()) < max_bytes:
+        # Without long polling, SQS queries only some of its servers and may return no message although there are some.
+        wait_seconds = 0 if found else LONG_POLL_SECONDS
+        messages = sqs.receive_message(
+            QueueUrl=queue_url, MaxNumberOfMessages=RECEIVE_MAX, WaitTimeSeconds=wait_seconds
+        ).get("Messages", [])
+        # A message that was received again during this claim is known, but only its latest receipt handle deletes it.
+        receipts |= {m["MessageId"]: m["ReceiptHandle"] for m in messages if m["MessageId"] in receipts}
+        messages = [m for m in messages if m["MessageId"] not in seen]
+        if not messages:
+            break
+        seen |= {m["MessageId"] for m in messages}
+        for message in messages:
+            try:
+                found |= {o.key: o for o in objects_in_notification(message["Body"])}
+            except PermanentError as error:
+                # It is not deleted. After its receive limit, the queue moves it to the dead-letter queue, which has an
+                # alarm.
+                log.error("unreadable message id=%s: %s", message["MessageId"], error)
+                unreadable += 1
+            else:
+                receipts[message["MessageId"]] = message["ReceiptHandle"]
+    return found, receipts, unreadable
+
+
+def _delete(sqs: SQSClient, queue_url: str, handles: list[str]) -> None:
+    """Deletes the messages with these receipt handles."""
+    for start in range(0, len(handles), RECEIVE_MAX):
+        entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
+            {"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(handles[start : start + RECEIVE_MAX])
+        ]
+        failed = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
+        if failed:
+            # They are received again after the visibility timeout, and their objects are known then.
+            log.warning("%s messages could not be deleted: %s", len(failed), failed[0].get("Message"))
+
+
 def claim(
     s3: S3Client,
     sqs: SQSClient,
@@ -247,33 +296,7 @@ def claim(
     for batch_id in resumed:
         s3.put_object(Bucket=bucket, Key=OPEN + batch_id, Body=b"")  # renews the time of the claim
 
-    found: dict[str, RawObject] = {}
-    receipts: dict[str, str] = {}  # message id to receipt handle
-    seen: set[str] = set()
-    unreadable = 0
-    while len(found) < max_objects and sum(o.size for o in found.values()) < max_bytes:
-        # Without long polling, SQS queries only some of its servers and may return no message although there are some.
-        wait_seconds = 0 if found else LONG_POLL_SECONDS
-        messages = sqs.receive_message(
-            QueueUrl=queue_url, MaxNumberOfMessages=RECEIVE_MAX, WaitTimeSeconds=wait_seconds
-        ).get("Messages", [])
-        # A message that was received again during this claim is known, but only its latest receipt handle deletes it.
-        receipts |= {m["MessageId"]: m["ReceiptHandle"] for m in messages if m["MessageId"] in receipts}
-        messages = [m for m in messages if m["MessageId"] not in seen]
-        if not messages:
-            break
-        seen |= {m["MessageId"] for m in messages}
-        for message in messages:
-            try:
-                found |= {o.key: o for o in objects_in_notification(message["Body"])}
-            except PermanentError as error:
-                # It is not deleted. After its receive limit, the queue moves it to the dead-letter queue, which has an
-                # alarm.
-                log.error("unreadable message id=%s: %s", message["MessageId"], error)
-                unreadable += 1
-            else:
-                receipts[message["MessageId"]] = message["ReceiptHandle"]
-
+    found, receipts, unreadable = _receive(sqs, queue_url, max_objects, max_bytes)
     by_feed: dict[str, list[RawObject]] = defaultdict(list)
     for raw in found.values():
         by_feed[feed_of_key(raw.key)].append(raw)
@@ -299,14 +322,5 @@ def claim(
     created = [batch_id for batch_id, _ in made if batch_id]
     new_objects = sum(objects for _, objects in made)
 
-    handles = list(receipts.values())
-    for start in range(0, len(handles), RECEIVE_MAX):
-        entries: list[DeleteMessageBatchRequestEntryTypeDef] = [
-            {"Id": str(i), "ReceiptHandle": r} for i, r in enumerate(handles[start : start + RECEIVE_MAX])
-        ]
-        failed = sqs.delete_message_batch(QueueUrl=queue_url, Entries=entries).get("Failed", [])
-        if failed:
-            # They are received again after the visibility timeout, and their objects are known then.
-            log.warning("%s messages could not be deleted: %s", len(failed), failed[0].get("Message"))
-
+    _delete(sqs, queue_url, list(receipts.values()))
     return Claim((*resumed, *created), new_objects, len(found) - new_objects, unreadable)
