@@ -10,7 +10,7 @@ import pytest
 from local import shell
 from local.services import DEFAULT_PORTS
 from local.stack import Stack
-from tests.conftest import PROJECT
+from tests.conftest import PROJECT, free_ports
 
 # A shell that was used with AWS before, and a configuration that leads there.
 BEFORE = {
@@ -47,7 +47,7 @@ def services_of_the_product():
 @pytest.fixture
 def sh(tmp_path):
     """Runs a command in a shell that evaluated `make env`, and which was used with AWS before."""
-    stack = Stack(tmp_path / "state", DEFAULT_PORTS | {"cloud": 4999})
+    stack = Stack(tmp_path / "state", dict(zip(DEFAULT_PORTS, free_ports(len(DEFAULT_PORTS)), strict=True)))
     (tmp_path / ".aws").mkdir()
     (tmp_path / ".aws" / "config").write_text(CONFIG)
     before = {"PATH": "/usr/bin:/bin", "HOME": str(tmp_path)} | BEFORE
@@ -80,7 +80,7 @@ print(json.dumps({name: session.client(name).meta.endpoint_url for name in sys.a
     )
     found = json.loads(done.stdout)
     assert {name: url for name, url in found.items() if not url.startswith("http://127.0.0.1:")} == {}
-    assert found["sqs"] == "http://127.0.0.1:4999"
+    assert found["sqs"] == environment["AWS_ENDPOINT_URL"]
 
 
 @pytest.mark.parametrize(
