@@ -105,6 +105,8 @@ def _listed(written: list[tuple[str, int]]) -> Iterator[pa.RecordBatch]:
 def clean(spark: SparkSession, bucket: str, manifest: Manifest, cleaning: dict[str, Any], pads: dict[str, str]) -> Any:
     """Cleans the batch, writes its files and returns its counts (clean_files.CleanBatch).
 
+    Spark evaluates the steps together, so they stay together in one function.
+
     Args:
         spark: the session.
         bucket: the bucket of the lake.

@@ -14,6 +14,8 @@ from ecommerce_elt.scaffold.values import Found
 def sale_of(sample: Sample, currency: str | None) -> tuple[list[str], list[str]]:
     """Returns the contract's lines for the role of a sale, empty if the feed has none, and the doubts about them.
 
+    Each choice depends on those before it, so the function is not divided.
+
     Args:
         sample: the sample.
         currency: the currency of all amounts, if the user gave it.

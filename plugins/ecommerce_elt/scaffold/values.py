@@ -1,4 +1,7 @@
-"""Derives the type and the settings of a column from its values in a sample."""
+"""Derives the type and the settings of a column from its values in a sample.
+
+`Values` looks at each value once for all its questions, and is therefore not divided.
+"""
 
 from __future__ import annotations
 
