@@ -80,7 +80,7 @@ def publish_forecast(summary: dict[str, Any], *, outlet_events: Any) -> dict[str
         warnings = "\n".join(map(str, each.warnings))
         cause = f"warnings of {each.mart}"
         alerts.update(sns, config, cause, f"{each.mart}: checks warn", warnings, active=bool(warnings))
-    _tell_of_drift(sns, config, summary)
+    _alert_of_drift(sns, config, summary)
     outlet_events[MARTS].extra = {"subject": "forecast", "marts": builds.as_text(built)}
     return {"methods": summary["methods"], "device": summary["device"], "marts": builds.as_text(built)}
 
@@ -93,7 +93,7 @@ def _reorder_levels(session: Session, config: Settings) -> list[builds.Built]:
     return [builds.build(session, mart, config.sql_dir)]
 
 
-def _tell_of_drift(sns: SNSClient, config: Settings, summary: dict[str, Any]) -> None:
+def _alert_of_drift(sns: SNSClient, config: Settings, summary: dict[str, Any]) -> None:
     text = (
         f"The forecasts lost {summary.get('last_week_loss')} for a unit sold in the last week, and {summary.get('fold_loss')} at the "
         "origins that the methods were chosen by. The baselines forecast until that is over; docs/forecast.md says what to look at."

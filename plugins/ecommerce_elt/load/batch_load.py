@@ -66,7 +66,7 @@ def load_batch(
             lineage.moved([lineage.folder(f"clean/feed={batch.feed}/")], map(lineage.table, tables))
         # Also for a batch that was committed before: the run that committed it may have died before it sent the alert.
         _alert_of_quarantine(target, batch, config)
-        _tell_unknown_keys(s3, batch, config)
+        _alert_of_unknown_keys(s3, batch, config)
         if to_dynamodb:
             functions = client("lambda", LAMBDA)
             counts = {**counts, "dynamodb_lines": invoice_items.write(functions, s3, target, batch_id, config)}
@@ -94,7 +94,7 @@ def _alert_of_quarantine(target: redshift.Warehouse, batch: CleanBatch, config: 
         alerts.update(client("sns"), config, f"quarantine of {batch.feed}", subject, text, active=is_due)
 
 
-def _tell_unknown_keys(s3: S3Client, batch: CleanBatch, config: Settings) -> None:
+def _alert_of_unknown_keys(s3: S3Client, batch: CleanBatch, config: Settings) -> None:
     """Sends one alert about keys of the source that the contract does not have."""
     keys = clean_files.read_unknown_keys(s3, config.bucket, batch.batch_id)
     if not keys and batch.accepted < QuarantineAlert().share_of_at_least:

@@ -151,16 +151,7 @@ def test_small_files_share_a_batch_and_each_has_its_own_report(land, contracts):
 def test_files_of_two_feeds_are_no_group(land):
     invoices = as_csv(
         [["536365", "85123A", "HEART", "6", "2010-12-01 08:26:00", "2.55", "17850", "France"]],
-        header=[
-            "InvoiceNo",
-            "StockCode",
-            "Description",
-            "Quantity",
-            "InvoiceDate",
-            "UnitPrice",
-            "CustomerID",
-            "Country",
-        ],
+        header=INVOICE_HEADER,
     )
     with pytest.raises(PermanentError, match="expected files of one feed"):
         land.all({"landing/product_events/a.csv": small(1), "landing/online_retail/b.csv": invoices})
