@@ -29,9 +29,9 @@ red, **trigger the DAG**, which copies the differing tables completely. Runbook:
 
 from __future__ import annotations
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag
+from airflow.sdk import dag
 from ecommerce_elt.airflow.alerts import deadline
-from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, default_args
+from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, cron_or, default_args
 from ecommerce_elt.bigquery.tasks import (
     compare_tables,
     copy_files,
@@ -44,15 +44,8 @@ from ecommerce_elt.bigquery.tasks import (
 from ecommerce_elt.settings import settings
 
 
-def _schedule() -> AssetOrTimeSchedule | None:
-    if not settings().bigquery_project:
-        return None
-    catch_up = CronTriggerTimetable(settings().bigquery_catch_up_cron, timezone="UTC")
-    return AssetOrTimeSchedule(timetable=catch_up, assets=[MARTS])
-
-
 @dag(
-    schedule=_schedule(),
+    schedule=cron_or(MARTS, settings().bigquery_catch_up_cron) if settings().bigquery_project else None,
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first

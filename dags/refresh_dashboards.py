@@ -23,19 +23,17 @@ Runbook: [dashboard is behind](/ecommerce/runbooks/dashboard-is-behind).
 
 from __future__ import annotations
 
-from airflow.sdk import AssetOrTimeSchedule, CronTriggerTimetable, dag
+from airflow.sdk import dag
 from ecommerce_elt.airflow.alerts import deadline
-from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, default_args
-from ecommerce_elt.airflow.links import IngestDataSetOperator
+from ecommerce_elt.airflow.defaults import MARTS, Stage, Tag, cron_or, default_args
 from ecommerce_elt.airflow.versions import ingestion_waits
+from ecommerce_elt.dashboards.operators import IngestDataSetOperator
 from ecommerce_elt.dashboards.tasks import choose_data_sets, extract_for_tableau
 from ecommerce_elt.settings import settings
 
 
 @dag(
-    schedule=AssetOrTimeSchedule(
-        timetable=CronTriggerTimetable(settings().dashboard_catch_up_cron, timezone="UTC"), assets=[MARTS]
-    ),
+    schedule=cron_or(MARTS, settings().dashboard_catch_up_cron),
     catchup=False,
     max_active_runs=1,
     max_active_tasks=2,  # the loads come first

@@ -10,6 +10,7 @@ from typing import ClassVar
 import pytest
 from airflow.providers.amazon.aws.hooks.firehose import FirehoseHook
 from airflow.providers.amazon.aws.hooks.kinesis import KinesisHook
+from airflow.providers.amazon.aws.hooks.quicksight import QuickSightHook
 from airflow.providers.amazon.aws.operators.athena import AthenaOperator
 from airflow.providers.amazon.aws.operators.glue import GlueJobOperator
 from airflow.providers.amazon.aws.operators.glue_catalog import (
@@ -43,6 +44,9 @@ from airflow.providers.amazon.aws.sensors.s3 import S3KeySensor
 from airflow.providers.amazon.aws.sensors.sqs import SqsSensor
 from airflow.providers.amazon.aws.transfers.redshift_to_s3 import RedshiftToS3Operator
 from airflow.providers.amazon.aws.transfers.s3_to_redshift import S3ToRedshiftOperator
+from airflow.sdk.exceptions import TaskDeferred
+from ecommerce_elt.dashboards import operators
+from ecommerce_elt.dashboards.operators import IngestDataSetOperator
 
 from infra.packages import package
 from local.supervision import wait_for
@@ -250,7 +254,7 @@ def test_sqs_and_sns(run, name, cloud):
     sqs.delete_queue(QueueUrl=queue)
 
 
-def test_quicksight(run, name, cloud):
+def test_quicksight(run, name, cloud, monkeypatch):
     client = cloud.client("quicksight")
     host = f"ecommerce.{ACCOUNT}.us-east-1.redshift-serverless.amazonaws.com"
     source = client.create_data_source(
@@ -274,4 +278,15 @@ def test_quicksight(run, name, cloud):
     assert run(QuickSightSensor, data_set_id=name, ingestion_id=name)
     found = client.describe_ingestion(AwsAccountId=ACCOUNT, DataSetId=name, IngestionId=name)["Ingestion"]
     assert (found["IngestionStatus"], found["RowInfo"]["RowsIngested"]) == ("COMPLETED", 1)
+    # Ours does not defer what is completed in a moment, and leaves what fails, or takes longer, to the trigger.
+    assert run(IngestDataSetOperator, data_set_id=name, ingestion_id=f"{name}-soon", deferrable=True)["Status"] == 201
+    with monkeypatch.context() as slow:
+        slow.setattr(operators, "MOMENT_SECONDS", 0)
+        slow.setattr(QuickSightHook, "get_status", lambda *args, **kwargs: "RUNNING")
+        with pytest.raises(TaskDeferred):
+            run(IngestDataSetOperator, data_set_id=name, ingestion_id=f"{name}-slow", deferrable=True)
+    wrong = {"t": {"CustomSql": {**sql, "SqlQuery": "SELECT 1 AS n FROM mart.nothing"}}}
+    client.update_data_set(AwsAccountId=ACCOUNT, DataSetId=name, Name=name, ImportMode="SPICE", PhysicalTableMap=wrong)
+    with pytest.raises(TaskDeferred):
+        run(IngestDataSetOperator, data_set_id=name, ingestion_id=f"{name}-failed", deferrable=True)
     client.delete_data_set(AwsAccountId=ACCOUNT, DataSetId=name)

@@ -4,6 +4,7 @@ import asyncio
 from datetime import UTC, date, datetime, timedelta
 
 import pytest
+from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 from ecommerce_elt import listing
 from ecommerce_elt.batches.manifests import open_batches
 from ecommerce_elt.lake import lists, retention
@@ -64,8 +65,11 @@ def test_the_triggers_see_what_is_on_the_second_page(s3, bucket, observer, cloud
     assert [file["Key"] for file in found.payload["files"]] == [f"landing/{FEED}/zzz.csv"]
     put_many(s3, bucket, [f"manifests/open/{FEED}-{n}" for n in range(S3_PAGE + 1)])
     queue = observer.queue_url.rsplit("/", 1)[1]
+    asked = []
+    monkeypatch.setattr(RuntimeTaskInstance, "get_dr_count", lambda **names: asked.append(names) or 0)  # no triggerer
     found = asyncio.run(_first(RawObjectsTrigger(bucket, queue, 1, 0, None)))
     assert found.payload["open_batches"] == S3_PAGE + 1
+    assert len(asked) == 1, "the triggerer builds its API before the first landed file, which would wait for that"
 
 
 def test_nothing_lists_but_by_the_listing():

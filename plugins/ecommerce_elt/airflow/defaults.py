@@ -7,7 +7,7 @@ from datetime import timedelta
 from enum import StrEnum
 from typing import Any
 
-from airflow.sdk import Asset
+from airflow.sdk import Asset, AssetOrTimeSchedule, CronTriggerTimetable
 
 from ecommerce_elt.airflow.alerts import FailureAlert, RecoveryNotice
 from ecommerce_elt.airflow.versions import RETRIES
@@ -56,6 +56,18 @@ _DEFAULT_ARGS: dict[str, Any] = {
 def yield_to_loads(context: Any) -> None:
     """Lowers the priority of the task's own process, so that tasks of loads on the same machine get its processors."""
     os.nice(BACKGROUND_NICE)
+
+
+def cron_or(asset: Asset, cron: str) -> AssetOrTimeSchedule:
+    """Returns the schedule of a DAG that follows an asset, and catches up at fixed times.
+
+    Args:
+        asset: the asset.
+        cron: the times in UTC. By default Airflow would also make up for a time up to five minutes before the DAG is
+            unpaused, which for a new deployment is while it has nothing yet and its first events are loaded.
+    """
+    times = CronTriggerTimetable(cron, timezone="UTC", run_immediately=timedelta(0))
+    return AssetOrTimeSchedule(timetable=times, assets=[asset])
 
 
 def default_args(stage: Stage, **others: Any) -> dict[str, Any]:

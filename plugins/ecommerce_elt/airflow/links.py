@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any, ClassVar
 from urllib.parse import quote
 
-from airflow.providers.amazon.aws.operators.quicksight import QuickSightCreateIngestionOperator
 from airflow.providers.standard.decorators.python import _PythonDecoratedOperator
 from airflow.sdk import BaseOperatorLink, get_current_context
 from airflow.sdk.execution_time.xcom import XCom
@@ -71,9 +70,3 @@ def touched_table(table: str) -> None:
 
 class _LinkedPythonOperator(_PythonDecoratedOperator):
     operator_extra_links = (S3ObjectLink(), RedshiftStatementLink(), GlueTableLink())
-
-
-class IngestDataSetOperator(QuickSightCreateIngestionOperator):
-    """The provider's operator with a link to the data set."""
-
-    operator_extra_links = (QuickSightDataSetLink(),)

@@ -94,6 +94,7 @@ def change_list(
     change: Callable[[list[str]], list[str] | None],
     *,
     first: list[str] | None = None,
+    was_there: bool = True,
 ) -> bool:
     """Replaces the day's list by the result of `change`, in one conditional write that is repeated after a conflict.
 
@@ -104,12 +105,14 @@ def change_list(
         day: the day.
         change: returns the new list, or None to keep the list.
         first: the new list if there is none yet; by default, the result of `change` for an empty list.
+        was_there: False if `days` did not have the day a moment ago. The first try then does not read the list.
 
     Returns:
         Whether the list changed.
     """
     while True:
-        urls, etag = read_list(s3, bucket, feed, day)
+        urls, etag = read_list(s3, bucket, feed, day) if was_there else ([], None)
+        was_there = True
         wanted = first if etag is None and first is not None else change(urls)
         if wanted is None or wanted == urls:
             return False

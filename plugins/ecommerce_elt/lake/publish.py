@@ -16,7 +16,7 @@ import pyarrow.compute as pc
 from ecommerce_elt import listing
 from ecommerce_elt.batches.clean_files import S3_THREADS, CleanBatch
 from ecommerce_elt.errors import PermanentError
-from ecommerce_elt.lake.lists import Notes, change_list, supersede
+from ecommerce_elt.lake.lists import Notes, change_list, days, supersede
 from ecommerce_elt.lake.parquet_files import new_url, object_of, read, write
 from ecommerce_elt.settings import Settings
 from ecommerce_elt.warehouse.redshift import Warehouse, role_of, run_file
@@ -24,6 +24,7 @@ from ecommerce_elt.warehouse.redshift import Warehouse, role_of, run_file
 if TYPE_CHECKING:
     from types_boto3_s3.client import S3Client
 
+MANY_DAYS = 20
 _CLEAN_KEY = re.compile(r"^clean/feed=[a-z0-9_]+/dt=(?P<day>\d{4}-\d\d-\d\d)/[^/]+\.parquet$")
 
 
@@ -48,6 +49,9 @@ def publish_batch(
     known = _known_events(s3, target, batch, settings) if overlaps else None
     replaced = _replaced(target, batch, settings)
     versions = {event: version for of_day in replaced.values() for event, version in of_day.items()}
+    urls = _files_of_batch(s3, bucket, batch.batch_id)
+    # For a batch of many days, as a landed file is, one listing says which lists need not be read.
+    listed = set(days(s3, bucket, feed)) if len(urls) > MANY_DAYS else {_day_of(url) for url in urls}
 
     def add(url: str) -> bool:
         day = _day_of(url)
@@ -68,10 +72,10 @@ def publish_batch(
         if added != url:
             supersede(s3, bucket, feed, day, [url])
         # If there is no list yet, no file was ever removed from it, so notes need not be read.
-        return change_list(s3, bucket, feed, day, change, first=[added])
+        return change_list(s3, bucket, feed, day, change, first=[added], was_there=day in listed)
 
     with ThreadPoolExecutor(S3_THREADS) as pool:
-        changed = sum(pool.map(add, _files_of_batch(s3, bucket, batch.batch_id)))
+        changed = sum(pool.map(add, urls))
     for day, newest in _replaced(target, batch, settings).items():
         changed += change_list(s3, bucket, feed, day, partial(_without_replaced, s3, bucket, feed, day, newest))
     return changed

@@ -10,11 +10,23 @@ from typing import Any
 from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 from airflow.providers.amazon.aws.hooks.sqs import SqsHook
 from airflow.triggers.base import BaseEventTrigger, TriggerEvent
+from asgiref.sync import sync_to_async
 
 from ecommerce_elt import listing
 from ecommerce_elt.batches.manifests import OPEN
 
 CLAIM_SECONDS = 2.0  # a run claims its messages within this time; an earlier event would start a run that finds none
+
+
+async def build_api_of_triggerer() -> None:
+    """Makes the triggerer build its API, which takes it seconds, when it starts.
+
+    The triggerer builds it at the first request of a trigger, and passes no event on in the meantime. Without this, the
+    first request comes when a file has landed or when marts wait for their turn, and delays the loads.
+    """
+    from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
+
+    await sync_to_async(RuntimeTaskInstance.get_dr_count)(dag_id="load_events")
 
 
 class RawObjectsTrigger(BaseEventTrigger):
@@ -42,6 +54,7 @@ class RawObjectsTrigger(BaseEventTrigger):
         return f"{type(self).__module__}.{type(self).__qualname__}", {name: getattr(self, name) for name in names}
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
+        await build_api_of_triggerer()
         sqs_hook, s3_hook = SqsHook(aws_conn_id=self.aws_conn_id), S3Hook(aws_conn_id=self.aws_conn_id)
         async with await sqs_hook.get_async_conn() as sqs, await s3_hook.get_async_conn() as s3:
             url = (await sqs.get_queue_url(QueueName=self.queue_name))["QueueUrl"]

@@ -6,9 +6,9 @@ from typing import Any
 
 from airflow.sdk import get_current_context
 
-from ecommerce_elt.airflow import alerts, lineage
+from ecommerce_elt.airflow import alerts, lineage, results
 from ecommerce_elt.airflow.clients import client, linked_warehouse
-from ecommerce_elt.airflow.decorators import linked_task
+from ecommerce_elt.airflow.decorators import linked_task, task
 from ecommerce_elt.airflow.defaults import MARTS
 from ecommerce_elt.feeds.contracts import load_contracts
 from ecommerce_elt.marts import builds
@@ -42,10 +42,18 @@ def build_dimensions() -> dict[str, Any]:
     return _build(builds.DIMENSIONS)
 
 
-@linked_task(map_index_template="{{ subject }}", outlets=[MARTS])
-def build_subject(subject: str, *, outlet_events: Any) -> dict[str, Any]:
+@linked_task(map_index_template="{{ subject }}")
+def build_subject(subject: str) -> dict[str, Any]:
     """Builds the stale marts of one subject, and returns days and warnings by mart."""
     get_current_context()["subject"] = subject  # for map_index_template
-    built = _build(subject)
-    outlet_events[MARTS].extra = {"subject": subject, "marts": built}
-    return built
+    return _build(subject)
+
+
+@task(trigger_rule="all_done_min_one_success", outlets=[MARTS])
+def publish_marts(*, ti: Any, outlet_events: Any) -> None:
+    """Announces the marts that were built once for all subjects, although some may have failed.
+
+    An event for each subject would start as many runs of the DAGs that follow.
+    """
+    built = {mart: days for subject in results.of_mapped(ti, "build_subject") for mart, days in subject.items()}
+    outlet_events[MARTS].extra = {"marts": built}

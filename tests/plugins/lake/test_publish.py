@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 from ecommerce_elt import listing
-from ecommerce_elt.lake import compact, lists, retention
+from ecommerce_elt.lake import compact, lists, publish, retention
 from ecommerce_elt.load import transaction as load_transaction
 
 from tests.plugins.conftest import PAGE, put_many
@@ -57,6 +57,34 @@ def test_two_batches_published_at_the_same_time_are_both_listed(shop):
     for thread in threads:
         thread.join()
     assert shop.rows() == Counter("abcdefgh")
+
+
+def test_a_batch_of_many_days_reads_only_the_lists_that_there_are(shop, monkeypatch):
+    shop.add("ab", day=1)
+    read, read_list = [], lists.read_list
+    monkeypatch.setattr(lists, "read_list", lambda *args: read.append(args[-1]) or read_list(*args))
+    monkeypatch.setattr(publish, "MANY_DAYS", 0)
+    shop.add("cd")
+    shop.add("ef", day=1)
+    assert read == [shop.days[1]]
+    monkeypatch.undo()
+    assert (shop.rows(0), shop.rows(1)) == (Counter("cd"), Counter("abef"))
+
+
+def test_a_list_that_appears_after_the_listing_of_days_keeps_its_files(shop, monkeypatch):
+    late, other = shop.clean("ab"), shop.clean("cd")
+    counts, of_other = shop.load(late), shop.load(other)
+
+    def days_before_the_other(*args):
+        found = lists.days(*args)
+        monkeypatch.undo()
+        shop.publish(other, of_other)
+        return found
+
+    monkeypatch.setattr(publish, "MANY_DAYS", 0)
+    monkeypatch.setattr(publish, "days", days_before_the_other)
+    shop.publish(late, counts)
+    assert shop.rows() == Counter("abcd")
 
 
 @pytest.mark.usefixtures("short_pages")
