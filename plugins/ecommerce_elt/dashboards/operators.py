@@ -20,7 +20,7 @@ class IngestDataSetOperator(QuickSightCreateIngestionOperator):
 
     operator_extra_links = (QuickSightDataSetLink(),)
 
-    def defer(self, **kwargs: Any) -> None:  # type: ignore[override]  # returns if there is nothing to wait for
+    def defer(self, **kwargs: Any) -> None:  # returns if there is nothing to wait for
         if not self._is_completed_soon():
             super().defer(**kwargs)
 
