@@ -77,8 +77,9 @@ class Statements:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._lock = threading.RLock()
-        self._all: dict[str, Statement] = {}
-        self._tokens: dict[str, tuple[datetime, str]] = {}
+        self._all: dict[str, Statement] = {}  # by id, from the oldest
+        self._active: set[str] = set()
+        self._tokens: dict[str, tuple[datetime, str]] = {}  # from the oldest
         self._sessions: dict[str, KeptSession] = {}
         self._pool = ThreadPoolExecutor(ACTIVE_MAX, thread_name_prefix="statement")
 
@@ -113,7 +114,7 @@ class Statements:
             self._forget()
             if client_token and client_token in self._tokens:
                 return self._all[self._tokens[client_token][1]]
-            if sum(s.status not in DONE for s in self._all.values()) >= ACTIVE_MAX:
+            if len(self._active) >= ACTIVE_MAX:
                 raise ApiError(
                     "ActiveStatementsExceededException", "Active statements exceeded the allowed quota (200)."
                 )
@@ -134,6 +135,7 @@ class Statements:
                 session,
             )
             self._all[statement_id] = statement
+            self._active.add(statement_id)
             if client_token:
                 self._tokens[client_token] = (statement.created, statement_id)
         self._pool.submit(self._run, statement)
@@ -171,6 +173,7 @@ class Statements:
                 )
             statement.status = "ABORTED"
             statement.updated = datetime.now(UTC)
+            self._active.discard(statement.id)
         # An interrupt has no effect between two calls of the engine, so it is sent until the statement ends.
         while not statement.done.wait(CANCEL_AGAIN_SECONDS):
             statement.session.cancel()
@@ -250,6 +253,7 @@ class Statements:
                     part.status = "ABORTED"
             statement.duration_ns = time.monotonic_ns() - started_ns
             statement.updated = datetime.now(UTC)
+            self._active.discard(statement.id)
 
     def _let_go(self, statement: Statement) -> None:
         with self._lock:
@@ -267,9 +271,14 @@ class Statements:
                 with contextlib.suppress(SqlError):  # no client is left to receive an error of its rollback
                     kept.session.close()
                 del self._sessions[session_id]
-        for token, (created, _) in list(self._tokens.items()):
-            if now - created > CLIENT_TOKENS_KEPT:
-                del self._tokens[token]
-        for statement in list(self._all.values()):
-            if statement.status in DONE and now - statement.updated > KEPT:
-                del self._all[statement.id]
+        # Only the oldest are looked at, because a day has hundreds of thousands of statements.
+        while self._tokens:
+            token, (created, _) = next(iter(self._tokens.items()))
+            if now - created <= CLIENT_TOKENS_KEPT:
+                break
+            del self._tokens[token]
+        while self._all:
+            statement = next(iter(self._all.values()))
+            if statement.status not in DONE or now - statement.updated <= KEPT:
+                break
+            del self._all[statement.id]

@@ -4,6 +4,8 @@ import json
 import subprocess
 import sys
 import uuid
+from contextlib import closing
+from datetime import timedelta
 from pathlib import Path
 
 import boto3
@@ -11,6 +13,10 @@ import pytest
 from botocore import xform_name
 from botocore.exceptions import ClientError
 
+from local.protocol import ApiError
+from local.redshift import statements as statements_module
+from local.redshift.engine import Engine
+from local.redshift.statements import Statements
 from tests.local.redshift_bench import Redshift
 from tests.local.shapes import check_shape
 
@@ -199,6 +205,52 @@ def test_cancel(redshift):
     done = redshift.ok("SELECT 1")
     with pytest.raises(ClientError, match="already in FINISHED state"):
         redshift.client.cancel_statement(Id=done["Id"])
+
+
+def test_statements_are_kept_for_a_day_and_only_the_oldest_are_looked_at(tmp_path, s3):
+    arguments = {"mode": "AUTO_COMMIT", "name": "", "result_format": "JSON", "workgroup": "w", "database": "d"}
+    arguments |= {"is_batch": False, "session_id": None, "keep_alive_seconds": None}
+    with closing(Engine(tmp_path / "w.duckdb", s3)) as engine:
+        statements = Statements(engine)
+        old, *new = (statements.submit(["SELECT 1"], {}, client_token=token, **arguments) for token in "abc")
+        for statement in (old, *new):
+            assert statement.done.wait(10)
+        old.updated -= timedelta(hours=25)
+        old.created -= timedelta(hours=25)
+        statements._tokens["a"] = (old.created, old.id)
+
+        class Watched(dict):
+            looked_at = 0
+
+            def values(self):
+                for value in super().values():
+                    self.looked_at += 1
+                    yield value
+
+        statements._all = Watched(statements._all)
+        last = statements.submit(["SELECT 1"], {}, client_token="a", **arguments)
+        assert last.id != old.id
+        assert statements._all.keys() == {last.id, *(statement.id for statement in new)}
+        assert statements._all.looked_at == 2  # the one that is forgotten, and the oldest that is kept
+        statements.close()
+        assert not statements._active
+
+
+def test_active_statements_have_a_quota(tmp_path, s3, monkeypatch):
+    monkeypatch.setattr(statements_module, "ACTIVE_MAX", 2)
+    arguments = {"mode": "AUTO_COMMIT", "name": "", "result_format": "JSON", "workgroup": "w", "database": "d"}
+    arguments |= {"is_batch": False, "session_id": None, "keep_alive_seconds": None, "client_token": None}
+    with closing(Engine(tmp_path / "w.duckdb", s3)) as engine:
+        statements = Statements(engine)
+        digits = f"({' UNION ALL '.join(f'SELECT {i} AS d' for i in range(10))})"
+        slow = "SELECT SUM(a0.d + a1.d) FROM " + " CROSS JOIN ".join(f"{digits} AS a{i}" for i in range(10))
+        first, second = (statements.submit([slow], {}, **arguments) for _ in range(2))
+        with pytest.raises(ApiError, match="exceeded the allowed quota"):
+            statements.submit(["SELECT 1"], {}, **arguments)
+        statements.cancel(first.id)
+        assert statements.submit(["SELECT 1"], {}, **arguments).done.wait(30)
+        statements.cancel(second.id)
+        statements.close()
 
 
 def test_lists(redshift):
