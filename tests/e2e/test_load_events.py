@@ -213,11 +213,14 @@ def test_the_asset_carries_the_counts(stack):
     carried = {
         None: {"from_trigger", "payload"},  # the watcher of the queue
         "load_events": {"batch_id", "feed", "accepted", "clean", "quarantined", "duplicates"},
-        "build_marts": {"subject", "marts"},
+        "build_marts": {"marts"},
     }
     assert {event["source_dag_id"] for event in events} == set(carried)
     for event in events:
         assert carried[event["source_dag_id"]] <= set(event["extra"])
+    built = [event for event in events if event["source_dag_id"] == "build_marts"]
+    assert len(built) == len({event["source_run_id"] for event in built}), "an event a run, not a subject"
+    assert any({"mart.sales_daily", "mart.demographics_daily"} <= set(event["extra"]["marts"]) for event in built)
 
 
 @pytest.mark.timeout(240)

@@ -293,6 +293,11 @@ class World:
             i for url in urls for i in parquet_files.read(self.s3, url, ["event_id"])["event_id"].to_pylist()
         )
 
+    def dead_letters(self) -> int:
+        """The messages of the queue of raw objects that were received too often."""
+        url, name = f"{self.observer.queue_url}-dead-letters", "ApproximateNumberOfMessages"
+        return int(self.sqs.get_queue_attributes(QueueUrl=url, AttributeNames=[name])["Attributes"][name])
+
     def arrived(self) -> dict[str, int]:
         """Events of the objects that committed batches have, by feed; an object that two batches have arrived once."""
         rows = self.target.query(
@@ -324,13 +329,19 @@ class World:
         assert not missing, f"I1: {len(missing)} acknowledged events are not in raw/, such as {sorted(missing)[:5]}"
         assert unreadable >= self.accepted["unreadable"], "I1: unreadable records are missing"
         audit = self.observer.audit()
-        lines = self.observer.lines(self.observer.stored())
+        stored_keys = self.observer.stored()
+        lines = self.observer.lines(stored_keys)
         for feed, counts in audit.items():
             assert counts["accepted"] == counts["clean"] + counts["quarantined"] + counts["duplicates"], (
                 f"I1: {feed} {counts}"
             )
         arrived = self.arrived()
-        assert arrived == dict(lines), f"I1: {dict(lines)} lines in raw/, {arrived} arrived"
+        rows = self.target.query("SELECT DISTINCT object_key FROM ops.batch_object")
+        left = sorted(stored_keys - {key for [key] in rows})
+        assert arrived == dict(lines), (
+            f"I1: {dict(lines)} lines in raw/, {arrived} arrived; {len(left)} objects in no batch, such as {left[:5]}; "
+            f"{self.dead_letters()} dead letters"
+        )
         for feed in self.observer.contracts:
             expected, _ = self.undisturbed(feed)
             found = self.core(feed)

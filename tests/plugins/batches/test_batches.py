@@ -7,7 +7,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from ecommerce_elt.batches import manifests
 from ecommerce_elt.batches.manifests import RawObject, claim, new_manifest, objects_in_notification, read_manifest
-from ecommerce_elt.errors import PermanentError
+from ecommerce_elt.errors import PermanentError, TransientError
+from ecommerce_elt.load import tasks
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
@@ -167,6 +168,22 @@ def test_a_message_that_is_no_notification_stays_for_the_dead_letter_queue(bench
     assert (claimed.new_objects, claimed.unreadable_messages, bench.waiting()) == (1, 1, 1)
     with pytest.raises(PermanentError):
         objects_in_notification(body)
+
+
+def test_a_claim_receives_no_message_while_the_warehouse_is_down(bench, config, monkeypatch):
+    class Down:
+        def query(self, *args):
+            raise TransientError("the warehouse does not answer")
+
+    names = {"bucket": bench.bucket, "raw_objects_queue": bench.url.rsplit("/", 1)[1]}
+    monkeypatch.setattr(tasks, "settings", lambda: config.model_copy(update=names))
+    monkeypatch.setattr(tasks, "client", lambda service: getattr(bench, service))
+    monkeypatch.setattr(tasks, "task_warehouse", Down)
+    bench.announce(key("purchases", 1))
+    with pytest.raises(TransientError):
+        tasks.claim_batches.function()
+    received = bench.sqs.receive_message(QueueUrl=bench.url, AttributeNames=["ApproximateReceiveCount"])["Messages"]
+    assert [message["Attributes"]["ApproximateReceiveCount"] for message in received] == ["1"]
 
 
 def test_s3s_test_event_is_taken_off_the_queue(bench):
