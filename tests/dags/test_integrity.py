@@ -161,7 +161,7 @@ def test_load_events_claims_what_arrives_and_loads_a_task_a_feed(bag):
 def test_a_run_that_finds_nothing_to_claim_is_skipped(bag, monkeypatch):
     claim, claimed = bag.dags["load_events"].task_dict["claim_batches"].python_callable, ["purchases-1"]
     monkeypatch.setattr(load_tasks, "client", MagicMock())
-    monkeypatch.setattr(load_tasks, "task_warehouse", lambda: None)
+    monkeypatch.setattr(load_tasks, "task_warehouse", MagicMock())
     monkeypatch.setattr(load_tasks.manifests, "claim", lambda *_, **__: Claim(tuple(claimed), 0, 0, 0))
     assert claim() == ["purchases-1"]
     claimed.clear()
